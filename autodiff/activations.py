@@ -1,0 +1,18 @@
+"""Functions that networks need and NumPy lacks, in plain NumPy; what they do to a Tensor is in ``rules``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def relu(x: Any) -> Any:
+    """Rectified linear unit, ``max(x, 0)``, elementwise."""
+    return np.maximum(x, 0)
+
+
+def sigmoid(x: Any) -> Any:
+    """Logistic function, ``1 / (1 + exp(-x))``, elementwise, without overflow and to full relative precision."""
+    decay = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, decay) / (1 + decay)

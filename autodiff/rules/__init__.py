@@ -1,0 +1,9 @@
+"""The calculus: for each NumPy function its vector-Jacobian products, one file a family of functions.
+
+Read a line ``defvjp(np.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x)`` as: if a small change of the
+output is worth ``g``, then a small change of ``x`` is worth ``g * y``, and one of ``y`` is worth ``g * x``.
+"""
+
+from autodiff.rules import constants, elementwise, indexing, linalg, reductions, shape
+
+__all__ = ["constants", "elementwise", "indexing", "linalg", "reductions", "shape"]

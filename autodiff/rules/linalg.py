@@ -1,0 +1,61 @@
+"""Products of vectors, matrices and stacks of them."""
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.tape import defvjp
+
+
+def _transpose(x: Any) -> Any:
+    return np.swapaxes(x, -1, -2)
+
+
+def _matmul_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """``g yᵀ``; a vector counts as a row (x) or a column (y) of a matrix. Stacks that broadcast, the tape sums."""
+    if y.ndim == 1:
+        return g[..., None] * y
+    if x.ndim == 1:
+        return (y @ g[..., None])[..., 0]
+    return g @ _transpose(y)
+
+
+def _matmul_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """``xᵀ g``, with vectors and stacks as in `_matmul_x`."""
+    if x.ndim == 1:
+        return g[..., None] * x if y.ndim == 1 else x[:, None] * g[..., None, :]
+    if y.ndim == 1:
+        return (_transpose(x) @ g[..., None])[..., 0]
+    return _transpose(x) @ g
+
+
+defvjp(np.matmul, _matmul_x, _matmul_y)
+
+
+# dot(x, y) sums over the last axis of x and the last but one of y: a product of two matrices, once the other axes of
+# each are rolled into one.
+
+
+def _as_columns(y: Any) -> Any:
+    """Give y with the axis that dot sums over first, and all others as one."""
+    return np.reshape(np.moveaxis(y, -2, 0) if y.ndim > 1 else y, (y.shape[-2:][0], -1))
+
+
+def _dot_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+    if x.ndim == 0 or y.ndim == 0:
+        return np.reshape(np.add.reduce(g * y, axis=None), ()) if x.ndim == 0 else g * y
+    columns = _as_columns(y)
+    return np.reshape(np.reshape(g, (-1, columns.shape[1])) @ _transpose(columns), x.shape)
+
+
+def _dot_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+    if x.ndim == 0 or y.ndim == 0:
+        return np.reshape(np.add.reduce(g * x, axis=None), ()) if y.ndim == 0 else g * x
+    rows = np.reshape(x, (-1, x.shape[-1]))
+    rolled = _transpose(rows) @ np.reshape(g, (rows.shape[0], -1))
+    if y.ndim == 1:
+        return np.reshape(rolled, y.shape)
+    return np.moveaxis(np.reshape(rolled, (y.shape[-2], *y.shape[:-2], y.shape[-1])), 0, -2)
+
+
+defvjp(np.dot, _dot_x, _dot_y)

@@ -1,0 +1,53 @@
+"""Functions that move elements without changing them: the gradient moves back the same way."""
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.tape import defvjp, unbroadcast
+
+
+def _reshape(g: Any, out: Any, x: Any, shape: Any, order: Any = "C") -> Any:
+    return np.reshape(g, x.shape, order=order)
+
+
+def _transpose(g: Any, out: Any, x: Any, axes: Any = None) -> Any:
+    return np.transpose(g, None if axes is None else tuple(np.argsort([axis % x.ndim for axis in axes])))
+
+
+def _between(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    """Index that takes a range of one axis and all of those before it."""
+    return (slice(None),) * axis + (slice(start, stop),)
+
+
+def _concatenate(g: Any, out: Any, arrays: Any, axis: int | None = 0) -> list[Any]:
+    """Cut the gradient where the arrays were joined."""
+    along = 0 if axis is None else axis % g.ndim
+    lengths = [array.size if axis is None else array.shape[along] for array in arrays]
+    stops = np.cumsum(lengths).tolist()
+    return [
+        np.reshape(g[_between(along, stop - length, stop)], array.shape)
+        for array, length, stop in zip(arrays, lengths, stops, strict=True)
+    ]
+
+
+def _stack(g: Any, out: Any, arrays: Any, axis: int = 0) -> list[Any]:
+    slices = np.moveaxis(g, axis, 0)
+    return [slices[position] for position in range(len(arrays))]
+
+
+def _split(g: Any, out: Any, x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    return np.concatenate(list(g), axis=axis)
+
+
+defvjp(np.reshape, _reshape)
+defvjp(np.ravel, lambda g, out, x, order="C": np.reshape(g, x.shape, order=order))
+defvjp(np.squeeze, lambda g, out, x, axis=None: np.reshape(g, x.shape))
+defvjp(np.expand_dims, lambda g, out, x, axis: np.reshape(g, x.shape))
+defvjp(np.transpose, _transpose)
+defvjp(np.swapaxes, lambda g, out, x, axis1, axis2: np.swapaxes(g, axis1, axis2))
+defvjp(np.moveaxis, lambda g, out, x, source, destination: np.moveaxis(g, destination, source))
+defvjp(np.broadcast_to, lambda g, out, x, shape: unbroadcast(g, x.shape))
+defvjp(np.concatenate, _concatenate)
+defvjp(np.stack, _stack)
+defvjp(np.split, _split)

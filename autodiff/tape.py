@@ -1,0 +1,272 @@
+"""The tape: which derivative rule belongs to which NumPy function, and the walk that applies the rules backward.
+
+The rules themselves stand in ``autodiff/rules``; how a call gets onto the tape stands in ``autodiff/tensor.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from autodiff.tensor import Tensor
+
+Function = Callable[..., Any]
+Rule = Callable[..., Any]
+
+VJPS: dict[Function, tuple[Any, ...]] = {}  # one rule an argument, None for no derivative
+ELEMENTWISE: set[Function] = set()
+SIGNATURES: dict[Function, tuple[int, frozenset[str]]] = {}
+CONSTANT: set[Function] = set()  # functions whose derivative is zero or does not exist: they give plain arrays
+PLAIN: dict[Function, Function] = {}  # what `primitive` made -> the function it was made from
+
+is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
+
+# Every Tensor is stamped when its contents are made. The clock counts down, so that a heap, which gives the smallest
+# first, gives the newest first.
+tick = itertools.count(-1, -1).__next__
+
+
+def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False) -> None:
+    """Give a function its derivative: one vector-Jacobian product for each of its leading arguments.
+
+    A rule is called as ``rule(g, out, *args, **kwargs)`` with the gradient ``g`` of the output, the output and the
+    call's own arguments. It returns the gradient of its argument, of that argument's shape, written in NumPy calls
+    (so that it can be differentiated itself). Where the argument is a list of arrays, it returns a list. A function
+    that returns several arrays hands its rules a tuple ``g`` of as many gradients. ``None`` in place of a rule says
+    that the argument is not differentiable.
+
+    Args:
+        function: a NumPy function, or one made by `primitive`.
+        rules: one rule an argument, in order; trailing arguments without a rule are not differentiable.
+        elementwise: the function broadcasts its arguments as a ufunc does. The tape then sums a gradient over the
+            axes along which its argument was broadcast, so that the rule needs no word about shapes. Implied for
+            ufuncs.
+
+    Raises:
+        TypeError: something given is not callable, or there is no rule at all.
+        ValueError: there are more rules than the function has arguments.
+
+    Example:
+        >>> import numpy as np, autodiff as ad
+        >>> @ad.primitive
+        ... def cube(x):
+        ...     return x**3
+        >>> ad.defvjp(cube, lambda g, out, x: g * 3 * x**2)
+        >>> float(ad.grad(cube)(2.0))
+        12.0
+    """
+    if not callable(function):
+        raise TypeError(f"defvjp: the function must be callable, got {function!r}")
+    for rule in rules:
+        if rule is not None and not callable(rule):
+            raise TypeError(f"defvjp({name_of(function)}): a rule is a function or None, got {rule!r}")
+    written = [rule for rule in rules if rule is not None]
+    if not written:
+        raise TypeError(f"defvjp({name_of(function)}): give at least one rule: lambda g, out, x: ...")
+    function = PLAIN.get(function, function)
+    parameters = inspect.signature(written[0]).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][2:]
+    unlimited = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if len(rules) > len(positional) and not unlimited:
+        raise ValueError(
+            f"defvjp({name_of(function)}): {len(rules)} rules for {len(positional)} arguments; "
+            "a rule takes (g, out) and then the arguments of the function"
+        )
+    VJPS[function] = rules
+    SIGNATURES[function] = (
+        len(positional) if not unlimited else 1_000_000,
+        frozenset(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)),
+    )
+    if elementwise or isinstance(function, np.ufunc):
+        ELEMENTWISE.add(function)
+
+
+def name_of(function: Function) -> str:
+    """Name a function as a reader knows it: ``tanh``, ``add.reduce``, ``getitem``."""
+    owner = getattr(function, "__self__", None)
+    name: str = getattr(function, "__name__", repr(function))
+    return f"{owner.__name__}.{name}" if isinstance(owner, np.ufunc) else name
+
+
+@contextlib.contextmanager
+def recording(on: bool) -> Iterator[None]:
+    """Turn recording on or off for this thread or task, until the block ends."""
+    token = is_recording.set(on)
+    try:
+        yield
+    finally:
+        is_recording.reset(token)
+
+
+def no_grad() -> contextlib.AbstractContextManager[None]:
+    """Compute without recording: in a ``with`` block, or as a decorator ``@no_grad()``.
+
+    Results are still Tensors, with ``requires_grad=False``. The switch holds for the current thread and async task.
+
+    Example:
+        >>> import autodiff as ad
+        >>> x = ad.Tensor(3.0)
+        >>> with ad.no_grad():
+        ...     y = x * x
+        >>> y.requires_grad
+        False
+    """
+    return recording(False)
+
+
+class Outputs(tuple[Any, ...]):
+    """The several outputs of one call as a single value on the tape, or their gradients, ``None`` where none came."""
+
+    shape = dtype = None
+
+    def __add__(self, other: tuple[Any, ...]) -> Outputs:
+        return Outputs(b if a is None else a if b is None else a + b for a, b in zip(self, other, strict=True))
+
+    def filled(self, outputs: Outputs) -> Outputs:
+        """Put zeros where no gradient came, so that a rule need not ask."""
+        return Outputs(np.zeros_like(out) if g is None else g for g, out in zip(self, outputs, strict=True))
+
+
+def pullback(
+    output: Tensor, gradient: Any, create_graph: bool = False, inputs: Sequence[Tensor] = ()
+) -> dict[Tensor, Any]:
+    """Carry the gradient of an output back to the leaves of its graph, or only to the given inputs.
+
+    Args:
+        output: where the walk begins.
+        gradient: the gradient of the final quantity with respect to ``output``, of its shape and dtype.
+        create_graph: let Tensors flow through the rules instead of arrays, so that the result has a graph of its own.
+        inputs: where the walk ends. Parts of the graph that are older than all of them are not visited.
+
+    Returns:
+        The gradient of every leaf (or input) that was reached.
+    """
+    ends = {node._order for node in inputs}
+    oldest = max(ends, default=0)
+    leaves: dict[Tensor, Any] = {}
+    handed_out = {id(gradient)}
+    heap = [output._order]
+    nodes = {output._order: output}
+    gradients = {output._order: gradient}
+    summed: set[int] = set()
+
+    while heap:
+        order = heappop(heap)
+        node = nodes.pop(order)
+        g = gradients.pop(order)
+        function = node._function
+        if function is None or order in ends:
+            if ends and order not in ends:
+                continue
+            if id(g) in handed_out or getattr(g, "base", None) is not None:
+                g = g.copy()
+            handed_out.add(id(g))
+            leaves[node] = g
+            continue
+        out = node._data
+        args = values = node._values
+        kwargs = node._kwargs
+        if create_graph:
+            out, args = node, node._args
+        if type(g) is Outputs:
+            g = g.filled(node._data)
+        try:
+            rules = VJPS[function]
+        except KeyError:
+            raise RuntimeError(
+                f"backward: {node._label()} was given other data after it had been computed, so its own gradient is "
+                "lost; compute it again"
+            ) from None
+        for rule, arg, value in zip(rules, node._args, values):
+            # An argument differs from its value where it is a Tensor, or a list with Tensors in it.
+            if arg is value:
+                continue
+            if type(arg) in (list, tuple):
+                pieces = zip(rule(g, out, *args, **kwargs), arg, value, strict=True)
+                arrivals = [piece for piece in pieces if piece[1] is not piece[2] and piece[1].requires_grad]
+            elif arg.requires_grad:
+                arrivals = [(rule(g, out, *args, **kwargs) if kwargs else rule(g, out, *args), arg, value)]
+            else:
+                continue
+            for d, parent, data in arrivals:
+                parent_order = parent._order
+                if parent_order < order:
+                    raise _changed_since(parent, function)
+                if parent_order > oldest:
+                    continue
+                try:
+                    conforms = d.shape == data.shape and d.dtype is data.dtype
+                except AttributeError:
+                    conforms = False
+                if not conforms:
+                    d = _conform(d, data, function)
+                if parent_order not in nodes:
+                    nodes[parent_order] = parent
+                    gradients[parent_order] = d
+                    heappush(heap, parent_order)
+                elif parent_order in summed:
+                    gradients[parent_order] += d
+                else:
+                    gradients[parent_order] = gradients[parent_order] + d
+                    summed.add(parent_order)
+    return leaves
+
+
+def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a gradient over the axes along which an array of ``shape`` was broadcast.
+
+    Raises:
+        ValueError: an array of ``shape`` does not broadcast to the gradient's shape.
+
+    Example:
+        >>> import numpy as np
+        >>> unbroadcast(np.ones((2, 3)), (3,))
+        array([2., 2., 2.])
+    """
+    if np.broadcast_shapes(shape, gradient.shape) != gradient.shape:
+        raise ValueError(f"shape {shape} does not broadcast to {gradient.shape}")
+    padded = (1,) * (gradient.ndim - len(shape)) + shape
+    axes = tuple(axis for axis, size in enumerate(padded) if size == 1 != gradient.shape[axis])
+    return np.reshape(np.add.reduce(gradient, axis=axes, keepdims=True), shape)
+
+
+def _conform(gradient: Any, value: Any, function: Function) -> Any:
+    """Give what a rule returned the shape and dtype of its argument, or say why that cannot be."""
+    if not hasattr(gradient, "dtype"):
+        if not isinstance(gradient, int | float):
+            raise TypeError(f"a rule of {name_of(function)} returned {gradient!r}, not an array: see defvjp")
+        gradient = np.asarray(gradient)
+    if gradient.shape != value.shape:
+        problem = (
+            f"a rule of {name_of(function)} returned a gradient of shape {gradient.shape} "
+            f"for an argument of shape {value.shape}"
+        )
+        if function not in ELEMENTWISE:
+            raise ValueError(problem + "; a function that broadcasts is declared with defvjp(..., elementwise=True)")
+        try:
+            gradient = unbroadcast(gradient, value.shape)
+        except ValueError:
+            raise ValueError(problem) from None
+    if gradient.dtype == value.dtype:
+        return gradient
+    if gradient.dtype.kind not in "fiub":
+        raise TypeError(
+            f"a rule of {name_of(function)} returned a gradient of dtype {gradient.dtype} "
+            f"for an argument of dtype {value.dtype}; only real numbers are differentiated"
+        )
+    return gradient.astype(value.dtype)
+
+
+def _changed_since(tensor: Tensor, function: Function) -> RuntimeError:
+    return RuntimeError(
+        f"backward: {tensor._label()} was changed after {name_of(function)} had used it, so the gradient would mix "
+        "old and new values; call backward() before the change, or compute the output again"
+    )

@@ -1,0 +1,725 @@
+"""The Tensor: an array, its gradient, and the NumPy call that made it.
+
+NumPy hands every function that is called with a Tensor to ``__array_ufunc__`` or ``__array_function__`` below, and
+both hand it to `record`, which runs the function on the arrays and remembers the call. Operators and methods are
+short for the NumPy function of the same name. What a call's derivative is stands in ``autodiff/rules``; how the
+derivatives are chained stands in ``autodiff/tape.py``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from autodiff.activations import relu, sigmoid
+from autodiff.tape import (
+    CONSTANT,
+    PLAIN,
+    SIGNATURES,
+    VJPS,
+    Function,
+    Outputs,
+    defvjp,
+    is_recording,
+    name_of,
+    pullback,
+    recording,
+    tick,
+)
+
+Axis = int | tuple[int, ...] | None
+F = TypeVar("F", bound=Callable[..., Any])
+Operator = Callable[[Any, Any], Any]
+
+_NO_KEYWORDS: Mapping[str, Any] = {}
+
+
+def _operators(function: np.ufunc, operate: Operator) -> tuple[Operator, Operator]:
+    """Make an operator's method and its reflected twin.
+
+    They do what `record` does, for two arguments only and without its loops, since small expressions are made of
+    little else. Python's operator gives what the NumPy function gives, and is ten times as fast on scalars.
+    """
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        x = self._data
+        requires_grad = self.requires_grad
+        if isinstance(other, Tensor):
+            y = other._data
+            requires_grad = requires_grad or other.requires_grad
+        else:
+            y = other
+        try:
+            data = operate(x, y)
+        except ValueError as error:
+            raise _refused(error, function, (x, y)) from error
+        return _result(data, function, (self, other), (x, y), _NO_KEYWORDS, requires_grad)
+
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        y = self._data
+        try:
+            data = operate(other, y)
+        except ValueError as error:
+            raise _refused(error, function, (other, y)) from error
+        return _result(data, function, (other, self), (other, y), _NO_KEYWORDS, self.requires_grad)
+
+    return method, reflected
+
+
+def _method(function: Function, purpose: str) -> Callable[[Tensor], Tensor]:
+    """Make the method that applies a function of one argument, as `_operators` does for two."""
+
+    def method(self: Tensor) -> Tensor:
+        x = self._data
+        return _result(function(x), function, (self,), (x,), _NO_KEYWORDS, self.requires_grad)
+
+    method.__doc__ = purpose
+    return method
+
+
+class Tensor:
+    """An array that gradients flow through.
+
+    Every NumPy function and operator works on it and is remembered, until `backward` carries a gradient back through
+    all the calls and leaves it in ``grad`` of each Tensor that was made by hand.
+
+    Args:
+        data: a number, a list of numbers or an array; it is copied. Numbers become float64, arrays keep their dtype.
+            Another array type that speaks NumPy's protocols is held as it is. Zero-dimensional data is held as a
+            NumPy scalar, which is what NumPy's own functions return.
+        requires_grad: whether gradients are wanted. Without, the Tensor counts as a constant.
+        dtype: convert the data to this dtype.
+        name: how pictures and messages call it.
+
+    Raises:
+        TypeError: the data is not real numbers, or an array of integers or booleans that is to have a gradient.
+        ValueError: the data is a ragged list.
+
+    Example:
+        >>> import numpy as np
+        >>> x = Tensor([1.0, 2.0])
+        >>> y = np.square(x).sum()
+        >>> y.backward()
+        >>> x.grad
+        array([2., 4.])
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_args",
+        "_data",
+        "_function",
+        "_kwargs",
+        "_order",
+        "_values",
+        "grad",
+        "name",
+        "requires_grad",
+    )
+
+    _data: Any
+    _function: Function | None  # None for a leaf: a Tensor that no recorded call made
+    _args: tuple[Any, ...]  # as given, Tensors among them
+    _values: tuple[Any, ...]  # as the function got them, arrays for Tensors
+    _kwargs: Mapping[str, Any]
+    _order: int
+    grad: Any
+    name: str | None
+    requires_grad: bool
+
+    def __init__(self, data: Any, requires_grad: bool = True, *, dtype: Any = None, name: str | None = None) -> None:
+        self._data = _as_data(data, requires_grad, dtype)
+        self._function = None
+        self._order = tick()
+        self.grad = None
+        self.name = name
+        self.requires_grad = requires_grad
+
+    # The array inside
+
+    @property
+    def data(self) -> Any:
+        """The array itself, without its history. Assigning to it is noticed by a later `backward`."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if not hasattr(value, "dtype"):
+            value = np.asarray(value, dtype=self.dtype)[()]
+        if value.shape != self._data.shape or value.dtype != self._data.dtype:
+            raise ValueError(
+                f"data of {self._label()} is {self.dtype} and stays so: it cannot become {value.dtype} of shape "
+                f"{value.shape}"
+            )
+        if self._function is not None:
+            self._function = assignment
+        self._data = value
+        self._order = tick()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the elements."""
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._data.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self._data.size)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the elements take."""
+        return int(self._data.nbytes)
+
+    def item(self, *index: Any) -> Any:
+        """Give one element as a Python number; without an index, the only one."""
+        return self._data.item(*index)
+
+    def tolist(self) -> Any:
+        """Give the elements as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def detach(self) -> Tensor:
+        """Give a constant Tensor that shares this one's data and knows nothing of its history."""
+        return _result(self._data, None, (), (), _NO_KEYWORDS, False)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"bool() of a Tensor of shape {self.shape} is ambiguous: use np.any(x), np.all(x) or x.size"
+            )
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self.requires_grad:
+            raise TypeError(
+                f"{self._label()} requires a gradient, which would be lost in a plain array: use x.data or "
+                "x.detach(), or np.stack to join Tensors"
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    # Differentiation
+
+    def backward(self, gradient: Any = None, create_graph: bool = False) -> None:
+        """Add the gradient of this Tensor to ``grad`` of every leaf that it was computed from.
+
+        Args:
+            gradient: gradient of the final quantity with respect to this Tensor, of its shape. Needed unless the
+                Tensor has a single element, for which it is one.
+            create_graph: record the backward pass too. The gradients are then Tensors that can be differentiated
+                again; otherwise they are plain arrays.
+
+        Raises:
+            RuntimeError: nothing was recorded, or a Tensor was changed in place since.
+            ValueError: the gradient is missing or has another shape.
+            TypeError: the gradient is not real numbers.
+
+        Example:
+            >>> x = Tensor(2.0)
+            >>> (x**3).backward(create_graph=True)
+            >>> x.grad
+            Tensor(12., call=multiply)
+            >>> second = x.grad
+            >>> x.grad = None
+            >>> second.backward()
+            >>> float(x.grad)
+            12.0
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                f"backward: {self._label()} has no graph: nothing that it was computed from requires a gradient, "
+                "or it was computed under no_grad()"
+            )
+        with recording(create_graph):
+            seed = self._seed(gradient, create_graph)
+            for leaf, g in pullback(self, seed, create_graph).items():
+                leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+    def _seed(self, gradient: Any, create_graph: bool) -> Any:
+        """Check the gradient that a walk begins with."""
+        if gradient is None:
+            if self.size != 1:
+                raise ValueError(
+                    f"backward: {self._label()} is not a scalar: reduce it, as with .sum(), or give backward(gradient) "
+                    "an array of its shape"
+                )
+            gradient = np.ones_like(self._data)
+        array = gradient._data if isinstance(gradient, Tensor) else gradient
+        if not hasattr(array, "shape"):
+            array = np.asarray(array)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"backward: the gradient must be real numbers, got dtype {array.dtype}")
+        if array.shape != self.shape:
+            raise ValueError(f"backward: a gradient of shape {array.shape} does not fit {self._label()}")
+        if not create_graph:
+            return array.astype(self.dtype, copy=False)
+        return gradient if isinstance(gradient, Tensor) else _constant(array.astype(self.dtype, copy=False))
+
+    # NumPy's dispatch
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return _dispatch(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function: Function, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return _dispatch(function, args, kwargs)
+
+    # Operators
+
+    __add__, __radd__ = _operators(np.add, operator.add)
+    __sub__, __rsub__ = _operators(np.subtract, operator.sub)
+    __mul__, __rmul__ = _operators(np.multiply, operator.mul)
+    __truediv__, __rtruediv__ = _operators(np.divide, operator.truediv)
+    __pow__, __rpow__ = _operators(np.power, operator.pow)
+    __matmul__, __rmatmul__ = _operators(np.matmul, operator.matmul)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return np.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return np.floor_divide(other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return np.remainder(self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return np.remainder(other, self)
+
+    __neg__ = _method(np.negative, "Negative of each element.")
+    __pos__ = _method(np.positive, "Copy of each element.")
+    __abs__ = _method(np.absolute, "Absolute value of each element; at zero the gradient is zero.")
+
+    def __lt__(self, other: Any) -> Any:
+        return self._data < data_of(other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._data <= data_of(other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._data > data_of(other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._data >= data_of(other)
+
+    def __eq__(self, other: object) -> Any:
+        return self._data == data_of(other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._data != data_of(other)
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return record(operator.getitem, (self, index))
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a Tensor cannot be assigned into, since calls that used it need its old values: "
+            "build the new one, as with np.where(mask, value, x) or np.concatenate"
+        )
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape and not isinstance(self._data, Outputs):
+            raise TypeError("iteration over a 0-d Tensor")
+        pick = output if isinstance(self._data, Outputs) else operator.getitem
+        return (record(pick, (self, position)) for position in range(len(self._data)))
+
+    # Methods, as an array has them
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Sum of the elements over the axes, as `numpy.sum`."""
+        return record(np.add.reduce, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Product of the elements over the axes, as `numpy.prod`."""
+        return record(np.multiply.reduce, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Maximum over the axes, as `numpy.max`; equal maxima share the gradient evenly."""
+        return record(np.maximum.reduce, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Minimum over the axes, as `numpy.min`; equal minima share the gradient evenly."""
+        return record(np.minimum.reduce, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Arithmetic mean over the axes, as `numpy.mean`."""
+        return record(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        """Variance over the axes, as `numpy.var`."""
+        return record(np.var, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
+
+    def std(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        """Standard deviation over the axes, as `numpy.std`."""
+        return record(np.std, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
+
+    def argmax(self, axis: int | None = None) -> Any:
+        """Index of the first maximum, a plain integer or array of them."""
+        return np.argmax(self._data, axis=axis)
+
+    def argmin(self, axis: int | None = None) -> Any:
+        """Index of the first minimum, a plain integer or array of them."""
+        return np.argmin(self._data, axis=axis)
+
+    def argsort(self, axis: int = -1) -> Any:
+        """Indices that would sort the Tensor, a plain array."""
+        return np.argsort(self._data, axis=axis)
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Whether all elements are non-zero, a plain boolean or array of them."""
+        return np.all(self._data, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Whether any element is non-zero, a plain boolean or array of them."""
+        return np.any(self._data, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """Give the same elements another shape, as ``x.reshape(2, 3)`` or ``x.reshape((2, 3))``."""
+        return record(np.reshape, (self, shape[0] if len(shape) == 1 else shape))
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Permute the axes, by default reverse them."""
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = axes[0]
+        return record(np.transpose, (self, axes or None))
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 (ndarray's name)
+        """The Tensor with its axes reversed."""
+        return record(np.transpose, (self,))
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 (ndarray's name)
+        """The Tensor with its last two axes swapped."""
+        if self.ndim < 2:
+            raise ValueError(f"mT: a matrix has at least two axes, not a {self._label()}")
+        return record(np.swapaxes, (self, -1, -2))
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """Exchange two axes."""
+        return record(np.swapaxes, (self, axis1, axis2))
+
+    def ravel(self) -> Tensor:
+        """Give the elements as one axis."""
+        return record(np.ravel, (self,))
+
+    def flatten(self) -> Tensor:
+        """Give the elements as one axis, the same as `ravel`: a Tensor never shares memory that can be written."""
+        return self.ravel()
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        """Drop the axes of length one."""
+        return record(np.squeeze, (self,), {"axis": axis})
+
+    def astype(self, dtype: Any) -> Any:
+        """Convert to another floating dtype; the gradient comes back in this one's. Other dtypes give plain arrays."""
+        return record(astype, (self, dtype)) if np.dtype(dtype).kind == "f" else self._data.astype(dtype)
+
+    def copy(self) -> Tensor:
+        """Give a copy that gradients flow through."""
+        return record(np.copy, (self,))
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """Limit the elements to an interval; on its bounds the gradient is one."""
+        return record(np.clip, (self, min, max))
+
+    def dot(self, other: Any) -> Tensor:
+        """Dot product, as `numpy.dot`."""
+        return record(np.dot, (self, other))
+
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        """Elements at the indices along an axis, or of the flattened Tensor."""
+        return (self.ravel() if axis is None else self)[
+            (slice(None),) * normalize_axis_index(axis or 0, self.ndim or 1) + (indices,)
+        ]
+
+    exp = _method(np.exp, "Exponential of each element.")
+    log = _method(np.log, "Natural logarithm of each element.")
+    sqrt = _method(np.sqrt, "Square root of each element.")
+    tanh = _method(np.tanh, "Hyperbolic tangent of each element.")
+    relu = _method(relu, "Each element or zero, whichever is larger; at zero the gradient is zero.")
+    sigmoid = _method(sigmoid, "Logistic function of each element.")
+
+    # Text and copies
+
+    def __repr__(self) -> str:
+        data = self._data
+        shown = np.array2string(data, separator=", ", prefix="Tensor(") if _is_numpy(data) else repr(data)
+        parts = [shown]
+        if self.dtype != np.float64:
+            parts.append(f"dtype={self.dtype}")
+        if self.name is not None:
+            parts.append(f"name={self.name!r}")
+        if self._function is not None:
+            parts.append(f"call={name_of(self._function)}")
+        elif not self.requires_grad:
+            parts.append("requires_grad=False")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def _label(self) -> str:
+        """Name the Tensor in a message."""
+        made = f" made by {name_of(self._function)}" if self._function is not None and self.name is None else ""
+        return f"{type(self).__name__}{f' {self.name!r}' if self.name else ''} of shape {self.shape}{made}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._function is not None:
+            raise TypeError(f"only a leaf can be copied or pickled, not a {self._label()}: use detach() first")
+        return _restore, (type(self), self._data, self.requires_grad, self.name, self.grad)
+
+
+def data_of(x: Any) -> Any:
+    """Give the array inside a Tensor, and anything else as it is."""
+    return x._data if isinstance(x, Tensor) else x
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """Convert an array to a dtype, as its method does."""
+    return x.astype(dtype)
+
+
+def stop_gradient(x: Any) -> Any:
+    """Give the value of ``x`` as a constant: no gradient flows back through it.
+
+    A Tensor gives a Tensor that shares its data, anything else is returned as it is.
+
+    Example:
+        >>> x = Tensor(3.0)
+        >>> (x * stop_gradient(x)).backward()
+        >>> float(x.grad)
+        3.0
+    """
+    return x.detach() if isinstance(x, Tensor) else x
+
+
+def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] = _NO_KEYWORDS) -> Tensor:
+    """Run a function on the arrays inside its arguments and remember the call, if a gradient is to flow through it.
+
+    Raises:
+        NotImplementedError: the function, or the argument that requires a gradient, has no derivative rule.
+        ValueError: the function refuses its arguments; the message names the call and their shapes.
+    """
+    rules = VJPS.get(function)
+    if rules is None:
+        raise NotImplementedError(
+            f"{name_of(function)} has no derivative rule: give it one with autodiff.defvjp, call it on x.data, or "
+            "write it in functions that have one"
+        )
+    if kwargs or len(args) > len(rules):
+        args, kwargs = _check_call(function, args, kwargs)
+    requires_grad = False
+    values = []
+    for position, arg in enumerate(args):
+        value = arg
+        if isinstance(arg, Tensor):
+            value = arg._data
+            wants = arg.requires_grad
+        elif type(arg) in (list, tuple) and any(isinstance(item, Tensor) for item in arg):
+            value = type(arg)(map(data_of, arg))
+            wants = any(isinstance(item, Tensor) and item.requires_grad for item in arg)
+        else:
+            wants = False
+        values.append(value)
+        if wants:
+            if position >= len(rules) or rules[position] is None:
+                raise NotImplementedError(
+                    f"{name_of(function)} has no derivative with respect to argument {position}: "
+                    "pass it as an array or detach() it"
+                )
+            requires_grad = True
+    try:
+        data = function(*values, **kwargs)
+    except ValueError as error:
+        raise _refused(error, function, values) from error
+    if not hasattr(data, "shape"):
+        if isinstance(data, list | tuple):
+            whole = _result(Outputs(data), function, args, tuple(values), kwargs, requires_grad)
+            return data._make(whole) if hasattr(data, "_make") else type(data)(whole)  # type: ignore[return-value]
+        data = np.asarray(data)[()]
+    return _result(data, function, args, tuple(values), kwargs, requires_grad)
+
+
+_new = Tensor.__new__
+_is_recording = is_recording.get
+
+
+def _result(
+    data: Any,
+    function: Function | None,
+    args: tuple[Any, ...],
+    values: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    requires_grad: bool,
+) -> Tensor:
+    """Make the Tensor that a call gives, with the call if it is to be remembered."""
+    tensor = _new(Tensor)
+    tensor._data = data
+    tensor._order = tick()
+    tensor.grad = tensor.name = None
+    if requires_grad and _is_recording():
+        tensor.requires_grad = True
+        tensor._function = function
+        tensor._args = args
+        tensor._values = values
+        tensor._kwargs = kwargs
+    else:
+        tensor.requires_grad = False
+        tensor._function = None
+    return tensor
+
+
+def _constant(data: Any) -> Tensor:
+    return _result(data, None, (), (), _NO_KEYWORDS, False)
+
+
+def _dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Answer NumPy's protocols."""
+    if kwargs.get("out") is not None:
+        raise TypeError(
+            f"{name_of(function)}: out= cannot be used with a Tensor, nor can an array take one in by += and the "
+            "like; write y = function(x)"
+        )
+    if function in CONSTANT:
+        return function(*(_plain(arg) for arg in args), **{key: _plain(value) for key, value in kwargs.items()})
+    return record(function, args, kwargs)
+
+
+def _plain(arg: Any) -> Any:
+    return type(arg)(map(_plain, arg)) if type(arg) in (list, tuple) else data_of(arg)
+
+
+def _check_call(
+    function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """Refuse arguments that the rules do not know, and move Tensors given by keyword to their position."""
+    if any(isinstance(data, Tensor) for value in kwargs.values() for data in _items(value)):
+        try:
+            bound = inspect.signature(function).bind(*args, **kwargs)
+        except ValueError:
+            raise TypeError(f"{name_of(function)}: pass Tensors by position, not by keyword") from None
+        args, kwargs = bound.args, bound.kwargs
+        if any(isinstance(data, Tensor) for value in kwargs.values() for data in _items(value)):
+            raise TypeError(f"{name_of(function)}: pass Tensors by position, not by keyword")
+    positions, keywords = SIGNATURES[function]
+    unknown = [f"{key}=" for key in kwargs if key not in keywords]
+    if unknown or len(args) > positions:
+        what = ", ".join(unknown) or f"{len(args)} arguments"
+        raise NotImplementedError(f"{name_of(function)} with {what} has no derivative rule; known: {sorted(keywords)}")
+    return args, kwargs
+
+
+def _items(value: Any) -> tuple[Any, ...] | list[Any]:
+    return value if type(value) in (list, tuple) else (value,)
+
+
+def _refused(error: ValueError, function: Function, values: Any) -> ValueError:
+    """Add the call and the shapes to what NumPy says of a call it refuses."""
+    if type(error) is not ValueError:
+        return error
+    shapes = " and ".join(str(v.shape) for value in values for v in _items(value) if hasattr(v, "shape"))
+    return ValueError(f"{name_of(function)} of shapes {shapes}: {error}")
+
+
+def primitive(function: F) -> F:
+    """Make a function of arrays one call on the tape, whose derivative `defvjp` gives.
+
+    Without Tensors among its arguments the function runs as it is.
+
+    Example:
+        >>> @primitive
+        ... def softplus(x):
+        ...     return np.logaddexp(x, 0)
+        >>> defvjp(softplus, lambda g, out, x: g / (1 + np.exp(-x)))
+        >>> softplus(Tensor(0.0))
+        Tensor(0.69314718, call=softplus)
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for arg in (*args, *kwargs.values()):
+            if isinstance(arg, Tensor) or (
+                type(arg) in (list, tuple) and any(isinstance(item, Tensor) for item in arg)
+            ):
+                return record(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    PLAIN[call] = function
+    return call  # type: ignore[return-value]
+
+
+def _as_data(data: Any, requires_grad: bool, dtype: Any) -> Any:
+    """Check and copy what a Tensor is to hold."""
+    if isinstance(data, Tensor):
+        raise TypeError("Tensor: the data is a Tensor already; use it as it is, or x.detach() for one without history")
+    if hasattr(data, "__array_function__") and not _is_numpy(data):
+        return data if dtype is None else data.astype(dtype)
+    try:
+        array = np.array(data, dtype=dtype)
+    except ValueError as error:
+        raise ValueError(f"Tensor: the data is ragged or not numbers: {error}") from None
+    if requires_grad and array.dtype.kind == "i" and not _is_numpy(data):
+        array = array.astype(np.float64)
+    if array.dtype.kind == "c":
+        raise TypeError(f"Tensor: complex data ({array.dtype}) is not supported; use its real and imaginary parts")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"Tensor: the data must be real numbers, got {type(data).__name__} of dtype {array.dtype}")
+    if requires_grad and array.dtype.kind != "f":
+        raise TypeError(
+            f"Tensor: an array of {array.dtype} has no gradient; convert it, as with x.astype(float), or say "
+            "requires_grad=False"
+        )
+    return array[()]
+
+
+def _is_numpy(data: Any) -> bool:
+    return isinstance(data, np.ndarray | np.generic)
+
+
+def _restore(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    """Make a copied or unpickled leaf anew: its place in time is now."""
+    tensor = cls.__new__(cls)
+    tensor._data, tensor._function, tensor._order = data, None, tick()
+    tensor.requires_grad, tensor.name, tensor.grad = requires_grad, name, grad
+    return tensor
+
+
+def assignment() -> None:
+    """Name what made a Tensor whose data was assigned after a call had computed it; there is no rule for it."""
+
+
+def output(outputs: Outputs, position: int) -> Any:
+    """Give one of the several outputs of a call."""
+    return outputs[position]
+
+
+defvjp(
+    output,
+    lambda g, out, outputs, position: Outputs(g if k == position else None for k in range(len(outputs))),
+)

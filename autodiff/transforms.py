@@ -1,0 +1,123 @@
+"""Functions that turn a function into its derivative."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from autodiff.tape import defvjp, name_of, pullback, recording
+from autodiff.tensor import Tensor, data_of, primitive
+
+Argnums = int | tuple[int, ...]
+
+_nested: ContextVar[bool] = ContextVar("nested", default=False)
+
+
+def grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """Make the function that gives the gradient of a scalar-valued function.
+
+    Args:
+        function: takes arrays or Tensors and returns a scalar Tensor (an array of one element).
+        argnums: which positional arguments to differentiate by.
+
+    Returns:
+        A function of the same arguments that returns the gradient: an array of the argument's shape and dtype, or a
+        tuple of them if ``argnums`` is one. It can be differentiated again. For an argument that is a Tensor the
+        gradient is a Tensor, and gradients flow through it.
+
+    Raises:
+        TypeError: ``function`` is not callable, an argument is not real numbers, or the result is not a number.
+        ValueError: an argnum is out of range, or the result is not a scalar.
+
+    Example:
+        >>> import numpy as np
+        >>> cube = lambda x: x**3
+        >>> float(grad(cube)(2.0)), float(grad(grad(cube))(2.0)), float(grad(grad(grad(cube)))(2.0))
+        (12.0, 12.0, 6.0)
+        >>> grad(lambda x: np.sin(x).sum())(np.zeros(3))
+        array([1., 1., 1.])
+    """
+    both = _value_and_grad("grad", function, argnums)
+
+    @functools.wraps(function)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
+
+    return gradient
+
+
+def value_and_grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """Make the function that gives the value and the gradient of a scalar-valued function, in one pass.
+
+    Arguments, result and errors are those of `grad`, but the result is the pair ``(value, gradient)``.
+
+    Example:
+        >>> value, (dx, dy) = value_and_grad(lambda x, y: x * x * y, argnums=(0, 1))(3.0, 2.0)
+        >>> float(value), float(dx), float(dy)
+        (18.0, 12.0, 9.0)
+    """
+    return functools.wraps(function)(_value_and_grad("value_and_grad", function, argnums))
+
+
+def _value_and_grad(caller: str, function: Callable[..., Any], argnums: Argnums) -> Callable[..., tuple[Any, Any]]:
+    if not callable(function):
+        raise TypeError(f"{caller}: the first argument must be a function, got {function!r}")
+    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not positions or not all(isinstance(position, int) for position in positions):
+        raise TypeError(f"{caller}: argnums must be an integer or several, got {argnums!r}")
+
+    def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        called = f"{caller}({name_of(function)})"
+        for position in positions:
+            if not -len(args) <= position < len(args):
+                raise ValueError(f"{called}: argnums {argnums} is out of range for {len(args)} positional arguments")
+        chosen = [position % len(args) for position in positions]
+        # A gradient must have a graph of its own where an outer derivative is to pass through it.
+        outer = _nested.get() or any(isinstance(args[k], Tensor) and args[k].requires_grad for k in chosen)
+        variables = {k: _variable(args[k]) for k in chosen}
+        token = _nested.set(True)
+        try:
+            with recording(True):
+                output = function(*(variables.get(k, arg) for k, arg in enumerate(args)), **kwargs)
+                seed = _seed(called, output)
+                inputs = list(variables.values())
+                reached = {}
+                if isinstance(output, Tensor) and output.requires_grad:
+                    reached = pullback(output, Tensor(seed, requires_grad=False) if outer else seed, outer, inputs)
+        finally:
+            _nested.reset(token)
+        gradients = tuple(
+            reached[variables[k]] if variables[k] in reached else np.zeros_like(variables[k].data) for k in chosen
+        )
+        value = output if outer else getattr(output, "data", output)
+        return value, gradients[0] if isinstance(argnums, int) else gradients
+
+    return both
+
+
+@primitive
+def variable(x: Any) -> Any:
+    """Give ``x`` itself. As a call of its own, it tells the uses of an argument from other uses of the same Tensor."""
+    return x
+
+
+defvjp(variable, lambda g, out, x: g)
+
+
+def _variable(arg: Any) -> Tensor:
+    return variable(arg) if isinstance(arg, Tensor) and arg.requires_grad else Tensor(data_of(arg))
+
+
+def _seed(called: str, output: Any) -> Any:
+    """Check the result of the function, and give the gradient of one that a walk begins with."""
+    if not isinstance(output, Tensor | np.ndarray | np.generic | int | float):
+        raise TypeError(f"{called}: the function must return a scalar Tensor, got {type(output).__name__}")
+    if np.size(output) != 1:
+        raise ValueError(
+            f"{called}: the function must return a scalar, got shape {np.shape(output)}; reduce it, as with .sum()"
+        )
+    return np.ones_like(data_of(output))
