@@ -72,7 +72,7 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False) -
     if not written:
         raise TypeError(f"defvjp({name_of(function)}): give at least one rule: lambda g, out, x: ...")
     function = PLAIN.get(function, function)
-    parameters = inspect.signature(written[0]).parameters.values()
+    parameters = list(inspect.signature(written[0]).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][2:]
     unlimited = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     if len(rules) > len(positional) and not unlimited:
@@ -83,7 +83,7 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False) -
     VJPS[function] = rules
     SIGNATURES[function] = (
         len(positional) if not unlimited else 1_000_000,
-        frozenset(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)),
+        frozenset(p.name for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)),
     )
     if elementwise or isinstance(function, np.ufunc):
         ELEMENTWISE.add(function)
@@ -106,7 +106,8 @@ def recording(on: bool) -> Iterator[None]:
         is_recording.reset(token)
 
 
-def no_grad() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
     """Compute without recording: in a ``with`` block, or as a decorator ``@no_grad()``.
 
     Results are still Tensors, with ``requires_grad=False``. The switch holds for the current thread and async task.
@@ -119,7 +120,8 @@ def no_grad() -> contextlib.AbstractContextManager[None]:
         >>> y.requires_grad
         False
     """
-    return recording(False)
+    with recording(False):
+        yield
 
 
 class Outputs(tuple[Any, ...]):
@@ -178,6 +180,7 @@ def pullback(
             out, args = node, node._args
         if type(g) is Outputs:
             g = g.filled(node._data)
+            out = tuple(node) if create_graph else out
         try:
             rules = VJPS[function]
         except KeyError:
@@ -194,6 +197,8 @@ def pullback(
                 arrivals = [piece for piece in pieces if piece[1] is not piece[2] and piece[1].requires_grad]
             elif arg.requires_grad:
                 arrivals = [(rule(g, out, *args, **kwargs) if kwargs else rule(g, out, *args), arg, value)]
+            elif arg._order < order:
+                raise _changed_since(arg, function)
             else:
                 continue
             for d, parent, data in arrivals:

@@ -150,8 +150,10 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        if not hasattr(value, "dtype"):
-            value = np.asarray(value, dtype=self.dtype)[()]
+        if not isinstance(value, np.ndarray):
+            value = data_of(value)
+            if not hasattr(value, "dtype"):
+                value = np.asarray(value, dtype=self.dtype)[()]
         if value.shape != self._data.shape or value.dtype != self._data.dtype:
             raise ValueError(
                 f"data of {self._label()} is {self.dtype} and stays so: it cannot become {value.dtype} of shape "
@@ -256,8 +258,7 @@ class Tensor:
                 "or it was computed under no_grad()"
             )
         with recording(create_graph):
-            seed = self._seed(gradient, create_graph)
-            for leaf, g in pullback(self, seed, create_graph).items():
+            for leaf, g in pullback(self, self._seed(gradient, create_graph), create_graph).items():
                 leaf.grad = g if leaf.grad is None else leaf.grad + g
 
     def _seed(self, gradient: Any, create_graph: bool) -> Any:
@@ -268,7 +269,7 @@ class Tensor:
                     f"backward: {self._label()} is not a scalar: reduce it, as with .sum(), or give backward(gradient) "
                     "an array of its shape"
                 )
-            gradient = np.ones_like(self._data)
+            gradient = type(self._data)(1) if isinstance(self._data, np.generic) else np.ones_like(self._data)
         array = gradient._data if isinstance(gradient, Tensor) else gradient
         if not hasattr(array, "shape"):
             array = np.asarray(array)
@@ -276,9 +277,11 @@ class Tensor:
             raise TypeError(f"backward: the gradient must be real numbers, got dtype {array.dtype}")
         if array.shape != self.shape:
             raise ValueError(f"backward: a gradient of shape {array.shape} does not fit {self._label()}")
+        if array.dtype != self.dtype:
+            gradient = array = (gradient if create_graph else array).astype(self.dtype)
         if not create_graph:
-            return array.astype(self.dtype, copy=False)
-        return gradient if isinstance(gradient, Tensor) else _constant(array.astype(self.dtype, copy=False))
+            return array
+        return gradient if isinstance(gradient, Tensor) else _constant(array)
 
     # NumPy's dispatch
 
@@ -601,11 +604,13 @@ def _constant(data: Any) -> Tensor:
 
 def _dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Answer NumPy's protocols."""
-    if kwargs.get("out") is not None:
-        raise TypeError(
-            f"{name_of(function)}: out= cannot be used with a Tensor, nor can an array take one in by += and the "
-            "like; write y = function(x)"
-        )
+    if "out" in kwargs:
+        if kwargs["out"] is not None:
+            raise TypeError(
+                f"{name_of(function)}: out= cannot be used with a Tensor, nor can an array take one in by += and the "
+                "like; write y = function(x)"
+            )
+        kwargs = {key: value for key, value in kwargs.items() if key != "out"}
     if function in CONSTANT:
         return function(*(_plain(arg) for arg in args), **{key: _plain(value) for key, value in kwargs.items()})
     return record(function, args, kwargs)

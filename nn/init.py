@@ -1,0 +1,107 @@
+"""Initial weights: arrays of random numbers whose variance keeps signals alive through the layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Seed = np.random.Generator | int | None
+
+_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0)}
+
+
+def generator(rng: Seed) -> np.random.Generator:
+    """Give the Generator that ``rng`` is, or the one that it seeds; None seeds from the operating system.
+
+    Raises:
+        TypeError: ``rng`` is neither a Generator nor a seed.
+    """
+    if isinstance(rng, np.random.RandomState) or not (
+        rng is None or isinstance(rng, int | np.integer | np.random.Generator)
+    ):
+        raise TypeError(f"rng must be a numpy.random.Generator, an integer seed or None, got {rng!r}")
+    return np.random.default_rng(rng)
+
+
+def gain(activation: str) -> float:
+    """Give the factor by which weights before an activation are scaled, to make up for what it takes away.
+
+    Args:
+        activation: "linear", "sigmoid", "tanh" or "relu".
+
+    Raises:
+        ValueError: the activation is unknown.
+
+    Example:
+        >>> round(gain("relu"), 4)
+        1.4142
+    """
+    if activation not in _GAINS:
+        raise ValueError(f"gain: unknown activation {activation!r}; known: {', '.join(_GAINS)}")
+    return _GAINS[activation]
+
+
+def xavier_uniform(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = None, dtype: Any = np.float32) -> Any:
+    """Draw weights uniformly from ``±gain sqrt(6 / (fan_in + fan_out))``.
+
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (2010), equation 16.
+
+    Args:
+        shape: ``(fan_in, fan_out)``.
+        gain: see `gain`.
+        rng: a Generator or a seed.
+        dtype: of the result.
+
+    Example:
+        >>> xavier_uniform((2, 3), rng=0).shape
+        (2, 3)
+    """
+    return _uniform(shape, gain * math.sqrt(6 / sum(_fans(shape))), rng, dtype)
+
+
+def xavier_normal(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = None, dtype: Any = np.float32) -> Any:
+    """Draw weights from a normal distribution of standard deviation ``gain sqrt(2 / (fan_in + fan_out))``.
+
+    Arguments and source are those of `xavier_uniform`.
+    """
+    return _normal(shape, gain * math.sqrt(2 / sum(_fans(shape))), rng, dtype)
+
+
+def kaiming_uniform(
+    shape: tuple[int, int], *, gain: float = _GAINS["relu"], rng: Seed = None, dtype: Any = np.float32
+) -> Any:
+    """Draw weights uniformly from ``±gain sqrt(3 / fan_in)``.
+
+    He et al., Delving deep into rectifiers (2015), equation 10. Arguments are those of `xavier_uniform`.
+
+    Example:
+        >>> bool(abs(kaiming_uniform((6, 100), rng=0)).max() <= 1)
+        True
+    """
+    return _uniform(shape, gain * math.sqrt(3 / _fans(shape)[0]), rng, dtype)
+
+
+def kaiming_normal(
+    shape: tuple[int, int], *, gain: float = _GAINS["relu"], rng: Seed = None, dtype: Any = np.float32
+) -> Any:
+    """Draw weights from a normal distribution of standard deviation ``gain / sqrt(fan_in)``.
+
+    Arguments and source are those of `kaiming_uniform`.
+    """
+    return _normal(shape, gain / math.sqrt(_fans(shape)[0]), rng, dtype)
+
+
+def _fans(shape: tuple[int, int]) -> tuple[int, int]:
+    if len(shape) != 2 or min(shape) < 1:
+        raise ValueError(f"weights have the shape (fan_in, fan_out), both positive, got {shape}")
+    return shape
+
+
+def _uniform(shape: tuple[int, int], bound: float, rng: Seed, dtype: Any) -> Any:
+    return generator(rng).uniform(-bound, bound, shape).astype(dtype)
+
+
+def _normal(shape: tuple[int, int], deviation: float, rng: Seed, dtype: Any) -> Any:
+    return (deviation * generator(rng).standard_normal(shape)).astype(dtype)
