@@ -90,9 +90,9 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False) -
 
 
 def name_of(function: Function) -> str:
-    """Name a function as a reader knows it: ``tanh``, ``add.reduce``, ``getitem``."""
+    """Name a function as a reader knows it: ``tanh``, ``add.reduce``, ``getitem``; a private one by its public name."""
     owner = getattr(function, "__self__", None)
-    name: str = getattr(function, "__name__", repr(function))
+    name: str = getattr(function, "__name__", repr(function)).lstrip("_")
     return f"{owner.__name__}.{name}" if isinstance(owner, np.ufunc) else name
 
 
@@ -168,7 +168,8 @@ def pullback(
         if function is None or order in ends:
             if ends and order not in ends:
                 continue
-            if id(g) in handed_out or getattr(g, "base", None) is not None:
+            array = getattr(g, "_data", g) if create_graph else g
+            if id(g) in handed_out or getattr(array, "base", None) is not None:
                 g = g.copy()
             handed_out.add(id(g))
             leaves[node] = g
@@ -194,9 +195,13 @@ def pullback(
                 continue
             if type(arg) in (list, tuple):
                 pieces = zip(rule(g, out, *args, **kwargs), arg, value, strict=True)
-                arrivals = [piece for piece in pieces if piece[1] is not piece[2] and piece[1].requires_grad]
-            elif arg.requires_grad:
-                arrivals = [(rule(g, out, *args, **kwargs) if kwargs else rule(g, out, *args), arg, value)]
+                arrivals = tuple(
+                    (d, parent, data)
+                    for d, parent, data in pieces
+                    if parent is not data and parent.requires_grad and parent._order <= oldest
+                )
+            elif arg.requires_grad and arg._order <= oldest:
+                arrivals = ((rule(g, out, *args, **kwargs) if kwargs else rule(g, out, *args), arg, value),)
             elif arg._order < order:
                 raise _changed_since(arg, function)
             else:
@@ -205,8 +210,6 @@ def pullback(
                 parent_order = parent._order
                 if parent_order < order:
                     raise _changed_since(parent, function)
-                if parent_order > oldest:
-                    continue
                 try:
                     conforms = d.shape == data.shape and d.dtype is data.dtype
                 except AttributeError:

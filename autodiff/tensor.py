@@ -76,8 +76,7 @@ def _method(function: Function, purpose: str) -> Callable[[Tensor], Tensor]:
     """Make the method that applies a function of one argument, as `_operators` does for two."""
 
     def method(self: Tensor) -> Tensor:
-        x = self._data
-        return _result(function(x), function, (self,), (x,), _NO_KEYWORDS, self.requires_grad)
+        return _unary(function, self)
 
     method.__doc__ = purpose
     return method
@@ -286,7 +285,12 @@ class Tensor:
     # NumPy's dispatch
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return _dispatch(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        if kwargs or function not in VJPS:
+            return _dispatch(function, inputs, kwargs)
+        if len(inputs) == 1:
+            return _unary(function, self)
+        return record(function, inputs)
 
     def __array_function__(self, function: Function, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return _dispatch(function, args, kwargs)
@@ -538,27 +542,29 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
     if kwargs or len(args) > len(rules):
         args, kwargs = _check_call(function, args, kwargs)
     requires_grad = False
-    values = []
-    for position, arg in enumerate(args):
-        value = arg
+    values: list[Any] = []
+    for arg in args:
+        position = len(values)
         if isinstance(arg, Tensor):
-            value = arg._data
-            wants = arg.requires_grad
-        elif type(arg) in (list, tuple) and any(isinstance(item, Tensor) for item in arg):
-            value = type(arg)(map(data_of, arg))
-            wants = any(isinstance(item, Tensor) and item.requires_grad for item in arg)
+            values.append(arg._data)
+            if not arg.requires_grad:
+                continue
+        elif _holds_tensors(arg):
+            values.append(type(arg)(map(data_of, arg)))
+            args = (*args[:position], type(arg)(arg), *args[position + 1 :])  # the caller may change a list later
+            if not any(isinstance(item, Tensor) and item.requires_grad for item in arg):
+                continue
         else:
-            wants = False
-        values.append(value)
-        if wants:
-            if position >= len(rules) or rules[position] is None:
-                raise NotImplementedError(
-                    f"{name_of(function)} has no derivative with respect to argument {position}: "
-                    "pass it as an array or detach() it"
-                )
-            requires_grad = True
+            values.append(arg)
+            continue
+        if position >= len(rules) or rules[position] is None:
+            raise NotImplementedError(
+                f"{name_of(function)} has no derivative with respect to argument {position}: "
+                "pass it as an array or detach() it"
+            )
+        requires_grad = True
     try:
-        data = function(*values, **kwargs)
+        data = function(*values, **kwargs) if kwargs else function(*values)
     except ValueError as error:
         raise _refused(error, function, values) from error
     if not hasattr(data, "shape"):
@@ -567,6 +573,12 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
             return data._make(whole) if hasattr(data, "_make") else type(data)(whole)  # type: ignore[return-value]
         data = np.asarray(data)[()]
     return _result(data, function, args, tuple(values), kwargs, requires_grad)
+
+
+def _unary(function: Function, x: Tensor) -> Tensor:
+    """Do what `record` does, for one argument."""
+    value = x._data
+    return _result(function(value), function, (x,), (value,), _NO_KEYWORDS, x.requires_grad)
 
 
 _new = Tensor.__new__
@@ -620,22 +632,28 @@ def _plain(arg: Any) -> Any:
     return type(arg)(map(_plain, arg)) if type(arg) in (list, tuple) else data_of(arg)
 
 
+def _holds_tensors(arg: Any) -> bool:
+    """Whether an argument is a list or tuple with a Tensor in it."""
+    return type(arg) in (list, tuple) and any(isinstance(item, Tensor) for item in arg)
+
+
 def _check_call(
     function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     """Refuse arguments that the rules do not know, and move Tensors given by keyword to their position."""
-    if any(isinstance(data, Tensor) for value in kwargs.values() for data in _items(value)):
-        try:
-            bound = inspect.signature(function).bind(*args, **kwargs)
-        except ValueError:
-            raise TypeError(f"{name_of(function)}: pass Tensors by position, not by keyword") from None
-        args, kwargs = bound.args, bound.kwargs
-        if any(isinstance(data, Tensor) for value in kwargs.values() for data in _items(value)):
-            raise TypeError(f"{name_of(function)}: pass Tensors by position, not by keyword")
+    for value in kwargs.values():
+        if isinstance(value, Tensor) or _holds_tensors(value):
+            try:
+                bound = inspect.signature(function).bind(*args, **kwargs)
+            except ValueError:
+                bound = None
+            if bound is None or any(isinstance(v, Tensor) or _holds_tensors(v) for v in bound.kwargs.values()):
+                raise TypeError(f"{name_of(function)}: pass Tensors by position, not by keyword")
+            args, kwargs = bound.args, bound.kwargs
+            break
     positions, keywords = SIGNATURES[function]
-    unknown = [f"{key}=" for key in kwargs if key not in keywords]
-    if unknown or len(args) > positions:
-        what = ", ".join(unknown) or f"{len(args)} arguments"
+    if len(args) > positions or not keywords.issuperset(kwargs):
+        what = ", ".join(f"{key}=" for key in kwargs if key not in keywords) or f"{len(args)} arguments"
         raise NotImplementedError(f"{name_of(function)} with {what} has no derivative rule; known: {sorted(keywords)}")
     return args, kwargs
 
@@ -669,9 +687,7 @@ def primitive(function: F) -> F:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         for arg in (*args, *kwargs.values()):
-            if isinstance(arg, Tensor) or (
-                type(arg) in (list, tuple) and any(isinstance(item, Tensor) for item in arg)
-            ):
+            if isinstance(arg, Tensor) or _holds_tensors(arg):
                 return record(function, args, kwargs)
         return function(*args, **kwargs)
 
@@ -689,7 +705,7 @@ def _as_data(data: Any, requires_grad: bool, dtype: Any) -> Any:
         array = np.array(data, dtype=dtype)
     except ValueError as error:
         raise ValueError(f"Tensor: the data is ragged or not numbers: {error}") from None
-    if requires_grad and array.dtype.kind == "i" and not _is_numpy(data):
+    if requires_grad and array.dtype.kind == "i" and dtype is None and not _is_numpy(data):
         array = array.astype(np.float64)
     if array.dtype.kind == "c":
         raise TypeError(f"Tensor: complex data ({array.dtype}) is not supported; use its real and imaginary parts")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.tape import name_of, no_grad
-from autodiff.tensor import data_of
+from autodiff.tensor import Tensor, data_of
 from autodiff.transforms import grad
 
 
@@ -32,8 +32,8 @@ def numerical_gradient(function: Callable[..., Any], *args: Any, argnum: int = 0
         >>> numerical_gradient(lambda x: x**2, [1.0, 2.0, 3.0]).round(6)
         array([2., 4., 6.])
     """
-    arrays = [_as_float_array(arg) if k == argnum else arg for k, arg in enumerate(args)]
-    x = arrays[argnum]
+    arrays = list(args)
+    x = arrays[argnum] = _as_float_array(args[argnum])
     step = float(np.finfo(x.dtype).eps) ** (1 / 3) if step is None else step
 
     def total() -> np.longdouble:
@@ -100,12 +100,13 @@ def check_gradients(
         raise TypeError("check_gradients: give at least one argument of floating-point numbers")
     point = [_as_float_array(arg) if k in chosen else arg for k, arg in enumerate(args)]
     with no_grad():
-        outputs = _several(function(*point))
+        outputs = _several(function(*map(_as_tensor, point)))
     rng = np.random.default_rng(0)
     weights = [rng.uniform(0.5, 1.5, np.shape(output)).astype(np.result_type(output)) for output in outputs]
 
     def weighted(*arrays: Any) -> Any:
-        terms = [(output * weight).sum() for output, weight in zip(_several(function(*arrays)), weights, strict=True)]
+        outputs = _several(function(*map(_as_tensor, arrays)))
+        terms = [(output * weight).sum() for output, weight in zip(outputs, weights, strict=True)]
         return sum(terms[1:], terms[0])
 
     label = name_of(function)
@@ -125,6 +126,11 @@ def _several(result: Any) -> tuple[Any, ...]:
 def _is_float(arg: Any) -> bool:
     data = data_of(arg)
     return isinstance(data, float) or getattr(getattr(data, "dtype", None), "kind", "") == "f"
+
+
+def _as_tensor(arg: Any) -> Any:
+    """Make a Tensor of an array of floating-point numbers, so that a function may call methods that arrays lack."""
+    return Tensor(arg, requires_grad=False) if _is_float(arg) and not isinstance(arg, Tensor) else arg
 
 
 def _as_float_array(arg: Any) -> Any:

@@ -66,8 +66,9 @@ def value_and_grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callab
 def _value_and_grad(caller: str, function: Callable[..., Any], argnums: Argnums) -> Callable[..., tuple[Any, Any]]:
     if not callable(function):
         raise TypeError(f"{caller}: the first argument must be a function, got {function!r}")
-    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    if not positions or not all(isinstance(position, int) for position in positions):
+    several = isinstance(argnums, list | tuple)
+    positions = tuple(argnums) if isinstance(argnums, list | tuple) else (argnums,)
+    if not positions or not all(isinstance(position, int | np.integer) for position in positions):
         raise TypeError(f"{caller}: argnums must be an integer or several, got {argnums!r}")
 
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -91,10 +92,10 @@ def _value_and_grad(caller: str, function: Callable[..., Any], argnums: Argnums)
         finally:
             _nested.reset(token)
         gradients = tuple(
-            reached[variables[k]] if variables[k] in reached else np.zeros_like(variables[k].data) for k in chosen
+            reached[variables[k]] if variables[k] in reached else _zeros(variables[k], outer) for k in chosen
         )
         value = output if outer else getattr(output, "data", output)
-        return value, gradients[0] if isinstance(argnums, int) else gradients
+        return value, gradients if several else gradients[0]
 
     return both
 
@@ -110,6 +111,11 @@ defvjp(variable, lambda g, out, x: g)
 
 def _variable(arg: Any) -> Tensor:
     return variable(arg) if isinstance(arg, Tensor) and arg.requires_grad else Tensor(data_of(arg))
+
+
+def _zeros(variable: Tensor, outer: bool) -> Any:
+    zeros = np.zeros_like(variable.data)
+    return Tensor(zeros, requires_grad=False) if outer else zeros
 
 
 def _seed(called: str, output: Any) -> Any:

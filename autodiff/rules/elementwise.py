@@ -60,7 +60,7 @@ defvjp(np.arccos, lambda g, out, x: -g / np.sqrt((1 - x) * (1 + x)))
 defvjp(np.arctan, lambda g, out, x: g / (1 + x * x))
 defvjp(np.sinh, lambda g, out, x: g * np.cosh(x))
 defvjp(np.cosh, lambda g, out, x: g * np.sinh(x))
-defvjp(np.tanh, lambda g, out, x: g * (1 - out * out))
+defvjp(np.tanh, lambda g, out, x: g - g * out * out)
 
 # Pieces: the derivative jumps
 
@@ -92,7 +92,7 @@ def _clip_high(g: Any, out: Any, x: Any, a_min: Any = None, a_max: Any = None) -
     return np.where((x > a_max) if a_min is None else (x > a_max) | (a_min > a_max), g, 0)
 
 
-def _clip_x(g: Any, out: Any, x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Any:
+def _clip_x(g: Any, out: Any, x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     return np.where(_within(x, low, high), g, 0)
 

@@ -41,11 +41,8 @@ def _take_along_axis(g: Any, out: Any, arr: Any, indices: Any, axis: int | None 
     """Scatter to the same places: along ``axis`` those of ``indices``, along every other its own."""
     if axis is None:
         return np.reshape(scatter_add(g, (indices,), np.zeros(arr.size)), arr.shape)
-    places: list[Any] = list(np.ogrid[tuple(slice(size) for size in indices.shape)])
-    for other in range(arr.ndim):
-        if arr.shape[other] != indices.shape[other] and other != axis % arr.ndim:
-            places[other] = np.zeros_like(places[other])
-    places[axis % arr.ndim] = indices
+    places: list[Any] = list(np.ogrid[tuple(slice(size) for size in arr.shape)])
+    places[axis] = indices
     return scatter_add(g, tuple(places), stop_gradient(arr))
 
 

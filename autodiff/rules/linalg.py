@@ -1,5 +1,6 @@
 """Products of vectors, matrices and stacks of them."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,14 @@ def _transpose(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
 
 
+def _as_array(x: Any) -> Any:
+    """Give the other factor as an array, where it is a number or a list."""
+    return x if hasattr(x, "ndim") else np.asarray(x)
+
+
 def _matmul_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     """``g yᵀ``; a vector counts as a row (x) or a column (y) of a matrix. Stacks that broadcast, the tape sums."""
+    y = _as_array(y)
     if y.ndim == 1:
         return g[..., None] * y
     if x.ndim == 1:
@@ -22,6 +29,7 @@ def _matmul_x(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 def _matmul_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     """``xᵀ g``, with vectors and stacks as in `_matmul_x`."""
+    x = _as_array(x)
     if x.ndim == 1:
         return g[..., None] * x if y.ndim == 1 else x[:, None] * g[..., None, :]
     if y.ndim == 1:
@@ -38,21 +46,27 @@ defvjp(np.matmul, _matmul_x, _matmul_y)
 
 def _as_columns(y: Any) -> Any:
     """Give y with the axis that dot sums over first, and all others as one."""
-    return np.reshape(np.moveaxis(y, -2, 0) if y.ndim > 1 else y, (y.shape[-2:][0], -1))
+    return np.reshape(np.moveaxis(y, -2, 0) if y.ndim > 1 else y, (y.shape[-2:][0], _other_sizes(y)))
+
+
+def _other_sizes(y: Any) -> int:
+    return math.prod((*y.shape[:-2], *y.shape[-1:])) if y.ndim > 1 else 1
 
 
 def _dot_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+    y = _as_array(y)
     if x.ndim == 0 or y.ndim == 0:
         return np.reshape(np.add.reduce(g * y, axis=None), ()) if x.ndim == 0 else g * y
     columns = _as_columns(y)
-    return np.reshape(np.reshape(g, (-1, columns.shape[1])) @ _transpose(columns), x.shape)
+    return np.reshape(np.reshape(g, (math.prod(x.shape[:-1]), columns.shape[1])) @ _transpose(columns), x.shape)
 
 
 def _dot_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+    x = _as_array(x)
     if x.ndim == 0 or y.ndim == 0:
         return np.reshape(np.add.reduce(g * x, axis=None), ()) if y.ndim == 0 else g * x
-    rows = np.reshape(x, (-1, x.shape[-1]))
-    rolled = _transpose(rows) @ np.reshape(g, (rows.shape[0], -1))
+    rows = np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    rolled = _transpose(rows) @ np.reshape(g, (rows.shape[0], _other_sizes(y)))
     if y.ndim == 1:
         return np.reshape(rolled, y.shape)
     return np.moveaxis(np.reshape(rolled, (y.shape[-2], *y.shape[:-2], y.shape[-1])), 0, -2)

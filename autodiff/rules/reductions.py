@@ -14,12 +14,12 @@ from autodiff.tensor import Axis
 
 def _restore_axes(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
     """Put the reduced axes back with length one, so that ``g`` broadcasts against ``x``."""
-    return g if keepdims or axis is None else np.expand_dims(g, axis)
+    return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
 
 
 def _count(x: Any, axis: Axis) -> int:
     """Count the elements that were reduced into one."""
-    if axis is None:
+    if axis is None or x.ndim == 0:
         return int(x.size)
     count = 1
     for one in axis if isinstance(axis, tuple) else (axis,):
@@ -27,38 +27,39 @@ def _count(x: Any, axis: Axis) -> int:
     return count
 
 
-def _sum(g: Any, out: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def _sum(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return np.broadcast_to(_restore_axes(g, x, axis, keepdims), x.shape)
 
 
-def _mean(g: Any, out: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    return _sum(g / _count(x, axis), out, x, axis, keepdims)
+def _mean(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    return _sum(g / _count(x, axis), out, x, axis, keepdims=keepdims)
 
 
-def _var(g: Any, out: Any, x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+def _var(g: Any, out: Any, x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """``2 (x - mean) / (n - ddof)``."""
     deviation = x - np.mean(x, axis=axis, keepdims=True)
-    return _restore_axes(g, x, axis, keepdims) * (2 / (_count(x, axis) - ddof)) * deviation
+    return _restore_axes(2 * g / (_count(x, axis) - ddof), x, axis, keepdims) * deviation
 
 
-def _std(g: Any, out: Any, x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+def _std(g: Any, out: Any, x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """``(x - mean) / ((n - ddof) std)``, and 0 where the standard deviation is 0."""
     spread = np.where(out == 0, 0, g / (2 * np.where(out == 0, 1, out)))
-    return _var(spread, out, x, axis, ddof, keepdims)
+    return _var(spread, out, x, axis, ddof=ddof, keepdims=keepdims)
 
 
-def _extremum(g: Any, out: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def _extremum(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     is_extreme = x == _restore_axes(out, x, axis, keepdims)
     share = np.add.reduce(is_extreme, axis=axis, keepdims=True)
     return np.where(is_extreme, _restore_axes(g, x, axis, keepdims) / share, 0)
 
 
-def _prod(g: Any, out: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def _prod(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """``g`` times the product of the other elements, which needs no division and so is right with zeros."""
-    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(range(x.ndim)) if axis is None or x.ndim == 0 else axis if isinstance(axis, tuple) else (axis,)
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
-    others = np.reshape(_product_of_others(np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], -1))), moved.shape)
+    rows = np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], _count(x, axis)))
+    others = np.reshape(_product_of_others(rows), moved.shape)
     return _restore_axes(g, x, axis, keepdims) * np.moveaxis(others, last, axes)
 
 
@@ -91,9 +92,13 @@ defvjp(np.max, _extremum)
 defvjp(np.min, _extremum)
 defvjp(np.prod, _prod)
 
-# A ufunc's reduce is the same, but for its default axis.
-for _ufunc, _rule in ((np.add, _sum), (np.multiply, _prod), (np.maximum, _extremum), (np.minimum, _extremum)):
-    defvjp(
-        _ufunc.reduce,
-        lambda g, out, x, axis=0, keepdims=False, rule=_rule: rule(g, out, x, axis=axis, keepdims=keepdims),
-    )
+
+def _along_first(rule: Any) -> Any:
+    """Give the rule of a ufunc's reduce, which is the same but for its default axis."""
+    return lambda g, out, x, axis=0, *, keepdims=False: rule(g, out, x, axis, keepdims=keepdims)
+
+
+defvjp(np.add.reduce, _along_first(_sum))
+defvjp(np.multiply.reduce, _along_first(_prod))
+defvjp(np.maximum.reduce, _along_first(_extremum))
+defvjp(np.minimum.reduce, _along_first(_extremum))

@@ -1,5 +1,7 @@
 """Functions that move elements without changing them: the gradient moves back the same way."""
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,12 @@ from autodiff.tape import defvjp, unbroadcast
 
 
 def _reshape(g: Any, out: Any, x: Any, shape: Any, order: Any = "C") -> Any:
+    return _ravel(g, out, x, order)
+
+
+def _ravel(g: Any, out: Any, x: Any, order: Any = "C") -> Any:
+    if order not in ("C", "F"):
+        raise NotImplementedError(f'order="{order}" depends on memory and has no derivative rule: use "C" or "F"')
     return np.reshape(g, x.shape, order=order)
 
 
@@ -20,20 +28,21 @@ def _between(axis: int, start: int, stop: int) -> tuple[slice, ...]:
     return (slice(None),) * axis + (slice(start, stop),)
 
 
-def _concatenate(g: Any, out: Any, arrays: Any, axis: int | None = 0) -> list[Any]:
-    """Cut the gradient where the arrays were joined."""
+def _concatenate(g: Any, out: Any, arrays: Any, axis: int | None = 0) -> Any:
+    """Cut the gradient where the arrays were joined. They come in a list, or are the rows of one array."""
     along = 0 if axis is None else axis % g.ndim
-    lengths = [array.size if axis is None else array.shape[along] for array in arrays]
-    stops = np.cumsum(lengths).tolist()
-    return [
-        np.reshape(g[_between(along, stop - length, stop)], array.shape)
-        for array, length, stop in zip(arrays, lengths, stops, strict=True)
+    shapes = [np.shape(array) for array in arrays]
+    lengths = [math.prod(shape) if axis is None else shape[along] for shape in shapes]
+    pieces = [
+        np.reshape(g[_between(along, stop - length, stop)], shape)
+        for shape, length, stop in zip(shapes, lengths, itertools.accumulate(lengths), strict=True)
     ]
+    return pieces if isinstance(arrays, list | tuple) else np.stack(pieces)
 
 
-def _stack(g: Any, out: Any, arrays: Any, axis: int = 0) -> list[Any]:
+def _stack(g: Any, out: Any, arrays: Any, axis: int = 0) -> Any:
     slices = np.moveaxis(g, axis, 0)
-    return [slices[position] for position in range(len(arrays))]
+    return [slices[position] for position in range(len(arrays))] if isinstance(arrays, list | tuple) else slices
 
 
 def _split(g: Any, out: Any, x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
@@ -41,7 +50,7 @@ def _split(g: Any, out: Any, x: Any, indices_or_sections: Any, axis: int = 0) ->
 
 
 defvjp(np.reshape, _reshape)
-defvjp(np.ravel, lambda g, out, x, order="C": np.reshape(g, x.shape, order=order))
+defvjp(np.ravel, _ravel)
 defvjp(np.squeeze, lambda g, out, x, axis=None: np.reshape(g, x.shape))
 defvjp(np.expand_dims, lambda g, out, x, axis: np.reshape(g, x.shape))
 defvjp(np.transpose, _transpose)
