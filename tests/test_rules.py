@@ -1,0 +1,317 @@
+"""The derivative rules, each suite over the whole table of cases: values, gradients, dtypes, other array types."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff import Tensor
+from autodiff.rules.indexing import scatter_add
+from autodiff.tape import PLAIN, VJPS, name_of
+from autodiff.tensor import output
+from autodiff.testing import check_gradients
+from autodiff.transforms import variable
+from tests.cases import CASES, Case
+from tests.strict import StrictArray, reveal
+
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+# Nothing else flows through these, so no other array type can be handed to them.
+ARRAYS_ONLY = {
+    operator.getitem: "its rule adds into a buffer of zeros in place, which `scatter_add` needs for repeated indices",
+    np.take_along_axis: "as getitem",
+    PLAIN[scatter_add]: "it is that buffer",
+}
+
+
+def is_float(arg: Any) -> bool:
+    return isinstance(arg, np.ndarray) and arg.dtype.kind == "f"
+
+
+def several(result: Any) -> tuple[Any, ...]:
+    return tuple(result) if isinstance(result, list | tuple) else (result,)
+
+
+def tensors(args: tuple[Any, ...], make: Callable[[Any], Any] = Tensor) -> list[Any]:
+    return [make(arg) if is_float(arg) else arg for arg in args]
+
+
+def weights_for(outputs: Any) -> list[Any]:
+    """Give a fixed random array of each output's shape, so that errors of its elements cannot cancel."""
+    rng = np.random.default_rng(1)
+    return [rng.uniform(0.5, 1.5, tuple(out.shape)) for out in outputs]
+
+
+def weighted_sum(outputs: Any, make: Callable[[Any], Any] = np.asarray) -> Any:
+    terms = [(out * make(weight.astype(out.dtype))).sum() for out, weight in zip(outputs, weights_for(outputs))]
+    return sum(terms[1:], terms[0])
+
+
+def gradients(function: Callable[..., Any], args: list[Any], make: Callable[[Any], Any] = np.asarray) -> list[Any]:
+    """Give the gradient of the weighted sum of the outputs for each Tensor among the arguments."""
+    weighted_sum(several(function(*args)), make).backward()
+    return [arg.grad for arg in args if isinstance(arg, Tensor)]
+
+
+@every_case
+def test_value_is_numpys(case: Case) -> None:
+    expected = several((case.plain or case.function)(*case.args))
+    actual = several(case.function(*tensors(case.args)))
+    assert len(actual) == len(expected)
+    for ours, numpys in zip(actual, expected):
+        assert type(ours) is Tensor
+        assert ours.dtype == numpys.dtype
+        assert ours.shape == numpys.shape
+        np.testing.assert_array_equal(ours.data, numpys)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.order], ids=str)
+def test_gradient_is_that_of_central_differences(case: Case) -> None:
+    check_gradients(case.function, *case.args, order=case.order, rtol=1e-5, atol=1e-6)
+
+
+@every_case
+def test_float32_stays_float32(case: Case) -> None:
+    single = tuple(arg.astype(np.float32) if is_float(arg) else arg for arg in case.args)
+    args = tensors(single)
+    for ours, numpys in zip(several(case.function(*args)), several((case.plain or case.function)(*single))):
+        assert ours.dtype == numpys.dtype
+    actual = gradients(case.function, args)
+    expected = gradients(case.function, tensors(case.args))
+    for arg, gradient, double in zip(filter(is_float, single), actual, expected, strict=True):
+        assert gradient.dtype == np.float32
+        assert gradient.shape == arg.shape
+        np.testing.assert_allclose(gradient, double, rtol=1e-3, atol=1e-4)
+
+
+@every_case
+def test_each_argument_alone_has_the_gradient_it_has_among_the_others(case: Case) -> None:
+    positions = [k for k, arg in enumerate(case.args) if is_float(arg)]
+    together = gradients(case.function, tensors(case.args))
+    for position, expected in zip(positions, together, strict=True):
+        for others in (lambda arg: arg, lambda arg: Tensor(arg, requires_grad=False)):
+            args = [others(arg) if is_float(arg) else arg for arg in case.args]
+            args[position] = Tensor(case.args[position])
+            weighted_sum(several(case.function(*args))).backward()
+            np.testing.assert_allclose(args[position].grad, expected, rtol=1e-13, atol=1e-15)
+
+
+@every_case
+def test_graph_of_the_gradient_changes_no_value(case: Case) -> None:
+    plain = gradients(case.function, tensors(case.args))
+    args = tensors(case.args)
+    weighted_sum(several(case.function(*args))).backward(create_graph=True)
+    for arg, gradient in zip((arg for arg in args if isinstance(arg, Tensor)), plain, strict=True):
+        assert type(gradient) is not Tensor
+        assert type(arg.grad) is Tensor
+        assert arg.grad.dtype == gradient.dtype
+        np.testing.assert_array_equal(arg.grad.data, gradient)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.torch is not None], ids=str)
+def test_value_gradient_and_second_gradient_are_pytorchs(case: Case) -> None:
+    torch = pytest.importorskip("torch")
+    function = getattr(torch, case.torch) if isinstance(case.torch, str) else lambda *args: case.torch(torch, *args)
+
+    ours = tensors(case.args)
+    outputs = several(case.function(*ours))
+    variables = [arg for arg in ours if isinstance(arg, Tensor)]
+    weighted_sum(outputs).backward(create_graph=True)
+    first = [arg.grad for arg in variables]
+    for arg in variables:
+        arg.grad = None
+    total = weighted_sum(first)
+    if total.requires_grad:
+        total.backward()
+    second = [np.zeros(arg.shape) if arg.grad is None else arg.grad for arg in variables]
+
+    theirs = [torch.tensor(arg, requires_grad=is_float(arg)) for arg in case.args]
+    their_outputs = several(function(*theirs))
+    their_variables = [arg for arg in theirs if arg.requires_grad]
+
+    def weigh(results: Any) -> Any:
+        return sum((out * torch.as_tensor(weight)).sum() for out, weight in zip(results, weights_for(results)))
+
+    options: dict[str, Any] = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
+    their_first = torch.autograd.grad(weigh(their_outputs), their_variables, **options)
+    their_total = weigh(their_first)
+    their_second = [torch.zeros_like(arg) for arg in their_variables]
+    if their_total.requires_grad:
+        their_second = torch.autograd.grad(their_total, their_variables, **options)
+
+    for what, mine, torchs in (
+        ("value", [out.data for out in outputs], their_outputs),
+        ("gradient", [g.data for g in first], their_first),
+        ("second gradient", second, their_second),
+    ):
+        for a, b in zip(mine, torchs, strict=True):
+            np.testing.assert_allclose(a, b.numpy(force=True), rtol=1e-9, atol=1e-12, err_msg=what)
+
+
+def functions_of(results: Any) -> set[Callable[..., Any]]:
+    """Give all functions in the graphs of the results."""
+    found, pending, seen = set(), list(results), set()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list | tuple):
+            pending.extend(node)
+        elif isinstance(node, Tensor) and node._function is not None and node._order not in seen:
+            seen.add(node._order)
+            found.add(node._function)
+            pending.extend(node._args)
+    return found
+
+
+@every_case
+def test_other_array_types_flow_through_the_rules(case: Case) -> None:
+    used = functions_of(several(case.function(*tensors(case.args))))
+    args = tensors(case.args, lambda arg: Tensor(StrictArray(arg)))
+    if used & ARRAYS_ONLY.keys():
+        with pytest.raises((TypeError, ValueError), match=r"StrictArray|setting an array element"):
+            gradients(case.function, args, StrictArray)
+        return
+    strict = gradients(case.function, args, StrictArray)
+    for actual, expected in zip(strict, gradients(case.function, tensors(case.args)), strict=True):
+        assert reveal(actual).dtype == expected.dtype
+        assert reveal(actual).shape == expected.shape
+        np.testing.assert_array_equal(reveal(actual), expected)
+    args = tensors(case.args, lambda arg: Tensor(StrictArray(arg)))
+    weighted_sum(several(case.function(*args)), StrictArray).backward(create_graph=True)
+    for arg, actual in zip((arg for arg in args if isinstance(arg, Tensor)), strict, strict=True):
+        np.testing.assert_array_equal(reveal(arg.grad.data), reveal(actual))
+
+
+def test_every_rule_has_a_case() -> None:
+    used: set[Any] = set()
+    for case in CASES:
+        used |= functions_of(several(case.function(*tensors(case.args))))
+    rules = {
+        function
+        for function in VJPS
+        if isinstance(function, np.ufunc)
+        or isinstance(getattr(function, "__self__", None), np.ufunc)
+        or (getattr(function, "__module__", None) or "").partition(".")[0] in ("numpy", "autodiff", "_operator")
+    }
+    assert rules - used - {PLAIN[variable]} == set()
+    assert {output, PLAIN[scatter_add], np.add, np.add.reduce, operator.getitem, np.stack} <= rules
+
+
+def test_names_of_cases_are_unique() -> None:
+    names = [case.name for case in CASES]
+    assert sorted(set(names)) == sorted(names)
+
+
+# Conventions at kinks and ties, which no difference quotient can settle
+
+
+@pytest.mark.parametrize(
+    ("function", "point", "expected"),
+    [
+        pytest.param(np.absolute, [0.0, -0.0, -3.0], [0, 0, -1], id="abs at 0"),
+        pytest.param(lambda x: x.relu(), [0.0, -0.0, 2.0], [0, 0, 1], id="relu at 0"),
+        pytest.param(np.sign, [0.0, 1.0], [0, 0], id="sign"),
+        pytest.param(np.max, [3.0, 1.0, 3.0, 3.0], [1 / 3, 0, 1 / 3, 1 / 3], id="max shares evenly"),
+        pytest.param(np.min, [1.0, 1.0, 3.0, 3.0], [1 / 2, 1 / 2, 0, 0], id="min shares evenly"),
+        pytest.param(lambda x: np.maximum(x, 1.0), [1.0, 0.0, 2.0], [1 / 2, 0, 1], id="maximum, one half"),
+        pytest.param(lambda x: np.minimum(1.0, x), [1.0, 0.0, 2.0], [1 / 2, 1, 0], id="minimum, one half"),
+        pytest.param(lambda x: np.maximum(x, x), [1.0, -1.0], [1, 1], id="maximum with itself"),
+        pytest.param(lambda x: np.clip(x, -1, 1), [-1.0, 1.0, 1.1, -2.0], [1, 1, 0, 0], id="clip on its bounds"),
+        pytest.param(np.std, [2.0, 2.0, 2.0], [0, 0, 0], id="std of equal elements"),
+        pytest.param(lambda x: x**0, [0.0, 2.0], [0, 0], id="x**0 at 0"),
+        pytest.param(lambda x: x**1, [0.0, 2.0], [1, 1], id="x**1 at 0"),
+        pytest.param(lambda x: 0.0**x, [1.0, 2.0], [0, 0], id="0**x"),
+    ],
+)
+def test_convention(function: Callable[..., Any], point: list[float], expected: list[float]) -> None:
+    np.testing.assert_array_equal(ad.grad(lambda x: function(x).sum())(np.array(point)), expected)
+
+
+def test_bounds_of_clip_take_the_gradient_of_what_they_limit() -> None:
+    x, low, high = Tensor([-2.0, 0.0, 5.0, 7.0]), Tensor(-1.0), Tensor([1.0, 1.0, 1.0, 7.0])
+    np.clip(x, low, high).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0, 1, 0, 1])
+    assert low.grad == 1
+    np.testing.assert_array_equal(high.grad, [0, 0, 1, 0])
+
+
+# Dtypes
+
+
+@pytest.mark.parametrize("function", [np.add, np.multiply, np.power, np.maximum, np.logaddexp, np.matmul, np.dot])
+def test_each_gradient_has_the_dtype_of_its_own_argument(function: Callable[..., Any]) -> None:
+    x, y = Tensor(np.ones(3, np.float32)), Tensor(np.full(3, 2.0))
+    function(x, y).sum().backward()
+    assert (x.grad.dtype, y.grad.dtype) == (np.float32, np.float64)
+
+
+@pytest.mark.parametrize("number", [2, 0.5, True, np.float64(0.5), np.float32(0.5), np.int64(3)], ids=repr)
+@pytest.mark.parametrize("operate", [operator.add, operator.mul, operator.truediv, operator.pow], ids=name_of)
+def test_scalars_leave_float32_gradients_float32(operate: Callable[..., Any], number: Any) -> None:
+    for call in (lambda x: operate(x, number), lambda x: operate(number, x)):
+        x = Tensor(np.ones((2, 2), np.float32))
+        y = call(x)
+        assert y.dtype == call(x.data).dtype
+        y.sum().backward()
+        assert x.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_every_floating_dtype(dtype: Any) -> None:
+    x = Tensor(np.array([1.0, 2.0], dtype))
+    (x * x).sum().backward()
+    assert x.grad.dtype == dtype
+    np.testing.assert_array_equal(x.grad, [2, 4])
+
+
+def test_astype_gives_the_gradient_in_the_dtype_of_the_argument() -> None:
+    x = Tensor(np.array([1.5, 2.5], np.float32))
+    y = x.astype(np.float64)
+    assert y.dtype == np.float64
+    (y * np.pi).sum().backward()
+    assert x.grad.dtype == np.float32
+    np.testing.assert_array_equal(x.grad, np.full(2, np.pi, np.float32))
+    assert type(x.astype(int)) is np.ndarray
+
+
+# What the rules refuse, because they would be wrong
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda x: np.sum(x, 1, np.float64), id="sum with dtype by position"),
+        pytest.param(lambda x: np.sum(x, dtype=np.float32), id="sum with dtype"),
+        pytest.param(lambda x: np.sum(x, where=x > 0), id="sum with where"),
+        pytest.param(lambda x: np.sum(x, initial=1.0), id="sum with initial"),
+        pytest.param(lambda x: np.add.reduce(x, 1, np.float64), id="add.reduce with dtype by position"),
+        pytest.param(lambda x: np.mean(x, 0, np.float64), id="mean with dtype by position"),
+        pytest.param(lambda x: np.var(x, 0, np.float64), id="var with dtype by position"),
+        pytest.param(lambda x: np.max(x, 0, None, True), id="max with keepdims by position"),
+        pytest.param(lambda x: np.clip(x, 0, 1, np.empty((3, 3))), id="clip with out by position"),
+        pytest.param(lambda x: np.concatenate([x], dtype=np.float32), id="concatenate with dtype"),
+        pytest.param(lambda x: np.add(x, 1, where=x > 0), id="add with where"),
+        pytest.param(lambda x: np.where(x), id="where with one argument"),
+    ],
+)
+def test_arguments_without_a_rule_are_refused_before_anything_is_computed(call: Callable[..., Any]) -> None:
+    with pytest.raises(NotImplementedError, match="derivative"):
+        call(Tensor(np.arange(9.0).reshape(3, 3)))
+
+
+@pytest.mark.parametrize("order", ["A", "K"])
+def test_orders_that_depend_on_memory_have_no_gradient(order: Any) -> None:
+    y = np.ravel(Tensor(np.asfortranarray(np.ones((2, 3)))), order=order)
+    with pytest.raises(NotImplementedError, match=f'order="{order}"'):
+        y.backward(np.arange(6.0))
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_variance_of_a_single_element_has_no_finite_gradient() -> None:
+    x = Tensor([1.0])
+    np.var(x, ddof=1).backward()
+    assert np.isnan(x.grad).all()

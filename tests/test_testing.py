@@ -1,0 +1,221 @@
+"""The gradient checker: it passes what is right, catches what is wrong, and says what differs where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff import Tensor
+from autodiff.testing import check_gradients, numerical_gradient
+
+POINT = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+
+
+def primitive(function: Callable[..., Any], *rules: Any, name: str = "suspect") -> Callable[..., Any]:
+    """Make a function with the given rules."""
+    function.__name__ = name
+    made = ad.primitive(function)
+    ad.defvjp(made, *rules)
+    return made
+
+
+# numerical_gradient
+
+
+def test_numerical_gradient_of_functions_with_known_ones() -> None:
+    x = np.array([0.5, 1.0, 3.0])
+    np.testing.assert_allclose(numerical_gradient(np.exp, x), np.exp(x), rtol=1e-9)
+    np.testing.assert_allclose(numerical_gradient(lambda x: np.prod(x), x), [3.0, 1.5, 0.5], rtol=1e-9)
+    np.testing.assert_allclose(numerical_gradient(np.sin, x * 1000), np.cos(x * 1000), atol=1e-3)
+    assert numerical_gradient(lambda x: x**3, 2) == pytest.approx(12)
+    assert numerical_gradient(lambda x: x**3, 2.0).shape == ()
+    assert numerical_gradient(np.sum, np.ones((2, 0))).shape == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("argnum", "expected"), [(0, [9.0, 16.0]), (1, [6.0, 16.0]), (-1, [6.0, 16.0]), (-2, [9.0, 16.0])]
+)
+def test_numerical_gradient_argnum(argnum: int, expected: list[float]) -> None:
+    x, y = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    slope = numerical_gradient(lambda x, y: x * y**2, x, y, argnum=argnum)
+    np.testing.assert_allclose(slope, expected, rtol=1e-9)
+    np.testing.assert_array_equal(x, [1, 2])
+    np.testing.assert_array_equal(y, [3, 4])
+
+
+def test_numerical_gradient_takes_tensors_and_a_step() -> None:
+    assert numerical_gradient(lambda x: x**2, Tensor(3.0)) == pytest.approx(6)
+    assert numerical_gradient(lambda x: x**3, 1.0, step=0.5) == pytest.approx(3 + 0.25)  # the formula's own error, h²
+    single = numerical_gradient(np.tanh, np.float32(0.5))
+    assert single.dtype == np.float64
+    assert single == pytest.approx(1 - np.tanh(0.5) ** 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("bad", [np.arange(3), np.array([True]), "abc", np.ones(2) * 1j])
+def test_numerical_gradient_wants_floating_point_numbers(bad: Any) -> None:
+    with pytest.raises(TypeError, match="must be floating-point numbers, got dtype"):
+        numerical_gradient(np.sum, bad)
+
+
+# check_gradients passes what is right
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_right_gradients_pass(order: int, dtype: Any) -> None:
+    check_gradients(lambda x, y: np.tanh(x) * y, POINT.astype(dtype), POINT[0].astype(dtype), order=order)
+
+
+def test_functions_of_tensors_only_can_be_checked() -> None:
+    check_gradients(lambda x: x.relu().sum() + x.sigmoid().mean(), POINT, order=2)
+
+
+def test_constants_and_several_outputs() -> None:
+    def f(x: Any, index: Any, mask: Any, y: Any) -> Any:
+        return np.where(mask, x, 1.0)[index] * y, np.split(x * y, [1])[0]
+
+    check_gradients(f, POINT, np.array([0, 1]), POINT > 0, 2.0, order=2)
+
+
+def test_arguments_may_be_tensors() -> None:
+    x = Tensor(POINT)
+    check_gradients(lambda x, w: np.exp(x) * w, x, 3.0, order=2)
+    assert x.grad is None
+    np.testing.assert_array_equal(x.data, POINT)
+
+
+def test_empty_arrays_and_numbers() -> None:
+    check_gradients(np.exp, np.ones((0, 3)), order=2)
+    check_gradients(np.exp, 1.5, order=3)
+
+
+def test_tolerances() -> None:
+    sloppy = primitive(lambda x: np.sin(x), lambda g, out, x: g * np.cos(x) * 1.001)
+    with pytest.raises(AssertionError):
+        check_gradients(sloppy, POINT)
+    check_gradients(sloppy, POINT, rtol=1e-2)
+    check_gradients(sloppy, POINT, atol=1e-2)
+
+
+# ... and catches what is wrong
+
+
+@pytest.mark.parametrize(
+    ("function", "rules"),
+    [
+        pytest.param(lambda x: x**2, [lambda g, out, x: g * x], id="factor"),
+        pytest.param(lambda x: np.exp(-x), [lambda g, out, x: g * out], id="sign"),
+        pytest.param(lambda x: np.sin(x), [lambda g, out, x: g * np.sin(x)], id="formula"),
+        pytest.param(lambda x: x.T.copy(), [lambda g, out, x: np.reshape(g, x.shape)], id="wrong order"),
+        pytest.param(lambda x: x[::-1] * 2, [lambda g, out, x: g * 2], id="wrong index"),
+        pytest.param(lambda x: np.sum(x), [lambda g, out, x: np.ones_like(x)], id="ignores the gradient"),
+        pytest.param(lambda x: np.cumsum(x), [lambda g, out, x: np.broadcast_to(np.sum(g), x.shape)], id="too much"),
+        pytest.param(lambda x: x * 1.0, [lambda g, out, x: np.zeros_like(x)], id="zero"),
+        pytest.param(lambda x: x * 1.0, [lambda g, out, x: g * np.nan], id="nan"),
+        pytest.param(
+            lambda x: x * 1.0, [lambda g, out, x: g + 1e-4 * (np.arange(6.0).reshape(2, 3) == 4)], id="one element"
+        ),
+        pytest.param(lambda x: np.zeros_like(x), [lambda g, out, x: g], id="should be zero"),
+    ],
+)
+def test_wrong_rules_are_caught(function: Callable[..., Any], rules: Any) -> None:
+    with pytest.raises(AssertionError, match="the gradient of suspect differs from central differences"):
+        check_gradients(primitive(function, *rules), POINT)
+
+
+def test_errors_that_cancel_in_the_sum_are_caught() -> None:
+    wrong = primitive(lambda x: x * 1.0, lambda g, out, x: g[::-1])
+    with pytest.raises(AssertionError):
+        check_gradients(wrong, POINT)
+
+
+def test_wrong_rule_of_the_second_argument_only() -> None:
+    wrong = primitive(lambda x, y: x * y, lambda g, out, x, y: g * y, lambda g, out, x, y: g * y)
+    with pytest.raises(AssertionError, match="argument 1, index"):
+        check_gradients(wrong, POINT, POINT + 1)
+    check_gradients(lambda x: wrong(x, POINT + 1), POINT)
+
+
+def test_message_names_argument_index_numbers_and_factor() -> None:
+    wrong = primitive(
+        lambda x, y: x + y**2,
+        lambda g, out, x, y: g,
+        lambda g, out, x, y: g * np.where(np.arange(3) == 1, -6 * y, 2 * y),
+        name="energy",
+    )
+    with pytest.raises(AssertionError) as caught:
+        check_gradients(lambda x, y: wrong(x, y).sum(), np.ones(3), np.array([1.0, 2.0, 4.0]))
+    text = str(caught.value)
+    assert "differs from central differences in 1 of 3 elements" in text
+    assert "argument 1, index (1,), where x = 2\n" in text
+    analytic, numerical = (float(re.search(rf"{word} +(\S+)", text)[1]) for word in ("autodiff", "numerical"))  # type: ignore[index]
+    assert analytic / numerical == pytest.approx(-3)
+    assert "relative error 1.33: the rule looks wrong by a factor of -3" in text
+
+
+def test_message_names_the_worst_element() -> None:
+    wrong = primitive(lambda x: x * 1.0, lambda g, out, x: g * np.array([1.0, 1.1, 5.0, 1.2]))
+    with pytest.raises(AssertionError, match=r"in 3 of 4 elements\n  argument 0, index \(2,\), where x = 0.25"):
+        check_gradients(wrong, np.full(4, 0.25))
+
+
+def test_message_where_the_gradient_should_be_zero() -> None:
+    wrong = primitive(lambda x: np.floor(x), lambda g, out, x: g)
+    with pytest.raises(AssertionError, match="relative error 1: the rule should give zero here"):
+        check_gradients(wrong, np.array([0.5]))
+
+
+def test_kinks_are_pointed_out() -> None:
+    with pytest.raises(AssertionError, match=r"slope is -?[\d.]+ to the left and -?[\d.]+ to the right: a kink near"):
+        check_gradients(lambda x: x.relu(), np.array([1.0, 0.0]))
+    with pytest.raises(AssertionError, match="a kink near the point"):
+        check_gradients(lambda x: np.max(x) * 3, np.array([1.0, 1.0, 1.0]))
+
+
+def test_float32_is_pointed_out() -> None:
+    wrong = primitive(lambda x: x * 1, lambda g, out, x: g * 1.1)
+    with pytest.raises(AssertionError, match="the point is float32: try float64"):
+        check_gradients(wrong, POINT.astype(np.float32))
+
+
+def test_values_that_are_not_finite_are_pointed_out() -> None:
+    wrong = primitive(lambda x: x * 1.0, lambda g, out, x: g * np.inf)
+    with pytest.raises(AssertionError, match="not finite; is the function defined here"):
+        check_gradients(wrong, POINT)
+
+
+def test_wrong_second_derivative_needs_the_second_order() -> None:
+    # The first derivative is right, but np.exp(x) is hidden from the graph, so its own derivative is lost.
+    wrong = primitive(lambda x: np.exp(x), lambda g, out, x: g * ad.stop_gradient(out), name="hidden")
+    check_gradients(wrong, POINT)
+    with pytest.raises(AssertionError, match="the gradient of gradient of hidden differs from central differences"):
+        check_gradients(wrong, POINT, order=2)
+
+
+def test_wrong_third_derivative_needs_the_third_order() -> None:
+    @ad.primitive
+    def inner(x: Any) -> Any:
+        return np.cos(x)
+
+    ad.defvjp(inner, lambda g, out, x: -g * np.sin(ad.stop_gradient(x)))
+    wrong = primitive(lambda x: np.sin(x), lambda g, out, x: g * inner(x))
+    check_gradients(wrong, POINT, order=2)
+    with pytest.raises(AssertionError, match="gradient of gradient of gradient of suspect"):
+        check_gradients(wrong, POINT, order=3)
+
+
+@pytest.mark.parametrize("order", [0, -1, 1.5, "2", None])
+def test_bad_order(order: Any) -> None:
+    with pytest.raises(ValueError, match="order must be a positive integer"):
+        check_gradients(np.exp, POINT, order=order)
+
+
+@pytest.mark.parametrize("args", [(), (3,), (np.arange(3),), (np.array([True]), "x")], ids=repr)
+def test_nothing_to_differentiate_by(args: Any) -> None:
+    with pytest.raises(TypeError, match="at least one argument of floating-point numbers"):
+        check_gradients(np.exp, *args)
