@@ -1,0 +1,123 @@
+"""The graph behind a Tensor as a list of nodes: what each one is and what goes into it, not how it looks."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from autodiff.drawing.text import brief, index
+from autodiff.tape import ELEMENTWISE, VJPS, Function
+from autodiff.tensor import Tensor, output
+
+Kind = Literal["input", "parameter", "constant", "call"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One call, or one array that no call made.
+
+    Attributes:
+        key: identifies the node in its graph.
+        kind: what it is.
+        value: the Tensor, array or number itself.
+        operands: keys of the nodes that a call takes its arrays from, in the order of its arguments.
+        settings: the call's other arguments, such as an axis or an index, as text.
+        is_output: whether it is one of the Tensors that the graph was asked for.
+    """
+
+    key: str
+    kind: Kind
+    value: Any
+    operands: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    is_output: bool = False
+
+
+def trace(outputs: Sequence[Tensor]) -> list[Node]:
+    """List every node that the outputs were computed from, and themselves, in order of creation.
+
+    A Tensor or an array that is used several times is one node; a number is a node each time it is used.
+    """
+    arguments: dict[int, tuple[list[Any], list[str]]] = {}
+    found = list(outputs)
+    tensors = []
+    while found:
+        tensor = found.pop()
+        if id(tensor) in arguments:
+            continue
+        arguments[id(tensor)] = _arguments(tensor)
+        tensors.append(tensor)
+        found += (operand for operand in arguments[id(tensor)][0] if isinstance(operand, Tensor))
+    tensors.sort(key=lambda tensor: tensor._order, reverse=True)
+
+    keys = {id(tensor): f"n{position}" for position, tensor in enumerate(tensors)}
+    wanted = {id(tensor) for tensor in outputs}
+    nodes = []
+    count = len(keys)
+    for tensor in tensors:
+        operands, settings = arguments[id(tensor)]
+        operand_keys = []
+        for operand in operands:
+            key = keys.get(id(operand))
+            if key is None:
+                key = f"n{count}"
+                count += 1
+                nodes.append(Node(key, "constant", operand))
+                if np.shape(operand):
+                    keys[id(operand)] = key
+            operand_keys.append(key)
+        is_output = id(tensor) in wanted
+        nodes.append(Node(keys[id(tensor)], _kind(tensor), tensor, tuple(operand_keys), tuple(settings), is_output))
+    return nodes
+
+
+def _kind(tensor: Tensor) -> Kind:
+    if tensor._function is not None:
+        return "call"
+    if not tensor.requires_grad:
+        return "constant"
+    return "input" if type(tensor) is Tensor else "parameter"
+
+
+def _arguments(tensor: Tensor) -> tuple[list[Any], list[str]]:
+    """Divide the arguments of a call into the arrays it computes with and the settings, as text.
+
+    An argument for which the function has a derivative rule is an array, and so is every argument of a function that
+    broadcasts: the condition of ``np.where`` is one, the axis of ``np.sum`` is none.
+    """
+    function = tensor._function
+    if function is None:
+        return [], []
+    is_elementwise = function in ELEMENTWISE
+    rules = VJPS.get(function, ())
+    operands: list[Any] = []
+    settings: dict[str, Any] = {}
+    for position, arg in enumerate(tensor._args):
+        is_array = is_elementwise or (position < len(rules) and rules[position] is not None)
+        if type(arg) in (list, tuple) and (
+            (is_array and not is_elementwise) or any(isinstance(item, Tensor) for item in arg)
+        ):
+            operands += arg
+        elif isinstance(arg, Tensor) or (is_array and arg is not None):
+            operands.append(arg)
+        else:
+            settings[_parameter(function, position)] = arg
+    if function in (operator.getitem, output):
+        return operands, [f"[{index(value)}]" for value in settings.values()]
+    settings |= tensor._kwargs
+    given = {key: value for key, value in settings.items() if value is not None and value is not False}
+    return operands, [f"{key}={brief(value)}" for key, value in given.items()]
+
+
+def _parameter(function: Function, position: int) -> str:
+    """Name an argument as the function's derivative rule does: a rule takes ``g`` and ``out``, then the arguments."""
+    for rule in VJPS.get(function, ()):
+        if rule is not None:
+            names = list(inspect.signature(rule).parameters)[2:]
+            return names[position] if position < len(names) else str(position)
+    return str(position)

@@ -1,0 +1,104 @@
+"""What is written into a picture: values in few characters, and names exactly as they are."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import numpy as np
+
+from autodiff.tape import Function, Outputs, name_of
+from autodiff.tensor import data_of
+
+LONGEST = 48  # characters of a name or a setting; a longer one is cut in its middle
+_PLACEHOLDER = re.compile(r"\\(?=[NGETHL])")  # Graphviz would put the node's id in place of \N, and so on
+_REDUCTIONS = {"add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min"}
+
+
+def literal(text: object) -> str:
+    """Write a text into an HTML-like label so that all of it is shown and none of it is obeyed.
+
+    Example:
+        >>> literal("a<b>")
+        'a&lt;b&gt;'
+    """
+    characters = str(text)
+    if len(characters) > LONGEST:
+        characters = f"{characters[: LONGEST // 2]}…{characters[-LONGEST // 2 + 1 :]}"
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in characters)
+    return _PLACEHOLDER.sub("<font>&#92;</font>", html.escape("".join(shown), quote=False))
+
+
+def function_name(function: Function) -> str:
+    """Name a function as the user called it: a sum is a sum, not a reduction with ``add``.
+
+    Example:
+        >>> function_name(np.add.reduce)
+        'sum'
+    """
+    name = name_of(function)
+    return _REDUCTIONS.get(name, name)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a single number rather than an array of them."""
+    return isinstance(value, int | float | complex | np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
+
+
+def brief(value: Any) -> str:
+    """Write a call's argument in few characters.
+
+    Example:
+        >>> brief((2, 3)), brief(np.ones(4)), brief(np.float32)
+        ('(2, 3)', 'array (4,)', 'float32')
+    """
+    if isinstance(value, tuple):
+        return f"({index(value)}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{index(tuple(value[:5]))}]"
+    if isinstance(value, slice):
+        ends = (value.start, value.stop) if value.step is None else (value.start, value.stop, value.step)
+        return ":".join("" if end is None else brief(end) for end in ends)
+    if is_number(value):
+        number = np.asarray(value).item() if isinstance(value, np.ndarray | np.generic) else value
+        return f"{number:.6g}" if isinstance(number, float | complex) else str(number)
+    if value is Ellipsis:
+        return "..."
+    if isinstance(value, type):
+        return value.__name__
+    if value is None or isinstance(value, str | np.dtype):
+        return str(value)
+    return f"array {shape(value)}" if hasattr(value, "shape") else type(value).__name__
+
+
+def index(value: Any) -> str:
+    """Write what stands between the brackets of ``x[...]``.
+
+    Example:
+        >>> index((0, slice(None), slice(1, None, 2)))
+        '0, :, 1::2'
+    """
+    parts = value if isinstance(value, tuple) else (value,)
+    return ", ".join([brief(part) for part in parts[:4]] + ["…"] * (len(parts) > 4))
+
+
+def shape(value: Any) -> str:
+    """Write the shape of an array, or of a constant that NumPy makes one of; of several arrays, their number."""
+    data = data_of(value)
+    return f"{len(data)} arrays" if isinstance(data, Outputs) else str(tuple(np.shape(data)))
+
+
+def norm(gradient: Any) -> float:
+    """Euclidean norm of a gradient, in float64 and without overflow on the way; NaN and Inf come through.
+
+    Example:
+        >>> norm(np.array([3.0, 4.0]))
+        5.0
+    """
+    data = data_of(gradient)
+    g = (data if hasattr(data, "astype") else np.asarray(data)).astype(np.float64)
+    largest = float(np.max(np.abs(g))) if g.size else 0.0
+    if not 0 < largest < np.inf:
+        return largest
+    return largest * float(np.sqrt(np.sum(np.square(g / largest))))
