@@ -1,0 +1,172 @@
+"""The benchmarks measure what they say: same losses, wrong contenders found out, tables in shape. Nothing is timed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.benchmarks import chain, ladder, operation, report
+from tests.benchmarks.__main__ import parse, tasks
+from tests.benchmarks.worker import WrongResultError
+
+TINY = ladder.SIZES["T"]
+
+
+def softmax_cross_entropy(problem, weights, biases):
+    """The loss as a textbook writes it, in float64."""
+    h = problem.x.astype(float)
+    for W, b in zip(weights[:-1], biases[:-1]):
+        h = np.maximum(h @ W + b, 0)
+    exponentials = np.exp(h @ weights[-1] + biases[-1])
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return -np.log(probabilities[np.arange(len(h)), problem.labels]).mean()
+
+
+def test_hand_written_numpy_descends_the_gradient():
+    problem = ladder.Problem.of(TINY)
+    before = [p.astype(float) for p in problem.weights + problem.biases]
+    loss = ladder.numpy_by_hand(problem)()
+    after = [p.astype(float) for p in problem.weights + problem.biases]
+    assert loss == pytest.approx(softmax_cross_entropy(problem, before[:2], before[2:]), rel=1e-6)
+
+    rng = np.random.default_rng(1)
+    for position, (old, new) in enumerate(zip(before, after)):
+        direction = rng.standard_normal(old.shape)
+        nearby = []
+        for sign in (1, -1):
+            moved = [p + sign * 1e-6 * direction if i == position else p for i, p in enumerate(before)]
+            nearby.append(softmax_cross_entropy(problem, moved[:2], moved[2:]))
+        slope = (nearby[0] - nearby[1]) / 2e-6
+        assert np.sum((old - new) / ladder.LEARNING_RATE * direction) == pytest.approx(slope, rel=1e-3, abs=1e-5)
+
+
+def test_this_library_has_the_losses_of_hand_written_numpy():
+    ours = ladder.losses(ladder.this_library(ladder.Problem.of(TINY)))
+    by_hand = ladder.losses(ladder.numpy_by_hand(ladder.Problem.of(TINY)))
+    assert len(by_hand) == ladder.CHECKED_STEPS + 1
+    assert by_hand[-1] < by_hand[0]
+    np.testing.assert_allclose(ours, by_hand, rtol=ladder.RELATIVE_TOLERANCE)
+
+
+def test_a_contender_that_computes_something_else_is_reported(monkeypatch):
+    def lazy(problem):
+        problem.biases[-1][0] += 0.001
+        return ladder.numpy_by_hand(problem)
+
+    monkeypatch.setitem(ladder.CONTENDERS, "lazy", lazy)
+    with pytest.raises(WrongResultError, match="losses"):
+        ladder.measure("lazy", "T", 1, 0.0)
+
+
+@pytest.mark.parametrize("name", operation.CHAINS)
+def test_operation_chains_have_the_gradients_computed_by_hand(name):
+    found = operation.this_library(operation.CHAINS[name])()
+    for gradient, wanted in zip(found, operation.expected(name)):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-9)
+
+
+def test_chain_measures_both_quantities():
+    assert len(chain.measure("seconds", length=100, operations=300)["backward"]) == 3
+    assert chain.measure("bytes", length=100)["bytes"] > 0
+
+
+def test_every_contender_runs_once_a_round():
+    options = parse(["all", "--rounds", "2", "--sizes", "T", "M", "--threads", "1"])
+    planned = list(tasks(options))
+    runs = [task for task in planned if task["benchmark"] == "ladder" and task["size"] == "M"]
+    assert len(runs) == 2 * len(ladder.CONTENDERS)
+    assert {task["contender"] for task in runs if task["round"] == 1} == set(ladder.CONTENDERS)
+    assert {task["benchmark"] for task in planned} == set(report.REPORTS)
+    json.dumps(planned)
+
+
+@pytest.fixture
+def measured():
+    """Two rounds, the second on a machine half as fast."""
+    common = {"size": "T", "threads": 1, "batches": 2}
+    return [
+        {"round": r, "contender": contender, **common, "seconds": [best * (r + 1), 1.0]}
+        for r in range(2)
+        for contender, best in (("this library, eager", 30e-6), (ladder.REFERENCE, 120e-6))
+    ]
+
+
+def rows_of(text):
+    """The first two columns of a report's table."""
+    return dict([cell.strip() for cell in line.split("|")[1:3]] for line in text.splitlines() if line[:1] == "|")
+
+
+def test_ladder_table_shows_medians_ratios_and_what_is_missing(measured):
+    measured.append(
+        {
+            "round": 0,
+            "contender": "MyGrad",
+            "size": "T",
+            "threads": 1,
+            "problem": "not installed",
+            "detail": "no mygrad",
+        }
+    )
+    text = report.ladder_report(measured)
+    rows = rows_of(text)
+    assert rows["this library, eager"] == "45.0 (0.25)"
+    assert rows[ladder.REFERENCE] == "180 (1.00)"
+    assert rows["MyGrad"] == "not installed"
+    assert rows["JAX jit"] == "not run"
+    assert "- MyGrad: not installed: no mygrad" in text
+    assert "2 rounds" in text
+    assert "100% (median)" in text
+
+
+def test_a_problem_in_one_round_is_shown_instead_of_a_time(measured):
+    measured[2] = measured[2] | {"problem": "wrong", "detail": "losses [1.0]"}
+    text = report.ladder_report(measured)
+    assert "| wrong " in text
+    assert "- this library, eager, T, 1 threads: wrong: losses [1.0]" in text
+
+
+def test_disturbed_rounds_count_only_where_there_is_no_other(measured):
+    measured[2] = measured[2] | {"disturbed": True}
+    text = report.ladder_report(measured)
+    rows = rows_of(text)
+    assert rows["this library, eager"] == "30.0 (0.25)"
+    assert rows[ladder.REFERENCE] == "180 (1.00)"
+    assert "1 of 4 processes" in text
+
+    measured[0] = measured[0] | {"disturbed": True}
+    rows = rows_of(report.ladder_report(measured))
+    assert rows["this library, eager"] == "45.0 (0.25) *"
+    assert rows[ladder.REFERENCE] == "180 (1.00)"
+
+
+def test_a_ratio_to_a_disturbed_reference_has_a_star(measured):
+    measured[1], measured[3] = (measured[i] | {"disturbed": True} for i in (1, 3))
+    assert rows_of(report.ladder_report(measured))["this library, eager"] == "45.0 (0.25) *"
+
+
+def test_operation_and_chain_tables():
+    chains = {name: {"seconds": [2e-6]} for name in operation.CHAINS}
+    half = {name: {"seconds": [1e-6]} for name in operation.CHAINS}
+    text = report.operation_report(
+        [
+            {"round": 0, "batches": 1, "contender": operation.REFERENCE, "chains": chains},
+            {"round": 0, "batches": 1, "contender": "this library", "chains": half},
+        ]
+    )
+    assert "| 1.00 (0.50) |" in text
+    assert "| 0.50 " in text
+    times = {"forward": [2e-6, 1e-6], "uncollected": [0.5e-6], "backward": [3e-6], "free": [0.1e-6]}
+    text = report.chain_report(
+        [
+            {"round": 0, "length": 1000, "quantity": "seconds", **times},
+            {"round": 0, "length": 1000, "quantity": "bytes", "bytes": 280.2},
+        ]
+    )
+    assert [cell.strip() for cell in text.splitlines()[-1].split("|")[1:-1]] == [
+        "1,000",
+        "1.00",
+        "0.500",
+        "3.00",
+        "0.100",
+        "280",
+    ]
