@@ -8,11 +8,21 @@ import numpy as np
 
 
 def relu(x: Any) -> Any:
-    """Rectified linear unit, ``max(x, 0)``, elementwise."""
+    """Rectified linear unit ``max(x, 0)``, elementwise; at 0 its derivative is 0, as in PyTorch.
+
+    Example:
+        >>> relu(np.array([-1.0, 2.0]))
+        array([0., 2.])
+    """
     return np.maximum(x, 0)
 
 
 def sigmoid(x: Any) -> Any:
-    """Logistic function, ``1 / (1 + exp(-x))``, elementwise, without overflow and to full relative precision."""
+    """Logistic function ``1 / (1 + exp(-x))``, elementwise, without overflow and to full relative precision.
+
+    Example:
+        >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+        array([0. , 0.5, 1. ])
+    """
     decay = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, decay) / (1 + decay)

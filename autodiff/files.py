@@ -20,7 +20,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         ...     Path(folder, "greeting").read_bytes()
         b'hello'
     """
-    draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    draft = path.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         try:
             with draft.open("xb") as file:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ Rule = Callable[..., Any]
 
 VJPS: dict[Function, tuple[Any, ...]] = {}  # one rule an argument, None for no derivative
 ELEMENTWISE: set[Function] = set()
-SIGNATURES: dict[Function, tuple[int, frozenset[str]]] = {}
+SIGNATURES: dict[Function, tuple[int, frozenset[str]]] = {}  # how many positions, and which keywords, the rules know
 CONSTANT: set[Function] = set()  # functions whose derivative is zero or does not exist: they give plain arrays
 PLAIN: dict[Function, Function] = {}  # what `primitive` made -> the function it was made from
 
@@ -82,7 +83,7 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False) -
         )
     VJPS[function] = rules
     SIGNATURES[function] = (
-        len(positional) if not unlimited else 1_000_000,
+        sys.maxsize if unlimited else len(positional),
         frozenset(p.name for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)),
     )
     if elementwise or isinstance(function, np.ufunc):
@@ -127,7 +128,7 @@ def no_grad() -> Iterator[None]:
 class Outputs(tuple[Any, ...]):
     """The several outputs of one call as a single value on the tape, or their gradients, ``None`` where none came."""
 
-    shape = dtype = None
+    shape = dtype = None  # the same on both sides, so that a gradient conforms to its value as any other does
 
     def __add__(self, other: tuple[Any, ...]) -> Outputs:
         return Outputs(b if a is None else a if b is None else a + b for a, b in zip(self, other, strict=True))
@@ -168,6 +169,7 @@ def pullback(
         if function is None or order in ends:
             if ends and order not in ends:
                 continue
+            # The caller may write into what it is given, so a view, or an array that two leaves share, is copied.
             array = getattr(g, "_data", g) if create_graph else g
             if id(g) in handed_out or getattr(array, "base", None) is not None:
                 g = g.copy()
@@ -189,43 +191,48 @@ def pullback(
                 f"backward: {node._label()} was given other data after it had been computed, so its own gradient is "
                 "lost; compute it again"
             ) from None
-        for rule, arg, value in zip(rules, node._args, values):
-            # An argument differs from its value where it is a Tensor, or a list with Tensors in it.
-            if arg is value:
-                continue
-            if type(arg) in (list, tuple):
-                pieces = zip(rule(g, out, *args, **kwargs), arg, value, strict=True)
-                arrivals = tuple(
-                    (d, parent, data)
-                    for d, parent, data in pieces
-                    if parent is not data and parent.requires_grad and parent._order <= oldest
-                )
-            elif arg.requires_grad and arg._order <= oldest:
-                arrivals = ((rule(g, out, *args, **kwargs) if kwargs else rule(g, out, *args), arg, value),)
-            elif arg._order < order:
-                raise _changed_since(arg, function)
-            else:
-                continue
-            for d, parent, data in arrivals:
-                parent_order = parent._order
-                if parent_order < order:
-                    raise _changed_since(parent, function)
+        jobs: Iterable[tuple[Any, Any, Any]] = zip(rules, node._args, values)
+        while jobs:
+            pieces: list[tuple[Any, Any, Any]] = []
+            for rule, arg, value in jobs:
+                # An argument differs from its value where it is a Tensor, or a list with Tensors in it.
+                if arg is value:
+                    continue
                 try:
-                    conforms = d.shape == data.shape and d.dtype is data.dtype
+                    parent_order = arg._order
+                except AttributeError:
+                    # Of a list, each Tensor takes its piece of what the rule returns, in a second round.
+                    ready = map(_constantly, rule(g, out, *args, **kwargs))
+                    pieces += zip(ready, arg, value, strict=True)
+                    continue
+                if parent_order < order:
+                    raise _changed_since(arg, function)
+                if parent_order > oldest or not arg.requires_grad:
+                    continue
+                d = rule(g, out, *args, **kwargs) if kwargs else rule(g, out, *args)
+                try:
+                    conforms = d.shape == value.shape and d.dtype is value.dtype
                 except AttributeError:
                     conforms = False
                 if not conforms:
-                    d = _conform(d, data, function)
+                    d = _conform(d, value, function)
                 if parent_order not in nodes:
-                    nodes[parent_order] = parent
+                    nodes[parent_order] = arg
                     gradients[parent_order] = d
                     heappush(heap, parent_order)
                 elif parent_order in summed:
                     gradients[parent_order] += d
                 else:
+                    # What a rule returned may be a view, or shared; only this sum may be added into in place.
                     gradients[parent_order] = gradients[parent_order] + d
                     summed.add(parent_order)
+            jobs = pieces
     return leaves
+
+
+def _constantly(gradient: Any) -> Rule:
+    """Make the rule of a piece of a list, whose gradient is known already."""
+    return lambda *args, **kwargs: gradient
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff.activations import relu, sigmoid
 from autodiff.tape import (
@@ -58,7 +57,7 @@ def _operators(function: np.ufunc, operate: Operator) -> tuple[Operator, Operato
         try:
             data = operate(x, y)
         except ValueError as error:
-            raise _refused(error, function, (x, y)) from error
+            raise _refused(error, function, (x, y)) from error.__cause__
         return _result(data, function, (self, other), (x, y), _NO_KEYWORDS, requires_grad)
 
     def reflected(self: Tensor, other: Any) -> Tensor:
@@ -66,7 +65,7 @@ def _operators(function: np.ufunc, operate: Operator) -> tuple[Operator, Operato
         try:
             data = operate(other, y)
         except ValueError as error:
-            raise _refused(error, function, (other, y)) from error
+            raise _refused(error, function, (other, y)) from error.__cause__
         return _result(data, function, (other, self), (other, y), _NO_KEYWORDS, self.requires_grad)
 
     return method, reflected
@@ -82,6 +81,11 @@ def _method(function: Function, purpose: str) -> Callable[[Tensor], Tensor]:
     return method
 
 
+def _comparison(compare: Operator) -> Operator:
+    """Make the method of a comparison, which gives a plain boolean or an array of them."""
+    return lambda self, other: compare(self._data, data_of(other))
+
+
 class Tensor:
     """An array that gradients flow through.
 
@@ -95,6 +99,13 @@ class Tensor:
         requires_grad: whether gradients are wanted. Without, the Tensor counts as a constant.
         dtype: convert the data to this dtype.
         name: how pictures and messages call it.
+
+    Attributes:
+        data: the array. Assigning to it is noticed by a later `backward`; writing into it is not.
+        grad: None, until `backward` adds a gradient to it: an array, or a Tensor with ``create_graph=True``. Assign
+            None to begin anew.
+        requires_grad: whether gradients are wanted; it may be set on a leaf.
+        name: how pictures and messages call it, or None.
 
     Raises:
         TypeError: the data is not real numbers, or an array of integers or booleans that is to have a gradient.
@@ -155,8 +166,8 @@ class Tensor:
                 value = np.asarray(value, dtype=self.dtype)[()]
         if value.shape != self._data.shape or value.dtype != self._data.dtype:
             raise ValueError(
-                f"data of {self._label()} is {self.dtype} and stays so: it cannot become {value.dtype} of shape "
-                f"{value.shape}"
+                f"data: {self._label()} of dtype {self.dtype} cannot take {value.dtype} of shape {value.shape}; make a "
+                "new Tensor for it"
             )
         if self._function is not None:
             self._function = assignment
@@ -188,6 +199,11 @@ class Tensor:
         """Bytes that the elements take."""
         return int(self._data.nbytes)
 
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the Tensor was made by hand and not by a recorded call."""
+        return self._function is None
+
     def item(self, *index: Any) -> Any:
         """Give one element as a Python number; without an index, the only one."""
         return self._data.item(*index)
@@ -198,7 +214,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """Give a constant Tensor that shares this one's data and knows nothing of its history."""
-        return _result(self._data, None, (), (), _NO_KEYWORDS, False)
+        return constant(self._data)
 
     def __float__(self) -> float:
         return float(self.item())
@@ -258,6 +274,7 @@ class Tensor:
             )
         with recording(create_graph):
             for leaf, g in pullback(self, self._seed(gradient, create_graph), create_graph).items():
+                g = constant(g) if create_graph and not isinstance(g, Tensor) else g
                 leaf.grad = g if leaf.grad is None else leaf.grad + g
 
     def _seed(self, gradient: Any, create_graph: bool) -> Any:
@@ -280,7 +297,7 @@ class Tensor:
             gradient = array = (gradient if create_graph else array).astype(self.dtype)
         if not create_graph:
             return array
-        return gradient if isinstance(gradient, Tensor) else _constant(array)
+        return gradient if isinstance(gradient, Tensor) else constant(array)
 
     # NumPy's dispatch
 
@@ -303,40 +320,19 @@ class Tensor:
     __truediv__, __rtruediv__ = _operators(np.divide, operator.truediv)
     __pow__, __rpow__ = _operators(np.power, operator.pow)
     __matmul__, __rmatmul__ = _operators(np.matmul, operator.matmul)
-
-    def __floordiv__(self, other: Any) -> Any:
-        return np.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return np.floor_divide(other, self)
-
-    def __mod__(self, other: Any) -> Any:
-        return np.remainder(self, other)
-
-    def __rmod__(self, other: Any) -> Any:
-        return np.remainder(other, self)
+    __floordiv__, __rfloordiv__ = _operators(np.floor_divide, operator.floordiv)
+    __mod__, __rmod__ = _operators(np.remainder, operator.mod)
 
     __neg__ = _method(np.negative, "Negative of each element.")
     __pos__ = _method(np.positive, "Copy of each element.")
     __abs__ = _method(np.absolute, "Absolute value of each element; at zero the gradient is zero.")
 
-    def __lt__(self, other: Any) -> Any:
-        return self._data < data_of(other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._data <= data_of(other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._data > data_of(other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._data >= data_of(other)
-
-    def __eq__(self, other: object) -> Any:
-        return self._data == data_of(other)
-
-    def __ne__(self, other: object) -> Any:
-        return self._data != data_of(other)
+    __lt__ = _comparison(operator.lt)
+    __le__ = _comparison(operator.le)
+    __gt__ = _comparison(operator.gt)
+    __ge__ = _comparison(operator.ge)
+    __eq__ = _comparison(operator.eq)
+    __ne__ = _comparison(operator.ne)
 
     __hash__ = object.__hash__
 
@@ -436,7 +432,7 @@ class Tensor:
         return record(np.ravel, (self,))
 
     def flatten(self) -> Tensor:
-        """Give the elements as one axis, the same as `ravel`: a Tensor never shares memory that can be written."""
+        """Give the elements as one axis, as `ravel` does."""
         return self.ravel()
 
     def squeeze(self, axis: Axis = None) -> Tensor:
@@ -461,9 +457,7 @@ class Tensor:
 
     def take(self, indices: Any, axis: int | None = None) -> Tensor:
         """Elements at the indices along an axis, or of the flattened Tensor."""
-        return (self.ravel() if axis is None else self)[
-            (slice(None),) * normalize_axis_index(axis or 0, self.ndim or 1) + (indices,)
-        ]
+        return record(np.take, (self, indices), {"axis": axis})
 
     exp = _method(np.exp, "Exponential of each element.")
     log = _method(np.log, "Natural logarithm of each element.")
@@ -507,6 +501,11 @@ def data_of(x: Any) -> Any:
     return x._data if isinstance(x, Tensor) else x
 
 
+def as_array(x: Any) -> Any:
+    """Make lists and numbers arrays, and leave arrays of any kind, Tensors among them, as they are."""
+    return x if hasattr(x, "dtype") else np.asarray(x)
+
+
 def astype(x: Any, dtype: Any) -> Any:
     """Convert an array to a dtype, as its method does."""
     return x.astype(dtype)
@@ -531,7 +530,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
 
     Raises:
         NotImplementedError: the function, or the argument that requires a gradient, has no derivative rule.
-        ValueError: the function refuses its arguments; the message names the call and their shapes.
+        ValueError: the function refuses its arguments; where NumPy's message is only about shapes, the call is named.
     """
     rules = VJPS.get(function)
     if rules is None:
@@ -566,7 +565,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
     try:
         data = function(*values, **kwargs) if kwargs else function(*values)
     except ValueError as error:
-        raise _refused(error, function, values) from error
+        raise _refused(error, function, values) from error.__cause__
     if not hasattr(data, "shape"):
         if isinstance(data, list | tuple):
             whole = _result(Outputs(data), function, args, tuple(values), kwargs, requires_grad)
@@ -610,7 +609,8 @@ def _result(
     return tensor
 
 
-def _constant(data: Any) -> Tensor:
+def constant(data: Any) -> Tensor:
+    """Give a Tensor without history that shares the data and wants no gradient."""
     return _result(data, None, (), (), _NO_KEYWORDS, False)
 
 
@@ -654,7 +654,12 @@ def _check_call(
     positions, keywords = SIGNATURES[function]
     if len(args) > positions or not keywords.issuperset(kwargs):
         what = ", ".join(f"{key}=" for key in kwargs if key not in keywords) or f"{len(args)} arguments"
-        raise NotImplementedError(f"{name_of(function)} with {what} has no derivative rule; known: {sorted(keywords)}")
+        rule = next(rule for rule in VJPS[function] if rule is not None)
+        options = [f"{name}=" for name in list(inspect.signature(rule).parameters)[2 + len(VJPS[function]) :]]
+        raise NotImplementedError(
+            f"{name_of(function)} with {what} has no derivative rule: "
+            f"{'of its options, only ' + ', '.join(options) + ' can be used' if options else 'it takes no options'}"
+        )
     return args, kwargs
 
 

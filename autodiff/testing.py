@@ -62,7 +62,7 @@ def check_gradients(
 ) -> None:
     """Assert that the gradients of a function agree with central differences, in every element of every argument.
 
-    The outputs are weighted with fixed random numbers before they are summed, so that errors cannot cancel.
+    The outputs are weighted with fixed random numbers before they are summed, so that errors would hardly cancel.
 
     Args:
         function: takes arrays or Tensors and returns a Tensor of any shape.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from autodiff.tape import defvjp, name_of, pullback, recording
-from autodiff.tensor import Tensor, data_of, primitive
+from autodiff.tensor import Tensor, constant, data_of, primitive
 
-Argnums = int | tuple[int, ...]
+Argnums = int | Sequence[int]
 
 _nested: ContextVar[bool] = ContextVar("nested", default=False)
 
@@ -22,11 +22,11 @@ def grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., An
 
     Args:
         function: takes arrays or Tensors and returns a scalar Tensor (an array of one element).
-        argnums: which positional arguments to differentiate by.
+        argnums: which positional argument to differentiate by, or a tuple or list of several.
 
     Returns:
         A function of the same arguments that returns the gradient: an array of the argument's shape and dtype, or a
-        tuple of them if ``argnums`` is one. It can be differentiated again. For an argument that is a Tensor the
+        tuple of them if ``argnums`` are several. It can be differentiated again. For an argument that is a Tensor the
         gradient is a Tensor, and gradients flow through it.
 
     Raises:
@@ -66,8 +66,8 @@ def value_and_grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callab
 def _value_and_grad(caller: str, function: Callable[..., Any], argnums: Argnums) -> Callable[..., tuple[Any, Any]]:
     if not callable(function):
         raise TypeError(f"{caller}: the first argument must be a function, got {function!r}")
-    several = isinstance(argnums, list | tuple)
-    positions = tuple(argnums) if isinstance(argnums, list | tuple) else (argnums,)
+    several = isinstance(argnums, Sequence)
+    positions = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
     if not positions or not all(isinstance(position, int | np.integer) for position in positions):
         raise TypeError(f"{caller}: argnums must be an integer or several, got {argnums!r}")
 
@@ -88,13 +88,13 @@ def _value_and_grad(caller: str, function: Callable[..., Any], argnums: Argnums)
                 inputs = list(variables.values())
                 reached = {}
                 if isinstance(output, Tensor) and output.requires_grad:
-                    reached = pullback(output, Tensor(seed, requires_grad=False) if outer else seed, outer, inputs)
+                    reached = pullback(output, constant(seed) if outer else seed, outer, inputs)
         finally:
             _nested.reset(token)
         gradients = tuple(
             reached[variables[k]] if variables[k] in reached else _zeros(variables[k], outer) for k in chosen
         )
-        value = output if outer else getattr(output, "data", output)
+        value = output if outer else data_of(output)
         return value, gradients if several else gradients[0]
 
     return both
@@ -114,8 +114,8 @@ def _variable(arg: Any) -> Tensor:
 
 
 def _zeros(variable: Tensor, outer: bool) -> Any:
-    zeros = np.zeros_like(variable.data)
-    return Tensor(zeros, requires_grad=False) if outer else zeros
+    zeros = np.zeros_like(variable.data)[()]
+    return constant(zeros) if outer else zeros
 
 
 def _seed(called: str, output: Any) -> Any:

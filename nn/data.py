@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.tensor import as_array
+from nn.checks import check_count, check_dataset
 from nn.init import Seed, generator
 
 
@@ -30,6 +32,7 @@ def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: boo
         >>> [len(X) for X, y in batches(np.zeros((5, 2)), np.zeros(5), batch_size=2, rng=0)]
         [2, 2, 1]
     """
+    X, y = as_array(X), as_array(y)
     check_dataset("batches", X, y)
     check_count("batches", "batch_size", batch_size)
     return _batches(X, y, batch_size, generator(rng), drop_last)
@@ -41,17 +44,3 @@ def _batches(X: Any, y: Any, batch_size: int, rng: np.random.Generator, drop_las
         chosen = order[start : start + batch_size]
         if len(chosen) == batch_size or not drop_last:
             yield X[chosen], y[chosen]
-
-
-def check_dataset(caller: str, X: Any, y: Any) -> None:
-    """Refuse inputs and targets that are not as many, or none."""
-    if len(X) != len(y):
-        raise ValueError(f"{caller}: {len(X)} rows of inputs but {len(y)} targets")
-    if len(X) == 0:
-        raise ValueError(f"{caller}: the dataset is empty")
-
-
-def check_count(caller: str, name: str, value: Any) -> None:
-    """Refuse what is not a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{caller}: {name} must be a positive integer, got {value!r}")

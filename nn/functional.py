@@ -12,7 +12,8 @@ import numpy as np
 
 import autodiff as ad
 from autodiff import activations
-from autodiff.tensor import data_of
+from autodiff.tensor import as_array, data_of
+from nn.checks import check_choice, check_probability
 from nn.init import Seed, generator
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -56,7 +57,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         >>> linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
         array([11.5])
     """
-    x = as_array(x)
+    x, weight = as_array(x), as_array(weight)
     inputs, features = x.shape, weight.shape
     fits = len(features) == 2 and len(inputs) > 0 and inputs[-1] == features[0]
     if not fits or (bias is not None and bias.shape != features[1:]):
@@ -67,19 +68,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     return x @ weight if bias is None else _linear(x, weight, bias)
 
 
-def as_array(x: Any) -> Any:
-    """Make lists and numbers arrays, and leave arrays of any kind as they are."""
-    return x if hasattr(x, "dtype") else np.asarray(x)
-
-
-def sigmoid(x: Any) -> Any:
-    """Logistic function ``1 / (1 + exp(-x))``, elementwise.
-
-    Example:
-        >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
-        array([0. , 0.5, 1. ])
-    """
-    return _sigmoid(x)
+relu = ad.primitive(activations.relu)
+sigmoid = ad.primitive(activations.sigmoid)
 
 
 def tanh(x: Any) -> Any:
@@ -90,20 +80,6 @@ def tanh(x: Any) -> Any:
         0.0
     """
     return np.tanh(x)
-
-
-def relu(x: Any) -> Any:
-    """Rectified linear unit ``max(x, 0)``, elementwise; at 0 its derivative is 0, as in PyTorch.
-
-    Example:
-        >>> relu(np.array([-1.0, 2.0]))
-        array([0., 2.])
-    """
-    return _relu(x)
-
-
-_sigmoid = ad.primitive(activations.sigmoid)
-_relu = ad.primitive(activations.relu)
 
 
 def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Seed = None) -> Any:
@@ -127,14 +103,9 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Seed = None) -> 
     check_probability("dropout", p)
     if not training or p == 0:
         return x
+    x = as_array(x)
     kept = generator(rng).random(np.shape(x), dtype=np.float32) >= p
-    return x * (kept / np.asarray(1 - p, dtype=np.result_type(x)))
-
-
-def check_probability(caller: str, p: float) -> None:
-    """Refuse a dropout probability outside of [0, 1)."""
-    if not 0 <= p < 1:
-        raise ValueError(f"{caller}: p must be a probability below 1, 0 <= p < 1, got {p!r}")
+    return x * (kept / np.asarray(1 - p, dtype=x.dtype if x.dtype.kind == "f" else np.float64))
 
 
 # Softmax and its relatives
@@ -150,7 +121,7 @@ def _softmax(x: Any, axis: int) -> Any:
 def _logsumexp(x: Any, axis: int | tuple[int, ...] | None) -> Any:
     largest = np.maximum.reduce(x, axis=axis, keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return largest + np.log(np.add.reduce(np.exp(x - largest), axis=axis, keepdims=True))
 
 
@@ -166,7 +137,7 @@ ad.defvjp(
 )
 ad.defvjp(
     _logsumexp,
-    lambda g, out, x, axis: g * np.exp(x - np.where(np.isfinite(out), out, 0)),
+    lambda g, out, x, axis: g * np.exp(x - np.where(out == -np.inf, 0, out)),
 )
 ad.defvjp(
     _log_softmax,
@@ -235,11 +206,6 @@ def _reduced(losses: Any, reduction: str) -> Any:
     return losses.sum() if reduction == "sum" else losses
 
 
-def _check_reduction(caller: str, reduction: str) -> None:
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"{caller}: unknown reduction {reduction!r}; known: {', '.join(REDUCTIONS)}")
-
-
 @ad.primitive
 def _cross_entropy(logits: Any, target: Any, reduction: str) -> Any:
     """Cross-entropy of the rows with their labels, if the target is integers, or with their probabilities."""
@@ -293,7 +259,7 @@ def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> Any:
         A scalar, or an array of shape ``(N,)`` without reduction.
 
     Raises:
-        TypeError: the labels are not integers.
+        TypeError: the labels are not integers, or the probabilities no real numbers.
         ValueError: the shapes do not fit, a label is out of range, a probability is NaN or negative, or the reduction
             is unknown.
 
@@ -304,7 +270,7 @@ def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> Any:
         >>> cross_entropy(logits, np.array([[0.5, 0.5], [0.0, 1.0]]), reduction="none").round(6)
         array([1.126928, 0.      ])
     """
-    _check_reduction("cross_entropy", reduction)
+    check_choice("cross_entropy", "reduction", reduction, REDUCTIONS)
     logits = as_array(logits)
     return _cross_entropy(logits, _checked_target(logits, target), reduction)
 
@@ -330,14 +296,16 @@ def _checked_target(logits: Any, target: Any) -> Any:
                 f"cross_entropy: labels must lie from 0 to {shape[1] - 1} for {shape[1]} classes, "
                 f"got {low if low < 0 else high}"
             )
-        return values
+        return target
     if values.shape != shape:
         raise ValueError(
             f"cross_entropy: logits of shape {shape} need labels of shape ({shape[0]},) or probabilities of shape "
             f"{shape}, got {values.shape}"
         )
-    if values.dtype.kind not in "fiu" or not np.all(values >= 0):
-        raise ValueError("cross_entropy: probabilities must be real and not negative; some are negative or NaN")
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"cross_entropy: probabilities must be real numbers, got {values.dtype}")
+    if not np.all(values >= 0):
+        raise ValueError("cross_entropy: probabilities must not be negative; some are negative or NaN")
     return target
 
 
@@ -361,7 +329,7 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
         >>> float(mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
         2.0
     """
-    _check_reduction("mse_loss", reduction)
+    check_choice("mse_loss", "reduction", reduction, REDUCTIONS)
     _check_same_shape("mse_loss", prediction, target)
     return _reduced(np.square(np.subtract(prediction, target)), reduction)
 
@@ -386,12 +354,13 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = 
         >>> binary_cross_entropy_with_logits(np.array([0.0, 1e4]), np.array([1.0, 1.0]), reduction="none").round(6)
         array([0.693147, 0.      ])
     """
-    _check_reduction("binary_cross_entropy_with_logits", reduction)
+    check_choice("binary_cross_entropy_with_logits", "reduction", reduction, REDUCTIONS)
     _check_same_shape("binary_cross_entropy_with_logits", logits, target)
+    logits = as_array(logits)
     values = np.asarray(data_of(target))
-    if not np.all((values >= 0) & (values <= 1)):
+    if values.dtype.kind not in "fiub" or not np.all((values >= 0) & (values <= 1)):
         raise ValueError("binary_cross_entropy_with_logits: targets must be probabilities between 0 and 1")
-    return _reduced(np.logaddexp(logits, np.zeros((), np.result_type(logits))) - np.multiply(logits, target), reduction)
+    return _reduced(np.logaddexp(logits, np.zeros((), logits.dtype)) - np.multiply(logits, target), reduction)
 
 
 def _check_same_shape(caller: str, prediction: Any, target: Any) -> None:

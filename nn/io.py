@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from autodiff.files import write_atomically
 from nn.module import Module
 
 
@@ -28,7 +28,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
         OSError: the path cannot be written.
 
     Example:
-        >>> import nn
+        >>> import nn, tempfile
         >>> folder = tempfile.TemporaryDirectory()
         >>> nn.save(nn.MLP([2, 1], rng=0), folder.name + "/model.safetensors")
         >>> nn.load(nn.MLP([2, 1], rng=1), folder.name + "/model.safetensors")
@@ -36,12 +36,17 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
           layers.0: Linear(2, 1): weight (2, 1), bias (1,), 3 parameters
         >>> folder.cleanup()
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
+    # safetensors writes an array's memory as it lies, whatever its strides say
+    arrays = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
     write_atomically(Path(path), safetensors.numpy.save(arrays))
 
 
 def load(model: Module, path: str | os.PathLike[str]) -> Module:
     """Read a safetensors file into the parameters of a model of the same architecture, and return the model.
+
+    Args:
+        model: whose parameters are overwritten.
+        path: of a file that `save` wrote.
 
     Raises:
         OSError: the path cannot be read.
@@ -57,20 +62,3 @@ def load(model: Module, path: str | os.PathLike[str]) -> Module:
     except ValueError as error:
         raise ValueError(f"load: {path} does not fit the model: {error}") from None
     return model
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file such that the path never holds half of it."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(temporary, path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot write {path}: {error.strerror}") from error

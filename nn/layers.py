@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nn import functional, init
+from nn.checks import check_choice, check_count, check_probability
 from nn.init import Seed, generator
 from nn.module import Module, Parameter
 
@@ -16,19 +17,20 @@ from nn.module import Module, Parameter
 class Linear(Module):
     """Affine map ``O = X W + b``.
 
-    The weights begin as `init.xavier_uniform` with the given gain, the bias as zeros.
+    The weights begin as `init.xavier_uniform` with the gain of the nonlinearity that follows, or as
+    `init.kaiming_uniform` before "relu"; the bias begins as zeros.
 
     Args:
         in_features: size of each input row.
         out_features: size of each output row.
         bias: whether to add ``b``.
-        activation: which activation follows, for the scale of the first weights: "linear" for none; with "relu" they
-            are `init.kaiming_uniform`.
+        nonlinearity: what follows the layer, for the scale of the first weights only: "linear" for nothing, "relu",
+            "tanh" or "sigmoid". It is not applied.
         rng: a Generator or a seed for the weights.
         dtype: of the parameters.
 
     Raises:
-        ValueError: a size is not a positive integer, or the activation is unknown.
+        ValueError: a size is not a positive integer, or the nonlinearity is unknown.
 
     Example:
         >>> layer = Linear(3, 2, rng=0)
@@ -49,13 +51,14 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         *,
-        activation: str = "linear",
+        nonlinearity: str = "linear",
         rng: Seed = None,
         dtype: Any = np.float32,
     ) -> None:
-        _check_sizes("Linear", (in_features, out_features))
-        gain = init.gain(activation)
-        draw = init.kaiming_uniform if activation == "relu" else init.xavier_uniform
+        check_count("Linear", "a layer's size", in_features)
+        check_count("Linear", "a layer's size", out_features)
+        gain = init.gain(nonlinearity)
+        draw = init.kaiming_uniform if nonlinearity == "relu" else init.xavier_uniform
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(draw((in_features, out_features), gain=gain, rng=rng, dtype=dtype))
@@ -151,7 +154,7 @@ class Dropout(Module):
     rng: np.random.Generator
 
     def __init__(self, p: float = 0.5, *, rng: Seed = None) -> None:
-        functional.check_probability("Dropout", p)
+        check_probability("Dropout", p)
         self.p = p
         self.rng = generator(rng)
 
@@ -200,7 +203,7 @@ class Sequential(Module):
 class MLP(Sequential):
     """Multi-layer perceptron: linear layers with an activation, and perhaps dropout, between them.
 
-    The first weights suit the activation: He's for "relu", Glorot's for "tanh" and "sigmoid".
+    The first weights suit the activation: He's for "relu", Glorot's, times `init.gain`, for "tanh" and "sigmoid".
 
     Args:
         sizes: features of the input, of each hidden layer and of the output.
@@ -232,17 +235,20 @@ class MLP(Sequential):
         rng: Seed = None,
         dtype: Any = np.float32,
     ) -> None:
-        if len(sizes) < 2:
-            raise ValueError(f"MLP: sizes need an input and an output, as in [64, 32, 10], got {list(sizes)}")
-        _check_sizes("MLP", sizes)
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"MLP: unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
-        functional.check_probability("MLP", dropout)
+        if not hasattr(sizes, "__len__") or len(sizes) < 2:
+            raise ValueError(f"MLP: sizes need an input and an output, as in [64, 32, 10], got {sizes!r}")
+        for size in sizes:
+            check_count("MLP", "a layer's size", size)
+        check_choice("MLP", "activation", activation, ACTIVATIONS)
+        check_probability("MLP", dropout)
         rng = generator(rng)
         layers: list[Module] = []
         *hidden, last = itertools.pairwise(sizes)
         for fan_in, fan_out in hidden:
-            layers += [Linear(fan_in, fan_out, activation=activation, rng=rng, dtype=dtype), ACTIVATIONS[activation]()]
+            layers += [
+                Linear(fan_in, fan_out, nonlinearity=activation, rng=rng, dtype=dtype),
+                ACTIVATIONS[activation](),
+            ]
             if dropout:
                 layers.append(Dropout(dropout, rng=rng))
         super().__init__(*layers, Linear(*last, rng=rng, dtype=dtype))
@@ -250,9 +256,3 @@ class MLP(Sequential):
 
     def _arguments(self) -> str:
         return " → ".join(map(str, self.sizes))
-
-
-def _check_sizes(caller: str, sizes: Iterable[Any]) -> None:
-    for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-            raise ValueError(f"{caller}: a layer's size must be a positive integer, got {size!r}")

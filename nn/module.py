@@ -13,7 +13,8 @@ import autodiff as ad
 class Parameter(ad.Tensor):
     """A Tensor that a Module learns; assigning it to an attribute of a Module is all it takes.
 
-    Arguments and errors are those of `autodiff.Tensor`. Its ``name`` becomes its path in the model.
+    Arguments and errors are those of `autodiff.Tensor`. Its ``name`` becomes its path in the Module that it, or the
+    Module around it, was last assigned to.
 
     Example:
         >>> Parameter([0.5, 1.0])
@@ -61,12 +62,18 @@ class Module:
         for path, parameter in _parameters_in(value, name):
             parameter.name = path
 
-    def children(self) -> Iterator[tuple[str, Module]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         """Give the path and the Module of each Module that is an attribute, or stands in a list or dict that is one."""
         for name, value in vars(self).items():
             for path, member in _members(value, name):
                 if isinstance(member, Module):
                     yield path, member
+
+    def modules(self) -> Iterator[Module]:
+        """Give the Module itself and all Modules in it."""
+        yield self
+        for _, child in self.named_children():
+            yield from child.modules()
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Give the path and the Parameter of each parameter, in order of assignment; a shared one is given once."""
@@ -87,9 +94,8 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Set the Module and all Modules in it to training; returns the Module."""
-        self.training = mode
-        for _, child in self.children():
-            child.train(mode)
+        for module in self.modules():
+            module.training = mode
         return self
 
     def eval(self) -> Self:
@@ -114,14 +120,20 @@ class Module:
                 of them, and nothing is loaded.
         """
         own = dict(self.named_parameters())
-        arrays = {path: np.asarray(ad.stop_gradient(value)) for path, value in state.items()}
-        problems = [f"missing {path} of shape {own[path].shape}" for path in own if path not in arrays]
+        arrays: dict[str, Any] = {}
+        problems = []
+        for path, value in state.items():
+            try:
+                arrays[path] = np.asarray(ad.stop_gradient(value))
+            except ValueError:
+                problems.append(f"{path} is ragged")
+        problems += [f"missing {path} of shape {own[path].shape}" for path in own if path not in state]
         problems += [f"unexpected {path}" for path in arrays if path not in own]
-        for path in own.keys() & arrays.keys():
-            if arrays[path].shape != own[path].shape:
-                problems.append(f"{path} has shape {arrays[path].shape}, the model's {own[path].shape}")
-            elif arrays[path].dtype.kind not in "fiu":
+        for path in (path for path in own if path in arrays):
+            if arrays[path].dtype.kind not in "fiu":
                 problems.append(f"{path} has dtype {arrays[path].dtype}, not real numbers")
+            elif arrays[path].shape != own[path].shape:
+                problems.append(f"{path} has shape {arrays[path].shape}, the model's {own[path].shape}")
         if problems:
             raise ValueError(f"load_state_dict: nothing was loaded into {type(self).__name__}: {'; '.join(problems)}")
         for path, parameter in own.items():
@@ -132,13 +144,12 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        children = [f"  {path}: {_indent(repr(child))}\n" for path, child in self.children()]
-        shapes = [f"{name} {value.shape}" for name, value in vars(self).items() if isinstance(value, Parameter)]
-        count = f"{self.num_parameters():,} parameters"
-        head = f"{type(self).__name__}({self._arguments()})"
-        if not children:
-            return f"{head}: {', '.join([*shapes, count])}" if shapes else head
-        return f"{head}: {', '.join([*shapes, count])}\n{''.join(children)}".rstrip()
+        children = [f"\n  {path}: {_indent(repr(child))}" for path, child in self.named_children()]
+        details = [f"{name} {value.shape}" for name, value in vars(self).items() if isinstance(value, Parameter)]
+        if details or children:
+            details.append(f"{self.num_parameters():,} parameters")
+        text = f"{type(self).__name__}({self._arguments()})"
+        return ": ".join([text, ", ".join(details)] if details else [text]) + "".join(children)
 
 
 def _members(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 import autodiff as ad
+from autodiff.tensor import data_of
 from nn import functional
-from nn.data import batches, check_count, check_dataset
+from nn.checks import check_count, check_dataset
+from nn.data import batches
 from nn.init import Seed, generator
 from nn.module import Module
 from nn.optim import Adam, Optimizer
@@ -84,7 +87,7 @@ class History:
             lines += right.plot(epochs, self.validation_accuracy, color="#009E73", ls="--", label="validation accuracy")
             right.set(ylabel="accuracy")
             right.spines["top"].set_visible(False)
-        ax.legend(handles=lines, loc="center right", frameon=False)
+        ax.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
         return ax
 
 
@@ -130,15 +133,15 @@ def fit(
         >>> history.loss[0] > 0.1 > 0.01 > history.loss[-1]
         True
     """
-    if isinstance(loss, str) and loss not in LOSSES:
-        raise ValueError(f"fit: unknown loss {loss!r}; known: {', '.join(LOSSES)}, or a function")
-    measure = LOSSES[loss] if isinstance(loss, str) else loss
+    measure = _loss("fit", loss)
     check_count("fit", "epochs", epochs)
     check_count("fit", "batch_size", batch_size)
     parameters = model.parameters()
     dtype = parameters[0].dtype if parameters else np.dtype(np.float32)
-    X, y = _dataset(X, y, dtype)
-    validation = None if validation_data is None else _dataset(*validation_data, dtype)
+    X, y = _dataset("fit", X, y, dtype)
+    validation = None if validation_data is None else _dataset("fit", *validation_data, dtype)
+    if isinstance(loss, str):
+        _check_targets(model, measure, X, y)
     optimizer = Adam(parameters) if optimizer is None else optimizer
     rng = generator(rng)
     history = History(samples=len(X))
@@ -179,7 +182,7 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: str | Loss = "cross_entropy
 
     Args:
         model: maps inputs to predictions.
-        X: inputs, of shape ``(N, ...)``.
+        X: inputs, of shape ``(N, ...)``, converted as `fit` does.
         y: targets; class labels of shape ``(N,)`` for an accuracy.
         loss: as in `fit`.
 
@@ -192,30 +195,62 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: str | Loss = "cross_entropy
     Example:
         >>> import nn
         >>> model = nn.MLP([2, 3], rng=0)
-        >>> value, accuracy = nn.evaluate(model, np.zeros((4, 2), np.float32), np.array([0, 0, 1, 2]))
+        >>> value, accuracy = nn.evaluate(model, np.zeros((4, 2)), np.array([0, 0, 1, 2]))
         >>> round(value, 4), accuracy
         (1.0986, 0.5)
     """
-    if isinstance(loss, str) and loss not in LOSSES:
-        raise ValueError(f"evaluate: unknown loss {loss!r}; known: {', '.join(LOSSES)}, or a function")
-    measure = LOSSES[loss] if isinstance(loss, str) else loss
-    was_training = model.training
-    model.eval()
-    with ad.no_grad():
+    measure = _loss("evaluate", loss)
+    parameters = model.parameters()
+    X, y = _dataset("evaluate", X, y, parameters[0].dtype if parameters else np.dtype(np.float32))
+    with _evaluating(model):
         predictions = model(X)
         value = float(measure(predictions, y))
-    model.train(was_training)
-    labelled = np.ndim(y) == 1 and np.ndim(predictions) == 2 and np.asarray(y).dtype.kind in "iu"
+    labelled = y.ndim == 1 and np.ndim(predictions) == 2 and y.dtype.kind in "iu"
     return value, float(np.mean(np.argmax(predictions, axis=1) == y)) if labelled else None
 
 
-def _dataset(X: Any, y: Any, dtype: Any) -> tuple[Any, Any]:
+@contextlib.contextmanager
+def _evaluating(model: Module) -> Iterator[None]:
+    """Set a model to evaluation, without recording; afterwards every Module in it is as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with ad.no_grad():
+            yield
+    finally:
+        for module, was_training in modes:
+            module.training = was_training
+
+
+def _check_targets(model: Module, measure: Loss, X: Any, y: Any) -> None:
+    """Let the loss refuse targets that do not fit the model's predictions before the first step changes the model."""
+    with _evaluating(model):
+        prediction = data_of(model(X[:1]))
+        measure(np.broadcast_to(prediction, (len(y), *prediction.shape[1:])), y)
+
+
+def _loss(caller: str, loss: str | Loss) -> Loss:
+    """Give the loss of a name, or the function that it is."""
+    if callable(loss):
+        return loss
+    if not isinstance(loss, str) or loss not in LOSSES:
+        raise ValueError(f"{caller}: unknown loss {loss!r}; known: {', '.join(LOSSES)}, or a function")
+    return LOSSES[loss]
+
+
+def _dataset(caller: str, X: Any, y: Any, dtype: Any) -> tuple[Any, Any]:
     """Give inputs and targets as arrays of the model's dtype, labels as they are."""
-    X, y = np.asarray(X), np.asarray(y)
-    for name, array in (("inputs", X), ("targets", y)):
+    arrays = []
+    for name, rows in (("inputs", X), ("targets", y)):
+        try:
+            array = np.asarray(rows)
+        except ValueError:
+            raise ValueError(f"{caller}: {name} are ragged; every row must have the same shape") from None
         if array.dtype.kind not in "fiub":
-            raise ValueError(f"fit: {name} must be real numbers, got dtype {array.dtype}")
+            raise ValueError(f"{caller}: {name} must be real numbers, got dtype {array.dtype}")
         if array.ndim == 0:
-            raise ValueError(f"fit: {name} must have one row for each sample, got a scalar")
-    check_dataset("fit", X, y)
+            raise ValueError(f"{caller}: {name} must have one row for each sample, got a scalar")
+        arrays.append(array)
+    X, y = arrays
+    check_dataset(caller, X, y)
     return X.astype(dtype, copy=False), y if y.dtype.kind in "iu" else y.astype(dtype, copy=False)

@@ -104,6 +104,10 @@ def unary() -> Iterator[Case]:
         (np.absolute, nonzero, "abs"),
         (np.fabs, nonzero, "abs"),
         (np.sign, nonzero, "sign"),
+        (np.floor, nonzero, "floor"),
+        (np.ceil, nonzero, "ceil"),
+        (np.trunc, nonzero, "trunc"),
+        (np.rint, nonzero, "round"),
     ]
     for function, sample, torch in table:
         for shape in ((2, 3), (), (0, 2)):
@@ -147,6 +151,11 @@ def binary() -> Iterator[Case]:
             (positive(2),),
             order=2 * (name[1:] not in ("aximum", "inimum")),
         )
+    between = np.array([2.3, -1.7, 5.4]), np.array([1.5, 1.1, -2.0])  # quotients away from integers
+    yield Case("remainder", np.remainder, between, torch="remainder")
+    yield Case("operator %", operator.mod, between, torch="remainder")
+    yield Case("floor_divide", np.floor_divide, between)
+    yield Case("operator //", operator.floordiv, between)
     for sign, operate in (
         ("+", operator.add),
         ("-", operator.sub),

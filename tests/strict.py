@@ -94,7 +94,24 @@ def _define_unary(name: str) -> None:
     setattr(StrictArray, f"__{name}__", lambda self: StrictArray(function(self._inside)))
 
 
-for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "and", "or", "eq", "ne", "lt", "le", "gt", "ge"):
+for _name in (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+):
     _define(_name)
 for _name in ("neg", "pos", "abs", "invert"):
     _define_unary(_name)

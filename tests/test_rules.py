@@ -24,6 +24,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=str)
 # Nothing else flows through these, so no other array type can be handed to them.
 ARRAYS_ONLY = {
     operator.getitem: "its rule adds into a buffer of zeros in place, which `scatter_add` needs for repeated indices",
+    np.take: "as getitem",
     np.take_along_axis: "as getitem",
     PLAIN[scatter_add]: "it is that buffer",
 }

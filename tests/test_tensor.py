@@ -153,7 +153,7 @@ def test_data_assigned_from_a_tensor_is_its_array() -> None:
 )
 def test_data_of_another_shape_or_dtype_is_refused(value: Any) -> None:
     x = Tensor([1.0, 2.0], name="weights")
-    with pytest.raises(ValueError, match=r"data of Tensor 'weights' of shape \(2,\) is float64 and stays so"):
+    with pytest.raises(ValueError, match=r"data: Tensor 'weights' of shape \(2,\) of dtype float64 cannot take"):
         x.data = value
     np.testing.assert_array_equal(x.data, [1, 2])
 
@@ -227,12 +227,6 @@ def test_operator_of_an_unknown_type() -> None:
     for other in ("abc", None, object()):
         with pytest.raises(TypeError):
             Tensor([1.0]) + other  # type: ignore[operator]
-
-
-@pytest.mark.parametrize("call", [lambda x: x // 2, lambda x: 2 // x, lambda x: x % 2, lambda x: 2 % x])
-def test_operators_without_a_derivative(call: Callable[..., Any]) -> None:
-    with pytest.raises(NotImplementedError, match=r"(floor_divide|remainder) has no derivative rule"):
-        call(matrix())
 
 
 # Comparisons and questions give plain arrays
@@ -485,7 +479,7 @@ def test_out_none_is_no_out() -> None:
         (lambda x: np.add.accumulate(x), "add.accumulate"),
         (lambda x: np.multiply.outer(x, x), "multiply.outer"),
         (lambda x: np.cumsum(x), "cumsum"),
-        (lambda x: np.floor(x), "floor"),
+        (lambda x: np.spacing(x), "spacing"),
         (lambda x: np.add.at(np.zeros(3), [0], x), "add.at"),
         (lambda x: np.interp(x, [0.0, 1.0], [0.0, 1.0]), "interp"),
     ],
@@ -499,8 +493,8 @@ def test_functions_without_a_rule_are_named(call: Callable[..., Any], name: str)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: np.add(x, 1.0, where=x > 2), r"add with where= has no derivative rule; known: "),
-        (lambda x: np.sum(x, where=x > 2), r"sum with where= .*known: \['axis', 'keepdims'"),
+        (lambda x: np.add(x, 1.0, where=x > 2), r"add with where= has no derivative rule: it takes no options"),
+        (lambda x: np.sum(x, where=x > 2), r"sum with where= .*of its options, only axis=, keepdims= can be used"),
         (lambda x: np.mean(x, dtype=np.float32), "mean with dtype= has no derivative rule"),
     ],
     ids=["ufunc", "sum", "mean"],

@@ -27,7 +27,7 @@ defvjp(np.square, lambda g, out, x: g * (2 * x))
 def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     """``y x^(y-1)``, and 0 where y is 0, also at x = 0."""
     if isinstance(y, int | float):
-        return g * (y * x ** (y - 1)) if y else g * np.zeros_like(x)
+        return g * (y * x ** (y - 1)) if y else _zero(g)
     return g * (y * x ** np.where(np.equal(y, 0), 1, np.subtract(y, 1)))
 
 
@@ -66,7 +66,17 @@ defvjp(np.tanh, lambda g, out, x: g - g * out * out)
 
 defvjp(np.absolute, lambda g, out, x: g * np.sign(x))
 defvjp(np.fabs, lambda g, out, x: g * np.sign(x))
-defvjp(np.sign, lambda g, out, x: g * np.zeros_like(x))
+defvjp(np.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor_divide(x, y))
+
+
+def _zero(g: Any) -> Any:
+    """Nothing of ``g``, even where it is infinite."""
+    return np.where(False, g, 0)
+
+
+defvjp(np.floor_divide, lambda g, out, x, y: _zero(g), lambda g, out, x, y: _zero(g))
+for _step in (np.sign, np.floor, np.ceil, np.trunc, np.rint):
+    defvjp(_step, lambda g, out, x: _zero(g))
 
 
 def _larger(g: Any, x: Any, y: Any) -> Any:
@@ -105,5 +115,5 @@ defvjp(np.where, None, lambda g, out, c, x, y: np.where(c, g, 0), lambda g, out,
 
 defvjp(relu, lambda g, out, x: g * (out > 0), elementwise=True)
 defvjp(sigmoid, lambda g, out, x: g * (out * (1 - out)), elementwise=True)
-defvjp(astype, lambda g, out, x, dtype: g)
+defvjp(astype, lambda g, out, x, dtype: g)  # the tape gives it the dtype of x
 defvjp(np.copy, lambda g, out, x: g)

@@ -24,13 +24,12 @@ def _selects_once(index: Any) -> bool:
     """Whether no element can be selected twice: slices, integers and masks, but not arrays of integers."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(
-        part is None or part is Ellipsis or isinstance(part, slice | int | np.integer) or _is_mask(part)
+        part is None
+        or part is Ellipsis
+        or isinstance(part, slice | int | np.integer)
+        or getattr(part, "dtype", None) == np.bool_
         for part in parts
     )
-
-
-def _is_mask(part: Any) -> bool:
-    return getattr(part, "dtype", None) == np.bool_ or isinstance(part, bool)
 
 
 def _getitem(g: Any, out: Any, x: Any, index: Any) -> Any:
@@ -46,6 +45,14 @@ def _take_along_axis(g: Any, out: Any, arr: Any, indices: Any, axis: int | None 
     return scatter_add(g, tuple(places), stop_gradient(arr))
 
 
+def _take(g: Any, out: Any, a: Any, indices: Any, axis: int | None = None) -> Any:
+    """Scatter to the same places of the axis, or of the flattened array."""
+    if axis is None:
+        return np.reshape(scatter_add(g, (indices,), np.zeros(a.size)), a.shape)
+    return scatter_add(g, (slice(None),) * (axis % a.ndim) + (indices,), stop_gradient(a))
+
+
 defvjp(operator.getitem, _getitem)
+defvjp(np.take, _take)
 defvjp(scatter_add, lambda g, out, values, index, like: g[index])
 defvjp(np.take_along_axis, _take_along_axis)

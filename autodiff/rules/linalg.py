@@ -5,36 +5,32 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.tape import defvjp
+from autodiff.tape import defvjp, unbroadcast
+from autodiff.tensor import as_array
 
 
-def _transpose(x: Any) -> Any:
+def _swap_last_axes(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
-
-
-def _as_array(x: Any) -> Any:
-    """Give the other factor as an array, where it is a number or a list."""
-    return x if hasattr(x, "ndim") else np.asarray(x)
 
 
 def _matmul_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     """``g yᵀ``; a vector counts as a row (x) or a column (y) of a matrix. Stacks that broadcast, the tape sums."""
-    y = _as_array(y)
+    y = as_array(y)
     if y.ndim == 1:
         return g[..., None] * y
     if x.ndim == 1:
         return (y @ g[..., None])[..., 0]
-    return g @ _transpose(y)
+    return g @ _swap_last_axes(y)
 
 
 def _matmul_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     """``xᵀ g``, with vectors and stacks as in `_matmul_x`."""
-    x = _as_array(x)
+    x = as_array(x)
     if x.ndim == 1:
         return g[..., None] * x if y.ndim == 1 else x[:, None] * g[..., None, :]
     if y.ndim == 1:
-        return (_transpose(x) @ g[..., None])[..., 0]
-    return _transpose(x) @ g
+        return (_swap_last_axes(x) @ g[..., None])[..., 0]
+    return _swap_last_axes(x) @ g
 
 
 defvjp(np.matmul, _matmul_x, _matmul_y)
@@ -54,19 +50,19 @@ def _other_sizes(y: Any) -> int:
 
 
 def _dot_x(g: Any, out: Any, x: Any, y: Any) -> Any:
-    y = _as_array(y)
+    y = as_array(y)
     if x.ndim == 0 or y.ndim == 0:
-        return np.reshape(np.add.reduce(g * y, axis=None), ()) if x.ndim == 0 else g * y
+        return unbroadcast(g * y, x.shape)
     columns = _as_columns(y)
-    return np.reshape(np.reshape(g, (math.prod(x.shape[:-1]), columns.shape[1])) @ _transpose(columns), x.shape)
+    return np.reshape(np.reshape(g, (math.prod(x.shape[:-1]), columns.shape[1])) @ _swap_last_axes(columns), x.shape)
 
 
 def _dot_y(g: Any, out: Any, x: Any, y: Any) -> Any:
-    x = _as_array(x)
+    x = as_array(x)
     if x.ndim == 0 or y.ndim == 0:
-        return np.reshape(np.add.reduce(g * x, axis=None), ()) if y.ndim == 0 else g * x
+        return unbroadcast(g * x, y.shape)
     rows = np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    rolled = _transpose(rows) @ np.reshape(g, (rows.shape[0], _other_sizes(y)))
+    rolled = _swap_last_axes(rows) @ np.reshape(g, (rows.shape[0], _other_sizes(y)))
     if y.ndim == 1:
         return np.reshape(rolled, y.shape)
     return np.moveaxis(np.reshape(rolled, (y.shape[-2], *y.shape[:-2], y.shape[-1])), 0, -2)

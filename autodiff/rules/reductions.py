@@ -1,9 +1,10 @@
 """Functions that reduce over axes: the gradient is spread back over the elements that were reduced.
 
-Equal maxima (and minima) share the gradient evenly, and the standard deviation of equal elements has derivative 0, as
-in PyTorch.
+Equal maxima (and minima) share the gradient evenly, as in PyTorch's amax, and the standard deviation of equal elements
+has derivative 0, as in its std.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,16 @@ def _restore_axes(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
     return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
 
 
+def _axes(x: Any, axis: Axis) -> tuple[int, ...]:
+    """List the axes that are reduced."""
+    if axis is None or x.ndim == 0:
+        return tuple(range(x.ndim))
+    return axis if isinstance(axis, tuple) else (axis,)
+
+
 def _count(x: Any, axis: Axis) -> int:
     """Count the elements that were reduced into one."""
-    if axis is None or x.ndim == 0:
-        return int(x.size)
-    count = 1
-    for one in axis if isinstance(axis, tuple) else (axis,):
-        count *= x.shape[one]
-    return count
+    return math.prod(x.shape[one] for one in _axes(x, axis))
 
 
 def _sum(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
@@ -55,7 +58,7 @@ def _extremum(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = F
 
 def _prod(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """``g`` times the product of the other elements, which needs no division and so is right with zeros."""
-    axes = tuple(range(x.ndim)) if axis is None or x.ndim == 0 else axis if isinstance(axis, tuple) else (axis,)
+    axes = _axes(x, axis)
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
     rows = np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], _count(x, axis)))

@@ -23,20 +23,13 @@ def _transpose(g: Any, out: Any, x: Any, axes: Any = None) -> Any:
     return np.transpose(g, None if axes is None else tuple(np.argsort([axis % x.ndim for axis in axes])))
 
 
-def _between(axis: int, start: int, stop: int) -> tuple[slice, ...]:
-    """Index that takes a range of one axis and all of those before it."""
-    return (slice(None),) * axis + (slice(start, stop),)
-
-
 def _concatenate(g: Any, out: Any, arrays: Any, axis: int | None = 0) -> Any:
     """Cut the gradient where the arrays were joined. They come in a list, or are the rows of one array."""
     along = 0 if axis is None else axis % g.ndim
     shapes = [np.shape(array) for array in arrays]
     lengths = [math.prod(shape) if axis is None else shape[along] for shape in shapes]
-    pieces = [
-        np.reshape(g[_between(along, stop - length, stop)], shape)
-        for shape, length, stop in zip(shapes, lengths, itertools.accumulate(lengths), strict=True)
-    ]
+    stops = list(itertools.accumulate(lengths))[:-1]
+    pieces = [np.reshape(piece, shape) for piece, shape in zip(np.split(g, stops, axis=along), shapes, strict=True)]
     return pieces if isinstance(arrays, list | tuple) else np.stack(pieces)
 
 

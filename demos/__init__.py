@@ -1,0 +1,1 @@
+"""Chapters that run: ``python -m demos.NAME``."""

@@ -1,0 +1,153 @@
+"""Handwritten digits: train a multi-layer perceptron on real images, and look at what it learned.
+
+1,797 images of 8x8 pixels, of the digits 0 to 9, come with scikit-learn. Three quarters train a network
+
+    O = relu(X W₁ + b₁) W₂ + b₂
+
+whose ten outputs are logits: the softmax turns them into probabilities p of the ten digits, and training makes the
+negative log-likelihood of the right ones small,
+
+    loss = -1/N Σᵢ log p(yᵢ | xᵢ).
+
+The last quarter is never trained on. Its accuracy is shown while training, but nothing is chosen by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import autodiff as ad
+import nn
+from nn.layers import ACTIVATIONS
+
+BATCH_SIZE = 32
+MOST_SHOWN = 48  # misclassified images in the picture; a network that learned nothing has hundreds
+
+
+def main(arguments: Sequence[str] | None = None) -> float | None:
+    """Run the chapter, and give the accuracy on the test images."""
+    parser = argument_parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"argument --output: cannot write to {options.output}: {error.strerror}")
+
+    X_train, X_test, y_train, y_test = digits(options.seed)
+    rng = np.random.default_rng(options.seed)
+    model = nn.MLP([64, *options.hidden, 10], activation=options.activation, rng=rng)
+    optimizer = nn.optim.Adam(model.parameters(), lr=3e-3)
+    print(model, end="\n\n")
+
+    start = time.perf_counter()
+    history = nn.fit(
+        model, X_train, y_train, loss="cross_entropy", optimizer=optimizer, epochs=options.epochs,
+        batch_size=BATCH_SIZE, validation_data=(X_test, y_test), rng=rng,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    _, accuracy = nn.evaluate(model, X_test, y_test)
+
+    print(f"parameters     {model.num_parameters():,}")
+    print(f"time           {seconds:.2f} s for {options.epochs} epochs")
+    print(f"images/second  {history.samples_per_second:,.0f}")
+    print(f"test accuracy  {accuracy:.4f}")
+    try:
+        for path in write_results(options.output, model, history, (X_train, y_train), (X_test, y_test)):
+            print(f"wrote          {path}")
+    except OSError as error:
+        parser.error(f"argument --output: {error}")
+    return accuracy
+
+
+def digits(seed: int) -> tuple[Any, Any, Any, Any]:
+    """Load the images, with pixels from 0 to 1, and split them: the same share of each digit in both parts."""
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=0.75, stratify=y, random_state=seed)
+    return X_train, X_test, y_train, y_test
+
+
+def write_results(output: Path, model: nn.Module, history: nn.History, train: Any, test: Any) -> list[Path]:
+    """Write the learning curves, the misclassified digits, the graph of one training loss and the model."""
+    curves, mistakes, graph, weights = (
+        output / f"digits{name}"
+        for name in ("_learning_curves.png", "_misclassified.png", "_graph.svg", ".safetensors")
+    )
+    history.plot().figure.savefig(curves, dpi=150)
+    draw_mistakes(model, *test).savefig(mistakes, dpi=150)
+    X, y = (part[:BATCH_SIZE] for part in train)
+    images = ad.Tensor(X, requires_grad=False, name="images")
+    labels = ad.Tensor(y, requires_grad=False, name="labels")
+    loss = nn.functional.cross_entropy(model(images), labels)
+    loss.backward()
+    ad.draw(loss).save(graph)
+    nn.save(model, weights)
+    return [curves, mistakes, graph, weights]
+
+
+def draw_mistakes(model: nn.Module, X: Any, y: Any) -> Figure:
+    """Show the images that the model takes for another digit, with its probability for what it says."""
+    with ad.no_grad():
+        probabilities = nn.functional.softmax(model(X)).data
+    said = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(said != y)
+    shown = wrong[:MOST_SHOWN]
+    columns = 8
+    rows = max(1, -(-len(shown) // columns))
+    figure = Figure(figsize=(1.1 * columns, 1.45 * rows + 0.5), layout="constrained")
+    some = f"; the first {len(shown)}" if len(shown) < len(wrong) else ""
+    figure.suptitle(f"{len(wrong)} of {len(y)} test images are misclassified{some}")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.axis("off")
+    for ax, k in zip(axes, shown):
+        ax.imshow(X[k].reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+        ax.set_title(f"{y[k]}, not {said[k]}\n({probabilities[k, said[k]]:.0%})", fontsize=8)
+    return figure
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Describe the flags."""
+    parser = _Parser(prog="python -m demos.digits", description=__doc__.splitlines()[0] if __doc__ else None)
+    folder = Path(__file__).parent / "output"
+    add = parser.add_argument
+    add("--epochs", type=positive, default=40, metavar="N", help="how often each image is seen (default: 40)")
+    add("--hidden", type=positive, default=[128], metavar="N", nargs="+", help="hidden layers' sizes (default: 128)")
+    add("--activation", choices=sorted(ACTIVATIONS), default="relu", help="between the layers (default: relu)")
+    add("--seed", type=natural, default=0, metavar="N", help="of split, weights and batches (default: 0)")
+    add("--output", type=Path, default=folder, metavar="FOLDER", help="for what it writes (default: demos/output)")
+    return parser
+
+
+def positive(text: str) -> int:
+    """Read a positive integer."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """Read an integer from 0 to 2³² - 1, as scikit-learn takes for a seed."""
+    if not text.isascii() or not text.isdigit() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to 2**32 - 1, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,308 @@
+"""Mistakes that users make: each gets an exception of the standard type, whose message says what is wrong with what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+from nn import functional
+
+x = ad.Tensor(np.ones((2, 3)))
+LOGITS = np.zeros((4, 3))
+REDUCTIONS = "mean, sum, none"
+
+
+def refuse(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    """Assert that a call raises an exception of exactly this type, with this text in its message."""
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        call()
+    assert caught.type is error
+
+
+# Shapes
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        pytest.param(lambda: x + np.ones(2), "add of shapes (2, 3) and (2,)", id="+"),
+        pytest.param(lambda: np.ones(2) - x, "subtract of shapes (2,) and (2, 3)", id="- reflected"),
+        pytest.param(lambda: x * x.T, "multiply of shapes (2, 3) and (3, 2)", id="*"),
+        pytest.param(lambda: x / ad.Tensor(np.ones(4)), "divide of shapes (2, 3) and (4,)", id="/"),
+        pytest.param(lambda: x ** np.ones(2), "power of shapes (2, 3) and (2,)", id="**"),
+        pytest.param(lambda: x @ x, "matmul of shapes (2, 3) and (2, 3)", id="@"),
+        pytest.param(lambda: np.ones(4) @ x, "matmul of shapes (4,) and (2, 3)", id="@ reflected"),
+        pytest.param(lambda: x @ np.ones(2), "matmul of shapes (2, 3) and (2,)", id="matrix @ vector"),
+        pytest.param(lambda: np.add(x, np.ones(2)), "add of shapes (2, 3) and (2,)", id="np.add"),
+        pytest.param(lambda: np.multiply(np.ones(2), x), "multiply of shapes (2,) and (2, 3)", id="np.multiply"),
+        pytest.param(lambda: np.maximum(x, np.ones(2)), "maximum of shapes (2, 3) and (2,)", id="np.maximum"),
+        pytest.param(lambda: np.logaddexp(x, np.ones(2)), "logaddexp of shapes (2, 3) and (2,)", id="np.logaddexp"),
+        pytest.param(lambda: np.matmul(x, x), "matmul of shapes (2, 3) and (2, 3)", id="np.matmul"),
+        pytest.param(lambda: np.dot(x, x), "dot of shapes (2, 3) and (2, 3)", id="np.dot"),
+        pytest.param(lambda: np.concatenate([x, x.T]), "concatenate of shapes (2, 3) and (3, 2)", id="np.concatenate"),
+        pytest.param(lambda: np.stack([x, x.T]), "stack of shapes (2, 3) and (3, 2)", id="np.stack"),
+        pytest.param(lambda: np.where(np.ones(2, bool), x, 0), "where of shapes (2,) and (2, 3)", id="np.where"),
+        pytest.param(lambda: np.reshape(x, (4, 2)), "reshape of shapes (2, 3)", id="np.reshape"),
+        pytest.param(lambda: np.broadcast_to(x, (3, 3)), "broadcast_to of shapes (2, 3)", id="np.broadcast_to"),
+        pytest.param(
+            lambda: nn.Linear(4, 2)(np.ones((5, 3), np.float32)),
+            "x of shape (5, 3) needs a weight of shape (3, out) and a bias of shape (out,), got (4, 2) and (2,)",
+            id="Linear",
+        ),
+        pytest.param(
+            lambda: nn.Linear(4, 2)(x),
+            "linear: x of shape (2, 3) needs a weight of shape (3, out)",
+            id="Linear of a Tensor",
+        ),
+        pytest.param(
+            lambda: nn.MLP([4, 2, 1])(np.ones(3, np.float32)),
+            "linear: x of shape (3,) needs a weight of shape (3, out) and a bias of shape (out,), got (4, 2) and (2,)",
+            id="MLP of one row",
+        ),
+        pytest.param(
+            lambda: nn.Linear(1, 2, bias=False)(np.float32(1)),
+            "linear: x of shape () needs a weight of shape (in, out) and a bias of shape (out,), got (1, 2) and None",
+            id="Linear of a scalar",
+        ),
+        pytest.param(
+            lambda: functional.linear(np.ones((5, 4)), np.ones((4, 2)), np.ones(3)),
+            "got (4, 2) and (3,)",
+            id="linear with a bias that does not fit",
+        ),
+        pytest.param(
+            lambda: functional.linear(np.ones((5, 4)), np.ones((4, 2)), np.ones((1, 2))),
+            "got (4, 2) and (1, 2)",
+            id="linear with a bias of two axes",
+        ),
+        pytest.param(
+            lambda: functional.linear(np.ones((5, 4)), np.ones(4)),
+            "got (4,) and None",
+            id="linear with a vector of weights",
+        ),
+        pytest.param(
+            lambda: functional.mse_loss(x, np.ones(3)),
+            "mse_loss: prediction and target must have the same shape, got (2, 3) and (3,)",
+            id="mse_loss, which would broadcast",
+        ),
+        pytest.param(
+            lambda: functional.mse_loss(np.ones((2, 1)), np.ones(2)),
+            "mse_loss: prediction and target must have the same shape, got (2, 1) and (2,)",
+            id="mse_loss of a column and a row",
+        ),
+        pytest.param(
+            lambda: functional.binary_cross_entropy_with_logits(x, np.ones((2, 1))),
+            "binary_cross_entropy_with_logits: prediction and target must have the same shape, got (2, 3) and (2, 1)",
+            id="binary_cross_entropy_with_logits",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(np.zeros(3), np.array([0, 1, 2])),
+            "cross_entropy: logits must have the shape (N, C), neither zero, got (3,)",
+            id="cross_entropy of one axis",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(np.zeros((0, 3)), np.zeros(0, int)),
+            "cross_entropy: logits must have the shape (N, C), neither zero, got (0, 3)",
+            id="cross_entropy of no rows",
+        ),
+        pytest.param(lambda: functional.softmax(1.0), "softmax: the input needs at least one axis", id="softmax"),
+        pytest.param(
+            lambda: functional.log_softmax(ad.Tensor(1.0)),
+            "log_softmax: the input needs at least one axis",
+            id="log_softmax",
+        ),
+    ],
+)
+def test_shapes(call: Callable[[], Any], message: str) -> None:
+    refuse(call, ValueError, message)
+
+
+def test_a_shape_that_does_not_fit_leaves_no_trace() -> None:
+    model = nn.MLP([4, 2, 1], rng=0)
+    before = {path: array.tobytes() for path, array in model.state_dict().items()}
+    with pytest.raises(ValueError, match="linear"):
+        model(np.ones((5, 3), np.float32))
+    assert {path: array.tobytes() for path, array in model.state_dict().items()} == before
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+# Truth
+
+
+@pytest.mark.parametrize(
+    ("call", "shape"),
+    [
+        pytest.param(lambda: bool(x), "(2, 3)", id="bool"),
+        pytest.param(lambda: 1 if x.sum(axis=0) else 0, "(3,)", id="if"),
+        pytest.param(lambda: not x, "(2, 3)", id="not"),
+        pytest.param(lambda: x and 1, "(2, 3)", id="and"),
+        pytest.param(lambda: bool(ad.Tensor([])), "(0,)", id="empty"),
+    ],
+)
+def test_truth_of_several_elements(call: Callable[[], Any], shape: str) -> None:
+    refuse(call, ValueError, f"bool() of a Tensor of shape {shape} is ambiguous: use np.any(x), np.all(x) or x.size")
+
+
+# Targets
+
+PROBABILITIES = np.full((4, 3), 1 / 3)
+
+
+def altered(value: float) -> Any:
+    changed = PROBABILITIES.copy()
+    changed[2, 1] = value
+    return changed
+
+
+@pytest.mark.parametrize("logits", [LOGITS, ad.Tensor(LOGITS)], ids=["array", "Tensor"])
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        pytest.param(
+            [0, 1, 2, 3], ValueError, "labels must lie from 0 to 2 for 3 classes, got 3", id="label too large"
+        ),
+        pytest.param(
+            [0, -1, 2, 0], ValueError, "labels must lie from 0 to 2 for 3 classes, got -1", id="label negative"
+        ),
+        pytest.param(
+            [-100, 1, 2, 0], ValueError, "labels must lie from 0 to 2 for 3 classes, got -100", id="label far below"
+        ),
+        pytest.param(
+            np.array([0.0, 1, 2, 0]),
+            TypeError,
+            "class labels must be integers, got float64; convert them with .astype(int), or give probabilities of "
+            "shape (4, 3)",
+            id="float labels",
+        ),
+        pytest.param([True, False, True, False], TypeError, "class labels must be integers, got bool", id="booleans"),
+        pytest.param(["a", "b", "c", "d"], TypeError, "class labels must be integers, got <U1", id="text labels"),
+        pytest.param([0, 1, 2], ValueError, "3 labels for 4 rows of logits", id="too few labels"),
+        pytest.param([0, 1, 2, 0, 1], ValueError, "5 labels for 4 rows of logits", id="too many labels"),
+        pytest.param(
+            [[0], [1], [2], [0]],
+            ValueError,
+            "logits of shape (4, 3) need labels of shape (4,) or probabilities of shape (4, 3), got (4, 1)",
+            id="column of labels",
+        ),
+        pytest.param(1, ValueError, "need labels of shape (4,) or probabilities of shape (4, 3), got ()", id="a label"),
+        pytest.param(
+            PROBABILITIES[:, :2],
+            ValueError,
+            "need labels of shape (4,) or probabilities of shape (4, 3), got (4, 2)",
+            id="too few classes",
+        ),
+        pytest.param(altered(np.nan), ValueError, "some are negative or NaN", id="NaN probability"),
+        pytest.param(altered(-0.1), ValueError, "some are negative or NaN", id="negative probability"),
+        pytest.param(PROBABILITIES + 0j, TypeError, "probabilities must be real", id="complex probabilities"),
+    ],
+)
+def test_targets_of_cross_entropy(logits: Any, target: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        functional.cross_entropy(logits, target)
+    assert str(caught.value).startswith("cross_entropy: ")
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, 1j, "a"], ids=["negative", "above one", "NaN", "complex", "text"])
+def test_targets_of_binary_cross_entropy(value: Any) -> None:
+    message = "binary_cross_entropy_with_logits: targets must be probabilities between 0 and 1"
+    refuse(
+        lambda: functional.binary_cross_entropy_with_logits(ad.Tensor([0.0, 0.0]), np.array([0.5, value])),
+        ValueError,
+        message,
+    )
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["average", "Mean", "", None])
+@pytest.mark.parametrize(
+    ("loss", "arguments"),
+    [
+        pytest.param(functional.cross_entropy, (LOGITS, [0, 1, 2, 0]), id="cross_entropy"),
+        pytest.param(functional.mse_loss, ([1.0], [1.0]), id="mse_loss"),
+        pytest.param(functional.binary_cross_entropy_with_logits, ([1.0], [1.0]), id="binary"),
+    ],
+)
+def test_unknown_reduction(loss: Callable[..., Any], arguments: Any, name: Any) -> None:
+    message = f"{loss.__name__}: unknown reduction {name!r}; known: {REDUCTIONS}"
+    refuse(lambda: loss(*arguments, reduction=name), ValueError, message)
+
+
+@pytest.mark.parametrize("name", ["swish", "ReLU", "", None])
+def test_unknown_activation(name: Any) -> None:
+    refuse(
+        lambda: nn.MLP([2, 2], activation=name),
+        ValueError,
+        f"MLP: unknown activation {name!r}; known: relu, tanh, sigmoid",
+    )
+    refuse(
+        lambda: nn.Linear(2, 2, nonlinearity=name),
+        ValueError,
+        f"gain: unknown nonlinearity {name!r}; known: linear, sigmoid, tanh, relu",
+    )
+
+
+@pytest.mark.parametrize("name", ["hinge", "CrossEntropy", ""])
+def test_unknown_loss(name: str) -> None:
+    known = "cross_entropy, mse_loss, binary_cross_entropy_with_logits, or a function"
+    data = np.ones((2, 2), np.float32), np.array([0, 1])
+    for call in (nn.fit, nn.evaluate):
+        refuse(
+            lambda call=call: call(nn.MLP([2, 2]), *data, loss=name),
+            ValueError,
+            f"{call.__name__}: unknown loss {name!r}; known: {known}",
+        )
+
+
+# Sizes and probabilities
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.0, "8", True, None, np.float64(4)], ids=repr)
+def test_sizes_of_layers(size: Any) -> None:
+    problem = f"a layer's size must be a positive integer, got {size!r}"
+    refuse(lambda: nn.Linear(size, 2), ValueError, f"Linear: {problem}")
+    refuse(lambda: nn.Linear(2, size), ValueError, f"Linear: {problem}")
+    refuse(lambda: nn.MLP([2, size, 2]), ValueError, f"MLP: {problem}")
+
+
+def test_integers_of_numpy_are_sizes() -> None:
+    assert nn.MLP(np.array([3, 2, 1])).num_parameters() == 11
+
+
+@pytest.mark.parametrize("sizes", [[], [4], (4,)], ids=repr)
+def test_too_few_sizes(sizes: Any) -> None:
+    refuse(
+        lambda: nn.MLP(sizes),
+        ValueError,
+        f"MLP: sizes need an input and an output, as in [64, 32, 10], got {sizes!r}",
+    )
+
+
+@pytest.mark.parametrize("p", [1.0, 1, 1.5, -0.1, np.nan, np.inf], ids=repr)
+def test_dropout_outside_its_domain(p: Any) -> None:
+    problem = f"p must be a probability below 1, 0 <= p < 1, got {p!r}"
+    refuse(lambda: nn.Dropout(p), ValueError, f"Dropout: {problem}")
+    refuse(lambda: nn.MLP([2, 2], dropout=p), ValueError, f"MLP: {problem}")
+    refuse(lambda: functional.dropout(np.ones(3), p), ValueError, f"dropout: {problem}")
+    refuse(lambda: functional.dropout(np.ones(3), p, training=False), ValueError, f"dropout: {problem}")
+
+
+@pytest.mark.parametrize("shape", [(3,), (0, 2), (2, 0), (1, 2, 3)], ids=repr)
+def test_shapes_of_weights(shape: Any) -> None:
+    for draw in (nn.init.xavier_uniform, nn.init.xavier_normal, nn.init.kaiming_uniform, nn.init.kaiming_normal):
+        refuse(
+            lambda draw=draw: draw(shape),
+            ValueError,
+            f"weights have the shape (fan_in, fan_out), both positive, got {shape}",
+        )
+
+
+@pytest.mark.parametrize("layer", [np.tanh, "relu", nn.ReLU], ids=["function", "text", "class"])
+def test_layers_that_are_no_modules(layer: Any) -> None:
+    refuse(lambda: nn.Sequential(nn.ReLU(), layer), TypeError, "Sequential: a layer must be a Module, got ")

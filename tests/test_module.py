@@ -1,0 +1,381 @@
+"""Modules and layers: where parameters are found, what they are called, their state, text and first values."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+from nn import Module, Parameter, init
+
+
+class Nested(Module):
+    """Holds parameters in every place where they are looked for."""
+
+    def __init__(self) -> None:
+        self.scale = Parameter(np.float32(2.0))
+        self.pair = (Parameter([1.0]), Parameter([2.0, 3.0]))
+        self.heads = {"left": nn.Linear(2, 1, rng=0), "right": [nn.Linear(2, 3, bias=False, rng=1)]}
+        self.body = nn.Sequential(nn.Linear(2, 2, rng=2), nn.Tanh())
+        self.label = "no parameter"
+        self.constant = np.ones(3)
+
+    def forward(self, x: Any) -> Any:
+        return self.heads["left"](self.body(x)) * self.scale
+
+
+NESTED_PATHS = [
+    "scale",
+    "pair.0",
+    "pair.1",
+    "heads.left.weight",
+    "heads.left.bias",
+    "heads.right.0.weight",
+    "body.layers.0.weight",
+    "body.layers.0.bias",
+]
+
+
+def mlp(seed: int = 0, **options: Any) -> nn.MLP:
+    return nn.MLP([4, 3, 2], rng=seed, **options)
+
+
+def bits(model: Module) -> dict[str, bytes]:
+    return {path: array.tobytes() for path, array in model.state_dict().items()}
+
+
+# Discovery
+
+
+def test_parameters_are_found_everywhere() -> None:
+    model = Nested()
+    assert [path for path, _ in model.named_parameters()] == NESTED_PATHS
+    assert [parameter.name for parameter in model.parameters()] == NESTED_PATHS
+    assert model.num_parameters() == 1 + 1 + 2 + 3 + 6 + 6
+    assert dict(model.named_parameters())["heads.left.bias"] is model.heads["left"].bias
+
+
+def test_children_are_the_direct_ones() -> None:
+    assert [path for path, _ in Nested().named_children()] == ["heads.left", "heads.right.0", "body"]
+
+
+def test_shared_parameters_count_once() -> None:
+    first = nn.Linear(3, 3, rng=0)
+    model = nn.Sequential(first, nn.Tanh(), first)
+    assert [path for path, _ in model.named_parameters()] == ["layers.0.weight", "layers.0.bias"]
+    assert model.num_parameters() == 12
+    tied = nn.Linear(3, 3, rng=1)
+    tied.weight = first.weight
+    assert len(nn.Sequential(first, tied).parameters()) == 3
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
+    model(np.ones((1, 3), np.float32)).sum().backward()
+    optimizer.step()
+
+
+def test_a_parameter_assigned_later_is_found_and_one_deleted_is_not() -> None:
+    model = mlp()
+    model.extra = Parameter([1.0])
+    assert model.extra.name == "extra"
+    assert "extra" in dict(model.named_parameters())
+    del model.extra
+    assert "extra" not in dict(model.named_parameters())
+
+
+def test_tensors_are_not_parameters() -> None:
+    model = mlp()
+    model.scale = ad.Tensor([1.0])
+    assert len(model.parameters()) == 4
+
+
+def test_forward_is_called_with_everything_given() -> None:
+    class Scale(Module):
+        def forward(self, x: Any, *, by: float) -> Any:
+            return x * by
+
+    assert Scale()(3.0, by=2.0) == 6.0
+
+
+def test_forward_missing() -> None:
+    class Hollow(Module):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Hollow must define forward"):
+        Hollow()(1.0)
+
+
+# Training and evaluation
+
+
+def test_train_and_eval_reach_all_modules() -> None:
+    model = Nested()
+    everywhere = [model, model.heads["left"], model.heads["right"][0], model.body, *model.body.layers]
+    assert all(module.training for module in everywhere)
+    assert model.eval() is model
+    assert not any(module.training for module in everywhere)
+    assert model.train() is model
+    assert all(module.training for module in everywhere)
+    model.train(False)
+    assert not any(module.training for module in everywhere)
+    assert [parameter.name for parameter in model.parameters()] == NESTED_PATHS
+
+
+# State
+
+
+def test_state_dict_holds_copies() -> None:
+    model = Nested()
+    before = bits(model)
+    state = model.state_dict()
+    assert list(state) == NESTED_PATHS
+    for array in state.values():
+        if array.ndim:
+            array += 1
+    assert bits(model) == before
+
+
+def test_load_state_dict_copies_and_keeps_the_dtype() -> None:
+    source, model = mlp(seed=1), mlp(seed=2)
+    assert bits(source) != bits(model)
+    state = {path: array.astype(np.float64) for path, array in source.state_dict().items()}
+    parameters = model.parameters()
+    model.load_state_dict(state)
+    assert bits(model) == bits(source)
+    assert all(parameter.dtype == np.float32 for parameter in model.parameters())
+    assert all(old is new for old, new in zip(parameters, model.parameters(), strict=True))
+    state["layers.0.bias"] += 1
+    assert bits(model) == bits(source)
+
+
+def test_load_state_dict_takes_tensors_lists_and_integers() -> None:
+    model = nn.Linear(2, 1, rng=0)
+    model.load_state_dict({"weight": ad.Tensor([[1.5], [2.5]]), "bias": [3]})
+    np.testing.assert_array_equal(model(np.array([1.0, 1.0])).data, [7])
+    scalar = Nested()
+    scalar.load_state_dict({**scalar.state_dict(), "scale": 4})
+    assert scalar.scale.item() == 4
+
+
+def test_load_state_dict_names_every_problem_and_loads_nothing() -> None:
+    model = Nested()
+    before = bits(model)
+    state = model.state_dict()
+    del state["scale"], state["pair.0"]
+    state |= {
+        "pair.1": np.zeros(2),
+        "more": np.zeros(1),
+        "heads.left.weight": np.zeros((1, 2)),
+        "heads.left.bias": np.array(["a"]),
+        "body.layers.0.weight": np.zeros((2, 2), complex),
+        "body.layers.0.bias": [[1], [2, 3]],
+        "heads.right.0.weight": None,
+    }
+    with pytest.raises(ValueError, match="nothing was loaded into Nested") as caught:
+        model.load_state_dict(state)
+    message = str(caught.value)
+    for problem in (
+        "missing scale of shape ()",
+        "missing pair.0 of shape (1,)",
+        "unexpected more",
+        "heads.left.weight has shape (1, 2), the model's (2, 1)",
+        "heads.left.bias has dtype <U1, not real numbers",
+        "body.layers.0.weight has dtype complex128",
+        "body.layers.0.bias is ragged",
+        "heads.right.0.weight has dtype object",
+    ):
+        assert problem in message
+    assert "pair.1" not in message
+    assert bits(model) == before
+
+
+# Text
+
+
+def test_repr() -> None:
+    assert repr(nn.MLP([64, 32, 10], dropout=0.1, activation="tanh", rng=0)).splitlines() == [
+        "MLP(64 → 32 → 10): 2,410 parameters",
+        "  layers.0: Linear(64, 32): weight (64, 32), bias (32,), 2,080 parameters",
+        "  layers.1: Tanh()",
+        "  layers.2: Dropout(p=0.1)",
+        "  layers.3: Linear(32, 10): weight (32, 10), bias (10,), 330 parameters",
+    ]
+    assert repr(nn.Linear(3, 2, bias=False)) == "Linear(3, 2, bias=False): weight (3, 2), 6 parameters"
+    assert repr(nn.Softmax(axis=0)) == "Softmax(axis=0)"
+    assert repr(nn.Sequential(nn.Sequential(nn.Linear(1, 1)))).splitlines() == [
+        "Sequential(): 2 parameters",
+        "  layers.0: Sequential(): 2 parameters",
+        "    layers.0: Linear(1, 1): weight (1, 1), bias (1,), 2 parameters",
+    ]
+    assert "scale ()" in repr(Nested()).splitlines()[0]
+
+
+# Copies
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [
+        pytest.param(copy.deepcopy, id="deepcopy"),
+        pytest.param(lambda model: pickle.loads(pickle.dumps(model)), id="pickle"),
+    ],
+)
+def test_models_can_be_copied(duplicate: Callable[[Any], Any]) -> None:
+    shared = nn.Linear(4, 4, rng=0)
+    model = nn.Sequential(shared, nn.Dropout(0.5, rng=3), shared, mlp(dropout=0.5)).eval()
+    twin = duplicate(model)
+    assert bits(twin) == bits(model)
+    assert repr(twin) == repr(model)
+    assert not twin.layers[3].training
+    assert [p.name for p in twin.parameters()] == [p.name for p in model.parameters()]
+    assert twin.layers[0].weight is twin.layers[2].weight
+    assert not set(map(id, twin.parameters())) & set(map(id, model.parameters()))
+
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    expected = model.train()(x).data
+    np.testing.assert_array_equal(twin.train()(x).data, expected)
+
+    before = bits(model)
+    optimizer = nn.optim.SGD(twin.parameters(), lr=0.1)
+    twin(x).sum().backward()
+    optimizer.step()
+    assert bits(model) == before
+    assert bits(twin) != before
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+# Initial weights
+
+FAN_IN, FAN_OUT = 200, 400
+
+
+@pytest.mark.parametrize("gain", [1.0, 2.0])
+@pytest.mark.parametrize(
+    ("draw", "variance", "uniform"),
+    [
+        pytest.param(init.xavier_uniform, 2 / (FAN_IN + FAN_OUT), True, id="xavier_uniform"),
+        pytest.param(init.xavier_normal, 2 / (FAN_IN + FAN_OUT), False, id="xavier_normal"),
+        pytest.param(init.kaiming_uniform, 1 / FAN_IN, True, id="kaiming_uniform"),
+        pytest.param(init.kaiming_normal, 1 / FAN_IN, False, id="kaiming_normal"),
+    ],
+)
+def test_variance_and_bounds(draw: Callable[..., Any], variance: float, uniform: bool, gain: float) -> None:
+    weights = draw((FAN_IN, FAN_OUT), gain=gain, rng=0)
+    deviation = gain * math.sqrt(variance)
+    assert weights.shape == (FAN_IN, FAN_OUT)
+    assert weights.dtype == np.float32
+    assert weights.mean() == pytest.approx(0, abs=0.02 * deviation)
+    assert weights.std() == pytest.approx(deviation, rel=0.01)
+    reach = np.abs(weights).max() / (deviation * math.sqrt(3))
+    assert 0.999 < reach <= 1 + 1e-6 if uniform else reach > 2
+    assert draw((2, 3), rng=0, dtype=np.float64).dtype == np.float64
+
+
+@pytest.mark.parametrize("draw", [init.xavier_uniform, init.xavier_normal, init.kaiming_uniform, init.kaiming_normal])
+def test_same_seed_same_bits(draw: Callable[..., Any]) -> None:
+    one = draw((5, 7), rng=3)
+    np.testing.assert_array_equal(one, draw((5, 7), rng=3))
+    np.testing.assert_array_equal(one, draw((5, 7), rng=np.random.default_rng(3)))
+    assert (one != draw((5, 7), rng=4)).any()
+    assert (draw((5, 7)) != draw((5, 7))).any()
+
+
+@pytest.mark.parametrize("draw", [init.kaiming_uniform, init.kaiming_normal])
+def test_kaiming_is_for_relu(draw: Callable[..., Any]) -> None:
+    np.testing.assert_array_equal(draw((4, 4), rng=0), draw((4, 4), gain=math.sqrt(2), rng=0))
+
+
+def test_gains_are_pytorchs() -> None:
+    torch = pytest.importorskip("torch")
+    for activation in ("linear", "sigmoid", "tanh", "relu"):
+        assert init.gain(activation) == pytest.approx(torch.nn.init.calculate_gain(activation))
+
+
+@pytest.mark.parametrize(
+    ("activation", "bound"),
+    [
+        pytest.param("relu", math.sqrt(6 / FAN_IN), id="relu: He"),
+        pytest.param("tanh", 5 / 3 * math.sqrt(6 / (FAN_IN + FAN_OUT)), id="tanh: Glorot"),
+        pytest.param("sigmoid", math.sqrt(6 / (FAN_IN + FAN_OUT)), id="sigmoid: Glorot"),
+    ],
+)
+def test_mlp_picks_the_weights_that_suit_the_activation(activation: str, bound: float) -> None:
+    hidden, function, last = nn.MLP([FAN_IN, FAN_OUT, 100], activation=activation, rng=0).layers
+    assert type(function).__name__.lower() == activation
+    assert np.abs(hidden.weight.data).max() == pytest.approx(bound, rel=1e-3)
+    assert np.abs(last.weight.data).max() == pytest.approx(math.sqrt(6 / (FAN_OUT + 100)), rel=1e-3)
+    assert not hidden.bias.data.any()
+    assert not last.bias.data.any()
+
+
+def test_mlp_seeds_and_dtypes() -> None:
+    assert bits(mlp(seed=0)) == bits(mlp(seed=0)) == bits(nn.MLP([4, 3, 2], rng=np.random.default_rng(0)))
+    assert bits(mlp(seed=0)) != bits(mlp(seed=1))
+    assert {parameter.dtype for parameter in mlp().parameters()} == {np.dtype(np.float32)}
+    assert {parameter.dtype for parameter in mlp(dtype=np.float64).parameters()} == {np.dtype(np.float64)}
+    assert mlp().sizes == (4, 3, 2)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_mlp_computes_what_it_says(activation: str) -> None:
+    model = mlp(activation=activation, dtype=np.float64)
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    W, b, V, c = (parameter.data for parameter in model.parameters())
+    apply = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": lambda z: 1 / (1 + np.exp(-z))}
+    np.testing.assert_allclose(model(x).data, apply[activation](x @ W + b) @ V + c, rtol=1e-13)
+
+
+def test_layers_apply_their_function() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3))
+    np.testing.assert_array_equal(nn.ReLU()(x), nn.functional.relu(x))
+    np.testing.assert_array_equal(nn.Sigmoid()(x), nn.functional.sigmoid(x))
+    np.testing.assert_array_equal(nn.Tanh()(x), np.tanh(x))
+    np.testing.assert_array_equal(nn.Softmax(axis=0)(x), nn.functional.softmax(x, axis=0))
+
+
+# Dropout
+
+
+def test_dropout_drops_while_training_and_keeps_the_mean() -> None:
+    layer = nn.Dropout(0.25, rng=0)
+    x = np.ones((300, 300), np.float32)
+    out = layer(x)
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(np.unique(out), [0, 4 / 3], rtol=1e-6)
+    assert out.mean() == pytest.approx(1, abs=0.01)
+    np.testing.assert_array_equal(layer.eval()(x), x)
+    assert (layer.train()(x) == 0).any()
+
+
+def test_dropout_has_a_generator_that_goes_on() -> None:
+    x = np.ones(100)
+    layer, twin = nn.Dropout(rng=0), nn.Dropout(rng=0)
+    first, second = layer(x), layer(x)
+    assert (first != second).any()
+    np.testing.assert_array_equal(twin(x), first)
+    twin.eval()(x)
+    np.testing.assert_array_equal(twin.train()(x), second)
+
+
+def test_dropout_layers_of_an_mlp_share_a_generator() -> None:
+    model = nn.MLP([2, 3, 3, 1], dropout=0.5, rng=0)
+    drops = [layer for layer in model.layers if isinstance(layer, nn.Dropout)]
+    assert [layer.p for layer in drops] == [0.5, 0.5]
+    assert drops[0].rng is drops[1].rng
+    x = np.ones((4, 2), np.float32)
+    outputs = [model(x).data for _ in range(2)]
+    assert (outputs[0] != outputs[1]).any()
+    model.eval()
+    np.testing.assert_array_equal(model(x).data, model(x).data)
+    assert not any(isinstance(layer, nn.Dropout) for layer in nn.MLP([2, 3, 1], dropout=0).layers)
+
+
+@pytest.mark.parametrize("rng", ["0", 1.5, np.random.RandomState(0)], ids=["text", "float", "RandomState"])
+def test_randomness_comes_from_a_generator_or_a_seed(rng: Any) -> None:
+    with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator, an integer seed or None, got"):
+        nn.MLP([2, 1], rng=rng)
