@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.tape import defvjp, name_of, pullback, recording
+from autodiff.tape import defvjp, is_recording, name_of, pullback, recording
 from autodiff.tensor import Tensor, constant, data_of, primitive
 
 Argnums = int | Sequence[int]
@@ -77,25 +77,29 @@ def _value_and_grad(caller: str, function: Callable[..., Any], argnums: Argnums)
             if not -len(args) <= position < len(args):
                 raise ValueError(f"{called}: argnums {argnums} is out of range for {len(args)} positional arguments")
         chosen = [position % len(args) for position in positions]
-        # A gradient must have a graph of its own where an outer derivative is to pass through it.
-        outer = _nested.get() or any(isinstance(args[k], Tensor) and args[k].requires_grad for k in chosen)
-        variables = {k: _variable(args[k]) for k in chosen}
+        # Tensors come out where Tensors go in, and inside another derivative, which is to pass through this one: then
+        # the gradient needs a graph of its own, unless recording is off.
+        given = [args[k] for k in chosen if isinstance(args[k], Tensor)]
+        as_tensors = _nested.get() or bool(given)
+        create_graph = is_recording.get() and (_nested.get() or any(tensor.requires_grad for tensor in given))
+        variables = {k: _variable(args[k], create_graph) for k in chosen}
         token = _nested.set(True)
         try:
             with recording(True):
                 output = function(*(variables.get(k, arg) for k, arg in enumerate(args)), **kwargs)
                 seed = _seed(called, output)
-                inputs = list(variables.values())
-                reached = {}
+                reached: dict[Tensor, Any] = {}
                 if isinstance(output, Tensor) and output.requires_grad:
-                    reached = pullback(output, constant(seed) if outer else seed, outer, inputs)
+                    inputs = list(variables.values())
+                    reached = pullback(output, constant(seed) if create_graph else seed, create_graph, inputs)
         finally:
             _nested.reset(token)
-        gradients = tuple(
-            reached[variables[k]] if variables[k] in reached else _zeros(variables[k], outer) for k in chosen
-        )
-        value = output if outer else data_of(output)
-        return value, gradients if several else gradients[0]
+        results = [output if create_graph else data_of(output)]
+        results += [reached.get(x, np.zeros_like(data_of(x))[()]) for x in map(variables.__getitem__, chosen)]
+        if as_tensors:
+            results = [result if isinstance(result, Tensor) else constant(result) for result in results]
+        value, *gradients = results
+        return value, tuple(gradients) if several else gradients[0]
 
     return both
 
@@ -109,13 +113,9 @@ def variable(x: Any) -> Any:
 defvjp(variable, lambda g, out, x: g)
 
 
-def _variable(arg: Any) -> Tensor:
-    return variable(arg) if isinstance(arg, Tensor) and arg.requires_grad else Tensor(data_of(arg))
-
-
-def _zeros(variable: Tensor, outer: bool) -> Any:
-    zeros = np.zeros_like(variable.data)[()]
-    return constant(zeros) if outer else zeros
+def _variable(arg: Any, create_graph: bool) -> Tensor:
+    """Give the Tensor to differentiate by, which hangs on the argument only where a gradient is to pass through."""
+    return variable(arg) if create_graph and isinstance(arg, Tensor) and arg.requires_grad else Tensor(data_of(arg))
 
 
 def _seed(called: str, output: Any) -> Any:
