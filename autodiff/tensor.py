@@ -19,6 +19,7 @@ import numpy as np
 from autodiff.activations import relu, sigmoid
 from autodiff.tape import (
     CONSTANT,
+    ELEMENTWISE,
     PLAIN,
     SIGNATURES,
     VJPS,
@@ -53,7 +54,7 @@ def _operators(function: np.ufunc, operate: Operator) -> tuple[Operator, Operato
             y = other._data
             requires_grad = requires_grad or other.requires_grad
         else:
-            y = other
+            y = other = np.asarray(other) if type(other) is list else other
         try:
             data = operate(x, y)
         except ValueError as error:
@@ -61,6 +62,7 @@ def _operators(function: np.ufunc, operate: Operator) -> tuple[Operator, Operato
         return _result(data, function, (self, other), (x, y), _NO_KEYWORDS, requires_grad)
 
     def reflected(self: Tensor, other: Any) -> Tensor:
+        other = np.asarray(other) if type(other) is list else other
         y = self._data
         try:
             data = operate(other, y)
@@ -155,7 +157,7 @@ class Tensor:
 
     @property
     def data(self) -> Any:
-        """The array itself, without its history. Assigning to it is noticed by a later `backward`."""
+        """The array itself, without its history. What is assigned is not copied; a later `backward` notices."""
         return self._data
 
     @data.setter
@@ -206,6 +208,8 @@ class Tensor:
 
     def item(self, *index: Any) -> Any:
         """Give one element as a Python number; without an index, the only one."""
+        if not index and self.size != 1:
+            raise ValueError(f"item: {self._label()} is not a single number; give an index, as in x.item(0)")
         return self._data.item(*index)
 
     def tolist(self) -> Any:
@@ -213,7 +217,10 @@ class Tensor:
         return self._data.tolist()
 
     def detach(self) -> Tensor:
-        """Give a constant Tensor that shares this one's data and knows nothing of its history."""
+        """Give a constant Tensor that shares this one's data and knows nothing of its history.
+
+        A later change of one in place, such as an optimizer's step, shows in the other and is not noticed.
+        """
         return constant(self._data)
 
     def __float__(self) -> float:
@@ -493,7 +500,8 @@ class Tensor:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._function is not None:
             raise TypeError(f"only a leaf can be copied or pickled, not a {self._label()}: use detach() first")
-        return _restore, (type(self), self._data, self.requires_grad, self.name, self.grad)
+        grad = self.grad.detach() if isinstance(self.grad, Tensor) else self.grad
+        return _restore, (type(self), self._data, self.requires_grad, self.name, grad)
 
 
 def data_of(x: Any) -> Any:
@@ -542,18 +550,25 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
         args, kwargs = _check_call(function, args, kwargs)
     requires_grad = False
     values: list[Any] = []
+    # A list is kept as a copy, since the caller may change it before the backward pass.
     for arg in args:
         position = len(values)
         if isinstance(arg, Tensor):
             values.append(arg._data)
             if not arg.requires_grad:
                 continue
+        elif _holds_tensors(arg) and (function in ELEMENTWISE or function is np.dot):
+            # Where NumPy would make an array of the list, a Tensor is made of it.
+            return record(function, (*args[:position], record(np.stack, (arg,)), *args[position + 1 :]), kwargs)
         elif _holds_tensors(arg):
             values.append(type(arg)(map(data_of, arg)))
-            args = (*args[:position], type(arg)(arg), *args[position + 1 :])  # the caller may change a list later
+            args = (*args[:position], type(arg)(arg), *args[position + 1 :])
             if not any(isinstance(item, Tensor) and item.requires_grad for item in arg):
                 continue
         else:
+            if type(arg) is list:
+                arg = arg.copy()
+                args = (*args[:position], arg, *args[position + 1 :])
             values.append(arg)
             continue
         if position >= len(rules) or rules[position] is None:

@@ -26,8 +26,8 @@ def grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., An
 
     Returns:
         A function of the same arguments that returns the gradient: an array of the argument's shape and dtype, or a
-        tuple of them if ``argnums`` are several. It can be differentiated again. For an argument that is a Tensor the
-        gradient is a Tensor, and gradients flow through it.
+        tuple of them if ``argnums`` are several. It can be differentiated again. For an argument that is a Tensor, or
+        where the function uses Tensors from outside that require a gradient, it is a Tensor; gradients flow through it.
 
     Raises:
         TypeError: ``function`` is not callable, an argument is not real numbers, or the result is not a number.
@@ -77,26 +77,26 @@ def _value_and_grad(caller: str, function: Callable[..., Any], argnums: Argnums)
             if not -len(args) <= position < len(args):
                 raise ValueError(f"{called}: argnums {argnums} is out of range for {len(args)} positional arguments")
         chosen = [position % len(args) for position in positions]
-        # Tensors come out where Tensors go in, and inside another derivative, which is to pass through this one: then
-        # the gradient needs a graph of its own, unless recording is off.
+        # Tensors come out where Tensors go in, or take part in the function from outside, and inside of another
+        # derivative, which is to pass through this one: then the gradient needs a graph, unless recording is off.
+        record_gradient = is_recording.get()
         given = [args[k] for k in chosen if isinstance(args[k], Tensor)]
-        as_tensors = _nested.get() or bool(given)
-        create_graph = is_recording.get() and (_nested.get() or any(tensor.requires_grad for tensor in given))
-        variables = {k: _variable(args[k], create_graph) for k in chosen}
+        variables = {k: _variable(args[k], record_gradient) for k in chosen}
         token = _nested.set(True)
         try:
             with recording(True):
                 output = function(*(variables.get(k, arg) for k, arg in enumerate(args)), **kwargs)
                 seed = _seed(called, output)
+                inputs = list(variables.values())
+                create_graph = record_gradient and (token.old_value is True or _depends_on_others(output, inputs))
                 reached: dict[Tensor, Any] = {}
                 if isinstance(output, Tensor) and output.requires_grad:
-                    inputs = list(variables.values())
                     reached = pullback(output, constant(seed) if create_graph else seed, create_graph, inputs)
         finally:
             _nested.reset(token)
         results = [output if create_graph else data_of(output)]
         results += [reached.get(x, np.zeros_like(data_of(x))[()]) for x in map(variables.__getitem__, chosen)]
-        if as_tensors:
+        if given or create_graph or _nested.get():
             results = [result if isinstance(result, Tensor) else constant(result) for result in results]
         value, *gradients = results
         return value, tuple(gradients) if several else gradients[0]
@@ -116,6 +116,22 @@ defvjp(variable, lambda g, out, x: g)
 def _variable(arg: Any, create_graph: bool) -> Tensor:
     """Give the Tensor to differentiate by, which hangs on the argument only where a gradient is to pass through."""
     return variable(arg) if create_graph and isinstance(arg, Tensor) and arg.requires_grad else Tensor(data_of(arg))
+
+
+def _depends_on_others(output: Any, inputs: Sequence[Tensor]) -> bool:
+    """Whether Tensors that require a gradient took part in the output, other than the inputs or through them."""
+    found = [output]
+    seen = {id(tensor) for tensor in inputs if tensor.is_leaf}
+    while found:
+        tensor = found.pop()
+        if isinstance(tensor, list | tuple):
+            found += tensor
+        elif isinstance(tensor, Tensor) and tensor.requires_grad and id(tensor) not in seen:
+            if tensor.is_leaf:
+                return True
+            seen.add(id(tensor))
+            found += tensor._args
+    return False
 
 
 def _seed(called: str, output: Any) -> Any:

@@ -335,7 +335,10 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
 
 
 def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = "mean") -> Any:
-    """Sigmoid cross-entropy, ``log(1 + exp(x)) - x target``: the negative log-likelihood of a Bernoulli variable.
+    """Sigmoid cross-entropy, the negative log-likelihood of a Bernoulli variable.
+
+    ``target log(1 + exp(-x)) + (1 - target) log(1 + exp(x))``, in which nothing cancels: the loss of a confident and
+    right prediction keeps its relative precision.
 
     Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.2.
 
@@ -360,7 +363,9 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = 
     values = np.asarray(data_of(target))
     if values.dtype.kind not in "fiub" or not np.all((values >= 0) & (values <= 1)):
         raise ValueError("binary_cross_entropy_with_logits: targets must be probabilities between 0 and 1")
-    return _reduced(np.logaddexp(logits, np.zeros((), logits.dtype)) - np.multiply(logits, target), reduction)
+    zero = np.zeros((), logits.dtype)
+    losses = np.multiply(target, np.logaddexp(zero, -logits)) + np.subtract(1, target) * np.logaddexp(zero, logits)
+    return _reduced(losses, reduction)
 
 
 def _check_same_shape(caller: str, prediction: Any, target: Any) -> None:

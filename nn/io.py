@@ -56,7 +56,7 @@ def load(model: Module, path: str | os.PathLike[str]) -> Module:
     try:
         arrays: dict[str, Any] = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"load: {path} is not a complete safetensors file: {error}") from None
+        raise ValueError(f"load: {path} is not a complete safetensors file of dtypes that NumPy has: {error}") from None
     try:
         model.load_state_dict(arrays)
     except ValueError as error:

@@ -110,7 +110,7 @@ class Module:
             >>> {path: array.shape for path, array in nn.MLP([4, 3, 2]).state_dict().items()}
             {'layers.0.weight': (4, 3), 'layers.0.bias': (3,), 'layers.2.weight': (3, 2), 'layers.2.bias': (2,)}
         """
-        return {path: parameter.data.copy() for path, parameter in self.named_parameters()}
+        return {path: parameter.data.copy() for path, parameter in self._by_path().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy arrays, by their paths, into the parameters. Each keeps its dtype.
@@ -119,7 +119,9 @@ class Module:
             ValueError: entries are missing, unexpected, of another shape or not real numbers. The message names all
                 of them, and nothing is loaded.
         """
-        own = dict(self.named_parameters())
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict: expected a dict of arrays by path, got {type(state).__name__}")
+        own = self._by_path()
         arrays: dict[str, Any] = {}
         problems = []
         for path, value in state.items():
@@ -138,6 +140,15 @@ class Module:
             raise ValueError(f"load_state_dict: nothing was loaded into {type(self).__name__}: {'; '.join(problems)}")
         for path, parameter in own.items():
             parameter.data = np.array(arrays[path], dtype=parameter.dtype)[()]
+
+    def _by_path(self) -> dict[str, Parameter]:
+        """Give the parameters by their path, which two of them must not share."""
+        named = list(self.named_parameters())
+        paths = [path for path, _ in named]
+        shared = sorted({path for path in paths if paths.count(path) > 1})
+        if shared:
+            raise ValueError(f"{type(self).__name__}: several parameters have the path {', '.join(shared)}")
+        return dict(named)
 
     def _arguments(self) -> str:
         """Say in the text of the Module how it was made."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
+from autodiff.tensor import data_of
 from nn.checks import check_number
 
 # An update makes several passes over its arrays. A block of this many bytes stays in the cache between them.
@@ -18,7 +19,7 @@ class Optimizer:
     """What all optimizers share; a subclass says in `update` how one parameter changes.
 
     Args:
-        parameters: Tensors that require a gradient, as ``model.parameters()`` gives them.
+        parameters: Tensors, as ``model.parameters()`` gives them; those that require no gradient stay as they are.
         lr: learning rate, positive. It may be assigned between steps.
         weight_decay: not negative; how much of it a parameter loses is the subclass's.
 
@@ -31,26 +32,26 @@ class Optimizer:
         steps: for each parameter how many steps it has taken.
 
     Raises:
-        TypeError: a parameter is not a leaf Tensor that requires a gradient, or a number is none.
-        ValueError: there are no parameters, one is listed twice, or a number is outside its domain.
+        TypeError: a parameter is not a leaf Tensor, or a number is none.
+        ValueError: there are no parameters, none requires a gradient, one is listed twice, or a number is outside its
+            domain.
     """
 
     slot_names: tuple[str, ...] = ()
 
     def __init__(self, parameters: Iterable[ad.Tensor], lr: float, weight_decay: float) -> None:
         name = type(self).__name__
-        if isinstance(parameters, ad.Tensor):
-            raise TypeError(
-                f"{name}: parameters must be a list of Tensors, as model.parameters() gives, got one Tensor"
-            )
+        if isinstance(parameters, ad.Tensor) or not isinstance(parameters, Iterable):
+            given = type(parameters).__name__
+            raise TypeError(f"{name}: parameters must be a list of Tensors, as model.parameters() gives, got {given}")
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(f"{name}: there are no parameters to optimize; has a generator been used up?")
         for parameter in self.parameters:
-            if not isinstance(parameter, ad.Tensor) or not parameter.requires_grad or not parameter.is_leaf:
-                raise TypeError(
-                    f"{name}: a parameter must be a leaf Tensor that requires a gradient, got {parameter!r}"
-                )
+            if not isinstance(parameter, ad.Tensor) or not parameter.is_leaf:
+                raise TypeError(f"{name}: a parameter must be a Tensor that no call made, got {parameter!r}")
+        if not any(parameter.requires_grad for parameter in self.parameters):
+            raise ValueError(f"{name}: none of the parameters requires a gradient")
         if len(set(map(id, self.parameters))) < len(self.parameters):
             raise ValueError(f"{name}: a parameter is listed twice; it would be changed twice a step")
         check_number(name, "lr", lr, lambda lr: lr > 0, "positive")
@@ -76,14 +77,19 @@ class Optimizer:
         self._lr = float(value)
 
     def step(self) -> None:
-        """Change every parameter that has a gradient."""
+        """Change every parameter that has a gradient.
+
+        Raises:
+            ValueError: a gradient has another shape than its parameter; nothing is changed.
+        """
+        for parameter in self.parameters:
+            if parameter.grad is not None and getattr(parameter.grad, "shape", None) != parameter.shape:
+                raise ValueError(f"{type(self).__name__}.step: the gradient of {parameter!r} is {parameter.grad!r}")
         for k, (parameter, slots) in enumerate(zip(self.parameters, self.slots)):
-            gradient = parameter.grad
-            if gradient is None:
+            if parameter.grad is None:
                 continue
             self.steps[k] += 1
-            if isinstance(gradient, ad.Tensor):
-                gradient = gradient.data
+            gradient = data_of(parameter.grad)
             data = parameter.data
             if data.nbytes <= _BLOCK_BYTES or not isinstance(data, np.ndarray):
                 parameter.data = self.update(data, gradient, slots, self.steps[k])

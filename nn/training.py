@@ -121,8 +121,9 @@ def fit(
         The `History`. The model is left in evaluation mode.
 
     Raises:
-        ValueError: the loss is unknown, inputs and targets are not as many or none, the inputs are not real numbers,
-            or a count is not a positive integer.
+        TypeError: model, optimizer or validation_data is something else, or the loss returns no Tensor.
+        ValueError: the loss is unknown, the optimizer belongs to another model, inputs and targets are not as many or
+            none, the inputs are not real numbers, or a count is not a positive integer.
 
     Example:
         >>> import nn
@@ -136,30 +137,41 @@ def fit(
     measure = _loss("fit", loss)
     check_count("fit", "epochs", epochs)
     check_count("fit", "batch_size", batch_size)
+    if not isinstance(model, Module):
+        raise TypeError(f"fit: the model must be a Module, got {model!r}")
     parameters = model.parameters()
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit: the optimizer must be one of nn.optim over model.parameters(), got {optimizer!r}")
+    if optimizer is not None and not {id(p) for p in parameters} & {id(p) for p in optimizer.parameters}:
+        raise ValueError("fit: the optimizer has none of this model's parameters; make it with model.parameters()")
+    if validation_data is not None and (not isinstance(validation_data, list | tuple) or len(validation_data) != 2):
+        raise TypeError("fit: validation_data must be a pair (inputs, targets)")
     dtype = parameters[0].dtype if parameters else np.dtype(np.float32)
     X, y = _dataset("fit", X, y, dtype)
-    validation = None if validation_data is None else _dataset("fit", *validation_data, dtype)
-    if isinstance(loss, str):
-        _check_targets(model, measure, X, y)
+    validation = None if validation_data is None else _dataset("fit: validation_data", *validation_data, dtype)
+    if measure in LOSSES.values():
+        for inputs, targets in [(X, y)] + ([validation] if validation else []):
+            _check_targets(model, measure, inputs, targets)
     optimizer = Adam(parameters) if optimizer is None else optimizer
     rng = generator(rng)
     history = History(samples=len(X))
-    with tqdm(range(epochs), unit="epoch", disable=None, dynamic_ncols=True) as progress:
-        for _ in progress:
-            start = time.perf_counter()
-            history.loss.append(_epoch(model, measure, optimizer, batches(X, y, batch_size, rng=rng)))
-            history.seconds.append(time.perf_counter() - start)
-            shown = {"loss": f"{history.loss[-1]:.4f}"}
-            if validation is not None:
-                value, accuracy = evaluate(model, *validation, loss=measure)
-                history.validation_loss.append(value)
-                shown["validation loss"] = f"{value:.4f}"
-                if accuracy is not None:
-                    history.validation_accuracy.append(accuracy)
-                    shown["validation accuracy"] = f"{accuracy:.4f}"
-            progress.set_postfix(shown)
-    model.eval()
+    try:
+        with tqdm(range(epochs), unit="epoch", disable=None, dynamic_ncols=True) as progress:
+            for _ in progress:
+                start = time.perf_counter()
+                history.loss.append(_epoch(model, measure, optimizer, batches(X, y, batch_size, rng=rng)))
+                history.seconds.append(time.perf_counter() - start)
+                shown = {"loss": f"{history.loss[-1]:.4f}"}
+                if validation is not None:
+                    value, accuracy = evaluate(model, *validation, loss=measure)
+                    history.validation_loss.append(value)
+                    shown["validation loss"] = f"{value:.4f}"
+                    if accuracy is not None:
+                        history.validation_accuracy.append(accuracy)
+                        shown["validation accuracy"] = f"{accuracy:.4f}"
+                progress.set_postfix(shown)
+    finally:
+        model.eval()
     return history
 
 
@@ -170,6 +182,8 @@ def _epoch(model: Module, measure: Loss, optimizer: Optimizer, epoch: Any) -> fl
     for inputs, targets in epoch:
         optimizer.zero_grad()
         value = measure(model(inputs), targets)
+        if not isinstance(value, ad.Tensor):
+            raise TypeError(f"fit: the loss must return a scalar Tensor computed from the predictions, got {value!r}")
         value.backward()
         optimizer.step()
         total += value.item() * len(inputs)

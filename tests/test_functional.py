@@ -508,3 +508,11 @@ def test_dropout_advances_the_generator_it_is_given() -> None:
     rng = np.random.default_rng(0)
     x = np.ones(100)
     assert (functional.dropout(x, rng=rng) != functional.dropout(x, rng=rng)).any()
+
+
+@pytest.mark.parametrize("logit", [10.0, 16.0, 20.0, 50.0])
+def test_binary_cross_entropy_of_confident_predictions_keeps_its_precision(logit: float) -> None:
+    for sign, target in ((1, 1.0), (-1, 0.0)):
+        x = np.array([sign * logit], np.float32)
+        loss = functional.binary_cross_entropy_with_logits(x, np.array([target], np.float32))
+        np.testing.assert_allclose(loss, np.exp(-logit), rtol=1e-4)

@@ -379,3 +379,14 @@ def test_dropout_layers_of_an_mlp_share_a_generator() -> None:
 def test_randomness_comes_from_a_generator_or_a_seed(rng: Any) -> None:
     with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator, an integer seed or None, got"):
         nn.MLP([2, 1], rng=rng)
+
+
+def test_paths_that_collide_are_named() -> None:
+    class Colliding(Module):
+        def __init__(self) -> None:
+            self.heads = {"a.b": Parameter([1.0]), "a": {"b": Parameter([2.0])}}
+
+    with pytest.raises(ValueError, match=r"Colliding: several parameters have the path heads\.a\.b"):
+        Colliding().state_dict()
+    with pytest.raises(TypeError, match="load_state_dict: expected a dict of arrays by path, got list"):
+        nn.MLP([2, 1], rng=0).load_state_dict([1, 2])

@@ -123,7 +123,7 @@ def test_item_and_tolist() -> None:
     assert x.item(1) == 2.0
     assert type(Tensor(2.0).item()) is float
     assert x.tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
-    with pytest.raises(ValueError, match="size 1"):
+    with pytest.raises(ValueError, match="is not a single number"):
         x.item()
 
 
@@ -324,9 +324,9 @@ def test_numbers() -> None:
 
 @pytest.mark.parametrize("convert", [float, int, bool])
 def test_several_elements_are_no_number(convert: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match=r"size 1|ambiguous"):
+    with pytest.raises(ValueError, match=r"single number|ambiguous"):
         convert(matrix())
-    with pytest.raises(ValueError, match=r"size 1|ambiguous"):
+    with pytest.raises(ValueError, match=r"single number|ambiguous"):
         convert(Tensor([]))
 
 
@@ -376,7 +376,7 @@ def test_repr(tensor: Tensor, text: str) -> None:
 def test_format() -> None:
     assert f"{Tensor(3.14159):.2f}" == "3.14"
     assert f"{Tensor([2.5]):>6}" == "   2.5"
-    with pytest.raises(ValueError, match="size 1"):
+    with pytest.raises(ValueError, match="is not a single number"):
         f"{matrix():.2f}"
 
 
@@ -541,3 +541,44 @@ def test_tensors_by_keyword() -> None:
 def test_shapes_that_do_not_fit_are_named(call: Callable[..., Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(matrix())
+
+
+def test_a_list_that_changes_after_the_call_changes_no_gradient() -> None:
+    x, index = Tensor([1.0, 2.0, 3.0]), [0, 1]
+    y = x[index]
+    index[0] = 2
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [1, 1, 0])
+
+
+@pytest.mark.parametrize("function", [np.multiply, np.dot, np.matmul])
+def test_a_list_of_tensors_counts_as_the_array_it_makes(function: Callable[..., Any]) -> None:
+    M = np.array([[1.0, 10.0], [100.0, 1000.0]])
+    a, b = Tensor(1.0), Tensor(2.0)
+    function(Tensor(M, requires_grad=False), [a, b]).sum().backward()
+    assert (float(a.grad), float(b.grad)) == (101.0, 1010.0)
+
+
+def test_an_integer_constant_times_a_list_is_no_repetition() -> None:
+    x = Tensor(2, requires_grad=False, dtype=int)
+    np.testing.assert_array_equal((x * [1, 2]).data, [2, 4])
+    np.testing.assert_array_equal(([1, 2] * x).data, [2, 4])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.full_like(np.zeros(2), x),
+        lambda x: np.full_like(x, 1.0),
+        lambda x: np.bincount(np.array([0]), weights=x.reshape(1)),
+    ],
+)
+def test_nothing_that_depends_on_a_tensor_becomes_a_constant(call: Callable[..., Any]) -> None:
+    with pytest.raises((NotImplementedError, TypeError)):
+        call(Tensor(3.0))
+
+
+def test_a_leaf_with_a_recorded_gradient_can_be_copied() -> None:
+    x = Tensor(3.0)
+    (x**2).backward(create_graph=True)
+    assert float(copy.deepcopy(x).grad) == 6.0

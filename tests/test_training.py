@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import autodiff as ad
 import nn
 from nn import functional
 from nn.data import batches
@@ -203,8 +204,8 @@ def test_dropout_is_on_in_training_and_off_in_validation_and_afterwards() -> Non
 
     model = Watched([4, 3], rng=0).eval()
     nn.fit(model, X, LABELS, epochs=2, batch_size=25, validation_data=(X[:7], LABELS[:7]), rng=0)
-    first, *epochs = modes
-    assert first == (1, False, False)  # one row, to check the targets against
+    first, epochs = modes[:2], modes[2:]
+    assert first == [(1, False, False)] * 2  # one row of each dataset, to check the targets against
     assert epochs == [(25, True, True), (25, True, True), (7, False, False)] * 2
     assert not model.training
 
@@ -406,9 +407,15 @@ def test_progress_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.param({"y": LABELS + 1j}, "fit: targets must be real numbers, got dtype complex", id="complex targets"),
         pytest.param({"X": 3.0}, "fit: inputs must have one row for each sample, got a scalar", id="a scalar"),
         pytest.param(
-            {"validation_data": (X[:5], LABELS[:4])}, "fit: 5 rows of inputs but 4 targets", id="validation lengths"
+            {"validation_data": (X[:5], LABELS[:4])},
+            "fit: validation_data: 5 rows of inputs but 4 targets",
+            id="validation lengths",
         ),
-        pytest.param({"validation_data": (X[:0], LABELS[:0])}, "fit: the dataset is empty", id="no validation rows"),
+        pytest.param(
+            {"validation_data": (X[:0], LABELS[:0])},
+            "fit: validation_data: the dataset is empty",
+            id="no validation rows",
+        ),
     ],
 )
 def test_bad_arguments(change: dict[str, Any], message: str) -> None:
@@ -482,3 +489,27 @@ def test_lists_are_cut_too() -> None:
 def test_bad_batches_are_refused_at_once(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"optimizer": "adam"}, TypeError, "fit: the optimizer must be one of nn.optim"),
+        ({"optimizer": nn.optim.Adam}, TypeError, "fit: the optimizer must be one of nn.optim"),
+        ({"validation_data": (X, LABELS, X)}, TypeError, "fit: validation_data must be a pair"),
+        ({"loss": lambda p, y: 1.0}, TypeError, "fit: the loss must return a scalar Tensor"),
+        ({"optimizer": nn.optim.SGD([ad.Tensor(1.0)])}, ValueError, "fit: the optimizer has none of this model's"),
+        ({"validation_data": (X[:2], np.array([0, 9]))}, ValueError, "labels must lie from 0"),
+    ],
+)
+def test_things_that_are_something_else(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    model = mlp()
+    before = bits(model)
+    with pytest.raises(error, match=message):
+        nn.fit(model, X, LABELS, **options)
+    assert bits(model) == before
+
+
+def test_only_a_module_is_fitted() -> None:
+    with pytest.raises(TypeError, match="fit: the model must be a Module"):
+        nn.fit(lambda x: x, X, LABELS)  # type: ignore[arg-type]

@@ -13,12 +13,12 @@ CONSTANT |= {
     np.isnan, np.isinf, np.isfinite, np.isposinf, np.isneginf, np.signbit,
     # positions and counts
     np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argwhere, np.argpartition, np.lexsort,
-    np.nonzero, np.flatnonzero, np.count_nonzero, np.searchsorted, np.digitize, np.bincount, np.histogram,
+    np.nonzero, np.flatnonzero, np.count_nonzero, np.searchsorted, np.digitize,
     # shape, type and memory
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.common_type, np.min_scalar_type,
     np.iscomplexobj, np.isrealobj, np.iscomplex, np.isreal, np.may_share_memory, np.shares_memory,
     # arrays like another one, but with other contents
-    np.zeros_like, np.ones_like, np.empty_like, np.full_like,
+    np.zeros_like, np.ones_like, np.empty_like,
     # text
     np.array2string, np.array_repr, np.array_str,
 }  # fmt: skip

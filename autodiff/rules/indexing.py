@@ -47,7 +47,7 @@ def _take_along_axis(g: Any, out: Any, arr: Any, indices: Any, axis: int | None 
 
 def _take(g: Any, out: Any, a: Any, indices: Any, axis: int | None = None) -> Any:
     """Scatter to the same places of the axis, or of the flattened array."""
-    if axis is None:
+    if axis is None or a.ndim == 0:
         return np.reshape(scatter_add(g, (indices,), np.zeros(a.size)), a.shape)
     return scatter_add(g, (slice(None),) * (axis % a.ndim) + (indices,), stop_gradient(a))
 
