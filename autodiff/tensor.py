@@ -286,6 +286,8 @@ class Tensor:
 
     def _seed(self, gradient: Any, create_graph: bool) -> Any:
         """Check the gradient that a walk begins with."""
+        if self.dtype.kind != "f":
+            raise TypeError(f"backward: {self._label()} is {self.dtype}; only real numbers are differentiated")
         if gradient is None:
             if self.size != 1:
                 raise ValueError(

@@ -745,3 +745,9 @@ def test_unbroadcast_refuses_other_shapes() -> None:
         unbroadcast(np.ones(3), (2,))
     with pytest.raises(ValueError, match=r"shape \(2, 3\) does not broadcast to \(3,\)"):
         unbroadcast(np.ones(3), (2, 3))
+
+
+def test_complex_results_are_refused() -> None:
+    y = Tensor([1.0, 2.0]) * 1j
+    with pytest.raises(TypeError, match=r"of shape \(2,\) made by multiply is complex128; only real numbers"):
+        y.backward(np.ones(2))
