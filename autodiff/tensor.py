@@ -501,7 +501,7 @@ class Tensor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._function is not None:
-            raise TypeError(f"only a leaf can be copied or pickled, not a {self._label()}: use detach() first")
+            raise TypeError(f"only a leaf can be copied or pickled, not a {self._label()}: use x.data or x.detach()")
         grad = self.grad.detach() if isinstance(self.grad, Tensor) else self.grad
         return _restore, (type(self), self._data, self.requires_grad, self.name, grad)
 

@@ -62,11 +62,12 @@ def check_gradients(
 ) -> None:
     """Assert that the gradients of a function agree with central differences, in every element of every argument.
 
-    The outputs are weighted with fixed random numbers before they are summed, so that errors would hardly cancel.
+    Several outputs are weighted with fixed random numbers before they are summed, so that errors would hardly cancel;
+    the message gives the derivatives of that sum.
 
     Args:
         function: takes arrays or Tensors and returns a Tensor of any shape.
-        args: the point: numbers, and arrays. Arrays of integers or booleans count as constants.
+        args: the point: floats, and arrays or lists of them, are checked; integers and booleans are constants.
         order: up to which derivative; 2 checks the gradient of the gradient too, and so on.
         rtol: relative tolerance, by default 1e-5 in float64 and 2e-2 in float32.
         atol: absolute tolerance, by default 1e-7 in float64 and 2e-3 in float32; it grows with the largest gradient.
@@ -85,16 +86,17 @@ def check_gradients(
         ... def double(x):
         ...     return 2 * x
         >>> defvjp(double, lambda g, out, x: 3 * g)
-        >>> check_gradients(double, np.array([0.5]))
+        >>> check_gradients(double, 0.5)
         Traceback (most recent call last):
         AssertionError: the gradient of double differs from central differences in 1 of 1 elements
-          argument 0, index (0,), where x = 0.5
-          autodiff   ...
+          argument 0, index (), where x = 0.5
+          autodiff   3
           numerical  ...
           relative error ...: the rule looks wrong by a factor of 1.5
     """
     if not isinstance(order, int) or order < 1:
         raise ValueError(f"check_gradients: order must be a positive integer, got {order!r}")
+    args = tuple(np.asarray(arg) if isinstance(arg, list) else arg for arg in args)
     chosen = tuple(k for k, arg in enumerate(args) if _is_float(arg))
     if not chosen:
         raise TypeError("check_gradients: give at least one argument of floating-point numbers")
@@ -102,7 +104,14 @@ def check_gradients(
     with no_grad():
         outputs = _several(function(*map(_as_tensor, point)))
     rng = np.random.default_rng(0)
-    weights = [rng.uniform(0.5, 1.5, np.shape(output)).astype(np.result_type(output)) for output in outputs]
+    # A scalar has a weight too, which finds a rule that forgets its g; the message divides by it again, exactly.
+    weight = 2.0 if sum(np.size(output) for output in outputs) == 1 else None
+    weights = [
+        (rng.uniform(0.5, 1.5, np.shape(output)) if weight is None else np.full(np.shape(output), weight)).astype(
+            np.result_type(output)
+        )
+        for output in outputs
+    ]
 
     def weighted(*arrays: Any) -> Any:
         outputs = _several(function(*map(_as_tensor, arrays)))
@@ -113,7 +122,7 @@ def check_gradients(
     gradient = grad(weighted, argnums=chosen)
     analytic = gradient(*point)
     for position, value in zip(chosen, analytic, strict=True):
-        _compare(label, weighted, point, position, value, rtol, atol)
+        _compare(label, weighted, point, position, value, rtol, atol, weight)
     if order > 1:
         gradient.__name__ = f"gradient of {label}"
         check_gradients(gradient, *point, order=order - 1, rtol=rtol, atol=atol)
@@ -151,6 +160,7 @@ def _compare(
     analytic: Any,
     rtol: float | None,
     atol: float | None,
+    weight: float | None,
 ) -> None:
     """Assert that one argument's gradient agrees with the numerical one."""
     x = point[position]
@@ -170,20 +180,22 @@ def _compare(
     place = tuple(int(k) for k in index)
     a, n = float(analytic[place]), float(numerical[place])
     relative = abs(a - n) / max(abs(a), abs(n)) if max(abs(a), abs(n)) else 0.0
+    suspicion = _suspicion(function, point, position, place, analytic[wrong], numerical[wrong])
     raise AssertionError(
         f"the gradient of {label} differs from central differences in {int(wrong.sum())} of {x.size} elements\n"
         f"  argument {position}, index {place}, where x = {float(x[place]):.17g}\n"
-        f"  autodiff   {a:.17g}\n"
-        f"  numerical  {n:.17g}\n"
-        f"  relative error {relative:.3g}: {_suspicion(function, point, position, place, a, n)}"
+        f"{'  of the sum of the outputs, weighted with fixed random numbers:' + chr(10) if weight is None else ''}"
+        f"  autodiff   {a / (weight or 1):.17g}\n"
+        f"  numerical  {n / (weight or 1):.17g}\n"
+        f"  relative error {relative:.3g}: {suspicion}"
     )
 
 
 def _suspicion(
-    function: Callable[..., Any], point: list[Any], position: int, place: tuple[int, ...], a: float, n: float
+    function: Callable[..., Any], point: list[Any], position: int, place: tuple[int, ...], analytic: Any, numerical: Any
 ) -> str:
-    """Say what could be wrong, from what can be seen at the point."""
-    if not (np.isfinite(a) and np.isfinite(n)):
+    """Say what could be wrong, from what can be seen at the point and the derivatives that differ."""
+    if not (np.isfinite(analytic).all() and np.isfinite(numerical).all()):
         return "a value is not finite; is the function defined here?"
     halves = []
     for side in (-1, 1):
@@ -199,4 +211,11 @@ def _suspicion(
         return f"the slope is {left:.6g} to the left and {right:.6g} to the right: a kink near the point?"
     if point[position].dtype.itemsize < 8:
         return f"the point is {point[position].dtype}: try float64, where differences are a million times as exact"
-    return f"the rule looks wrong by a factor of {a / n:.6g}" if n else "the rule should give zero here"
+    if not analytic.any():
+        return "no gradient arrived: was the argument turned into a number, or written into a plain array?"
+    if not numerical.any():
+        return "the rule should give zero here"
+    factors = analytic / np.where(numerical == 0, np.nan, numerical)
+    if np.allclose(factors, factors[0], rtol=1e-3):
+        return f"the rule looks wrong by a factor of {factors[0]:.6g}"
+    return "the rule looks wrong"

@@ -111,7 +111,7 @@ def draw_mistakes(model: nn.Module, X: Any, y: Any) -> Figure:
         ax.axis("off")
     for ax, k in zip(axes, shown):
         ax.imshow(X[k].reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
-        ax.set_title(f"{y[k]}, not {said[k]}\n({probabilities[k, said[k]]:.0%})", fontsize=8)
+        ax.set_title(f"{y[k]}, read as {said[k]}\n({probabilities[k, said[k]]:.0%})", fontsize=8)
     return figure
 
 

@@ -26,6 +26,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OSError: the path cannot be written.
+        TypeError: ``model`` is not a Module.
 
     Example:
         >>> import nn, tempfile
@@ -36,6 +37,8 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
           layers.0: Linear(2, 1): weight (2, 1), bias (1,), 3 parameters
         >>> folder.cleanup()
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"save: expected a Module and then a path, got {model!r}")
     # safetensors writes an array's memory as it lies, whatever its strides say
     arrays = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
     write_atomically(Path(path), safetensors.numpy.save(arrays))

@@ -580,12 +580,6 @@ def indexing() -> Iterator[Case]:
             torch=lambda t, x, i, axis=axis: t.take_along_dim(x, i % 3, axis),
         )
     yield Case(
-        "take_along_axis, default axis",
-        np.take_along_axis,
-        (normal(2, 3), np.array([[0, 0], [2, 1]])),
-        torch=lambda t, x, i: t.take_along_dim(x, i, -1),
-    )
-    yield Case(
         "take_along_axis, axis None",
         lambda x, i: np.take_along_axis(x, i, axis=None),
         (normal(2, 3), np.array([5, 0, 0, -1])),

@@ -76,7 +76,7 @@ def test_the_picture_of_mistakes_shows_images_and_probabilities() -> None:
     np.testing.assert_array_equal(drawn[-1].images[0].get_array(), X[k].reshape(8, 8))
     probabilities = nn.functional.softmax(model(X).data)[k]
     said = probabilities.argmax()
-    assert drawn[-1].get_title() == f"{y[k]}, not {said}\n({probabilities[said]:.0%})"
+    assert drawn[-1].get_title() == f"{y[k]}, read as {said}\n({probabilities[said]:.0%})"
 
     few = digits.draw_mistakes(model, X[wrong[:3]], y[wrong[:3]])
     assert few.get_suptitle() == "3 of 3 test images are misclassified"

@@ -264,3 +264,8 @@ def test_the_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkey
     monkeypatch.setattr(os, "replace", watched_replace)
     nn.save(mlp(), path)
     assert events == [("fsync", path.stat().st_size, False), ("replace", tmp_path, False)]
+
+
+def test_swapped_arguments_are_noticed(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="save: expected a Module and then a path, got 'model"):
+        nn.save("model.safetensors", nn.MLP([2, 1], rng=0))  # type: ignore[arg-type]

@@ -219,3 +219,21 @@ def test_bad_order(order: Any) -> None:
 def test_nothing_to_differentiate_by(args: Any) -> None:
     with pytest.raises(TypeError, match="at least one argument of floating-point numbers"):
         check_gradients(np.exp, *args)
+
+
+def test_the_message_gives_a_scalar_functions_own_derivative() -> None:
+    wrong = primitive(lambda x: x**3, lambda g, out, x: g * 2 * x**2)
+    with pytest.raises(
+        AssertionError, match=r"autodiff   8\n  numerical  (12\.0000|11\.9999)[\s\S]*factor of 0\.666667"
+    ) as caught:
+        check_gradients(wrong, 2.0)
+    assert "weighted" not in str(caught.value)
+
+
+def test_a_factor_is_named_only_where_all_have_it() -> None:
+    wrong = primitive(lambda x: np.sin(x), lambda g, out, x: g * np.sin(x))
+    with pytest.raises(AssertionError, match=r"the rule looks wrong$") as caught:
+        check_gradients(wrong, np.array([0.5, 1.0]))
+    assert "weighted with fixed random numbers" in str(caught.value)
+    with pytest.raises(AssertionError, match="no gradient arrived"):
+        check_gradients(lambda x: x * 0.0 + float(x) ** 2, 2.0)

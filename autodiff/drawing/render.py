@@ -10,7 +10,7 @@ import sys
 SECONDS = 60.0
 
 # pygraphviz runs in a process of its own: its Graphviz and Fontconfig write straight to the console, do not take
-# several threads, cannot be stopped, and would take the session with them if they crashed.
+# several threads, cannot be stopped, and would take the user's process with them if they crashed.
 _PYGRAPHVIZ = """
 import sys, pygraphviz
 graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
