@@ -27,6 +27,7 @@ ELEMENTWISE: set[Function] = set()
 SIGNATURES: dict[Function, tuple[int, frozenset[str]]] = {}  # how many positions, and which keywords, the rules know
 CONSTANT: set[Function] = set()  # functions whose derivative is zero or does not exist: they give plain arrays
 PLAIN: dict[Function, Function] = {}  # what `primitive` made -> the function it was made from
+LISTED: dict[Function, tuple[int, Function]] = {}  # f(a, *xs) -> after how many arguments xs begin, and g(a, [*xs])
 
 is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
 
@@ -35,7 +36,7 @@ is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
 tick = itertools.count(-1, -1).__next__
 
 
-def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False) -> None:
+def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, variadic: bool = False) -> None:
     """Give a function its derivative: one vector-Jacobian product for each of its leading arguments.
 
     A rule is called as ``rule(g, out, *args, **kwargs)`` with the gradient ``g`` of the output, the output and the
@@ -50,6 +51,8 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False) -
         elementwise: the function broadcasts its arguments as a ufunc does. The tape then sums a gradient over the
             axes along which its argument was broadcast, so that the rule needs no word about shapes. Implied for
             ufuncs.
+        variadic: the function takes any number of arrays. The last rule is then for all arguments from its own place
+            on, which it is given as one list, and it returns the list of their gradients.
 
     Raises:
         TypeError: something given is not callable, or there is no rule at all.
@@ -81,6 +84,9 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False) -
             f"defvjp({name_of(function)}): {len(rules)} rules for {len(positional)} arguments; "
             "a rule takes (g, out) and then the arguments of the function"
         )
+    if variadic:
+        LISTED[function] = len(rules) - 1, _listing(function, len(rules) - 1)
+        function = LISTED[function][1]
     VJPS[function] = rules
     SIGNATURES[function] = (
         sys.maxsize if unlimited else len(positional),
@@ -88,6 +94,17 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False) -
     )
     if elementwise or isinstance(function, np.ufunc):
         ELEMENTWISE.add(function)
+
+
+def _listing(function: Function, first: int) -> Function:
+    """Make the same function with its arguments from ``first`` on in one list."""
+
+    def listing(*args: Any, **kwargs: Any) -> Any:
+        return function(*args[:first], *args[first], **kwargs)
+
+    listing.__name__ = name_of(function)
+    listing.__module__ = function.__module__
+    return listing
 
 
 def name_of(function: Function) -> str:
@@ -139,13 +156,13 @@ class Outputs(tuple[Any, ...]):
 
 
 def pullback(
-    output: Tensor, gradient: Any, create_graph: bool = False, inputs: Sequence[Tensor] = ()
+    seeds: Iterable[tuple[Tensor, Any]], create_graph: bool = False, inputs: Sequence[Tensor] = ()
 ) -> dict[Tensor, Any]:
-    """Carry the gradient of an output back to the leaves of its graph, or only to the given inputs.
+    """Carry gradients of outputs back to the leaves of their graph, or only to the given inputs.
 
     Args:
-        output: where the walk begins.
-        gradient: the gradient of the final quantity with respect to ``output``, of its shape and dtype.
+        seeds: where the walk begins: outputs, each with the gradient of the final quantity with respect to it, of its
+            shape and dtype.
         create_graph: let Tensors flow through the rules instead of arrays, so that the result has a graph of its own.
         inputs: where the walk ends. Parts of the graph that are older than all of them are not visited.
 
@@ -155,10 +172,14 @@ def pullback(
     ends = {node._order for node in inputs}
     oldest = max(ends, default=0)
     leaves: dict[Tensor, Any] = {}
-    handed_out = {id(gradient)}
-    heap = [output._order]
-    nodes = {output._order: output}
-    gradients = {output._order: gradient}
+    nodes: dict[int, Tensor] = {}
+    gradients: dict[int, Any] = {}
+    for output, gradient in seeds:
+        order = output._order
+        gradients[order] = gradients[order] + gradient if order in nodes else gradient
+        nodes[order] = output
+    handed_out = set(map(id, gradients.values()))
+    heap = sorted(nodes)
     summed: set[int] = set()
 
     while heap:
@@ -250,7 +271,8 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
         raise ValueError(f"shape {shape} does not broadcast to {gradient.shape}")
     padded = (1,) * (gradient.ndim - len(shape)) + shape
     axes = tuple(axis for axis, size in enumerate(padded) if size == 1 != gradient.shape[axis])
-    return np.reshape(np.add.reduce(gradient, axis=axes, keepdims=True), shape)
+    sum_over = np.add.reduce if isinstance(gradient, np.ndarray) else np.sum  # other arrays know only np.sum
+    return np.reshape(sum_over(gradient, axis=axes, keepdims=True), shape)
 
 
 def _conform(gradient: Any, value: Any, function: Function) -> Any:

@@ -20,6 +20,7 @@ from autodiff.activations import relu, sigmoid
 from autodiff.tape import (
     CONSTANT,
     ELEMENTWISE,
+    LISTED,
     PLAIN,
     SIGNATURES,
     VJPS,
@@ -280,7 +281,7 @@ class Tensor:
                 "or it was computed under no_grad()"
             )
         with recording(create_graph):
-            for leaf, g in pullback(self, self._seed(gradient, create_graph), create_graph).items():
+            for leaf, g in pullback([(self, self._seed(gradient, create_graph))], create_graph).items():
                 g = constant(g) if create_graph and not isinstance(g, Tensor) else g
                 leaf.grad = g if leaf.grad is None else leaf.grad + g
 
@@ -364,19 +365,19 @@ class Tensor:
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Sum of the elements over the axes, as `numpy.sum`."""
-        return record(np.add.reduce, (self,), {"axis": axis, "keepdims": keepdims})
+        return record(PLAIN[total], (self,), {"axis": axis, "keepdims": keepdims})
 
     def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Product of the elements over the axes, as `numpy.prod`."""
-        return record(np.multiply.reduce, (self,), {"axis": axis, "keepdims": keepdims})
+        return record(np.prod, (self,), {"axis": axis, "keepdims": keepdims})
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Maximum over the axes, as `numpy.max`; equal maxima share the gradient evenly."""
-        return record(np.maximum.reduce, (self,), {"axis": axis, "keepdims": keepdims})
+        return record(np.max, (self,), {"axis": axis, "keepdims": keepdims})
 
     def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Minimum over the axes, as `numpy.min`; equal minima share the gradient evenly."""
-        return record(np.minimum.reduce, (self,), {"axis": axis, "keepdims": keepdims})
+        return record(np.min, (self,), {"axis": axis, "keepdims": keepdims})
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Arithmetic mean over the axes, as `numpy.mean`."""
@@ -511,6 +512,11 @@ def data_of(x: Any) -> Any:
     return x._data if isinstance(x, Tensor) else x
 
 
+def is_float(x: Any) -> bool:
+    """Whether something can be differentiated by: a Python float, or an array of any kind, or Tensor, of floats."""
+    return isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
+
+
 def as_array(x: Any) -> Any:
     """Make lists and numbers arrays, and leave arrays of any kind, Tensors among them, as they are."""
     return x if hasattr(x, "dtype") else np.asarray(x)
@@ -544,6 +550,9 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
     """
     rules = VJPS.get(function)
     if rules is None:
+        if function in LISTED:
+            first, listing = LISTED[function]
+            return record(listing, (*args[:first], list(args[first:])), kwargs)
         raise NotImplementedError(
             f"{name_of(function)} has no derivative rule: give it one with autodiff.defvjp, call it on x.data, or "
             "write it in functions that have one"
@@ -563,9 +572,9 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
             # Where NumPy would make an array of the list, a Tensor is made of it.
             return record(function, (*args[:position], record(np.stack, (arg,)), *args[position + 1 :]), kwargs)
         elif _holds_tensors(arg):
-            values.append(type(arg)(map(data_of, arg)))
-            args = (*args[:position], type(arg)(arg), *args[position + 1 :])
-            if not any(isinstance(item, Tensor) and item.requires_grad for item in arg):
+            values.append(_plain(arg))
+            args = (*args[:position], _copied(arg), *args[position + 1 :])
+            if not any(tensor.requires_grad for tensor in _tensors_in(arg)):
                 continue
         else:
             if type(arg) is list:
@@ -631,6 +640,13 @@ def constant(data: Any) -> Tensor:
     return _result(data, None, (), (), _NO_KEYWORDS, False)
 
 
+def variable(data: Any) -> Tensor:
+    """Give a leaf that shares the data and wants a gradient."""
+    tensor = constant(data)
+    tensor.requires_grad = True
+    return tensor
+
+
 def _dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Answer NumPy's protocols."""
     if "out" in kwargs:
@@ -646,12 +662,26 @@ def _dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 
 def _plain(arg: Any) -> Any:
+    """Give an argument with the arrays inside its Tensors, also those in lists."""
     return type(arg)(map(_plain, arg)) if type(arg) in (list, tuple) else data_of(arg)
 
 
+def _copied(arg: Any) -> Any:
+    return type(arg)(map(_copied, arg)) if type(arg) in (list, tuple) else arg
+
+
+def _tensors_in(arg: Any) -> Iterator[Tensor]:
+    """Give the Tensors in an argument, also those in lists of lists."""
+    if isinstance(arg, Tensor):
+        yield arg
+    elif type(arg) in (list, tuple):
+        for item in arg:
+            yield from _tensors_in(item)
+
+
 def _holds_tensors(arg: Any) -> bool:
-    """Whether an argument is a list or tuple with a Tensor in it."""
-    return type(arg) in (list, tuple) and any(isinstance(item, Tensor) for item in arg)
+    """Whether an argument is a list or tuple with a Tensor in it, however deep."""
+    return type(arg) in (list, tuple) and any(True for _ in _tensors_in(arg))
 
 
 def _check_call(
@@ -766,3 +796,22 @@ defvjp(
     output,
     lambda g, out, outputs, position: Outputs(g if k == position else None for k in range(len(outputs))),
 )
+
+
+@primitive
+def total(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Sum over axes: NumPy's `sum` without its detours, which other kinds of arrays do not know."""
+    sum_over: Any = np.add.reduce if isinstance(x, np.ndarray | np.generic) else np.sum
+    return sum_over(x, axis=axis, keepdims=keepdims)
+
+
+total.__name__ = PLAIN[total].__name__ = "sum"  # as it is called in pictures
+
+
+@primitive
+def alias(x: Any) -> Any:
+    """Give ``x`` itself. As a call of its own, it tells the uses of an argument from other uses of the same Tensor."""
+    return x
+
+
+defvjp(alias, lambda g, out, x: g)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.tape import defvjp, is_recording, name_of, pullback, recording
-from autodiff.tensor import Tensor, constant, data_of, primitive
+from autodiff.tape import is_recording, name_of, pullback, recording
+from autodiff.tensor import Tensor, alias, constant, data_of
 
 Argnums = int | Sequence[int]
 
@@ -91,7 +91,7 @@ def _value_and_grad(caller: str, function: Callable[..., Any], argnums: Argnums)
                 create_graph = record_gradient and (token.old_value is True or _depends_on_others(output, inputs))
                 reached: dict[Tensor, Any] = {}
                 if isinstance(output, Tensor) and output.requires_grad:
-                    reached = pullback(output, constant(seed) if create_graph else seed, create_graph, inputs)
+                    reached = pullback([(output, constant(seed) if create_graph else seed)], create_graph, inputs)
         finally:
             _nested.reset(token)
         results = [output if create_graph else data_of(output)]
@@ -104,18 +104,9 @@ def _value_and_grad(caller: str, function: Callable[..., Any], argnums: Argnums)
     return both
 
 
-@primitive
-def variable(x: Any) -> Any:
-    """Give ``x`` itself. As a call of its own, it tells the uses of an argument from other uses of the same Tensor."""
-    return x
-
-
-defvjp(variable, lambda g, out, x: g)
-
-
 def _variable(arg: Any, create_graph: bool) -> Tensor:
     """Give the Tensor to differentiate by, which hangs on the argument only where a gradient is to pass through."""
-    return variable(arg) if create_graph and isinstance(arg, Tensor) and arg.requires_grad else Tensor(data_of(arg))
+    return alias(arg) if create_graph and isinstance(arg, Tensor) and arg.requires_grad else Tensor(data_of(arg))
 
 
 def _depends_on_others(output: Any, inputs: Sequence[Tensor]) -> bool:

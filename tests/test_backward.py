@@ -492,7 +492,7 @@ def test_data_assigned_to_a_computed_tensor_is_noticed() -> None:
     hidden.name = "hidden"
     before = hidden.sum()
     hidden.data = np.zeros(2)
-    with pytest.raises(RuntimeError, match=r"'hidden'.*was changed after add.reduce had used it"):
+    with pytest.raises(RuntimeError, match=r"'hidden'.*was changed after sum had used it"):
         before.backward()
     after = hidden.sum()
     with pytest.raises(RuntimeError, match=r"'hidden'.*was given other data.*compute it again"):

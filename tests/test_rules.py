@@ -13,9 +13,8 @@ import autodiff as ad
 from autodiff import Tensor
 from autodiff.rules.indexing import scatter_add
 from autodiff.tape import PLAIN, VJPS, name_of
-from autodiff.tensor import output
+from autodiff.tensor import alias, output
 from autodiff.testing import check_gradients
-from autodiff.transforms import variable
 from tests.cases import CASES, Case
 from tests.strict import StrictArray, reveal
 
@@ -198,7 +197,7 @@ def test_every_rule_has_a_case() -> None:
         or isinstance(getattr(function, "__self__", None), np.ufunc)
         or (getattr(function, "__module__", None) or "").partition(".")[0] in ("numpy", "autodiff", "_operator")
     }
-    assert rules - used - {PLAIN[variable]} == set()
+    assert rules - used - {PLAIN[alias]} == set()
     assert {output, PLAIN[scatter_add], np.add, np.add.reduce, operator.getitem, np.stack} <= rules
 
 

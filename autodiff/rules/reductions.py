@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.tape import defvjp
-from autodiff.tensor import Axis
+from autodiff.tensor import Axis, total
 
 
 def _restore_axes(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -88,6 +88,7 @@ def _product_of_others(x: Any) -> Any:
 
 
 defvjp(np.sum, _sum)
+defvjp(total, _sum)
 defvjp(np.mean, _mean)
 defvjp(np.var, _var)
 defvjp(np.std, _std)
