@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from autodiff.activations import relu, sigmoid
+from autodiff.placement import At
 from autodiff.tape import (
     CONSTANT,
     ELEMENTWISE,
@@ -351,9 +352,14 @@ class Tensor:
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise TypeError(
-            "a Tensor cannot be assigned into, since calls that used it need its old values: "
-            "build the new one, as with np.where(mask, value, x) or np.concatenate"
+            "a Tensor cannot be assigned into, since calls that used it need its old values: write "
+            "y = x.at[index].set(value), or .add or .multiply, which give a changed copy"
         )
+
+    @property
+    def at(self) -> At:
+        """Change elements in a copy: ``x.at[index].set(v)``, ``.add(v)`` or ``.multiply(v)``."""
+        return At(lambda function, index, values: record(function, (self, index, values)))
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape and not isinstance(self._data, Outputs):

@@ -1,58 +1,136 @@
-"""Functions that select elements, and the one that puts them back: each is the derivative of the other."""
+"""Functions that select elements, and those that put elements in place of others: each undoes the other."""
 
+import functools
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from autodiff.tape import defvjp
-from autodiff.tensor import primitive, stop_gradient
+from autodiff import placement
+from autodiff.placement import last_ones, ranks, rounds, spread, spread_out, without_ones
+from autodiff.tape import defvjp, unbroadcast
+from autodiff.tensor import primitive
 
+scatter_add = primitive(placement.scatter_add)
+set_at = primitive(placement.set_at)
+add_at = primitive(placement.add_at)
+multiply_at = primitive(placement.multiply_at)
 
-@primitive
-def scatter_add(values: Any, index: Any, like: Any) -> Any:
-    """Give zeros of the shape of ``like`` with ``values`` added at ``index``; what is selected twice is added twice."""
-    out = np.zeros_like(like, dtype=values.dtype)
-    if _selects_once(index):
-        out[index] = values
-    else:
-        np.add.at(out, index, values)
-    return out
-
-
-def _selects_once(index: Any) -> bool:
-    """Whether no element can be selected twice: slices, integers and masks, but not arrays of integers."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None
-        or part is Ellipsis
-        or isinstance(part, slice | int | np.integer)
-        or getattr(part, "dtype", None) == np.bool_
-        for part in parts
-    )
-
-
-def _getitem(g: Any, out: Any, x: Any, index: Any) -> Any:
-    return scatter_add(g, index, stop_gradient(x))
-
-
-def _take_along_axis(g: Any, out: Any, arr: Any, indices: Any, axis: int | None = -1) -> Any:
-    """Scatter to the same places: along ``axis`` those of ``indices``, along every other its own."""
-    if axis is None:
-        return np.reshape(scatter_add(g, (indices,), np.zeros(arr.size)), arr.shape)
-    places: list[Any] = list(np.ogrid[tuple(slice(size) for size in arr.shape)])
-    places[axis] = indices
-    return scatter_add(g, tuple(places), stop_gradient(arr))
+# Selecting, and adding what was selected back
 
 
 def _take(g: Any, out: Any, a: Any, indices: Any, axis: int | None = None) -> Any:
     """Scatter to the same places of the axis, or of the flattened array."""
     if axis is None or a.ndim == 0:
-        return np.reshape(scatter_add(g, (indices,), np.zeros(a.size)), a.shape)
-    return scatter_add(g, (slice(None),) * (axis % a.ndim) + (indices,), stop_gradient(a))
+        return np.reshape(scatter_add(g, (indices,), (a.size,)), a.shape)
+    return scatter_add(g, (slice(None),) * (axis % a.ndim) + (indices,), a.shape)
 
 
-defvjp(operator.getitem, _getitem)
+def _take_along_axis(g: Any, out: Any, arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    """Scatter to the same places: along ``axis`` those of ``indices``, along every other its own."""
+    if axis is None:
+        return np.reshape(scatter_add(g, (indices,), (arr.size,)), arr.shape)
+    if not isinstance(indices, np.ndarray):
+        # What is computed from data of another kind cannot be looked into, only be compared with.
+        axis %= arr.ndim
+        places = np.reshape(np.arange(arr.shape[axis]), (-1,) + (1,) * (arr.ndim - axis))
+        here = np.expand_dims(indices % arr.shape[axis], axis) == places
+        return unbroadcast(np.sum(np.where(here, np.expand_dims(g, axis), 0), axis=axis + 1), arr.shape)
+    grid: list[Any] = list(np.ogrid[tuple(slice(size) for size in arr.shape)])
+    grid[axis] = indices
+    return scatter_add(g, tuple(grid), arr.shape)
+
+
+def _compress(g: Any, out: Any, condition: Any, a: Any, axis: int | None = None) -> Any:
+    return _take(g, out, a, np.flatnonzero(condition), axis)
+
+
+def _extract(g: Any, out: Any, condition: Any, arr: Any) -> Any:
+    return _take(g, out, arr, np.flatnonzero(condition))
+
+
+def _select(g: Any, out: Any, condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """``g`` for each choice where its condition is the first that holds."""
+    firsts = zip(_firsts(condlist), choicelist, strict=True)
+    return [unbroadcast(np.where(first, g, 0), np.shape(choice)) for first, choice in firsts]
+
+
+def _select_default(g: Any, out: Any, condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    return unbroadcast(np.where(functools.reduce(operator.or_, condlist), 0, g), np.shape(default))
+
+
+def _firsts(conditions: Any) -> Iterator[Any]:
+    """For each condition, where it holds and none before it does."""
+    earlier: Any = False
+    for condition in conditions:
+        yield condition & np.logical_not(earlier)
+        earlier = condition | earlier
+
+
+def _choose(g: Any, out: Any, a: Any, choices: Any, *, mode: str = "raise") -> Any:
+    """``g`` for each choice where its number stands."""
+    count = len(choices)
+    chosen = np.mod(a, count) if mode == "wrap" else np.clip(a, 0, count - 1)
+    pieces = [unbroadcast(np.where(chosen == k, g, 0), np.shape(choice)) for k, choice in enumerate(choices)]
+    return pieces if isinstance(choices, list | tuple) else np.stack(pieces)
+
+
+def _rearranged(g: Any, out: Any, a: Any, axis: int | None) -> Any:
+    """Take each gradient back to where its element came from: both sides have the same elements in order of size."""
+    if axis is None:
+        return np.reshape(_rearranged(g, out, np.ravel(a), -1), a.shape)
+    ordered = np.take_along_axis(g, np.argsort(out, axis=axis, kind="stable"), axis=axis)
+    ranks = np.argsort(np.argsort(a, axis=axis, kind="stable"), axis=axis)
+    return np.take_along_axis(ordered, ranks, axis=axis)
+
+
+def _sort(g: Any, out: Any, a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
+    return _rearranged(g, out, a, axis)
+
+
+def _partition(g: Any, out: Any, a: Any, kth: Any, axis: int | None = -1, kind: Any = "introselect") -> Any:
+    return _rearranged(g, out, a, axis)
+
+
+defvjp(operator.getitem, lambda g, out, x, index: scatter_add(g, index, x.shape))
+defvjp(scatter_add, lambda g, out, values, index, shape: g[index])
 defvjp(np.take, _take)
-defvjp(scatter_add, lambda g, out, values, index, like: g[index])
 defvjp(np.take_along_axis, _take_along_axis)
+defvjp(np.compress, None, _compress)
+defvjp(np.extract, None, _extract)
+defvjp(np.select, None, _select, _select_default)
+defvjp(np.choose, None, _choose)
+defvjp(np.sort, _sort)
+defvjp(np.partition, _partition)
+
+
+# Putting elements in place of others: what `x.at[index]` does
+
+
+def _gathered(g: Any, values: Any) -> Any:
+    """Give the gradient of values that were broadcast as in an assignment."""
+    shape = np.shape(values)
+    return np.reshape(unbroadcast(g, without_ones(shape, g.ndim)), shape)
+
+
+def _set_at_values(g: Any, out: Any, x: Any, index: Any, values: Any) -> Any:
+    comes_last, _ = last_ones(index, x.shape)
+    return _gathered(np.where(comes_last, g[index], 0), values)
+
+
+def _multiply_at_values(g: Any, out: Any, x: Any, index: Any, values: Any) -> Any:
+    """``g x``, times the other values that fall on the same element."""
+    _, turns = ranks(index, x.shape)
+    factors = spread_out(values, index, x)
+    spreads = [spread(factors, source, 1) for source in rounds(index, x.shape)]
+    total = (g * x)[index]
+    for number in range(len(spreads)):
+        for other in (*spreads[:number], *spreads[number + 1 :]):
+            total = np.where(turns == number, total * other[index], total)
+    return _gathered(total, values)
+
+
+defvjp(set_at, lambda g, out, x, index, values: np.where(last_ones(index, x.shape)[1] < 0, g, 0), None, _set_at_values)
+defvjp(add_at, lambda g, out, x, index, values: g, None, lambda g, out, x, index, values: _gathered(g[index], values))
+defvjp(multiply_at, lambda g, out, x, index, values: multiply_at(g, index, values), None, _multiply_at_values)

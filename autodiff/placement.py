@@ -1,0 +1,202 @@
+"""Functions that put elements in place of others, and what an index selects.
+
+An array of NumPy's own is copied and written into. Other kinds of arrays may refuse that, so for them the same is said
+in calls: slices by padding with zeros, everything else by a selection from the values and one more, where none lands.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+
+def _are_numpys(*arrays: Any) -> bool:
+    return all(isinstance(array, np.ndarray | np.generic | int | float | list) for array in arrays)
+
+
+def scatter_add(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Give zeros with ``values`` added at ``index``; what is selected twice is added twice."""
+    if _are_numpys(values):
+        out = np.zeros(shape, values.dtype)
+        if _selects_once(index):
+            out[index] = values
+        else:
+            np.add.at(out, index, values)
+        return out
+    parts = _expanded(index, len(shape))
+    if parts is not None:
+        return _pad(values, parts, shape)
+    spreads = [spread(values, source, 0) for source in rounds(index, shape)]
+    return functools.reduce(operator.add, spreads) if spreads else np.broadcast_to(np.sum(values), shape)
+
+
+def set_at(x: Any, index: Any, values: Any) -> Any:
+    """Give a copy of ``x`` with ``values`` at ``index``; what is selected twice takes the last."""
+    if _are_numpys(x, values):
+        out = np.array(x)
+        out[index] = values
+        return out if out.ndim else out[()]
+    _, last = last_ones(index, x.shape)
+    return np.where(last < 0, x, spread(spread_out(values, index, x), last, 0))
+
+
+def add_at(x: Any, index: Any, values: Any) -> Any:
+    """Give a copy of ``x`` with ``values`` added at ``index``; what is selected twice is added to twice."""
+    if _are_numpys(x, values):
+        return _combined(np.add, x, index, values)
+    return x + scatter_add(spread_out(values, index, x), index, x.shape)
+
+
+def multiply_at(x: Any, index: Any, values: Any) -> Any:
+    """Give a copy of ``x`` multiplied by ``values`` at ``index``; what is selected twice is multiplied twice."""
+    if _are_numpys(x, values):
+        return _combined(np.multiply, x, index, values)
+    values = spread_out(values, index, x)
+    return functools.reduce(operator.mul, (spread(values, source, 1) for source in rounds(index, x.shape)), x)
+
+
+def _combined(operate: np.ufunc, x: Any, index: Any, values: Any) -> Any:
+    out = np.array(x)
+    if _selects_once(index):
+        out[index] = operate(out[index], values)
+    else:
+        operate.at(out, index, values)
+    return out if out.ndim else out[()]
+
+
+def spread_out(values: Any, index: Any, x: Any) -> Any:
+    """Broadcast values to the shape that the index selects, as an assignment does."""
+    shape = np.empty(x.shape, bool)[index].shape
+    values = np.asarray(values, x.dtype) if isinstance(values, list | int | float) else values
+    return np.broadcast_to(np.reshape(values, without_ones(values.shape, len(shape))), shape)
+
+
+def without_ones(shape: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """Drop leading axes (of length one) until there are at most ``ndim``."""
+    return shape[max(0, len(shape) - ndim) :]
+
+
+class At:
+    """What ``x.at`` gives: ``x.at[index].set(v)``, ``.add(v)`` and ``.multiply(v)`` make a changed copy of ``x``.
+
+    Gradients flow to ``x`` and ``v``. They take the place of ``x[index] = v``, ``x[index] += v`` and
+    ``x[index] *= v``, and broadcast ``v`` in the same way. Where an index selects an element twice, ``set`` takes the
+    last value, ``add`` and ``multiply`` take all of them.
+    """
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call  # applies a function of this file to the Tensor and further arguments
+
+    def __getitem__(self, index: Any) -> Place:
+        return Place(self._call, index)
+
+
+class Place:
+    """The elements of a Tensor that an index selects."""
+
+    def __init__(self, call: Callable[..., Any], index: Any) -> None:
+        self._call, self._index = call, index
+
+    def set(self, values: Any) -> Any:
+        """Give a copy of the Tensor with the values at this place."""
+        return self._call(set_at, self._index, values)
+
+    def add(self, values: Any) -> Any:
+        """Give a copy of the Tensor with the values added at this place."""
+        return self._call(add_at, self._index, values)
+
+    def multiply(self, values: Any) -> Any:
+        """Give a copy of the Tensor multiplied by the values at this place."""
+        return self._call(multiply_at, self._index, values)
+
+
+# Where elements go. Indices are plain numbers and so is everything that is found out about them.
+
+
+def _expanded(index: Any, ndim: int) -> list[Any] | None:
+    """Give one integer or slice for each axis, or None where the index holds anything else."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    parts = [part for part in parts if part is not None]
+    if not all(part is Ellipsis or type(part) in (slice, int) or isinstance(part, np.integer) for part in parts):
+        return None
+    if Ellipsis not in parts:
+        parts.append(Ellipsis)
+    k = parts.index(Ellipsis)
+    return parts[:k] + [slice(None)] * (ndim - len(parts) + 1) + parts[k + 1 :]
+
+
+def _selects_once(index: Any) -> bool:
+    """Whether no element can be selected twice: slices, integers and masks, but not arrays of integers."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        part is None
+        or part is Ellipsis
+        or isinstance(part, slice | int | np.integer)
+        or getattr(part, "dtype", None) == np.bool_
+        for part in parts
+    )
+
+
+def ranks(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Give the place of each selected element in the flat array, and how often it was selected before."""
+    places = np.arange(int(np.prod(shape))).reshape(shape)[index]
+    order = np.argsort(places, axis=None, kind="stable")
+    ordered = np.ravel(places)[order]
+    begins = np.searchsorted(ordered, ordered)  # where the run of the same place begins
+    turns = np.empty(places.size, int)
+    turns[order] = np.arange(places.size) - begins
+    return places, turns.reshape(places.shape)
+
+
+def rounds(index: Any, shape: tuple[int, ...]) -> Iterator[Any]:
+    """For each element of the array, the position of the value that lands on it, or -1 for none.
+
+    Where several land on one element, each comes in a round of its own.
+    """
+    places, turns = ranks(index, shape)
+    for number in range(int(np.max(turns, initial=-1)) + 1):
+        source = np.full(int(np.prod(shape)), -1)
+        source[places[turns == number]] = np.flatnonzero(turns == number)
+        yield source.reshape(shape)
+
+
+def spread(values: Any, source: Any, empty: float) -> Any:
+    """Put each value where its position stands in ``source``, and ``empty`` elsewhere."""
+    extended = np.concatenate([np.ravel(values), np.full(1, empty, values.dtype)])
+    return np.reshape(extended[np.ravel(source)], source.shape)  # -1 is the last as well
+
+
+def _pad(values: Any, parts: list[Any], shape: tuple[int, ...]) -> Any:
+    """Put values at a slice or integer of each axis, and zeros elsewhere."""
+    widths = []
+    sizes = [len(range(*part.indices(n))) if isinstance(part, slice) else 1 for part, n in zip(parts, shape)]
+    values = np.reshape(values, sizes)
+    for axis, (part, n, size) in enumerate(zip(parts, shape, sizes)):
+        start, _, step = part.indices(n) if isinstance(part, slice) else (part % n, None, 1)
+        if size == 0:
+            widths.append((0, n))
+            continue
+        if step < 0:
+            values = np.flip(values, axis)
+            start, step = start + (size - 1) * step, -step
+        if step > 1:
+            # Between the values come zeros: a new axis, padded, then both axes as one.
+            apart = [(0, 0)] * (values.ndim + 1)
+            apart[axis + 1] = (0, step - 1)
+            merged = (*values.shape[:axis], size * step, *values.shape[axis + 1 :])
+            values = np.reshape(np.pad(np.expand_dims(values, axis + 1), apart), merged)
+            values = values[(slice(None),) * axis + (slice(0, (size - 1) * step + 1),)]
+        widths.append((start, n - start - values.shape[axis]))
+    return np.pad(values, widths) if widths else values
+
+
+def last_ones(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Tell which of the selected elements come last at their place, and for each place the position of that one."""
+    last = np.full(shape, -1)
+    positions = np.arange(last[index].size).reshape(last[index].shape)
+    last[index] = positions
+    return last[index] == positions, last
