@@ -6,15 +6,18 @@ Nothing needs to be kept of the forward pass but the arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, update_wrapper, wraps
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from autodiff.tape import Function, defvjp, pullback, recording
-from autodiff.tensor import Tensor, alias, constant, data_of, is_float, variable
+from autodiff.names import name_of
+from autodiff.tape import Function, Outputs, defvjp, is_recording, pullback, recording, tick
+from autodiff.tensor import Tensor, alias, called, constant, data_of, is_float, is_variable, variable
 from autodiff.tree import flatten
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def defcomposition(
@@ -113,3 +116,194 @@ def pull_through(
     return [rebuild([gradient_of(leaf) for leaf in opened]) for opened, rebuild in places] + [
         gradient_of(other) for other in others
     ]
+
+
+def checkpoint(function: F) -> F:
+    """Make a function that forgets its intermediate results, and computes them again in the backward pass.
+
+    What it keeps is its arguments and result. A chain of ``n`` calls that is cut into ``√n`` such pieces needs memory
+    for ``2 √n`` results in place of ``n``, and about one more forward pass of time.
+
+    Args:
+        function: takes and returns Tensors, or nested containers of them. It may use other Tensors, such as a model's
+            parameters, and must give the same result when it is called again: what is random is drawn outside.
+
+    Raises:
+        TypeError: ``function`` is not callable.
+        RuntimeError: in the backward pass, the function gave another result than the first time.
+
+    Example:
+        >>> x = variable(np.linspace(0, 1, 3))
+        >>> y = checkpoint(lambda x: np.tanh(np.tanh(x)))(x)
+        >>> y.sum().backward()
+        >>> x.grad.round(4)
+        array([1.    , 0.6398, 0.2469])
+    """
+    if not callable(function):
+        raise TypeError(f"checkpoint: the argument must be a function, got {function!r}")
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        began = tick()
+        result = function(*args, **kwargs)
+        leaves, rebuild = flatten((args, kwargs))
+        given = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.requires_grad]
+        used = _used_from_outside(flatten(result)[0], began, given)
+
+        def again(inputs: Sequence[Any]) -> Any:
+            supply = iter(inputs)
+            chosen = {id(leaf) for leaf in given}
+            args, kwargs = rebuild([next(supply) if id(leaf) in chosen else leaf for leaf in leaves])
+            return [leaf for leaf in flatten(function(*args, **kwargs))[0] if is_variable(leaf)]
+
+        return _as_one_call(checkpoint, result, [*given, *used], (again, len(given), used))
+
+    return call  # type: ignore[return-value]
+
+
+def _used_from_outside(outputs: Sequence[Any], began: int, given: Sequence[Tensor]) -> list[Tensor]:
+    """List the Tensors that took part in the outputs and were there before, other than those given."""
+    seen = set(map(id, given))
+    found, pending = [], list(outputs)
+    while pending:
+        tensor = pending.pop()
+        if isinstance(tensor, list | tuple):
+            pending += tensor
+        elif is_variable(tensor) and id(tensor) not in seen:
+            seen.add(id(tensor))
+            if tensor._order > began:  # the clock counts down
+                found.append(tensor)
+            elif not tensor.is_leaf:
+                pending += tensor._args
+    return found
+
+
+def _as_one_call(function: Function, result: Any, tensors: list[Tensor], recipe: Any) -> Any:
+    """Give a result with its Tensors made by one call of ``tensors``, in place of the graph that made them."""
+    leaves, rebuild = flatten(result)
+    data = [leaf._data for leaf in leaves if is_variable(leaf)]
+    if not data:
+        return result
+    values = [tensor._data for tensor in tensors], recipe
+    node = called(function, data[0] if len(data) == 1 else Outputs(data), (tensors, recipe), values)
+    supply = iter([node] if len(data) == 1 else node)
+    return rebuild([next(supply) if is_variable(leaf) else leaf for leaf in leaves])
+
+
+def _checkpoint(g: Any, out: Any, tensors: Any, recipe: Any) -> list[Any]:
+    again, count, used = recipe
+
+    def checked(inputs: Sequence[Any]) -> Any:
+        outputs = again(inputs)
+        for new, old in zip(outputs, flatten(out)[0], strict=True):
+            if isinstance(new._data, np.ndarray | np.generic) and not np.array_equal(
+                new._data, data_of(old), equal_nan=True
+            ):
+                raise RuntimeError(
+                    "checkpoint: the function gave another result in the backward pass than before; what it draws at "
+                    "random or counts must come from its arguments, and what it uses must not be changed"
+                )
+        return outputs
+
+    first, *others = pull_through(checked, g, (tensors[:count],), {}, (0,), others=used)
+    return [*first, *others]
+
+
+defvjp(checkpoint, _checkpoint)
+
+
+class custom_vjp:  # noqa: N801 (a decorator)
+    """Give a function a derivative of your own, where that of its calls is right but numerically worse.
+
+    ``f.defvjp(forward, backward)`` says how: ``forward(*args)`` returns the pair of the result and whatever the
+    backward pass needs; ``backward(saved, g)`` is given that and the gradient of the result, and returns a tuple with
+    one gradient for each argument, None for none. Both are written in NumPy calls on Tensors, so that they can be
+    differentiated again. Keyword arguments are constants, handed to both ``function`` and ``forward``.
+
+    Args:
+        function: computes the result where no gradient is wanted.
+
+    Raises:
+        TypeError: ``function``, ``forward`` or ``backward`` is not callable, or they do not return what they should.
+        RuntimeError: it is called without ``defvjp``.
+
+    Example:
+        >>> @custom_vjp
+        ... def log1pexp(x):
+        ...     return np.log(1 + np.exp(x))
+        >>> def forward(x):
+        ...     return log1pexp(x), x
+        >>> def backward(x, g):
+        ...     return (g * (1 - 1 / (1 + np.exp(x))),)
+        >>> log1pexp.defvjp(forward, backward)
+        >>> x = variable(np.float64(0.0))
+        >>> log1pexp(x).backward()
+        >>> float(x.grad)
+        0.5
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"custom_vjp: the argument must be a function, got {function!r}")
+        update_wrapper(self, function)
+        self._function = function
+        self._forward: Callable[..., Any] | None = None
+        self._backward: Callable[..., Any] | None = None
+
+        defvjp(self, self._rule)
+
+    def defvjp(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
+        """Say how the function and its derivative are computed together."""
+        for what, given in (("forward", forward), ("backward", backward)):
+            if not callable(given):
+                raise TypeError(f"custom_vjp({name_of(self._function)}): {what} must be a function, got {given!r}")
+        self._forward, self._backward = forward, backward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the result; where a gradient is wanted, by ``forward``."""
+        name = name_of(self._function)
+        if self._forward is None:
+            raise RuntimeError(f"custom_vjp({name}): say {name}.defvjp(forward, backward) before it is called")
+        given = [leaf for leaf in flatten(args)[0] if is_variable(leaf)]
+        if not given or not is_recording.get():
+            return self._function(*args, **kwargs)
+        with recording(False):
+            result, saved = self._pair(args, kwargs)
+        # The result has no graph of its own; each Tensor in it counts as made by this one call.
+        leaves, rebuild = flatten(result)
+        result = rebuild([variable(leaf._data) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+        return _as_one_call(self, result, given, (args, kwargs, saved))
+
+    def _pair(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        pair = self._forward(*args, **kwargs)  # type: ignore[misc]
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(
+                f"custom_vjp({name_of(self._function)}): forward must return the pair of the result and what backward "
+                f"needs, got {type(pair).__name__}"
+            )
+        return pair
+
+    def _rule(self, g: Any, out: Any, tensors: Any, recipe: Any) -> list[Any]:
+        args, kwargs, saved = recipe
+        parts = flatten(g)[0]
+        create_graph = any(isinstance(one, Tensor) for one in parts)
+        with recording(create_graph):
+            if create_graph:
+                _, saved = self._pair(args, kwargs)  # once more, for its own graph
+            cotangents = [one if isinstance(one, Tensor) else constant(one) for one in parts]
+            gradients = self._backward(saved, cotangents[0] if len(parts) == 1 else tuple(cotangents))  # type: ignore[misc]
+        if not isinstance(gradients, tuple) or len(gradients) != len(args):
+            raise TypeError(
+                f"custom_vjp({name_of(self._function)}): backward must return a tuple with one gradient for each of "
+                f"{len(args)} arguments, got {len(gradients) if isinstance(gradients, tuple) else repr(gradients)}"
+            )
+        found: list[Any] = []
+        for arg, gradient in zip(args, gradients, strict=True):
+            leaves = flatten(arg)[0]
+            pieces = [None] * len(leaves) if gradient is None else flatten(gradient)[0]
+            found += [
+                np.zeros_like(leaf._data) if piece is None else piece if create_graph else data_of(piece)
+                for leaf, piece in zip(leaves, pieces, strict=True)
+                if is_variable(leaf)
+            ]
+        return found

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodiff.anomaly import WATCHES, Watch, current_watch
+from autodiff.names import name_of
+
 if TYPE_CHECKING:
     from autodiff.tensor import Tensor
 
@@ -107,13 +110,6 @@ def _listing(function: Function, first: int) -> Function:
     return listing
 
 
-def name_of(function: Function) -> str:
-    """Name a function as a reader knows it: ``tanh``, ``add.reduce``, ``getitem``; a private one by its public name."""
-    owner = getattr(function, "__self__", None)
-    name: str = getattr(function, "__name__", repr(function)).lstrip("_")
-    return f"{owner.__name__}.{name}" if isinstance(owner, np.ufunc) else name
-
-
 @contextlib.contextmanager
 def recording(on: bool) -> Iterator[None]:
     """Turn recording on or off for this thread or task, until the block ends."""
@@ -169,6 +165,16 @@ def pullback(
     Returns:
         The gradient of every leaf (or input) that was reached.
     """
+    watch = current_watch() if WATCHES else None
+    if watch is None:
+        return _walk(seeds, create_graph, inputs, None)
+    with watch.walking():
+        return _walk(seeds, create_graph, inputs, watch)
+
+
+def _walk(
+    seeds: Iterable[tuple[Tensor, Any]], create_graph: bool, inputs: Sequence[Tensor], watch: Watch | None
+) -> dict[Tensor, Any]:
     ends = {node._order for node in inputs}
     oldest = max(ends, default=0)
     leaves: dict[Tensor, Any] = {}
@@ -231,6 +237,8 @@ def pullback(
                 if parent_order > oldest or not arg.requires_grad:
                     continue
                 d = rule(g, out, *args, **kwargs) if kwargs else rule(g, out, *args)
+                if watch is not None:
+                    watch.see_gradient(node, arg, d)
                 try:
                     conforms = d.shape == value.shape and d.dtype is value.dtype
                 except AttributeError:

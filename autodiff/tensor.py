@@ -17,6 +17,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from autodiff.activations import relu, sigmoid
+from autodiff.anomaly import WATCHES, current_watch
+from autodiff.names import name_of
 from autodiff.placement import At
 from autodiff.tape import (
     CONSTANT,
@@ -29,7 +31,6 @@ from autodiff.tape import (
     Outputs,
     defvjp,
     is_recording,
-    name_of,
     pullback,
     recording,
     tick,
@@ -518,6 +519,11 @@ def data_of(x: Any) -> Any:
     return x._data if isinstance(x, Tensor) else x
 
 
+def is_variable(x: Any) -> bool:
+    """Whether something is a Tensor that requires a gradient."""
+    return isinstance(x, Tensor) and x.requires_grad
+
+
 def is_float(x: Any) -> bool:
     """Whether something can be differentiated by: a Python float, or an array of any kind, or Tensor, of floats."""
     return isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
@@ -638,7 +644,16 @@ def _result(
     else:
         tensor.requires_grad = False
         tensor._function = None
+    if WATCHES and function is not None:
+        watch = current_watch()
+        if watch is not None:
+            watch.see_call(tensor, function, values)
     return tensor
+
+
+def called(function: Function, data: Any, args: tuple[Any, ...], values: tuple[Any, ...]) -> Tensor:
+    """Give the Tensor of a call that was run already, with its result."""
+    return _result(data, function, args, values, _NO_KEYWORDS, True)
 
 
 def constant(data: Any) -> Tensor:

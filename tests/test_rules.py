@@ -11,14 +11,16 @@ import pytest
 
 import autodiff as ad
 from autodiff import Tensor
+from autodiff.names import name_of
 from autodiff.rules.indexing import scatter_add
-from autodiff.tape import PLAIN, VJPS, name_of
+from autodiff.tape import PLAIN, VJPS
 from autodiff.tensor import alias, output
 from autodiff.testing import check_gradients
 from tests.cases import CASES, Case
 from tests.strict import StrictArray, reveal
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
 
 def is_float(arg: Any) -> bool:
     return isinstance(arg, np.ndarray) and arg.dtype.kind == "f"

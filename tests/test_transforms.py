@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff import Tensor, grad, no_grad, value_and_grad
+from autodiff import (
+    Tensor,
+    elementwise_grad,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    linearize,
+    no_grad,
+    value_and_grad,
+    vjp,
+)
+from autodiff.tree import flatten
 
 
 def product(x: Any, y: Any, z: Any = 1.0) -> Any:
@@ -27,9 +41,9 @@ def test_gradient_is_an_array_of_the_arguments_shape_and_dtype() -> None:
         np.testing.assert_array_equal(g, 2 * np.asarray(x))
 
 
-def test_integers_and_lists_of_numbers_are_floats() -> None:
+def test_python_integers_are_floats() -> None:
     assert grad(lambda x: x**2)(3) == 6
-    np.testing.assert_array_equal(grad(lambda x: np.sum(x**2))([1, 2]), [2, 4])
+    assert grad(lambda xs: xs[0] ** 2 * xs[1])([3, 2]) == [12, 9]
 
 
 def test_arguments_are_left_alone() -> None:
@@ -95,15 +109,35 @@ def test_name_and_docstring_are_kept() -> None:
         assert (derived.__name__, derived.__doc__) == ("cube", "Cube it.")
 
 
-def test_outputs_that_do_not_depend_on_the_input() -> None:
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda x: 5, id="integer"),
+        pytest.param(lambda x: 5.0, id="float"),
+        pytest.param(lambda x: np.float64(5), id="NumPy scalar"),
+        pytest.param(lambda x: Tensor(5.0), id="other Tensor"),
+        pytest.param(lambda x: x.size, id="size"),
+        pytest.param(lambda x: float(np.sum(x)), id="turned into a number"),
+        pytest.param(lambda x: np.sum(x > 0) * 1.0, id="comparison"),
+    ],
+)
+def test_output_that_does_not_depend_on_the_input_has_gradient_zero_and_a_warning_once(function: Any) -> None:
     x = np.ones((2, 3), np.float32)
-    for function in (lambda x: 5, lambda x: 5.0, lambda x: np.float64(5), lambda x: Tensor(5.0), lambda x: x.size):
+    with pytest.warns(UserWarning, match=r"value_and_grad\(<lambda>\): the result does not depend") as warned:
         value, gradient = value_and_grad(function)(x)
-        assert value == function(x)
-        assert gradient.dtype == np.float32
-        np.testing.assert_array_equal(gradient, np.zeros((2, 3)))
+    assert warned[0].filename == __file__
+    assert value == function(x)
+    assert gradient.dtype == np.float32
+    np.testing.assert_array_equal(gradient, np.zeros((2, 3)))
+    grad(function)(x)  # no second warning, which would be an error here
+
+
+def test_zero_that_is_meant_gives_no_warning() -> None:
+    x = np.ones((2, 3), np.float32)
     np.testing.assert_array_equal(grad(lambda x, y: (y * y).sum(), (0, 1))(x, x)[0], np.zeros((2, 3)))
-    assert grad(lambda x: np.sum(x > 0) * 1.0)(2.0) == 0
+    assert grad(grad(lambda x: 3 * x))(2.0) == 0
+    assert grad(lambda x: ad.stop_gradient(x) * 2)(2.0) == 0
+    assert grad(np.sign)(2.0) == 0
 
 
 # Nesting
@@ -159,7 +193,8 @@ def test_gradient_for_a_tensor_has_a_graph() -> None:
     assert type(value) is type(g) is Tensor
     g.backward()
     assert x.grad == 12
-    zero = grad(lambda y: 3.0)(x)
+    with pytest.warns(UserWarning, match="does not depend"):
+        zero = grad(lambda y: 3.0)(x)
     assert type(zero) is Tensor
     assert float(zero) == 0.0
 
@@ -296,3 +331,377 @@ def test_gradients_flow_to_tensors_that_the_function_closes_over() -> None:
 def test_what_is_closed_over_without_gradient_leaves_plain_arrays() -> None:
     w = Tensor(2.0, requires_grad=False)
     assert isinstance(grad(lambda x: (w * x).sum())(np.ones(2)), np.ndarray)
+
+
+# Vectors times the Jacobian, and the Jacobian times vectors
+
+
+def curved(x: Any, y: Any = 1.0) -> Any:
+    return np.stack([np.sin(x[0]) * x[1], x[0] ** 2 + y * x[2], x[1] * x[2]])
+
+
+POINT, V, W = np.array([0.5, -1.0, 2.0]), np.array([1.0, 0.25, -2.0]), np.array([0.5, 3.0, -1.0])
+CURVED = np.array([[-np.cos(0.5), np.sin(0.5), 0], [1, 0, 1], [0, 2, -1]])
+
+
+def test_products_with_the_jacobian() -> None:
+    y, pull = vjp(curved, POINT)
+    np.testing.assert_array_equal(y, curved(POINT))
+    for _ in range(2):
+        np.testing.assert_allclose(pull(W)[0], W @ CURVED)
+    value, tangent = jvp(curved, (POINT,), (V,))
+    np.testing.assert_array_equal(value, y)
+    np.testing.assert_allclose(tangent, CURVED @ V)
+    value, push = linearize(curved, POINT)
+    np.testing.assert_array_equal(value, y)
+    np.testing.assert_allclose(push(V), CURVED @ V)
+    np.testing.assert_allclose(push(2 * W), CURVED @ W * 2)
+    for result in (y, *pull(W), tangent, push(V)):
+        assert type(result) is np.ndarray
+    np.testing.assert_allclose(jacobian(curved)(POINT), CURVED)
+
+
+def test_a_product_runs_the_function_once() -> None:
+    calls = []
+
+    def counted(x: Any) -> Any:
+        calls.append(1)
+        return curved(x)
+
+    _, push = linearize(counted, POINT)
+    push(V)
+    push(W)
+    jvp(counted, (POINT,), (V,))
+    vjp(counted, POINT)[1](W)
+    hvp(lambda x: counted(x).sum())(POINT, V)
+    jacobian(counted)(POINT)
+    assert len(calls) == 5
+
+
+def test_products_never_form_the_jacobian() -> None:
+    x = np.ones(100_000)  # the Jacobian would take 80 GB
+    np.testing.assert_array_equal(jvp(lambda x: x**2, (x,), (x,))[1], 2 * x)
+    np.testing.assert_array_equal(hvp(lambda x: (x**3).sum())(x, 2 * x), 12 * x)
+
+
+def test_products_of_several_arguments_and_keywords() -> None:
+    f = lambda x, y, z=1.0: x * y * z  # noqa: E731
+    assert jvp(f, (2.0, 3.0), (1.0, 10.0), z=2.0) == (12.0, 46.0)
+    assert jvp(f, [2.0, 3.0], [10.0], argnums=1) == (6.0, 20.0)
+    assert jvp(f, (2.0, 3.0), (1.0, 10.0), argnums=(1, 0)) == (6.0, 32.0)
+    assert vjp(f, 2.0, 3.0, z=2.0)[1](1.0) == (6.0, 4.0)
+    assert vjp(f, 2.0, 3.0, argnums=0)[1](1.0) == 3.0
+    assert linearize(f, 2.0, 3.0, z=2.0)[1](1.0, 10.0) == 46.0
+    assert hvp(lambda x, y: x**2 * y, (0, 1))(3.0, 5.0, (1.0, 2.0)) == (10 + 12, 6)
+    assert hvp(lambda x, y, z=1.0: x**2 * y * z)(3.0, 5.0, 2.0, z=3.0) == 60
+
+
+def test_elementwise_grad() -> None:
+    x = np.linspace(-1, 1, 6).reshape(2, 3)
+    np.testing.assert_allclose(elementwise_grad(np.sin)(x), np.cos(x))
+    np.testing.assert_allclose(elementwise_grad(elementwise_grad(np.sin))(x), -np.sin(x))
+    assert elementwise_grad(np.sin)(0.0) == 1.0
+    first, second = elementwise_grad(lambda x, y, k=1: k * x * y, (0, 1))(x, x + 1, k=2)
+    np.testing.assert_allclose(first, 2 * x + 2)
+    np.testing.assert_allclose(second, 2 * x)
+
+
+# Jacobians and Hessians
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])  # more and fewer outputs than inputs: by column and by row
+@pytest.mark.parametrize("shape", [(3,), (), (2, 2), (1, 1)])
+def test_jacobian_has_the_outputs_shape_and_then_the_arguments(rows: int, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(rows)
+    weights = rng.normal(size=(rows, 2, *shape))
+    x = rng.normal(size=shape)
+    axes = tuple(range(2, 2 + len(shape)))
+    j = jacobian(lambda x: np.sum(weights * np.sin(x), axis=axes))(x)
+    assert type(j) is np.ndarray
+    np.testing.assert_allclose(j, weights * np.cos(x))
+
+
+def test_jacobian_of_nothing() -> None:
+    assert jacobian(lambda x: x**2)(np.zeros((0, 2), np.float32)).shape == (0, 2, 0, 2)
+    assert jacobian(lambda x: x[:0])(np.zeros(3, np.float32)).dtype == np.float32
+    with pytest.warns(UserWarning, match="does not depend"):
+        np.testing.assert_array_equal(jacobian(lambda x: np.ones(2))(np.zeros(3)), np.zeros((2, 3)))
+
+
+def test_jacobian_of_containers() -> None:
+    point = {"a": np.array([1.0, 2.0]), "b": (3.0,)}
+    result = jacobian(lambda p, k: {"s": p["a"] * p["b"][0] * k, "t": [p["b"][0] ** 2]}, (0, 1))(point, 2.0)
+    assert set(result) == {"s", "t"}
+    by_point, by_k = result["s"]
+    np.testing.assert_array_equal(by_point["a"], 6 * np.eye(2))
+    np.testing.assert_array_equal(by_point["b"][0], [2, 4])
+    np.testing.assert_array_equal(by_k, [3, 6])
+    (by_point, by_k) = result["t"][0]
+    np.testing.assert_array_equal(by_point["a"], [0, 0])
+    assert (by_point["b"], by_k) == ((6.0,), 0.0)
+
+
+def test_hessian() -> None:
+    x = np.array([[1.0, 2.0], [3.0, 0.5]])
+    f = lambda x: (x[0] * x[1]).sum() ** 2 + np.sin(x).sum()  # noqa: E731
+    h = hessian(f)(x)
+    assert h.shape == (2, 2, 2, 2)
+    np.testing.assert_allclose(h, np.transpose(h, (2, 3, 0, 1)))
+    v = np.array([[0.3, -1.0], [2.0, 1.0]])
+    np.testing.assert_allclose(hvp(f)(x, v), np.tensordot(h, v, 2))
+    np.testing.assert_allclose(h[0, 1], ad.testing.numerical_gradient(lambda x: grad(f)(x)[0, 1], x), rtol=1e-6)
+    np.testing.assert_array_equal(hessian(lambda x: 3 * x.sum())(x), np.zeros((2, 2, 2, 2)))
+
+
+def test_hessian_of_several_arguments() -> None:
+    h = hessian(lambda x, y: (x**2 * y).sum(), (0, 1))(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    (xx, xy), (yx, yy) = h
+    np.testing.assert_array_equal(xx, np.diag([6.0, 8.0]))
+    np.testing.assert_array_equal(xy, np.diag([2.0, 4.0]))
+    np.testing.assert_array_equal(yx, xy)
+    np.testing.assert_array_equal(yy, np.zeros((2, 2)))
+
+
+# Containers
+
+
+class Layer(NamedTuple):
+    w: Any
+    b: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    layers: list[Layer]
+    scale: Any
+    name: Any = None
+
+
+def predict(model: Model, x: Any) -> Any:
+    for layer in model.layers:
+        x = np.tanh(x @ layer.w + layer.b)
+    return x * model.scale["s"]
+
+
+def test_containers_of_arrays() -> None:
+    rng = np.random.default_rng(0)
+    model = Model([Layer(rng.normal(size=(2, 2)), rng.normal(size=2)) for _ in range(2)], {"s": 0.5})
+    x = rng.normal(size=(3, 2))
+    loss = lambda model, x: (predict(model, x) ** 2).sum()  # noqa: E731
+    value, g = value_and_grad(loss)(model, x)
+    assert type(g) is Model
+    assert type(g.layers[0]) is Layer
+    assert g.name is None
+    assert value == loss(model, x)
+    w = model.layers[0].w
+    alone = grad(lambda w: loss(Model([Layer(w, model.layers[0].b), model.layers[1]], model.scale), x))(w)
+    np.testing.assert_allclose(g.layers[0].w, alone)
+    y, pull = vjp(predict, model, x)
+    cotangent = rng.normal(size=y.shape)
+    by_model, by_x = pull(cotangent)
+    _, tangent = jvp(predict, (model, x), (g, x))
+    leaves = zip(flatten(by_model)[0], flatten(g)[0], strict=True)
+    assert (tangent * cotangent).sum() == pytest.approx(sum((a * b).sum() for a, b in leaves) + (by_x * x).sum())
+    product = hvp(loss)(model, x, g)
+    assert type(product) is Model
+    step = 1e-5
+    moved = [flatten(model)[1]([p + s * v for p, v in zip(flatten(model)[0], flatten(g)[0])]) for s in (step, -step)]
+    above, below = (flatten(grad(loss)(other, x))[0] for other in moved)
+    for actual, a, b in zip(flatten(product)[0], above, below, strict=True):
+        np.testing.assert_allclose(actual, (a - b) / (2 * step), rtol=1e-6, atol=1e-8)
+
+
+def test_has_aux() -> None:
+    def f(x: Any) -> Any:
+        return (x * x).sum(), {"twice": 2 * x, "text": "kept"}
+
+    x = np.array([1.0, 2.0])
+    g, aux = grad(f, has_aux=True)(x)
+    np.testing.assert_array_equal(g, [2, 4])
+    assert type(aux["twice"]) is np.ndarray
+    assert aux["text"] == "kept"
+    (value, aux), g = value_and_grad(f, has_aux=True)(x)
+    assert (value, len(aux)) == (5.0, 2)
+    value, pull, aux = vjp(f, x, has_aux=True)
+    np.testing.assert_array_equal(pull(1.0)[0], [2, 4])
+    value, tangent, aux = jvp(f, (x,), (x,), has_aux=True)
+    assert (value, tangent, aux["text"]) == (5.0, 10.0, "kept")
+    value, push, aux = linearize(f, x, has_aux=True)
+    assert (push(x), aux["text"]) == (10.0, "kept")
+    j, aux = jacobian(lambda x: (x * x, "kept"), has_aux=True)(x)
+    np.testing.assert_array_equal(j, np.diag([2.0, 4.0]))
+    h, aux = hessian(f, has_aux=True)(x)
+    np.testing.assert_array_equal(h, 2 * np.eye(2))
+    assert aux["text"] == "kept"
+    assert type(aux["twice"]) is np.ndarray
+
+
+def test_aux_of_an_inner_derivative_keeps_its_graph() -> None:
+    def f(x: Any) -> Any:
+        _, aux = grad(lambda y: (y * y, x * y), has_aux=True)(x)
+        return aux
+
+    assert grad(f)(3.0) == 6.0
+
+
+# Nesting
+
+
+@pytest.mark.parametrize("outer", ["grad", "vjp", "jvp", "jacobian", "elementwise_grad", "linearize"])
+@pytest.mark.parametrize("inner", ["grad", "vjp", "jvp", "jacobian", "elementwise_grad", "linearize"])
+def test_transforms_nest(outer: str, inner: str) -> None:
+    derivatives: dict[str, Callable[..., Any]] = {
+        "grad": grad,
+        "vjp": lambda f: lambda x: vjp(f, x)[1](1.0)[0],
+        "jvp": lambda f: lambda x: jvp(f, (x,), (1.0,))[1],
+        "jacobian": jacobian,
+        "elementwise_grad": elementwise_grad,
+        "linearize": lambda f: lambda x: linearize(f, x)[1](1.0),
+    }
+    d, e = derivatives[outer], derivatives[inner]
+    # d/dx (x · d/dy (x + y)) is 1: the two variables must not be taken for one another.
+    assert d(lambda x: x * e(lambda y: x + y)(x))(2.0) == 1.0
+    assert d(lambda x: x * e(lambda y: x * y * y)(x))(3.0) == 6 * 9
+    assert d(e(np.sin))(0.5) == pytest.approx(-np.sin(0.5))
+    assert d(d(e(np.sin)))(0.5) == pytest.approx(-np.cos(0.5))
+    assert d(e(e(d(np.sin))))(0.5) == pytest.approx(np.sin(0.5))
+    with no_grad():
+        assert d(lambda x: x * e(lambda y: x * y * y)(x))(3.0) == 6 * 9
+        assert d(d(e(np.sin)))(0.5) == pytest.approx(-np.cos(0.5))
+        assert not (Tensor(1.0) * 2).requires_grad
+    assert (Tensor(1.0) * 2).requires_grad
+    assert type(d(e(np.sin))(0.5)) is np.float64
+
+
+def test_products_with_the_jacobian_flow_back_to_point_and_vector() -> None:
+    x, v = Tensor(POINT), Tensor(V)
+    _, tangent = jvp(lambda x: x**3, (x,), (v,))
+    tangent.sum().backward()
+    np.testing.assert_allclose(x.grad, 6 * POINT * V)
+    np.testing.assert_allclose(v.grad, 3 * POINT**2)
+    x.grad = v.grad = None
+    _, pull = vjp(lambda x: x**3, POINT)
+    pull(v)[0].sum().backward()
+    np.testing.assert_allclose(v.grad, 3 * POINT**2)
+    v.grad = None
+    hvp(lambda x: (x**3).sum())(x, v).sum().backward()
+    np.testing.assert_allclose(x.grad, 6 * V)
+    np.testing.assert_allclose(v.grad, 6 * POINT)
+
+
+def test_ninth_derivative() -> None:
+    f = np.exp
+    for _ in range(9):
+        f = grad(f)
+    assert f(0.3) == pytest.approx(np.exp(0.3))
+
+
+# What the other transforms refuse
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        *(
+            pytest.param(
+                lambda t=t: t(3.0),
+                TypeError,
+                rf"^{t.__name__}: the first argument must be a function, got 3.0",
+                id=name,
+            )
+            for name, t in (
+                ("no function, elementwise_grad", elementwise_grad),
+                ("no function, jacobian", jacobian),
+                ("no function, hessian", hessian),
+                ("no function, hvp", hvp),
+            )
+        ),
+        pytest.param(lambda: vjp(3.0, 1.0), TypeError, "vjp: the first argument must be a function", id="vjp"),
+        pytest.param(lambda: jvp(3.0, (1.0,), (1.0,)), TypeError, "jvp: the first argument must be a", id="jvp"),
+        pytest.param(lambda: linearize(3.0, 1.0), TypeError, "linearize: the first argument must be", id="linearize"),
+        pytest.param(lambda: jacobian(curved, 1)(POINT), ValueError, "argnums 1 is out of range", id="argnums"),
+        pytest.param(lambda: hessian(curved, "x"), TypeError, "hessian: argnums must be an integer", id="name"),
+        pytest.param(lambda: vjp(curved, POINT, argnums=3), ValueError, "argnums 3 is out of range", id="vjp argnums"),
+        pytest.param(lambda: vjp(curved), TypeError, r"vjp: argnums must be .* got \(\)", id="no arguments"),
+        pytest.param(
+            lambda: grad(curved)(POINT),
+            ValueError,
+            r"grad\(curved\): the function must return a scalar, got shape \(3,\).*jacobian",
+            id="no scalar, grad",
+        ),
+        pytest.param(lambda: hessian(curved)(POINT), ValueError, "must return a scalar.*jacobian", id="no scalar"),
+        pytest.param(lambda: hvp(curved)(POINT, POINT), ValueError, r"hvp\(curved\): .*a scalar", id="no scalar, hvp"),
+        pytest.param(lambda: hvp(curved)(POINT), TypeError, "give the arguments and, last, the vector", id="no vector"),
+        *(
+            pytest.param(
+                lambda t=t: t(np.arange(3)),
+                TypeError,
+                r"\(curved\): argument 0: .*int64 has no gradient; convert it",
+                id=f"integers, {name}",
+            )
+            for name, t in (
+                ("jacobian", jacobian(curved)),
+                ("hessian", hessian(curved)),
+                ("elementwise_grad", elementwise_grad(curved)),
+                ("vjp", lambda x: vjp(curved, x)),
+                ("jvp", lambda x: jvp(curved, (x,), (x,))),
+                ("linearize", lambda x: linearize(curved, x)),
+                ("hvp", lambda x: hvp(curved)(x, x)),
+            )
+        ),
+        pytest.param(
+            lambda: grad(lambda p: p["a"][1])({"a": [1.0, np.arange(2)]}),
+            TypeError,
+            r"argument 0\['a'\]\[1\]: Tensor: an array of int64",
+            id="integers in a container",
+        ),
+        pytest.param(lambda: grad(lambda p: 1.0)([None, {}]), TypeError, "there is no array in argument 0", id="empty"),
+        pytest.param(lambda: vjp(lambda x: "y", 1.0)[1](1.0), TypeError, "real numbers|must return", id="text result"),
+        pytest.param(
+            lambda: vjp(curved, POINT)[1](np.ones(2)),
+            ValueError,
+            r"vjp\(curved\): the cotangent must have shape \(3,\), got \(2,\)",
+            id="cotangent of another shape",
+        ),
+        pytest.param(
+            lambda: vjp(curved, POINT)[1](np.ones(3, np.float32)),
+            TypeError,
+            r"the cotangent must have dtype float64, got float32; convert it, as with astype\(float64\)",
+            id="cotangent of another dtype",
+        ),
+        pytest.param(
+            lambda: vjp(curved, POINT)[1](np.ones(3, int)), TypeError, "dtype float64, got int", id="integer cotangent"
+        ),
+        pytest.param(
+            lambda: vjp(curved, POINT)[1](1j * V), TypeError, "cotangent must be real", id="complex cotangent"
+        ),
+        pytest.param(lambda: vjp(curved, POINT)[1]("v"), TypeError, "must be real numbers.* got 'v'", id="text"),
+        pytest.param(
+            lambda: vjp(curved, POINT)[1]([1.0, 2.0, 3.0]),
+            ValueError,
+            r"the cotangent must have one array, got arrays at \[0\], \[1\], \[2\]",
+            id="list for an array",
+        ),
+        pytest.param(
+            lambda: jvp(curved, (POINT,), (np.ones((3, 1)),)),
+            ValueError,
+            r"jvp\(curved\): the tangent \[0\] must have shape \(3,\), got \(3, 1\)",
+            id="tangent of another shape",
+        ),
+        pytest.param(
+            lambda: jvp(curved, (POINT,), (np.ones(3, np.float32),)), TypeError, "dtype float64", id="tangent dtype"
+        ),
+        pytest.param(lambda: jvp(curved, (POINT,), ()), ValueError, "arrays at .* got no arrays", id="no tangent"),
+        pytest.param(lambda: jvp(curved, POINT, V), TypeError, "primals must be a tuple or list", id="bare primals"),
+        pytest.param(lambda: jvp(curved, (POINT,), V), TypeError, "tangents must be a tuple or list", id="tangents"),
+        pytest.param(lambda: linearize(curved, POINT)[1](V, V), ValueError, "got arrays at", id="too many tangents"),
+        pytest.param(lambda: hvp(np.sum)(POINT, np.ones(2)), ValueError, r"the vector \[0\] must have shape", id="hvp"),
+        pytest.param(
+            lambda: grad(lambda x: x, has_aux=True)(1.0), TypeError, r"must return a pair \(output, aux\)", id="aux"
+        ),
+    ],
+)
+def test_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+    assert (Tensor(1.0) * 2).requires_grad

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.tape import Function, Outputs, name_of
+from autodiff.names import name_of
+from autodiff.tape import Function, Outputs
 from autodiff.tensor import data_of
 
 LONGEST = 48  # characters of a name or a setting; a longer one is cut in its middle

@@ -1,0 +1,121 @@
+"""A watch over all values and gradients, which stops at the first that is not finite and says which line made it."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodiff.names import name_of, user_frame
+
+if TYPE_CHECKING:
+    from autodiff.tensor import Tensor
+
+WATCHES: list[Watch] = []  # of all threads: as long as it is empty, nobody needs to ask for the own one
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextlib.contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Stop at the first NaN or infinite number that a call gives, or that the backward pass gives as a gradient.
+
+    Every value is looked at, and of every call the line of the program is kept, which makes a program several times as
+    slow; it is for finding an error. Holds for the current thread and async task.
+
+    Raises:
+        FloatingPointError: in the block, a value or gradient was not finite. The message names the call, the shapes of
+            its arguments and the line of the user's file that made it.
+
+    Example:
+        >>> import numpy as np, autodiff as ad
+        >>> x = ad.Tensor([1.0, 0.0])
+        >>> with ad.detect_anomaly():
+        ...     np.sqrt(x).sum().backward()
+        Traceback (most recent call last):
+        FloatingPointError: backward: sqrt of shape (2,) gave inf at index (1,) as the gradient of its...
+    """
+    watch = Watch()
+    token = _watch.set(watch)
+    WATCHES.append(watch)
+    try:
+        # NumPy's own warnings would only say the same, and without the line.
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        WATCHES.remove(watch)
+        _watch.reset(token)
+
+
+def current_watch() -> Watch | None:
+    """Give the watch of this thread or task, if there is one."""
+    return _watch.get()
+
+
+class Watch:
+    """What is known of the calls made since `detect_anomaly` began."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, traceback.FrameSummary] = {}
+        self._walks = 0
+
+    @contextlib.contextmanager
+    def walking(self) -> Iterator[None]:
+        """Leave the calls alone that a backward pass makes: it looks at their result by itself."""
+        self._walks += 1
+        try:
+            yield
+        finally:
+            self._walks -= 1
+
+    def see_call(self, tensor: Tensor, function: Any, values: Any) -> None:
+        """Look at what a call gave."""
+        if self._walks:
+            return
+        frame = self._lines[tensor._order] = user_frame()
+        found = _first_not_finite(tensor._data)
+        if found is not None:
+            held = any(_first_not_finite(value) is not None for value in values)
+            raise FloatingPointError(
+                f"{name_of(function)} of {_shapes(values)} gave {found}{', as its input held one' if held else ''}"
+                f"{_place(frame)}"
+            )
+
+    def see_gradient(self, node: Tensor, argument: Tensor, gradient: Any) -> None:
+        """Look at what the rule of a call gave for one of its arguments."""
+        found = _first_not_finite(getattr(gradient, "_data", gradient))
+        if found is not None:
+            frame = self._lines.get(node._order)
+            raise FloatingPointError(
+                f"backward: {name_of(node._function)} of {_shapes(node._values)} gave {found} as the gradient of "  # type: ignore[arg-type]
+                f"its {argument._label()}{_place(frame) if frame else ', made before detect_anomaly began'}"
+            )
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f', at File "{frame.filename}", line {frame.lineno}: {frame.line}'
+
+
+def _shapes(values: Any) -> str:
+    shapes = [str(value.shape) for value in _arrays(values)]
+    return f"shape{'s' * (len(shapes) > 1)} {' and '.join(shapes)}"
+
+
+def _arrays(values: Any) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _arrays(value)
+        elif hasattr(value, "shape"):
+            yield value
+
+
+def _first_not_finite(data: Any) -> str | None:
+    """Say which element is the first that is not finite. Arrays of other kinds, which may be lazy, are left alone."""
+    for array in _arrays(data if isinstance(data, list | tuple) else [data]):
+        if isinstance(array, np.ndarray | np.generic) and array.dtype.kind == "f" and not np.isfinite(array).all():
+            index = tuple(int(k) for k in np.argwhere(~np.isfinite(np.atleast_1d(array)))[0])
+            return f"{np.atleast_1d(array)[index]:g} at index {index if array.ndim else ()}"
+    return None
