@@ -27,9 +27,8 @@ def scatter_add(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
         else:
             np.add.at(out, index, values)
         return out
-    parts = _expanded(index, len(shape))
-    if parts is not None:
-        return _pad(values, parts, shape)
+    if is_basic(index):
+        return _pad(values, _expanded(index, len(shape)), shape)
     spreads = [spread(values, source, 0) for source in rounds(index, shape)]
     return functools.reduce(operator.add, spreads) if spreads else np.broadcast_to(np.sum(values), shape)
 
@@ -117,16 +116,20 @@ class Place:
 # Where elements go. Indices are plain numbers and so is everything that is found out about them.
 
 
-def _expanded(index: Any, ndim: int) -> list[Any] | None:
-    """Give one integer or slice for each axis, or None where the index holds anything else."""
-    parts = list(index) if isinstance(index, tuple) else [index]
-    parts = [part for part in parts if part is not None]
-    if not all(part is Ellipsis or type(part) in (slice, int) or isinstance(part, np.integer) for part in parts):
-        return None
-    if Ellipsis not in parts:
-        parts.append(Ellipsis)
-    k = parts.index(Ellipsis)
-    return parts[:k] + [slice(None)] * (ndim - len(parts) + 1) + parts[k + 1 :]
+def is_basic(index: Any) -> bool:
+    """Whether an index is made of integers, slices, None and an ellipsis only."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        part is None or part is Ellipsis or type(part) in (slice, int) or isinstance(part, np.integer) for part in parts
+    )
+
+
+def _expanded(index: Any, ndim: int) -> list[Any]:
+    """Give one integer or slice of a basic index for each axis."""
+    parts = [part for part in (index if isinstance(index, tuple) else (index,)) if part is not None]
+    k = parts.index(Ellipsis) if Ellipsis in parts else len(parts)
+    named = len(parts) - (k < len(parts))
+    return parts[:k] + [slice(None)] * (ndim - named) + parts[k + 1 :]
 
 
 def _selects_once(index: Any) -> bool:
@@ -174,12 +177,11 @@ def _pad(values: Any, parts: list[Any], shape: tuple[int, ...]) -> Any:
     """Put values at a slice or integer of each axis, and zeros elsewhere."""
     widths = []
     sizes = [len(range(*part.indices(n))) if isinstance(part, slice) else 1 for part, n in zip(parts, shape)]
+    if 0 in sizes:
+        return np.broadcast_to(np.sum(values), shape)  # nothing arrives
     values = np.reshape(values, sizes)
     for axis, (part, n, size) in enumerate(zip(parts, shape, sizes)):
         start, _, step = part.indices(n) if isinstance(part, slice) else (part % n, None, 1)
-        if size == 0:
-            widths.append((0, n))
-            continue
         if step < 0:
             values = np.flip(values, axis)
             start, step = start + (size - 1) * step, -step

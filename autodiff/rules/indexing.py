@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from autodiff import placement
-from autodiff.placement import last_ones, ranks, rounds, spread, spread_out, without_ones
+from autodiff.placement import is_basic, last_ones, ranks, rounds, spread, spread_out, without_ones
 from autodiff.tape import defvjp, unbroadcast
-from autodiff.tensor import primitive
+from autodiff.tensor import data_of, primitive
 
 scatter_add = primitive(placement.scatter_add)
 set_at = primitive(placement.set_at)
@@ -93,8 +93,16 @@ def _partition(g: Any, out: Any, a: Any, kth: Any, axis: int | None = -1, kind: 
     return _rearranged(g, out, a, axis)
 
 
+def _picked(g: Any, index: Any) -> Any:
+    """Give ``g[index]``; what not every kind of array can do, in one index into the flat array."""
+    if isinstance(data_of(g), np.ndarray | np.generic) or is_basic(index):
+        return g[index]
+    places, _ = ranks(index, g.shape)
+    return np.reshape(np.ravel(g)[np.ravel(places)], places.shape)
+
+
 defvjp(operator.getitem, lambda g, out, x, index: scatter_add(g, index, x.shape))
-defvjp(scatter_add, lambda g, out, values, index, shape: g[index])
+defvjp(scatter_add, lambda g, out, values, index, shape: _picked(g, index))
 defvjp(np.take, _take)
 defvjp(np.take_along_axis, _take_along_axis)
 defvjp(np.compress, None, _compress)
@@ -116,7 +124,7 @@ def _gathered(g: Any, values: Any) -> Any:
 
 def _set_at_values(g: Any, out: Any, x: Any, index: Any, values: Any) -> Any:
     comes_last, _ = last_ones(index, x.shape)
-    return _gathered(np.where(comes_last, g[index], 0), values)
+    return _gathered(np.where(comes_last, _picked(g, index), 0), values)
 
 
 def _multiply_at_values(g: Any, out: Any, x: Any, index: Any, values: Any) -> Any:
@@ -124,13 +132,13 @@ def _multiply_at_values(g: Any, out: Any, x: Any, index: Any, values: Any) -> An
     _, turns = ranks(index, x.shape)
     factors = spread_out(values, index, x)
     spreads = [spread(factors, source, 1) for source in rounds(index, x.shape)]
-    total = (g * x)[index]
+    total = _picked(g * x, index)
     for number in range(len(spreads)):
         for other in (*spreads[:number], *spreads[number + 1 :]):
-            total = np.where(turns == number, total * other[index], total)
+            total = np.where(turns == number, total * _picked(other, index), total)
     return _gathered(total, values)
 
 
 defvjp(set_at, lambda g, out, x, index, values: np.where(last_ones(index, x.shape)[1] < 0, g, 0), None, _set_at_values)
-defvjp(add_at, lambda g, out, x, index, values: g, None, lambda g, out, x, index, values: _gathered(g[index], values))
+defvjp(add_at, lambda g, out, x, index, values: g, None, lambda g, out, x, index, values: _gathered(_picked(g, index), values))
 defvjp(multiply_at, lambda g, out, x, index, values: multiply_at(g, index, values), None, _multiply_at_values)
