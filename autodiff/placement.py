@@ -15,7 +15,7 @@ import numpy as np
 
 
 def _are_numpys(*arrays: Any) -> bool:
-    return all(isinstance(array, np.ndarray | np.generic | int | float | list) for array in arrays)
+    return all(isinstance(array, np.ndarray | np.generic) or not hasattr(array, "dtype") for array in arrays)
 
 
 def scatter_add(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
@@ -70,7 +70,7 @@ def _combined(operate: np.ufunc, x: Any, index: Any, values: Any) -> Any:
 def spread_out(values: Any, index: Any, x: Any) -> Any:
     """Broadcast values to the shape that the index selects, as an assignment does."""
     shape = np.empty(x.shape, bool)[index].shape
-    values = np.asarray(values, x.dtype) if isinstance(values, list | int | float) else values
+    values = values if hasattr(values, "dtype") else np.asarray(values, x.dtype)
     return np.broadcast_to(np.reshape(values, without_ones(values.shape, len(shape))), shape)
 
 
