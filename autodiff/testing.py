@@ -267,7 +267,8 @@ class _ByHand(_Candidate):
         self.name += " by hand"
 
     def run(self, point: list[Any], chosen: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
-        gradients = _several(self.function(*point))
+        result = self.function(*point)
+        gradients = result if isinstance(result, tuple) else (result,)
         if len(gradients) != len(chosen):
             raise ValueError(f"by_hand: {self.name} gave {len(gradients)} gradients for {len(chosen)} arguments")
         return None, [np.asarray(data_of(gradient)) for gradient in gradients]

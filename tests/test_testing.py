@@ -11,7 +11,7 @@ import pytest
 
 import autodiff as ad
 from autodiff import Tensor
-from autodiff.testing import check_gradients, numerical_gradient
+from autodiff.testing import assert_gradients_match, by_hand, by_torch, check_gradients, numerical_gradient
 
 POINT = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
 
@@ -237,3 +237,114 @@ def test_a_factor_is_named_only_where_all_have_it() -> None:
     assert "weighted with fixed random numbers" in str(caught.value)
     with pytest.raises(AssertionError, match="no gradient arrived"):
         check_gradients(lambda x: x * 0.0 + float(x) ** 2, 2.0)
+
+
+# Random directions, forward mode
+
+
+def test_random_directions_for_large_arguments() -> None:
+    calls = []
+
+    def counted(x: Any, y: Any) -> Any:
+        calls.append(1)
+        return np.sin(x) * y
+
+    big = np.random.default_rng(0).normal(size=(100, 100))
+    check_gradients(counted, big, np.array(2.0), order=2, directions=3)
+    assert len(calls) < 100
+    check_gradients(np.tanh, big.astype(np.float32), directions=2)
+    check_gradients(np.tanh, 0.5, directions=1)
+
+
+def test_random_directions_find_one_wrong_element() -> None:
+    rule = lambda g, out, x: g * np.where(np.arange(x.size) == 17, 2.01, 2)  # noqa: E731
+    double = primitive(lambda x: 2 * x, rule, name="double")
+    with pytest.raises(AssertionError, match="gradient of double differs from central differences in a random direct"):
+        check_gradients(double, np.ones(1000), directions=1)
+
+
+def test_a_rule_that_does_not_depend_on_g_as_it_should_is_found_in_forward_direction() -> None:
+    double = primitive(lambda x: 2 * x, lambda g, out, x: 2 * (g.data if isinstance(g, Tensor) else g), name="double")
+    with pytest.raises(AssertionError, match=r"(?s)of double in forward direction .* a rule is not linear in g"):
+        check_gradients(double, np.ones(3))
+
+
+@pytest.mark.parametrize("directions", [0, -1, 1.5, "all"])
+def test_directions_must_be_a_positive_integer(directions: Any) -> None:
+    with pytest.raises(ValueError, match="directions must be a positive integer"):
+        check_gradients(np.tanh, 1.0, directions=directions)
+
+
+# Two implementations
+
+
+def two_outputs(x: Any, y: Any) -> Any:
+    return x * y, np.exp(x)
+
+
+def test_implementations_that_agree() -> None:
+    x, y = np.array([0.5, -1.0]), np.array([2.0, 3.0])
+    assert_gradients_match(two_outputs, lambda x, y: (y * x, 1 / np.exp(-x)), x, y)
+    assert_gradients_match(two_outputs, by_hand(lambda x, y: (y + np.exp(x), x)), x, y)
+    assert_gradients_match(by_hand(lambda x, y: (y + np.exp(x), x)), two_outputs, x, y)
+    assert_gradients_match(np.tanh, lambda x: x.tanh(), x.astype(np.float32))
+    assert_gradients_match(lambda x, n: x**n, by_hand(lambda x, n: n * x ** (n - 1)), 2.0, 3)
+    assert_gradients_match(lambda x: np.sum(x), by_hand(lambda x: [1.0, 1.0]), [1.0, 2.0])
+
+
+def test_implementations_of_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    x, y = np.array([0.5, -1.0]), np.array([2.0, 3.0])
+    theirs = by_torch(lambda x, y: (x * y, torch.exp(x)))
+    assert_gradients_match(two_outputs, theirs, x, y)
+    assert_gradients_match(theirs, by_hand(lambda x, y: (y + np.exp(x), x)), x, y)
+    assert_gradients_match(np.take, by_torch(lambda x, i: x[i]), x, np.array([0, 0, 1]))
+    with pytest.raises(AssertionError, match="the values of tanh and sigmoid of PyTorch differ in 2 of 2 elements"):
+        assert_gradients_match(np.tanh, by_torch(torch.sigmoid), x)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        pytest.param(
+            lambda x: assert_gradients_match(np.tanh, np.sin, x),
+            AssertionError,
+            r"the values of tanh and sin differ in 2 of 2 elements\n  output 0, index \(1,\)\n  tanh  +-0\.76",
+            id="values",
+        ),
+        pytest.param(
+            lambda x: assert_gradients_match(lambda x: x * x, lambda x: x * ad.stop_gradient(x), x),
+            AssertionError,
+            r"gradients of <lambda> and <lambda> differ in 2 of 2 elements\n  argument 0, index \(1,\), where x = -1",
+            id="gradients",
+        ),
+        pytest.param(
+            lambda x: assert_gradients_match(np.tanh, lambda x: np.tanh(x[:1]), x),
+            AssertionError,
+            r"tanh gives shapes \[\(2,\)\], <lambda> gives \[\(1,\)\]",
+            id="shapes of values",
+        ),
+        pytest.param(
+            lambda x: assert_gradients_match(np.tanh, by_hand(lambda x: np.ones(3)), x),
+            AssertionError,
+            r"argument 0 has shape \(2,\), its gradient by tanh \(2,\), by <lambda> by hand \(3,\)",
+            id="shapes of gradients",
+        ),
+        pytest.param(
+            lambda x: assert_gradients_match(np.tanh, by_hand(lambda x: (x, x)), x),
+            ValueError,
+            "by_hand: <lambda> by hand gave 2 gradients for 1 arguments",
+            id="number of gradients",
+        ),
+        pytest.param(
+            lambda x: assert_gradients_match(np.tanh, 3.0, x), TypeError, "must be a function, got 3.0", id="number"
+        ),
+        pytest.param(
+            lambda x: assert_gradients_match(np.tanh, np.tanh, 3), TypeError, "at least one argument", id="integer"
+        ),
+        pytest.param(lambda x: by_hand(np.ones(2)), TypeError, "must be a function", id="array"),
+    ],
+)
+def test_implementations_that_differ(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(np.array([0.5, -1.0]))
