@@ -317,7 +317,7 @@ class Tensor:
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if kwargs or function not in VJPS:
             return _dispatch(function, inputs, kwargs)
-        if len(inputs) == 1:
+        if len(inputs) == 1 and ufunc.nout == 1:
             return _unary(function, self)
         return record(function, inputs)
 
@@ -713,6 +713,7 @@ def _check_call(
         if isinstance(value, Tensor) or _holds_tensors(value):
             try:
                 bound = inspect.signature(function).bind(*args, **kwargs)
+                _fill_in(bound)
             except ValueError:
                 bound = None
             if bound is None or any(isinstance(v, Tensor) or _holds_tensors(v) for v in bound.kwargs.values()):
@@ -729,6 +730,16 @@ def _check_call(
             f"{'of its options, only ' + ', '.join(options) + ' can be used' if options else 'it takes no options'}"
         )
     return args, kwargs
+
+
+def _fill_in(bound: inspect.BoundArguments) -> None:
+    """Put the defaults in place of what was left out before the last Tensor, so that it can go by position."""
+    parameters = list(bound.signature.parameters.values())
+    while parameters and not _holds_tensors([bound.arguments.get(parameters[-1].name)]):
+        parameters.pop()
+    for parameter in parameters:
+        if parameter.default is not parameter.empty and parameter.default is not np._NoValue:
+            bound.arguments.setdefault(parameter.name, parameter.default)
 
 
 def _items(value: Any) -> tuple[Any, ...] | list[Any]:

@@ -213,6 +213,22 @@ def test_names_of_cases_are_unique() -> None:
         pytest.param(lambda x: x**0, [0.0, 2.0], [0, 0], id="x**0 at 0"),
         pytest.param(lambda x: x**1, [0.0, 2.0], [1, 1], id="x**1 at 0"),
         pytest.param(lambda x: 0.0**x, [1.0, 2.0], [0, 0], id="0**x"),
+        pytest.param(lambda x: np.fmax(x, 1.0), [1.0, 0.0, np.nan], [1, 0, 0], id="fmax, the first"),
+        pytest.param(lambda x: np.fmin(1.0, x), [1.0, 0.0, np.nan], [0, 1, 0], id="fmin, the first"),
+        pytest.param(np.max, [1.0, np.nan, np.nan], [0, 1 / 2, 1 / 2], id="max of NaNs"),
+        pytest.param(np.nanmax, [1.0, np.nan, 1.0], [1 / 2, 0, 1 / 2], id="nanmax shares evenly"),
+        pytest.param(np.median, [2.0, 1.0, 2.0, 2.0], [1 / 2, 0, 1 / 2, 0], id="median, in stable order"),
+        pytest.param(lambda x: np.logaddexp(x, -np.inf), [-np.inf, 0.0], [1 / 2, 1], id="logaddexp of -inf"),
+        pytest.param(lambda x: np.arctan2(x, 0.0), [0.0, 2.0], [0, 0], id="arctan2 at the origin"),
+        pytest.param(lambda x: np.copysign(x, -1.0), [0.0, 2.0], [0, -1], id="copysign at 0"),
+        pytest.param(np.nanstd, [2.0, np.nan, 2.0], [0, 0, 0], id="nanstd of equal elements"),
+        pytest.param(
+            lambda x: np.hypot(x, 0.0),
+            [0.0, -2.0],
+            [np.nan, -1],
+            id="hypot at 0",
+            marks=pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),
+        ),
     ],
 )
 def test_convention(function: Callable[..., Any], point: list[float], expected: list[float]) -> None:

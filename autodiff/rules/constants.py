@@ -10,7 +10,7 @@ CONSTANT |= {
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
     np.all, np.any, np.logical_and.reduce, np.logical_or.reduce,
     np.allclose, np.isclose, np.array_equal, np.array_equiv,
-    np.isnan, np.isinf, np.isfinite, np.isposinf, np.isneginf, np.signbit,
+    np.isnan, np.isinf, np.isfinite, np.isposinf, np.isneginf, np.signbit, np.isin,
     # positions and counts
     np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argwhere, np.argpartition, np.lexsort,
     np.nonzero, np.flatnonzero, np.count_nonzero, np.searchsorted, np.digitize,

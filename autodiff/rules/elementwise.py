@@ -1,16 +1,21 @@
 """Functions that act on each element by itself. Broadcasting is the tape's business: no rule here mentions shapes.
 
 At kinks and ties the derivative is the one PyTorch takes: 0 for ``abs`` and ``relu`` at 0, one half each for equal
-arguments of ``maximum`` and ``minimum``, 1 on the bounds of ``clip``.
+arguments of ``maximum`` and ``minimum``, all of it for the first of two equal arguments of ``fmax`` and ``fmin``, 1 on
+the bounds of ``clip``. Functions that are constant between their jumps, such as ``floor`` and ``sign``, have derivative
+0 also where they jump.
 """
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from autodiff.activations import relu, sigmoid
+from autodiff.composition import defcomposition
 from autodiff.tape import defvjp
-from autodiff.tensor import astype
+from autodiff.tensor import astype, stop_gradient
 
 # Arithmetic
 
@@ -37,20 +42,43 @@ def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 
 defvjp(np.power, _power_base, _power_exponent)
+defvjp(np.float_power, _power_base, _power_exponent)
 
 # Exponentials and logarithms
 
+
+def _weight(g: Any, out: Any, x: Any, y: Any, exponential: Callable[[Any], Any] = np.exp) -> Any:
+    """``exp(x - out)``, the part of x in the sum; of two equal infinities, each has one half."""
+    fills = np.isinf(out) & (x == out)
+    part = g * exponential(np.where(fills, 0, x) - np.where(fills, 0, out))
+    return np.where(fills & (x == y), part / 2, part)
+
+
 defvjp(np.exp, lambda g, out, x: g * out)
-defvjp(np.exp2, lambda g, out, x: g * (out * float(np.log(2))))
-defvjp(np.expm1, lambda g, out, x: g * (out + 1))
+defvjp(np.exp2, lambda g, out, x: g * (out * math.log(2)))
+defvjp(np.expm1, lambda g, out, x: g * np.exp(x))  # out + 1 would lose the digits of a small exp(x)
 defvjp(np.log, lambda g, out, x: g / x)
-defvjp(np.log2, lambda g, out, x: g / (x * float(np.log(2))))
-defvjp(np.log10, lambda g, out, x: g / (x * float(np.log(10))))
+defvjp(np.log2, lambda g, out, x: g / (x * math.log(2)))
+defvjp(np.log10, lambda g, out, x: g / (x * math.log(10)))
 defvjp(np.log1p, lambda g, out, x: g / (1 + x))
-defvjp(np.logaddexp, lambda g, out, x, y: g * np.exp(x - out), lambda g, out, x, y: g * np.exp(y - out))
+defvjp(np.logaddexp, _weight, lambda g, out, x, y: _weight(g, out, y, x))
+defvjp(
+    np.logaddexp2,
+    lambda g, out, x, y: _weight(g, out, x, y, np.exp2),
+    lambda g, out, x, y: _weight(g, out, y, x, np.exp2),
+)
 defvjp(np.sqrt, lambda g, out, x: g / (2 * out))
+defvjp(np.cbrt, lambda g, out, x: g / (3 * out * out))
 
 # Trigonometric and hyperbolic functions
+
+
+def _over_square(x: Any, a: Any, b: Any) -> Any:
+    """``x / (a² + b²)``, for x one of a and b, without overflow; 0 where both are."""
+    origin = np.equal(a, 0) & np.equal(b, 0)
+    radius = np.hypot(np.where(origin, 1, a), b)
+    return np.where(origin, 0, x / radius / radius)
+
 
 defvjp(np.sin, lambda g, out, x: g * np.cos(x))
 defvjp(np.cos, lambda g, out, x: -g * np.sin(x))
@@ -58,15 +86,53 @@ defvjp(np.tan, lambda g, out, x: g * (1 + out * out))
 defvjp(np.arcsin, lambda g, out, x: g / np.sqrt((1 - x) * (1 + x)))
 defvjp(np.arccos, lambda g, out, x: -g / np.sqrt((1 - x) * (1 + x)))
 defvjp(np.arctan, lambda g, out, x: g / (1 + x * x))
+defvjp(np.arctan2, lambda g, out, y, x: g * _over_square(x, x, y), lambda g, out, y, x: -g * _over_square(y, x, y))
+defvjp(np.hypot, lambda g, out, x, y: g * (x / out), lambda g, out, x, y: g * (y / out))
 defvjp(np.sinh, lambda g, out, x: g * np.cosh(x))
 defvjp(np.cosh, lambda g, out, x: g * np.sinh(x))
 defvjp(np.tanh, lambda g, out, x: g - g * out * out)
+defvjp(np.arcsinh, lambda g, out, x: g / np.hypot(1, x))
+defvjp(np.arccosh, lambda g, out, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
+defvjp(np.arctanh, lambda g, out, x: g / ((1 - x) * (1 + x)))
+for _to_radians in (np.deg2rad, np.radians):
+    defvjp(_to_radians, lambda g, out, x: g * (math.pi / 180))
+for _to_degrees in (np.rad2deg, np.degrees):
+    defvjp(_to_degrees, lambda g, out, x: g * (180 / math.pi))
+
+_SINC_SLOPE = [(-1) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(10, 0, -1)]
+
+
+def _sinc(g: Any, out: Any, x: Any) -> Any:
+    """``(cos πx - sinc x) / x``; near 0, where that cancels, its Taylor series, exact also when differentiated."""
+    small = np.absolute(x) < 0.25
+    near = np.where(small, x, 0)
+    square = near * near
+    series: Any = 0.0
+    for coefficient in _SINC_SLOPE:
+        series = series * square + coefficient
+    far = np.where(small, 1, x)
+    return g * np.where(small, series * near, (np.cos(math.pi * far) - np.sinc(far)) / far)
+
+
+defvjp(np.sinc, _sinc)
+
+# The modified Bessel function of order 1, the derivative of np.i0, is the mean of cos θ exp(x cos θ) over the circle.
+# Of a periodic function, equally spaced points give the mean to within rounding: so many for every x whose i0 is
+# finite. By symmetry a quarter of the circle is enough, with its ends counted half.
+_QUARTER = np.cos(np.linspace(0, math.pi / 2, 65))
+_WEIGHTS = np.where(np.arange(65) % 64, 1, 0.5) / 64 * _QUARTER
+
+defvjp(np.i0, lambda g, out, x: g * np.sum(_WEIGHTS * np.sinh(np.expand_dims(x, -1) * _QUARTER), axis=-1))
 
 # Pieces: the derivative jumps
 
 defvjp(np.absolute, lambda g, out, x: g * np.sign(x))
 defvjp(np.fabs, lambda g, out, x: g * np.sign(x))
 defvjp(np.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor_divide(x, y))
+# (x - out) / y is x / y without its fraction, but for rounding.
+defvjp(np.fmod, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.rint((x - out) / y))
+defvjp(np.divmod, lambda g, out, x, y: g[1], lambda g, out, x, y: -g[1] * np.floor_divide(x, y))
+defvjp(np.modf, lambda g, out, x: g[0])
 
 
 def _zero(g: Any) -> Any:
@@ -75,17 +141,48 @@ def _zero(g: Any) -> Any:
 
 
 defvjp(np.floor_divide, lambda g, out, x, y: _zero(g), lambda g, out, x, y: _zero(g))
-for _step in (np.sign, np.floor, np.ceil, np.trunc, np.rint):
+for _step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing, np.imag):
     defvjp(_step, lambda g, out, x: _zero(g))
+for _rounding in (np.round, np.around):
+    defvjp(_rounding, lambda g, out, x, decimals=0: _zero(g))
+defvjp(np.angle, lambda g, out, x, deg=False: _zero(g))
+defvjp(np.heaviside, lambda g, out, x, y: _zero(g), lambda g, out, x, y: np.where(np.equal(x, 0), g, 0))
+defvjp(np.copysign, lambda g, out, x, y: g * (np.sign(x) * np.sign(out)), lambda g, out, x, y: _zero(g))
+defvjp(np.nextafter, lambda g, out, x, y: g, lambda g, out, x, y: _zero(g))
+defvjp(np.ldexp, lambda g, out, x, i: np.ldexp(g, i))
+
+
+def _frexp(g: Any, out: Any, x: Any) -> Any:
+    """``g 2^-exponent``, for the mantissa."""
+    _, exponent = np.frexp(stop_gradient(x))
+    return np.ldexp(g[0], -exponent)
+
+
+defvjp(np.frexp, _frexp)
+for _same in (np.conjugate, np.real):
+    defvjp(_same, lambda g, out, x: g)
+defvjp(np.real_if_close, lambda g, out, x, tol=100: g)
+defvjp(np.unwrap, lambda g, out, x, discont=None, axis=-1, *, period=0: g)
+defvjp(np.nan_to_num, lambda g, out, x, *, nan=0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0))
 
 
 def _larger(g: Any, x: Any, y: Any) -> Any:
-    """``g`` where x is larger than y, half of it where they are equal."""
-    return np.where(x == y, g / 2, g * (x > y))
+    """``g`` where x is larger than y, half of it where they are equal, and all of it where either is NaN."""
+    return np.where(x == y, g / 2, np.where(x < y, 0, g))
 
 
 defvjp(np.maximum, lambda g, out, x, y: _larger(g, x, y), lambda g, out, x, y: _larger(g, y, x))
 defvjp(np.minimum, lambda g, out, x, y: _larger(g, y, x), lambda g, out, x, y: _larger(g, x, y))
+defvjp(
+    np.fmax,
+    lambda g, out, x, y: np.where((x >= y) | np.isnan(y), g, 0),
+    lambda g, out, x, y: np.where((x >= y) | np.isnan(y), 0, g),
+)
+defvjp(
+    np.fmin,
+    lambda g, out, x, y: np.where((x <= y) | np.isnan(y), g, 0),
+    lambda g, out, x, y: np.where((x <= y) | np.isnan(y), 0, g),
+)
 
 
 def _within(x: Any, low: Any, high: Any) -> Any:
@@ -117,3 +214,17 @@ defvjp(relu, lambda g, out, x: g * (out > 0), elementwise=True)
 defvjp(sigmoid, lambda g, out, x: g * (out * (1 - out)), elementwise=True)
 defvjp(astype, lambda g, out, x, dtype: g)  # the tape gives it the dtype of x
 defvjp(np.copy, lambda g, out, x: g)
+
+# Each element of one argument with each of the other
+
+
+def _outer(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+    """Say the ufunc's outer as a call that broadcasts."""
+    return lambda x, y: ufunc(np.reshape(x, np.shape(x) + (1,) * np.ndim(y)), y)
+
+
+for _ufunc in (
+    np.add, np.subtract, np.multiply, np.divide, np.power,
+    np.maximum, np.minimum, np.hypot, np.arctan2, np.logaddexp,
+):  # fmt: skip
+    defcomposition(_ufunc.outer, _outer(_ufunc), arguments=2)

@@ -37,7 +37,7 @@ BROADCASTS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
 
 
 def unary() -> Iterator[Case]:
-    table: list[tuple[np.ufunc, Callable[..., Any], str | None]] = [
+    table: list[tuple[Callable[..., Any], Callable[..., Any], str | None]] = [
         (np.negative, normal, "negative"),
         (np.positive, normal, "positive"),
         (np.reciprocal, nonzero, "reciprocal"),
@@ -66,10 +66,40 @@ def unary() -> Iterator[Case]:
         (np.ceil, nonzero, "ceil"),
         (np.trunc, nonzero, "trunc"),
         (np.rint, nonzero, "round"),
+        (np.cbrt, positive, None),
+        (np.arcsinh, normal, "asinh"),
+        (np.arccosh, lambda *shape: np.array(1 + positive(*shape)), "acosh"),
+        (np.arctanh, unit, "atanh"),
+        (np.deg2rad, normal, "deg2rad"),
+        (np.radians, normal, "deg2rad"),
+        (np.rad2deg, normal, "rad2deg"),
+        (np.degrees, normal, "rad2deg"),
+        (np.sinc, nonzero, "sinc"),
+        (np.i0, normal, "i0"),
+        (np.conjugate, normal, None),
+        (np.real, normal, "real"),
+        (np.imag, normal, None),
+        (np.angle, nonzero, "angle"),
+        (np.real_if_close, normal, None),
+        (np.nan_to_num, normal, "nan_to_num"),
+        (np.fix, nonzero, "fix"),
+        (np.round, nonzero, "round"),
+        (np.around, nonzero, "round"),
+        (np.spacing, normal, None),
     ]
     for function, sample, torch in table:
         for shape in ((2, 3), (), (0, 2)):
             yield Case(f"{function.__name__} {shape}", function, (sample(*shape),), torch=torch)
+    yield Case("cbrt of negative numbers", np.cbrt, (-positive(3),))
+    yield Case("expm1 of small exponentials", np.expm1, (np.array([-40.0, -1.0, 1e-9]),), torch="expm1")
+    yield Case("tanh of large numbers", np.tanh, (np.array([-1e3, 30.0, 1e30]),), torch="tanh")
+    yield Case("arcsinh of large numbers", np.arcsinh, (np.array([-1e10, 0.0, 1e10]),), torch="asinh")
+    # PyTorch's second derivative of sinc is NaN at 0.
+    yield Case("sinc at 0 and near it", np.sinc, (np.array([0.0, 1e-6, -0.01, 0.24, -0.26]),))
+    yield Case("sinc at 0", np.sinc, (np.array(0.0),))
+    yield Case("i0 at 0 and far from it", np.i0, (np.array([0.0, -0.5, 9.0, 20.0]),), torch="i0")
+    yield Case("round, decimals", lambda x: np.round(x, 1), (np.array([0.12, 0.98]),))
+    yield Case("angle, degrees", lambda x: np.angle(x, deg=True), (nonzero(3),))
     for function, name in ((relu, "relu"), (sigmoid, "sigmoid")):
         for shape in ((2, 3), (), (0, 2)):
             yield Case(
@@ -109,9 +139,39 @@ def binary() -> Iterator[Case]:
             (positive(2),),
             order=2 * (name[1:] not in ("aximum", "inimum")),
         )
+    others: list[tuple[np.ufunc, Callable[..., Any], Callable[..., Any], str | None]] = [
+        (np.arctan2, normal, normal, "arctan2"),
+        (np.hypot, normal, normal, "hypot"),
+        (np.logaddexp2, normal, normal, "logaddexp2"),
+        (np.float_power, positive, normal, "float_power"),
+        (np.fmax, normal, normal, "fmax"),
+        (np.fmin, normal, normal, "fmin"),
+        (np.copysign, nonzero, nonzero, "copysign"),
+        (np.heaviside, nonzero, normal, None),
+        (np.nextafter, normal, normal, "nextafter"),
+    ]
+    for function, left, right, torch in others:
+        name = function.__name__
+        for x, y in BROADCASTS[3:]:
+            yield Case(f"{name} {x} {y}", function, (left(*x), right(*y)), torch=torch)
+        yield Case(f"{name} of a float on the right", lambda x, f=function: f(x, 1.5), (left(2, 3),))
+        yield Case(f"{name} of a list on the left", lambda y, f=function: f([1.5, 0.5, 2.5], y), (right(2, 3),))
     between = np.array([2.3, -1.7, 5.4]), np.array([1.5, 1.1, -2.0])  # quotients away from integers
     yield Case("remainder", np.remainder, between, torch="remainder")
     yield Case("operator %", operator.mod, between, torch="remainder")
+    yield Case("fmod", np.fmod, between, torch="fmod")
+    yield Case("fmod, broadcast", np.fmod, (between[0][:, None], between[1]))
+    yield Case("divmod", np.divmod, between)
+    yield Case("divmod, broadcast", np.divmod, (between[0][:, None], between[1]))
+    yield Case("divmod by a number", lambda x: np.divmod(x, 1.5), between[:1])
+    yield Case("modf", np.modf, between[:1])
+    yield Case("modf, integral part alone", lambda x: np.modf(x)[1], (np.array(2.5),))
+    yield Case("frexp, mantissa", lambda x: np.frexp(x)[0], between[:1])
+    yield Case("frexp and ldexp", lambda x: np.ldexp(np.frexp(x)[0], 2), (np.array(-2.3),))
+    yield Case("ldexp", np.ldexp, (normal(2, 3), np.array([-1, 0, 3])), torch=lambda _, x, i: x * 2.0**i)
+    yield Case(
+        "ldexp of a number", np.ldexp, (normal(), np.array([1, 2])), torch=lambda t, x, i: x * t.exp2(i.double())
+    )
     yield Case("floor_divide", np.floor_divide, between)
     yield Case("operator //", operator.floordiv, between)
     for sign, operate in (
@@ -216,4 +276,57 @@ def methods() -> Iterator[Case]:
         )
 
 
-CASES = [*unary(), *binary(), *powers(), *pieces(), *methods()]
+def edges() -> Iterator[Case]:
+    """Points where a formula that is right elsewhere divides by zero or overflows, and ties."""
+    below = np.array([-np.inf, -np.inf, 0.5]), np.array([-np.inf, 0.5, -np.inf])
+    above = np.array([np.inf, np.inf, 0.5]), np.array([np.inf, 0.5, np.inf])
+    for function in (np.logaddexp, np.logaddexp2):
+        yield Case(f"{function.__name__} of -inf", function, below, order=0)
+        yield Case(f"{function.__name__} of inf", function, above, order=0)
+    # PyTorch's second derivative is NaN here.
+    yield Case("logaddexp far apart", np.logaddexp, (np.array([1e3, -1e3]), np.array([-1e3, 1e3])))
+    equal = np.array([0.7, -1e3])
+    yield Case("logaddexp of equal numbers", np.logaddexp, (equal, equal.copy()), torch="logaddexp")
+    axes = np.array([0.0, 0.0, 2.0, -2.0]), np.array([1.0, -1.0, 0.0, 0.0])
+    yield Case("arctan2 on the right", np.arctan2, (axes[0][:1], axes[1][:1]), torch="arctan2")
+    yield Case("arctan2 on the axes", np.arctan2, axes, order=0, torch="arctan2")  # with a jump on the left
+    yield Case("hypot on the axes", np.hypot, axes, torch="hypot")
+    large = np.array([3e30, 1e-30]), np.array([-4e30, 1e-30])
+    yield Case("hypot of large and small", np.hypot, large, order=0)  # beyond the reach of differences
+    nans = np.array([np.nan, 1.0, 2.0]), np.array([1.0, np.nan, 3.0])
+    equal = np.array([1.0, -2.0])
+    for function in (np.fmax, np.fmin):
+        name = function.__name__
+        yield Case(f"{name} with NaN", function, nans, order=0, torch=name)
+        yield Case(f"{name} of equal numbers", function, (equal, equal.copy()), order=0, torch=name)
+    for function in (np.maximum, np.minimum):
+        name = function.__name__
+        yield Case(f"{name} with NaN", function, nans, order=0, torch=name)
+    yield Case("copysign at 0", np.copysign, (np.zeros(2), np.array([1.0, -1.0])), order=0)
+    yield Case("heaviside at 0", np.heaviside, (np.zeros(2), normal(2)), order=0)
+    unclean = np.array([np.nan, np.inf, -np.inf, 1.5])
+    yield Case("nan_to_num of NaN", np.nan_to_num, (unclean[[0, 3]],), order=0, torch="nan_to_num")
+    yield Case(
+        "nan_to_num, other values",
+        lambda x: np.nan_to_num(x, nan=1.0, posinf=2.0, neginf=3.0),
+        (unclean,),
+        order=0,
+        torch=lambda t, x: t.nan_to_num(x, nan=1.0, posinf=2.0, neginf=3.0),
+    )
+    steep = np.array([[0.5, 3.0, 7.0], [-0.5, -4.0, -7.5]])
+    yield Case("unwrap", np.unwrap, (steep,))
+    yield Case("unwrap, axis and period", lambda x: np.unwrap(x, axis=0, period=3.0), (steep,))
+    yield Case("fmod of a near multiple", np.fmod, (np.array(1.0), np.array(0.1)), order=0)  # 1.0 / 0.1 rounds up to 10
+
+
+def outers() -> Iterator[Case]:
+    for ufunc in (
+        np.add, np.subtract, np.multiply, np.divide, np.power,
+        np.maximum, np.minimum, np.hypot, np.arctan2, np.logaddexp,
+    ):  # fmt: skip
+        for x, y in (((2,), (3,)), ((2, 2), (3,)), ((), (2,)), ((0,), (2,))):
+            yield Case(f"{ufunc.__name__}.outer {x} {y}", ufunc.outer, (positive(*x), positive(*y)))
+    yield Case("multiply.outer of a list", lambda x: np.multiply.outer([1.0, 2.0], x), (positive(3),))
+
+
+CASES = [*unary(), *binary(), *powers(), *pieces(), *edges(), *outers(), *methods()]

@@ -125,4 +125,203 @@ def reductions() -> Iterator[Case]:
         yield Case(f"{name} of a number", ufunc.reduce, (normal(),))
 
 
-CASES = [*reductions()]
+def options() -> Iterator[Case]:
+    """Options and names that the reductions above have besides."""
+    for name in ("amax", "amin"):
+        yield Case(
+            name,
+            lambda x, name=name: getattr(np, name)(x, axis=1),
+            (distinct(2, 3),),
+            torch=torch_reduction(name, 1, False),
+        )
+    for name in ("var", "std", "nanvar", "nanstd"):
+        yield Case(
+            f"{name}, correction",
+            lambda x, name=name: getattr(np, name)(x, axis=0, correction=1),
+            (normal(3, 2),),
+            torch=torch_reduction(name.removeprefix("nan"), 0, False, correction=1),
+        )
+    nans = np.array([[1.0, np.nan, 2.0, np.nan], [3.0, np.nan, 1.0, 4.0]])
+    for name, axis in product(("max", "min"), (None, 0, 1)):
+        # The NaN is made of the NaNs: PyTorch gives NaN to the others too.
+        yield Case(
+            f"{name} with NaNs, axis {axis}", lambda x, n=name, a=axis: getattr(np, n)(x, axis=a), (nans,), order=0
+        )
+    yield Case("ptp", np.ptp, (distinct(2, 3),), torch=lambda t, x: t.amax(x) - t.amin(x))
+    for axis, keepdims in ((0, False), (-1, True), ((0, 2), False)):
+        yield Case(
+            f"ptp, axis {axis}, keepdims {keepdims}",
+            lambda x, a=axis, k=keepdims: np.ptp(x, axis=a, keepdims=k),
+            (distinct(2, 3, 2),),
+            torch=lambda t, x, a=axis, k=keepdims: t.amax(x, a, k) - t.amin(x, a, k),
+        )
+    for ufunc in (np.fmax, np.fmin):
+        yield Case(f"{ufunc.__name__}.reduce", ufunc.reduce, (distinct(2, 3),))
+        yield Case(f"{ufunc.__name__}.reduce with NaN", ufunc.reduce, (nans[:, ::2] * [[1, 2], [np.nan, 1]],), order=0)
+    yield Case("logaddexp.reduce", np.logaddexp.reduce, (normal(3, 2),), torch=lambda t, x: t.logsumexp(x, 0))
+    yield Case(
+        "logaddexp.reduce, axes, keepdims",
+        lambda x: np.logaddexp.reduce(x, axis=(0, -1), keepdims=True),
+        (normal(3, 2, 2),),
+        torch=lambda t, x: t.logsumexp(x, (0, -1), True),
+    )
+    yield Case("logaddexp.reduce of -inf", np.logaddexp.reduce, (np.array([[-np.inf] * 2, [-np.inf, 0.5]]),), order=0)
+
+
+def averages() -> Iterator[Case]:
+    positive = sampler.positive
+    x = normal(2, 3, 2)
+    yield Case("average", np.average, (x,), torch="mean")
+    yield Case(
+        "average, axes", lambda x: np.average(x, axis=(0, 2)), (x,), torch=torch_reduction("mean", (0, 2), False)
+    )
+    weights: list[tuple[Any, tuple[int, ...]]] = [
+        (None, (2, 3, 2)), (1, (2, 3, 2)), (1, (3,)), (-1, (2,)),
+        ((0, 2), (2, 2)), ((2, 1), (2, 3)), ((0, 1), (2, 3, 2)),
+    ]  # fmt: skip
+    for (axis, shape), keepdims in product(weights, (False, True)):
+        yield Case(
+            f"average, axis {axis}, weights {shape}{', keepdims' * keepdims}",
+            lambda x, w, a=axis, k=keepdims: np.average(x, a, w, keepdims=k),
+            (x, positive(*shape)),
+        )
+    yield Case("average, weights by keyword", lambda x, w: np.average(x, weights=w), (x, positive(2, 3, 2)))
+    yield Case("average, list of weights", lambda x: np.average(x, axis=1, weights=[1, 2, 3]), (x,))
+    yield Case(
+        "average as PyTorch has it",
+        lambda x, w: np.average(x, axis=1, weights=w),
+        (normal(2, 3), positive(2, 3)),
+        torch=lambda _, x, w: (x * w).sum(1) / w.sum(1),
+    )
+
+
+def without_nans() -> Iterator[Case]:
+    """Every reduction that leaves NaNs out, where there are some and where there are none."""
+    x = distinct(3, 4)
+    holes = np.where([[1, 0, 0, 1], [0, 0, 0, 1], [0, 1, 0, 1]], np.nan, x)
+    zeros = np.where([[0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], 0, holes)
+    torchs = {"nansum": "nansum", "nanmean": "nanmean"}
+    for name in ("nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin", "nanmedian"):
+        function = getattr(np, name)
+        for axis, keepdims in product((None, 1, -2, (0, 1)), (False, True)):
+            # The last column has no numbers, of which there is a sum and a product but no mean.
+            point = holes if axis != -2 or name in ("nansum", "nanprod") else holes[:, :3]
+            yield Case(
+                f"{name}, axis {axis}{', keepdims' * keepdims}",
+                lambda x, f=function, a=axis, k=keepdims: f(x, axis=a, keepdims=k),
+                (point,),
+                order=0,  # no differences of NaN; see "in the gaps" below
+                torch=None if name not in torchs else torch_reduction(torchs[name], axis, keepdims),
+            )
+        for axis in (None, 1):
+            yield Case(
+                f"{name} in the gaps, axis {axis}",
+                # NaNs that are put there afterwards leave differences to be taken of the others.
+                lambda x, f=function, a=axis: f(np.where(np.isnan(holes), np.nan, x), axis=a),
+                (x,),
+            )
+        yield Case(f"{name} without NaN", lambda x, f=function: f(x, axis=0), (x,))
+        yield Case(f"{name} of a number", function, (normal(),), order=2 * (name != "nanstd"))
+    yield Case("nanprod with a zero", lambda x: np.nanprod(x, axis=1), (zeros,), order=0)
+    yield Case("nanvar, ddof 1", lambda x: np.nanvar(x, axis=0, ddof=1), (x,))
+    yield Case("nanstd of equal elements", lambda x: np.nanstd(x), (np.array([1.0, np.nan, 1.0]),), order=0)
+    for name in ("nancumsum", "nancumprod"):
+        for axis in (None, 0, -1):
+            yield Case(
+                f"{name}, axis {axis}",
+                lambda x, n=name, a=axis: getattr(np, n)(np.where(np.isnan(holes), np.nan, x), axis=a),
+                (x,),
+            )
+    for q in (0.3, [0.0, 0.5, 1.0]):
+        yield Case(f"nanquantile {q}", lambda x, q=q: np.nanquantile(x, q), (x,), torch=torch_quantile(q, None))
+        yield Case(
+            f"nanquantile {q}, axis 1, keepdims",
+            lambda x, q=q: np.nanquantile(np.where(np.isnan(holes), np.nan, x), q, axis=1, keepdims=True),
+            (x,),
+        )
+        yield Case(
+            f"nanpercentile {q}, axis 1",
+            lambda x, q=q: np.nanpercentile(x, np.multiply(q, 100), axis=1),
+            (x,),
+            torch=torch_quantile(q, 1),
+        )
+
+
+def torch_quantile(q: Any, axis: Any) -> Callable[..., Any]:
+    return lambda t, x: t.quantile(x, t.tensor(q, dtype=x.dtype), dim=axis)
+
+
+def quantiles() -> Iterator[Case]:
+    x = distinct(3, 4)
+    for name, function in (("median", np.median), ("quantile", lambda x, **kw: np.quantile(x, 0.5, **kw))):
+        for axis in (None, 0, 1, -1):
+            yield Case(
+                f"{name}, axis {axis}",
+                lambda x, f=function, a=axis: f(x, axis=a),
+                (x,),
+                torch=torch_quantile(0.5, axis),
+            )
+        for axis in (None, 1, (0, -1)):
+            yield Case(
+                f"{name}, axis {axis}, keepdims",
+                lambda x, f=function, a=axis: f(x, axis=a, keepdims=True),
+                (distinct(3, 2, 2),),
+            )
+        yield Case(f"{name} of a number", function, (normal(),))
+        yield Case(f"{name} of one element", function, (normal(1),))
+    yield Case("median of equal elements", np.median, (np.array([2.0, 1.0, 2.0, 2.0]),), order=0)
+    for q in (0.0, 0.2, 1.0, [0.1, 0.9], [[0.25], [0.5], [0.6]]):
+        yield Case(f"quantile {q}", lambda x, q=q: np.quantile(x, q), (x,))
+        yield Case(f"quantile {q}, axis 0", lambda x, q=q: np.quantile(x, q, 0), (x,))
+    yield Case("quantile, torch", lambda x: np.quantile(x, [0.1, 0.9], 1), (x,), torch=torch_quantile([0.1, 0.9], 1))
+    yield Case("percentile", lambda x: np.percentile(x, [10, 35.0], axis=1), (x,), torch=torch_quantile([0.1, 0.35], 1))
+    yield Case("percentile, keepdims", lambda x: np.percentile(x, 30, axis=(0, 1), keepdims=True), (x,))
+    for method in (
+        "inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull",
+        "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest",
+    ):  # fmt: skip
+        yield Case(
+            f"quantile, {method}",
+            lambda x, m=method: np.quantile(x, [0.2, 0.4, 0.77], axis=1, method=m),
+            (distinct(2, 7),),
+        )
+
+
+def running() -> Iterator[Case]:
+    for name, torch in (("cumsum", "cumsum"), ("cumprod", "cumprod")):
+        function = getattr(np, name)
+        for axis in (0, 1, -1):
+            yield Case(
+                f"{name}, axis {axis}",
+                lambda x, f=function, a=axis: f(x, axis=a),
+                (normal(2, 3, 2),),
+                torch=lambda t, x, n=torch, a=axis: getattr(t, n)(x, a),
+            )
+        flat = lambda t, x, n=torch: getattr(t, n)(x.reshape(-1), 0)  # noqa: E731
+        for shape in ((2, 3), (5,), (1,), ()):
+            yield Case(f"{name} of {shape}", function, (normal(*shape),), torch=flat)
+        yield Case(f"{name} of (0, 3)", function, (normal(0, 3),))
+        yield Case(f"{name} of (2, 0), axis 1", lambda x, f=function: f(x, axis=1), (normal(2, 0),))
+        ufunc = {"cumsum": np.add, "cumprod": np.multiply}[name]
+        yield Case(f"{ufunc.__name__}.accumulate", ufunc.accumulate, (normal(3, 2),))
+        yield Case(f"{ufunc.__name__}.accumulate, axis 1", lambda x, f=ufunc: f.accumulate(x, axis=1), (normal(2, 3),))
+        array_api = {"cumsum": np.cumulative_sum, "cumprod": np.cumulative_prod}[name]
+        for initial in (False, True):
+            yield Case(
+                f"{array_api.__name__}, initial {initial}",
+                lambda x, f=array_api, i=initial: f(x, include_initial=i),
+                (normal(4),),
+            )
+            yield Case(
+                f"{array_api.__name__}, axis -2, initial {initial}",
+                lambda x, f=array_api, i=initial: f(x, axis=-2, include_initial=i),
+                (normal(2, 3, 2),),
+            )
+    for zeros in ([0], [2], [1, 3], [0, 1, 2, 3, 4]):
+        point = normal(5)
+        point[zeros] = 0
+        yield Case(f"cumprod with zeros at {zeros}", np.cumprod, (point,), torch=lambda t, x: t.cumprod(x, 0))
+    yield Case("cumprod of 9", np.cumprod, (normal(9),), torch=lambda t, x: t.cumprod(x, 0))
+
+
+CASES = [*reductions(), *options(), *averages(), *without_nans(), *quantiles(), *running()]
