@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -262,7 +263,7 @@ def _jacobian(caller: str, function: Function, argnums: Argnums, has_aux: bool) 
         run = _Run(caller, function, argnums, args, kwargs, has_aux)
         outputs = [data_of(leaf) for leaf in run.outputs]
         inputs = [data_of(leaf) for leaf in run.inputs]
-        by_column = sum(map(np.size, inputs)) < sum(map(np.size, outputs))
+        by_column = sum(map(_size, inputs)) < sum(map(_size, outputs))
         if by_column:
             columns = list(map(run.linear_map(), _unit_vectors(inputs)))
             blocks = _blocks(columns, inputs, outputs)
@@ -276,10 +277,14 @@ def _jacobian(caller: str, function: Function, argnums: Argnums, has_aux: bool) 
     return derivative
 
 
+def _size(x: Any) -> int:
+    return math.prod(np.shape(data_of(x)))
+
+
 def _unit_vectors(arrays: Sequence[Any]) -> Iterable[list[Any]]:
     """For each element of some arrays, give arrays like them that are one there and zero elsewhere."""
     for chosen, array in enumerate(arrays):
-        for element in range(np.size(array)):
+        for element in range(_size(array)):
             vectors = [np.zeros(np.shape(other), np.result_type(other)) for other in arrays]
             vectors[chosen].flat[element] = 1
             yield [vector[()] for vector in vectors]
@@ -290,7 +295,7 @@ def _blocks(rows: list[list[Any]], by: Sequence[Any], of: Sequence[Any]) -> list
     blocks = []
     supply = iter(rows)
     for array in by:
-        own = list(itertools.islice(supply, int(np.size(array))))
+        own = list(itertools.islice(supply, _size(array)))
         blocks.append(
             [
                 np.reshape(np.stack([row[k] for row in own]), np.shape(array) + np.shape(other))
@@ -554,7 +559,7 @@ def _scalar_seed(run: _Run) -> Any:
     output = run.output
     if not hasattr(output, "dtype") and not isinstance(output, int | float):
         raise TypeError(f"{run.called}: the function must return a scalar Tensor, got {type(output).__name__}")
-    if np.size(data_of(output)) != 1:
+    if _size(output) != 1:
         raise ValueError(
             f"{run.called}: the function must return a scalar, got shape {np.shape(data_of(output))}; reduce it, as "
             "with .sum(), or use jacobian for the derivative of every output"
