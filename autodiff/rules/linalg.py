@@ -1,15 +1,21 @@
-"""Products of vectors, matrices and stacks of them."""
+"""Products of vectors, matrices and stacks of them, and what rearranges or cuts a matrix."""
 
 import math
+import string
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from autodiff.composition import defcomposition
+from autodiff.rules.indexing import scatter_add
 from autodiff.tape import defvjp, unbroadcast
 from autodiff.tensor import as_array
 
 
-def _swap_last_axes(x: Any) -> Any:
+def swap_last_axes(x: Any) -> Any:
+    """Transpose a matrix, or each of a stack."""
     return np.swapaxes(x, -1, -2)
 
 
@@ -20,7 +26,7 @@ def _matmul_x(g: Any, out: Any, x: Any, y: Any) -> Any:
         return g[..., None] * y
     if x.ndim == 1:
         return (y @ g[..., None])[..., 0]
-    return g @ _swap_last_axes(y)
+    return g @ swap_last_axes(y)
 
 
 def _matmul_y(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -29,11 +35,12 @@ def _matmul_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     if x.ndim == 1:
         return g[..., None] * x if y.ndim == 1 else x[:, None] * g[..., None, :]
     if y.ndim == 1:
-        return (_swap_last_axes(x) @ g[..., None])[..., 0]
-    return _swap_last_axes(x) @ g
+        return (swap_last_axes(x) @ g[..., None])[..., 0]
+    return swap_last_axes(x) @ g
 
 
 defvjp(np.matmul, _matmul_x, _matmul_y)
+defvjp(np.linalg.matmul, _matmul_x, _matmul_y, elementwise=True)
 
 
 # dot(x, y) sums over the last axis of x and the last but one of y: a product of two matrices, once the other axes of
@@ -54,7 +61,7 @@ def _dot_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     if x.ndim == 0 or y.ndim == 0:
         return unbroadcast(g * y, x.shape)
     columns = _as_columns(y)
-    return np.reshape(np.reshape(g, (math.prod(x.shape[:-1]), columns.shape[1])) @ _swap_last_axes(columns), x.shape)
+    return np.reshape(np.reshape(g, (math.prod(x.shape[:-1]), columns.shape[1])) @ swap_last_axes(columns), x.shape)
 
 
 def _dot_y(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -62,10 +69,254 @@ def _dot_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     if x.ndim == 0 or y.ndim == 0:
         return unbroadcast(g * x, y.shape)
     rows = np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    rolled = _swap_last_axes(rows) @ np.reshape(g, (rows.shape[0], _other_sizes(y)))
+    rolled = swap_last_axes(rows) @ np.reshape(g, (rows.shape[0], _other_sizes(y)))
     if y.ndim == 1:
         return np.reshape(rolled, y.shape)
     return np.moveaxis(np.reshape(rolled, (y.shape[-2], *y.shape[:-2], y.shape[-1])), 0, -2)
 
 
 defvjp(np.dot, _dot_x, _dot_y)
+
+# Products of vectors
+
+
+def _vecdot_x(g: Any, out: Any, x: Any, y: Any, *, axis: int = -1) -> Any:
+    """``g y``, where the vectors lie along ``axis`` of both, and the other axes broadcast."""
+    product = g[..., None] * np.moveaxis(as_array(y), axis, -1)
+    return np.moveaxis(unbroadcast(product, np.moveaxis(x, axis, -1).shape), -1, axis)
+
+
+def _vecdot_y(g: Any, out: Any, x: Any, y: Any, *, axis: int = -1) -> Any:
+    return _vecdot_x(g, out, y, x, axis=axis)
+
+
+def _cross_x(
+    g: Any, out: Any, x: Any, y: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """``y × g``, since ``g · (x × y) = x · (y × g)``."""
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
+    x, y = np.moveaxis(x, axisa, -1), np.moveaxis(as_array(y), axisb, -1)
+    if x.shape[-1] == 2 or y.shape[-1] == 2:
+        raise NotImplementedError("cross of vectors with two components has no derivative rule: give them a third, 0")
+    return np.moveaxis(unbroadcast(np.cross(y, np.moveaxis(g, axisc, -1)), x.shape), -1, axisa)
+
+
+def _cross_y(
+    g: Any, out: Any, x: Any, y: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """``g × x``, the negative of what it is for x."""
+    return -_cross_x(g, out, y, x, axisb, axisa, axisc, axis)
+
+
+def _linalg_cross_x(g: Any, out: Any, x: Any, y: Any, *, axis: int = -1) -> Any:
+    return _cross_x(g, out, x, y, axis=axis)
+
+
+def _linalg_cross_y(g: Any, out: Any, x: Any, y: Any, *, axis: int = -1) -> Any:
+    return _cross_y(g, out, x, y, axis=axis)
+
+
+def _outer_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+    return np.reshape(g @ np.ravel(y), x.shape)
+
+
+def _outer_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+    return np.reshape(np.ravel(x) @ g, y.shape)
+
+
+defvjp(np.vdot, lambda g, out, x, y: g * np.reshape(y, x.shape), lambda g, out, x, y: g * np.reshape(x, y.shape))
+for _outer in (np.outer, np.linalg.outer):
+    defvjp(_outer, _outer_x, _outer_y)
+for _vecdot in (np.vecdot, np.linalg.vecdot):
+    defvjp(_vecdot, _vecdot_x, _vecdot_y)
+defvjp(np.cross, _cross_x, _cross_y)
+defvjp(np.linalg.cross, _linalg_cross_x, _linalg_cross_y)
+if hasattr(np, "matvec"):  # since NumPy 2.2
+    defvjp(
+        np.matvec,
+        lambda g, out, x, y: g[..., :, None] * as_array(y)[..., None, :],
+        lambda g, out, x, y: np.vecmat(g, as_array(x)),
+    )
+    defvjp(
+        np.vecmat,
+        lambda g, out, x, y: np.matvec(as_array(y), g),
+        lambda g, out, x, y: as_array(x)[..., :, None] * g[..., None, :],
+    )
+
+# Sums of products over any axes
+
+
+def _contracted(x: Any, y: Any, axes: Any) -> tuple[list[int], list[int], list[int], list[int]]:
+    """List the axes of x and y that tensordot sums over, pair by pair, and those of each that it keeps."""
+    if isinstance(axes, int | np.integer):
+        axes = range(-axes, 0), range(axes)
+    x_summed, y_summed = (
+        [axis % array.ndim for axis in ([these] if isinstance(these, int | np.integer) else these)]
+        for array, these in zip((x, y), axes, strict=True)
+    )
+    x_kept, y_kept = (
+        [axis for axis in range(array.ndim) if axis not in summed] for array, summed in ((x, x_summed), (y, y_summed))
+    )
+    return x_summed, y_summed, x_kept, y_kept
+
+
+def _tensordot_x(g: Any, out: Any, x: Any, y: Any, axes: Any = 2) -> Any:
+    """Sum ``g y`` over the axes that came from y. What y was summed over is left, and goes where it is in x."""
+    y = as_array(y)
+    x_summed, y_summed, x_kept, y_kept = _contracted(x, y, axes)
+    product = np.tensordot(g, y, (list(range(len(x_kept), g.ndim)), y_kept))
+    came_from = x_kept + [x_summed[pair] for pair in np.argsort(y_summed)]
+    return np.transpose(product, np.argsort(came_from).tolist())
+
+
+def _tensordot_y(g: Any, out: Any, x: Any, y: Any, axes: Any = 2) -> Any:
+    x = as_array(x)
+    x_summed, y_summed, x_kept, y_kept = _contracted(x, y, axes)
+    product = np.tensordot(x, g, (x_kept, list(range(len(x_kept)))))
+    came_from = [y_summed[pair] for pair in np.argsort(x_summed)] + y_kept
+    return np.transpose(product, np.argsort(came_from).tolist())
+
+
+def _inner_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+    y = as_array(y)
+    if x.ndim == 0 or y.ndim == 0:
+        return unbroadcast(g * y, x.shape)
+    return _tensordot_x(g, out, x, y, (-1, -1))
+
+
+def _inner_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+    x = as_array(x)
+    if x.ndim == 0 or y.ndim == 0:
+        return unbroadcast(g * x, y.shape)
+    return _tensordot_y(g, out, x, y, (-1, -1))
+
+
+def _kron(x: Any, y: Any) -> Any:
+    """Multiply each element of x with each of y, along axes of its own, and join the axes in pairs."""
+    x, y = as_array(x), as_array(y)
+    ndim = max(x.ndim, y.ndim)
+    x_shape, y_shape = ((1,) * (ndim - array.ndim) + tuple(array.shape) for array in (x, y))
+    blocks = np.reshape(x, [size for n in x_shape for size in (n, 1)])
+    block = np.reshape(y, [size for n in y_shape for size in (1, n)])
+    return np.reshape(blocks * block, [n * m for n, m in zip(x_shape, y_shape, strict=True)])
+
+
+def _einsum_terms(args: Sequence[Any]) -> tuple[list[Any], list[list[Any]], list[Any]]:
+    """Read the call of einsum, in either of its formats, and spell out what it leaves implicit.
+
+    Returns:
+        The operands, the label of each of their axes, and the labels of the result's axes.
+    """
+    result: Any = None
+    if isinstance(args[0], str):
+        inputs, arrow, output = args[0].replace(" ", "").replace("...", ".").partition("->")
+        operands = list(args[1:])
+        terms: list[Any] = inputs.split(",")
+        result = output if arrow else None
+    else:
+        operands, terms = list(args[: len(args) - 1 : 2]), list(args[1::2])
+        result = args[-1] if len(args) % 2 else None
+    terms = [[Ellipsis if label == "." else label for label in term] for term in terms]
+    if result is None:
+        everywhere = [label for term in terms for label in term]
+        once = sorted(label for label in set(everywhere) - {Ellipsis} if everywhere.count(label) == 1)
+        result = [Ellipsis, *once]
+    # An ellipsis stands for the axes that are left, which are aligned at the last.
+    counts = [np.ndim(operand) - sum(label is not Ellipsis for label in term) for operand, term in zip(operands, terms)]
+    hidden = [(Ellipsis, position) for position in range(-max(counts), 0)]
+    spelled = [
+        [one for label in term for one in (hidden[len(hidden) - count :] if label is Ellipsis else [label])]
+        for count, term in zip(counts, terms)
+    ]
+    return operands, spelled, [one for label in result for one in (hidden if label in (Ellipsis, ".") else [label])]
+
+
+def _einsum(position: int, g: Any, out: Any, *args: Any, optimize: Any = False) -> Any:
+    """Give the sum of products of ``g`` with all other operands, over the labels that this operand does not have.
+
+    Along a label that only this operand has, it was summed, and takes the same gradient everywhere; of one that it has
+    twice, only the diagonal was taken, and the gradient is zero elsewhere.
+    """
+    operands, terms, result = _einsum_terms(args)
+    number = position - 1 if isinstance(args[0], str) else position // 2
+    x, own = operands.pop(number), terms.pop(number)
+    letters = dict(zip(dict.fromkeys(label for term in (result, *terms) for label in term), string.ascii_letters))
+    new = [axis for axis, label in enumerate(own) if label not in letters or label in own[:axis]]
+    given = ",".join("".join(letters[label] for label in term) for term in (result, *terms))
+    left = "".join(letters[label] for axis, label in enumerate(own) if axis not in new)
+    if isinstance(optimize, list | tuple) and optimize[0] == "einsum_path":
+        optimize = True  # the path was one for the other operands
+    product = np.expand_dims(np.einsum(f"{given}->{left}", g, *operands, optimize=optimize), tuple(new))
+    # An axis of length one goes with any other length, here and there.
+    once = tuple(1 if 1 in sizes else max(sizes) for sizes in zip(product.shape, x.shape, strict=True))
+    gradient = np.broadcast_to(unbroadcast(product, once), x.shape)
+    firsts = [own.index(label) for label in own]
+    places = np.ogrid[tuple(slice(size) for size in x.shape)]
+    for axis, first in enumerate(firsts):
+        if first != axis:
+            gradient = np.where(places[axis] == places[first], gradient, 0)
+    return gradient
+
+
+def _linalg_tensordot_x(g: Any, out: Any, x: Any, y: Any, *, axes: Any = 2) -> Any:
+    return _tensordot_x(g, out, x, y, axes)
+
+
+def _linalg_tensordot_y(g: Any, out: Any, x: Any, y: Any, *, axes: Any = 2) -> Any:
+    return _tensordot_y(g, out, x, y, axes)
+
+
+defvjp(np.tensordot, _tensordot_x, _tensordot_y)
+defvjp(np.linalg.tensordot, _linalg_tensordot_x, _linalg_tensordot_y)
+defvjp(np.inner, _inner_x, _inner_y)
+defcomposition(np.kron, _kron, arguments=2)
+defvjp(np.einsum, *[partial(_einsum, position) for position in range(64)])  # NumPy takes no more arguments
+
+
+# Diagonals and triangles
+
+
+def _trace(g: Any, out: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """``g`` on the diagonal, in every matrix of the stack."""
+    rows, columns = x.shape[axis1], x.shape[axis2]
+    is_diagonal = np.eye(rows, columns, offset, dtype=bool)
+    return np.moveaxis(np.where(is_diagonal, g[..., None, None], 0), (-2, -1), (axis1, axis2))
+
+
+def _diagonal(g: Any, out: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """``g`` on the diagonal that was taken, 0 elsewhere."""
+    shape = np.moveaxis(x, (axis1, axis2), (-2, -1)).shape
+    places = np.nonzero(np.eye(shape[-2], shape[-1], offset, dtype=bool))
+    return np.moveaxis(scatter_add(g, (..., *places), shape), (-2, -1), (axis1, axis2))
+
+
+def _linalg_trace(g: Any, out: Any, x: Any, *, offset: int = 0) -> Any:
+    return _trace(g, out, x, offset, -2, -1)
+
+
+def _linalg_diagonal(g: Any, out: Any, x: Any, *, offset: int = 0) -> Any:
+    return _diagonal(g, out, x, offset, -2, -1)
+
+
+def _diag(g: Any, out: Any, v: Any, k: int = 0) -> Any:
+    """Undo what it did: take the diagonal of a matrix that was made of a vector, and else put it back."""
+    return np.diagonal(g, k) if v.ndim == 1 else _diagonal(g, out, v, k)
+
+
+def _vander(g: Any, out: Any, x: Any, N: Any = None, increasing: bool = False) -> Any:
+    """Sum ``g n x^(n-1)`` over the powers n > 0."""
+    powers = (g if increasing else g[:, ::-1])[:, 1:]
+    n = np.arange(1, powers.shape[1] + 1, dtype=g.dtype)
+    return np.sum(powers * n * np.vander(x, powers.shape[1], increasing=True), axis=1)
+
+
+defvjp(np.trace, _trace)
+defvjp(np.linalg.trace, _linalg_trace)
+defvjp(np.diagonal, _diagonal)
+defvjp(np.linalg.diagonal, _linalg_diagonal)
+defvjp(np.diag, _diag)
+defvjp(np.diagflat, lambda g, out, v, k=0: np.reshape(np.diagonal(g, k), np.shape(v)))
+defvjp(np.tril, lambda g, out, m, k=0: np.tril(g, k), elementwise=True)  # a vector is broadcast to a square
+defvjp(np.triu, lambda g, out, m, k=0: np.triu(g, k), elementwise=True)
+defvjp(np.linalg.matrix_transpose, lambda g, out, x: swap_last_axes(g))
+defvjp(np.vander, _vander)
