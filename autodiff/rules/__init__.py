@@ -4,6 +4,6 @@ Read a line ``defvjp(np.multiply, lambda g, out, x, y: g * y, lambda g, out, x, 
 output is worth ``g``, then a small change of ``x`` is worth ``g * y``, and one of ``y`` is worth ``g * x``.
 """
 
-from autodiff.rules import constants, elementwise, indexing, linalg, reductions, shape
+from autodiff.rules import constants, decompositions, elementwise, indexing, linalg, reductions, shape
 
-__all__ = ["constants", "elementwise", "indexing", "linalg", "reductions", "shape"]
+__all__ = ["constants", "decompositions", "elementwise", "indexing", "linalg", "reductions", "shape"]

@@ -4,12 +4,13 @@ Every suite runs over this one table, so that a new function needs one more line
 of floating-point numbers are differentiated; all others (booleans, integers) are constants.
 """
 
-from tests.cases import compositions, elementwise, indexing, linalg, reductions, shape
+from tests.cases import compositions, decompositions, elementwise, indexing, linalg, reductions, shape
 from tests.cases.case import Case
 
 CASES: list[Case] = [
     *elementwise.CASES,
     *linalg.CASES,
+    *decompositions.CASES,
     *reductions.CASES,
     *shape.CASES,
     *indexing.CASES,

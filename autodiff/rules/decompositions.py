@@ -1,0 +1,352 @@
+"""Norms, inverses, determinants and factors of matrices, and of stacks of them: what `numpy.linalg` has.
+
+Where NumPy reads one triangle of a symmetric matrix only (``cholesky``, ``eigh``, ``eigvalsh``), the gradient is that
+of the symmetric matrix, and so is symmetric itself, as in PyTorch.
+
+Eigenvectors and singular vectors have a derivative where their eigenvalues or singular values are distinct; where two
+are equal, only what does not depend on their vectors has one, and other gradients come out infinite or as nan. The
+values themselves, without the vectors, have a gradient everywhere.
+"""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from autodiff.composition import defcomposition
+from autodiff.rules.linalg import swap_last_axes
+from autodiff.rules.reductions import _extremum, _product_of_others, _restore_axes
+from autodiff.tape import defvjp
+from autodiff.tensor import Axis, as_array, stop_gradient
+
+
+def _quotient(x: Any, y: Any) -> Any:
+    """``x / y``, and 0 where both are 0."""
+    undefined = (x == 0) & (y == 0)
+    return np.where(undefined, 0, x / np.where(undefined, 1, y))
+
+
+# Norms. Like PyTorch's, they have the gradient 0 at zero, and equal maxima and minima share theirs evenly.
+
+
+def _vector_norm(g: Any, out: Any, x: Any, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """``sign(x) (|x| / norm)^(ord-1)``."""
+    if abs(ord) == math.inf:
+        return np.sign(x) * _extremum(g, out, np.abs(x), axis, keepdims=keepdims)
+    if ord == 0:
+        return np.zeros_like(x)
+    g = _restore_axes(g, x, axis, keepdims)
+    if ord == 1:
+        return g * np.sign(x)
+    out = _restore_axes(out, x, axis, keepdims)
+    if ord == 2:
+        return x * np.where(out == 0, 0, g / np.where(out == 0, 1, out))
+    is_zero = (x == 0) | (out == 0)
+    ratio = np.abs(np.where(is_zero, 1, x)) / np.where(out == 0, 1, out)
+    return np.where(is_zero, 0, g * np.sign(x) * ratio ** (float(ord) - 1))
+
+
+def _matrix_norm(
+    g: Any, out: Any, x: Any, *, keepdims: bool = False, ord: Any = "fro", axis: tuple[int, int] = (-2, -1)
+) -> Any:
+    """The norm of sums of a row's or column's elements, or of the singular values."""
+    if ord in (None, "f", "fro"):
+        return _vector_norm(g, out, x, axis=axis, keepdims=keepdims)
+    g = _restore_axes(g, x, axis, keepdims)
+    if ord in (1, -1, math.inf, -math.inf):
+        summed, compared = axis if abs(ord) == 1 else axis[::-1]
+        sums = np.sum(np.abs(x), axis=summed, keepdims=True)
+        extreme = (np.max if ord > 0 else np.min)(sums, axis=compared, keepdims=True)
+        return np.sign(x) * _extremum(g, extreme, sums, compared, keepdims=True)
+    u, s, vt = np.linalg.svd(np.moveaxis(x, axis, (-2, -1)), full_matrices=False)
+    g = np.moveaxis(g, axis, (-2, -1))[..., 0]
+    if ord != "nuc":
+        extreme = (np.max if ord > 0 else np.min)(s, axis=-1, keepdims=True)
+        g = _extremum(g, extreme, s, -1, keepdims=True)
+    return np.moveaxis((u * g[..., None, :]) @ vt, (-2, -1), axis)
+
+
+def _norm(g: Any, out: Any, x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (operator.index(axis),)
+    if len(axes) == 2 and ord is not None:
+        return _matrix_norm(g, out, x, axis=axes, keepdims=keepdims, ord=ord)
+    return _vector_norm(g, out, x, axis=axes, keepdims=keepdims, ord=2 if ord is None else ord)
+
+
+def _cond(x: Any, p: Any = None) -> Any:
+    if p in (None, 2, -2):
+        s = np.linalg.svdvals(x)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return np.linalg.matrix_norm(x, ord=p) * np.linalg.matrix_norm(np.linalg.inv(x), ord=p)
+
+
+defvjp(np.linalg.vector_norm, _vector_norm)
+defvjp(np.linalg.matrix_norm, lambda g, out, x, *, keepdims=False, ord="fro": _matrix_norm(
+    g, out, x, keepdims=keepdims, ord=ord))  # fmt: skip
+defvjp(np.linalg.norm, _norm)
+defcomposition(np.linalg.cond, _cond)
+
+
+# Inverses and linear equations
+
+
+def _inv(g: Any, out: Any, a: Any) -> Any:
+    """``-A⁻ᵀ g A⁻ᵀ`` (Giles 2008, Collected matrix derivative results)."""
+    transposed = swap_last_axes(out)
+    return -transposed @ g @ transposed
+
+
+def _pinv(g: Any, out: Any, a: Any) -> Any:
+    """Three terms, for P = pinv(A): ``-Pᵀ g Pᵀ + (1 - A P) gᵀ P Pᵀ + Pᵀ P gᵀ (1 - P A)``.
+
+    They hold while the rank stays the same (Golub and Pereyra 1973, The differentiation of pseudo-inverses); where it
+    changes, the pseudo-inverse jumps.
+    """
+    turned, transposed = swap_last_axes(g), swap_last_axes(out)
+    left, right = turned @ out @ transposed, transposed @ out @ turned
+    return -transposed @ g @ transposed + left - a @ (out @ left) + right - (right @ out) @ a
+
+
+def _solve_a(g: Any, out: Any, a: Any, b: Any) -> Any:
+    """``-(A⁻ᵀ g) xᵀ``."""
+    column = _solve_b(g, out, a, b)
+    if np.ndim(b) == 1:
+        return -column[..., :, None] * out[..., None, :]
+    return -column @ swap_last_axes(out)
+
+
+def _solve_b(g: Any, out: Any, a: Any, b: Any) -> Any:
+    """``A⁻ᵀ g``. Only a ``b`` of one axis is a vector, or the same one for a stack of matrices."""
+    transposed = swap_last_axes(as_array(a))
+    if np.ndim(b) == 1:
+        return np.linalg.solve(transposed, g[..., None])[..., 0]
+    return np.linalg.solve(transposed, g)
+
+
+def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
+    a, b = as_array(a), as_array(b)
+    if axes is not None:
+        a = np.moveaxis(a, axes, range(a.ndim - len(axes), a.ndim))
+    return np.reshape(np.linalg.solve(np.reshape(a, (b.size, b.size)), np.ravel(b)), a.shape[b.ndim :])
+
+
+def _tensorinv(a: Any, ind: int = 2) -> Any:
+    size = math.prod(a.shape[:ind])
+    return np.reshape(np.linalg.inv(np.reshape(a, (size, size))), a.shape[ind:] + a.shape[:ind])
+
+
+def _lstsq_a(g: Any, out: Any, a: Any, b: Any, rcond: Any = None) -> Any:
+    """Sum what comes from the solution ``pinv(A) b``, from the squares of ``A x - b``, and from the singular values.
+
+    The matrix must have full rank, since the solution jumps where the rank changes.
+    """
+    g_solution, g_residuals, _, g_singular = g
+    solution, residuals, _, _ = out
+    b = as_array(b)
+    if b.ndim == 1:
+        g_solution, solution, b = g_solution[:, None], solution[:, None], b[:, None]
+    inverse = _pinv_for_lstsq(a, rcond)
+    gradient = _pinv(g_solution @ swap_last_axes(b), inverse, a)
+    if residuals.size:
+        gradient = gradient + 2 * (a @ solution - b) * g_residuals @ swap_last_axes(solution)
+    return gradient + _svdvals(g_singular, out, a)
+
+
+def _lstsq_b(g: Any, out: Any, a: Any, b: Any, rcond: Any = None) -> Any:
+    g_solution, g_residuals, _, _ = g
+    solution, residuals, _, _ = out
+    a = as_array(a)
+    gradient = swap_last_axes(_pinv_for_lstsq(a, rcond)) @ g_solution
+    return gradient + 2 * (b - a @ solution) * g_residuals if residuals.size else gradient
+
+
+def _pinv_for_lstsq(a: Any, rcond: Any) -> Any:
+    if rcond is not None:
+        raise NotImplementedError("lstsq with rcond= has no derivative rule: leave it out")
+    return np.linalg.pinv(a)
+
+
+def _matrix_power(a: Any, n: Any) -> Any:
+    """Multiply the squares of squares that the binary digits of n name."""
+    n = operator.index(n)
+    if n == 0:
+        return np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape)
+    power, result = np.linalg.inv(a) if n < 0 else a, None
+    n = abs(n)
+    while n:
+        if n % 2:
+            result = power if result is None else result @ power
+        n //= 2
+        if n:
+            power = power @ power
+    return result
+
+
+def _multi_dot(g: Any, out: Any, arrays: Any) -> list[Any]:
+    """For each factor, the product of ``g`` and the transposes of all others, multiplied in the best order too."""
+    matrices = [as_array(array) for array in arrays]
+    shapes = [array.shape for array in matrices]
+    if matrices[0].ndim == 1:
+        matrices[0] = matrices[0][None, :]
+    if matrices[-1].ndim == 1:
+        matrices[-1] = matrices[-1][:, None]
+    g = np.reshape(g, (matrices[0].shape[0], matrices[-1].shape[1]))
+    turned = [swap_last_axes(matrix) for matrix in matrices]
+    return [
+        np.reshape(np.linalg.multi_dot([*turned[:number][::-1], g, *turned[number + 1 :][::-1]]), shape)
+        for number, shape in enumerate(shapes)
+    ]
+
+
+defvjp(np.linalg.inv, _inv)
+defvjp(np.linalg.pinv, _pinv)
+defvjp(np.linalg.solve, _solve_a, _solve_b, elementwise=True)
+defcomposition(np.linalg.tensorsolve, _tensorsolve, arguments=2)
+defcomposition(np.linalg.tensorinv, _tensorinv)
+defvjp(np.linalg.lstsq, _lstsq_a, _lstsq_b)
+defcomposition(np.linalg.matrix_power, _matrix_power)
+defvjp(np.linalg.multi_dot, _multi_dot)
+
+
+# Determinants
+
+
+def _det(g: Any, out: Any, a: Any) -> Any:
+    """``g det(A) A⁻ᵀ``, and where A is singular the same without division; see `_cofactors`."""
+    g, out = g[..., None, None], out[..., None, None]
+    singular = out == 0
+    invertible = np.where(singular, np.eye(a.shape[-1], dtype=a.dtype), a)
+    cofactors = out * swap_last_axes(np.linalg.inv(invertible))
+    # The decomposition costs ten times as much. An array that cannot be looked into may hold a singular matrix.
+    if not isinstance(singular, np.ndarray) or singular.any():
+        cofactors = np.where(singular, _cofactors(a), cofactors)
+    return g * cofactors
+
+
+def _cofactors(a: Any) -> Any:
+    """Give the derivative of det, of any matrix, so that its own first derivative is right too.
+
+    With U and V as constants, ``Uᵀ A V`` is linear in A, and diagonal here. Where all other elements of a matrix B are
+    small, its cofactors are ``Π bₖₖ`` over the k other than i on the diagonal, and elsewhere ``-bⱼᵢ Π bₖₖ`` over those
+    other than i and j. That leaves out terms of the second order, which a third derivative of det would need.
+    """
+    u, _, vt = np.linalg.svd(stop_gradient(a))
+    orientation = (np.linalg.det(u) * np.linalg.det(vt))[..., None, None]
+    diagonal = swap_last_axes(u) @ a @ swap_last_axes(vt)
+    is_diagonal = np.eye(a.shape[-1], dtype=bool)
+    elements = np.diagonal(diagonal, axis1=-2, axis2=-1)[..., None, :]
+    others = _product_of_others(np.where(is_diagonal, 1, elements))
+    return orientation * (u @ (others * np.where(is_diagonal, 1, -swap_last_axes(diagonal))) @ vt)
+
+
+def _slogdet(g: Any, out: Any, a: Any) -> Any:
+    """``g A⁻ᵀ`` for the logarithm; the sign does not vary. A singular matrix has no derivative, and no inverse."""
+    return g[1][..., None, None] * swap_last_axes(np.linalg.inv(a))
+
+
+defvjp(np.linalg.det, _det)
+defvjp(np.linalg.slogdet, _slogdet)
+
+
+# Factors
+
+
+def _cholesky(g: Any, out: Any, a: Any, *, upper: bool = False) -> Any:
+    """``L⁻ᵀ Φ(Lᵀ g) L⁻¹``, of which Φ takes the lower triangle and half the diagonal.
+
+    Murray 2016, Differentiation of the Cholesky decomposition.
+    """
+    factor, g = (out, swap_last_axes(g)) if upper else (swap_last_axes(out), g)
+    inner = np.tril(factor @ g)
+    inner = (inner + swap_last_axes(np.tril(inner, -1))) / 2  # the symmetric part of Φ
+    return np.linalg.solve(factor, swap_last_axes(np.linalg.solve(factor, inner)))
+
+
+def _qr(g: Any, out: Any, a: Any, mode: str = "reduced") -> Any:
+    """Give the gradient of a matrix of full rank, as in Roberts and Roberts 2020, QR and LQ decomposition.
+
+    The columns of a wide matrix beyond the square are only turned by Q, which the square part alone determines.
+    """
+    rows, columns = a.shape[-2:]
+    if mode == "r":
+        q, r = np.linalg.qr(a)
+        g_q, g_r = np.zeros_like(q), g
+    elif mode == "reduced" or (mode == "complete" and rows <= columns):
+        (q, r), (g_q, g_r) = out, g
+    else:
+        why = "some columns of Q are any that complete the basis: use 'reduced'" if mode == "complete" else "use 'r'"
+        raise NotImplementedError(f"qr of shape {a.shape} with mode={mode!r} has no derivative rule: {why}")
+    if rows >= columns:
+        return _tall_qr(g_q, g_r, q, r)
+    beyond = g_r[..., rows:]
+    g_q = g_q + a[..., rows:] @ swap_last_axes(beyond)
+    return np.concatenate([_tall_qr(g_q, g_r[..., :rows], q, r[..., :rows]), q @ beyond], axis=-1)
+
+
+def _tall_qr(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
+    """``(gQ + Q M) R⁻ᵀ``, where M is symmetric and has the lower triangle of ``R gRᵀ - gQᵀ Q``."""
+    lower = np.tril(r @ swap_last_axes(g_r) - swap_last_axes(g_q) @ q)
+    middle = lower + swap_last_axes(np.tril(lower, -1))
+    return swap_last_axes(np.linalg.solve(r, swap_last_axes(g_q + q @ middle)))
+
+
+def _eigh(g: Any, out: Any, a: Any, UPLO: Any = "L") -> Any:
+    """``V (diag(gw) + F ∘ Vᵀ gV) Vᵀ``, where F = 1 / (wⱼ - wᵢ) (Giles 2008), of which the symmetric part is taken."""
+    (w, v), (g_w, g_v) = out, g
+    inner = swap_last_axes(v) @ g_v
+    inner = _quotient((inner - swap_last_axes(inner)) / 2, w[..., None, :] - w[..., :, None])
+    inner = np.where(np.eye(w.shape[-1], dtype=bool), g_w[..., None, :], inner)
+    return v @ inner @ swap_last_axes(v)
+
+
+def _eigvalsh(g: Any, out: Any, a: Any, UPLO: Any = "L") -> Any:
+    """``V diag(g) Vᵀ``."""
+    _, v = np.linalg.eigh(a, UPLO)
+    return (v * g[..., None, :]) @ swap_last_axes(v)
+
+
+def _svd(g: Any, out: Any, a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """Give the gradient for U, s and V, as in Townsend 2016, Differentiating the singular value decomposition.
+
+    It is ``U (J ∘ F s + s K ∘ F + diag(gs)) Vᵀ``, where J and K are the antisymmetric parts of ``Uᵀ gU`` and
+    ``Vᵀ gV`` and F = 2 / (sⱼ² - sᵢ²), and what ``gU`` and ``gV`` have outside of the spaces of U and V. The first two
+    terms are ``(J + K) / (sⱼ - sᵢ) + (J - K) / (sⱼ + sᵢ)``, so that what turns U and V alike, as in ``U Vᵀ``, has a
+    derivative also where singular values are equal.
+    """
+    if not compute_uv:
+        return _svdvals(g, out, a)
+    (u, s, vt), (g_u, g_s, g_vt) = out, g
+    rows, columns = a.shape[-2:]
+    if full_matrices and rows != columns:
+        raise NotImplementedError(
+            f"svd of shape {a.shape} with full_matrices=True has no derivative rule, since some of its vectors are any "
+            "that complete the basis: use full_matrices=False, or svdvals"
+        )
+    ut, v, g_v = swap_last_axes(u), swap_last_axes(vt), swap_last_axes(g_vt)
+    row, column = s[..., None, :], s[..., :, None]
+    in_u, in_v = ut @ g_u, vt @ g_v
+    apart, together = in_u + in_v, in_u - in_v
+    inner = _quotient(apart - swap_last_axes(apart), row - column)
+    inner = (inner + _quotient(together - swap_last_axes(together), row + column)) / 2
+    inner = np.where(np.eye(s.shape[-1], dtype=bool), g_s[..., None, :], inner)
+    gradient = u @ inner @ vt
+    if rows > columns:
+        gradient = gradient + _quotient(g_u - u @ in_u, row) @ vt
+    if rows < columns:
+        gradient = gradient + u @ swap_last_axes(_quotient(g_v - v @ in_v, row))
+    return gradient
+
+
+def _svdvals(g: Any, out: Any, x: Any) -> Any:
+    """``U diag(g) Vᵀ``."""
+    u, _, vt = np.linalg.svd(x, full_matrices=False)
+    return (u * g[..., None, :]) @ vt
+
+
+defvjp(np.linalg.cholesky, _cholesky)
+defvjp(np.linalg.qr, _qr)
+defvjp(np.linalg.eigh, _eigh)
+defvjp(np.linalg.eigvalsh, _eigvalsh)
+defvjp(np.linalg.svd, _svd)
+defvjp(np.linalg.svdvals, _svdvals)
