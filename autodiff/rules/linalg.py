@@ -124,7 +124,11 @@ def _outer_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     return np.reshape(np.ravel(x) @ g, y.shape)
 
 
-defvjp(np.vdot, lambda g, out, x, y: g * np.reshape(y, x.shape), lambda g, out, x, y: g * np.reshape(x, y.shape))
+defvjp(
+    np.vdot,
+    lambda g, out, x, y: g * np.reshape(np.ravel(y), x.shape),
+    lambda g, out, x, y: g * np.reshape(np.ravel(x), y.shape),
+)
 for _outer in (np.outer, np.linalg.outer):
     defvjp(_outer, _outer_x, _outer_y)
 for _vecdot in (np.vecdot, np.linalg.vecdot):
