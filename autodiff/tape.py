@@ -6,6 +6,7 @@ The rules themselves stand in ``autodiff/rules``; how a call gets onto the tape 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import itertools
 import sys
@@ -31,6 +32,8 @@ SIGNATURES: dict[Function, tuple[int, frozenset[str]]] = {}  # how many position
 CONSTANT: set[Function] = set()  # functions whose derivative is zero or does not exist: they give plain arrays
 PLAIN: dict[Function, Function] = {}  # what `primitive` made -> the function it was made from
 LISTED: dict[Function, tuple[int, Function]] = {}  # f(a, *xs) -> after how many arguments xs begin, and g(a, [*xs])
+# Rules of libraries that are slow to import, and so are not imported for their rules' sake: library -> its rules.
+LATE = {"scipy.special": "autodiff.rules.special"}
 
 is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
 
@@ -97,6 +100,20 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, v
     )
     if elementwise or isinstance(function, np.ufunc):
         ELEMENTWISE.add(function)
+
+
+def load_late_rules() -> None:
+    """Load the rules of the libraries that the program has imported by now.
+
+    A function of such a library can only be called once the library is there, so it is soon enough to look when a
+    function without a rule is met. Rules that `defvjp` was given before are kept.
+    """
+    for library in [library for library in list(LATE) if library in sys.modules]:
+        given = VJPS.copy(), SIGNATURES.copy()
+        importlib.import_module(LATE[library])
+        VJPS.update(given[0])
+        SIGNATURES.update(given[1])
+        LATE.pop(library, None)
 
 
 def _listing(function: Function, first: int) -> Function:

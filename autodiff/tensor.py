@@ -31,6 +31,7 @@ from autodiff.tape import (
     Outputs,
     defvjp,
     is_recording,
+    load_late_rules,
     pullback,
     recording,
     tick,
@@ -565,6 +566,9 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
         if function in LISTED:
             first, listing = LISTED[function]
             return record(listing, (*args[:first], list(args[first:])), kwargs)
+        load_late_rules()
+        if function in VJPS:
+            return record(function, args, kwargs)
         raise NotImplementedError(
             f"{name_of(function)} has no derivative rule: give it one with autodiff.defvjp, call it on x.data, or "
             "write it in functions that have one"

@@ -32,7 +32,7 @@ defvjp(np.square, lambda g, out, x: g * (2 * x))
 def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     """``y x^(y-1)``, and 0 where y is 0, also at x = 0."""
     if isinstance(y, int | float):
-        return g * (y * x ** (y - 1)) if y else _zero(g)
+        return g * (y * x ** (y - 1)) if y else zero(g)
     return g * (y * x ** np.where(np.equal(y, 0), 1, np.subtract(y, 1)))
 
 
@@ -135,20 +135,20 @@ defvjp(np.divmod, lambda g, out, x, y: g[1], lambda g, out, x, y: -g[1] * np.flo
 defvjp(np.modf, lambda g, out, x: g[0])
 
 
-def _zero(g: Any) -> Any:
+def zero(g: Any) -> Any:
     """Nothing of ``g``, even where it is infinite."""
     return np.where(False, g, 0)
 
 
-defvjp(np.floor_divide, lambda g, out, x, y: _zero(g), lambda g, out, x, y: _zero(g))
+defvjp(np.floor_divide, lambda g, out, x, y: zero(g), lambda g, out, x, y: zero(g))
 for _step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing, np.imag):
-    defvjp(_step, lambda g, out, x: _zero(g))
+    defvjp(_step, lambda g, out, x: zero(g))
 for _rounding in (np.round, np.around):
-    defvjp(_rounding, lambda g, out, x, decimals=0: _zero(g))
-defvjp(np.angle, lambda g, out, x, deg=False: _zero(g))
-defvjp(np.heaviside, lambda g, out, x, y: _zero(g), lambda g, out, x, y: np.where(np.equal(x, 0), g, 0))
-defvjp(np.copysign, lambda g, out, x, y: g * (np.sign(x) * np.sign(out)), lambda g, out, x, y: _zero(g))
-defvjp(np.nextafter, lambda g, out, x, y: g, lambda g, out, x, y: _zero(g))
+    defvjp(_rounding, lambda g, out, x, decimals=0: zero(g))
+defvjp(np.angle, lambda g, out, x, deg=False: zero(g))
+defvjp(np.heaviside, lambda g, out, x, y: zero(g), lambda g, out, x, y: np.where(np.equal(x, 0), g, 0))
+defvjp(np.copysign, lambda g, out, x, y: g * (np.sign(x) * np.sign(out)), lambda g, out, x, y: zero(g))
+defvjp(np.nextafter, lambda g, out, x, y: g, lambda g, out, x, y: zero(g))
 defvjp(np.ldexp, lambda g, out, x, i: np.ldexp(g, i))
 
 
@@ -220,7 +220,7 @@ defvjp(np.copy, lambda g, out, x: g)
 
 def _outer(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
     """Say the ufunc's outer as a call that broadcasts."""
-    return lambda x, y: ufunc(np.reshape(x, np.shape(x) + (1,) * np.ndim(y)), y)
+    return lambda x, y: ufunc(np.expand_dims(x, tuple(range(-np.ndim(y), 0))), y)
 
 
 for _ufunc in (

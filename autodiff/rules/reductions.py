@@ -13,7 +13,7 @@ import numpy as np
 
 from autodiff.composition import defcomposition
 from autodiff.tape import defvjp
-from autodiff.tensor import Axis, as_array, total
+from autodiff.tensor import Axis, total
 
 
 def _restore_axes(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -138,11 +138,11 @@ def _average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool =
     """``sum(w x) / sum(w)``; weights of another shape than x lie along the axes."""
     if weights is None:
         return np.mean(x, axis=axis, keepdims=keepdims)
-    weights = as_array(weights)
+    weights = np.stack(weights) if isinstance(weights, list | tuple) else weights
     if weights.shape != x.shape:
         axes = [one % x.ndim for one in _axes(x, axis)]
         in_order = np.transpose(weights, tuple(np.argsort(axes)))
-        weights = np.reshape(in_order, tuple(x.shape[k] if k in axes else 1 for k in range(x.ndim)))
+        weights = np.expand_dims(in_order, tuple(k for k in range(x.ndim) if k not in axes))
     weights = np.broadcast_to(weights, x.shape)
     return np.sum(x * weights, axis=axis, keepdims=keepdims) / np.sum(weights, axis=axis, keepdims=keepdims)
 

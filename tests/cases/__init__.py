@@ -4,7 +4,7 @@ Every suite runs over this one table, so that a new function needs one more line
 of floating-point numbers are differentiated; all others (booleans, integers) are constants.
 """
 
-from tests.cases import compositions, decompositions, elementwise, indexing, linalg, reductions, shape
+from tests.cases import compositions, decompositions, elementwise, indexing, linalg, reductions, shape, special
 from tests.cases.case import Case
 
 CASES: list[Case] = [
@@ -12,6 +12,7 @@ CASES: list[Case] = [
     *linalg.CASES,
     *decompositions.CASES,
     *reductions.CASES,
+    *special.CASES,
     *shape.CASES,
     *indexing.CASES,
     *compositions.CASES,

@@ -186,6 +186,7 @@ def averages() -> Iterator[Case]:
             (x, positive(*shape)),
         )
     yield Case("average, weights by keyword", lambda x, w: np.average(x, weights=w), (x, positive(2, 3, 2)))
+    yield Case("average, list of Tensors as weights", lambda x: np.average(x, weights=list(x * x)), (positive(3),))
     yield Case("average, list of weights", lambda x: np.average(x, axis=1, weights=[1, 2, 3]), (x,))
     yield Case(
         "average as PyTorch has it",
