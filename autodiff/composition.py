@@ -84,8 +84,8 @@ def pull_through(
     variables: list[Tensor] = []
 
     def open_up(leaf: Any) -> Any:
-        if not is_float(leaf):
-            return leaf
+        if not is_float(leaf) or not hasattr(leaf, "dtype"):
+            return leaf  # a Python float is a constant: what a Tensor holds has a dtype
         hangs = create_graph and isinstance(leaf, Tensor) and leaf.requires_grad
         variables.append(alias(leaf) if hangs else variable(data_of(leaf)))
         return variables[-1]

@@ -726,6 +726,11 @@ def _check_call(
             break
     positions, keywords = SIGNATURES[function]
     if len(args) > positions or not keywords.issuperset(kwargs):
+        if "where" in kwargs and "where" not in keywords:
+            raise NotImplementedError(
+                f"{name_of(function)}: where= cannot be used with a Tensor: call np.where(mask, x, other) on what goes "
+                "in or on what comes out"
+            )
         what = ", ".join(f"{key}=" for key in kwargs if key not in keywords) or f"{len(args)} arguments"
         rule = next(rule for rule in VJPS[function] if rule is not None)
         options = [f"{name}=" for name in list(inspect.signature(rule).parameters)[2 + len(VJPS[function]) :]]

@@ -6,6 +6,26 @@ output is worth ``g``, then a small change of ``x`` is worth ``g * y``, and one 
 The rules of SciPy's functions, in ``special``, are loaded when one of these functions meets a Tensor.
 """
 
-from autodiff.rules import constants, decompositions, elementwise, indexing, linalg, reductions, shape
+from autodiff.rules import (
+    constants,
+    creation,
+    decompositions,
+    elementwise,
+    indexing,
+    linalg,
+    numerics,
+    reductions,
+    shape,
+)
 
-__all__ = ["constants", "decompositions", "elementwise", "indexing", "linalg", "reductions", "shape"]
+__all__ = [
+    "constants",
+    "creation",
+    "decompositions",
+    "elementwise",
+    "indexing",
+    "linalg",
+    "numerics",
+    "reductions",
+    "shape",
+]

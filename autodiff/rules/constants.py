@@ -14,6 +14,7 @@ CONSTANT |= {
     # positions and counts
     np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argwhere, np.argpartition, np.lexsort,
     np.nonzero, np.flatnonzero, np.count_nonzero, np.searchsorted, np.digitize,
+    np.ix_, np.diag_indices_from, np.tril_indices_from, np.triu_indices_from, np.einsum_path, np.linalg.matrix_rank,
     # shape, type and memory
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.common_type, np.min_scalar_type,
     np.iscomplexobj, np.isrealobj, np.iscomplex, np.isreal, np.may_share_memory, np.shares_memory,

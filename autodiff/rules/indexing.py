@@ -140,5 +140,10 @@ def _multiply_at_values(g: Any, out: Any, x: Any, index: Any, values: Any) -> An
 
 
 defvjp(set_at, lambda g, out, x, index, values: np.where(last_ones(index, x.shape)[1] < 0, g, 0), None, _set_at_values)
-defvjp(add_at, lambda g, out, x, index, values: g, None, lambda g, out, x, index, values: _gathered(_picked(g, index), values))
+defvjp(
+    add_at,
+    lambda g, out, x, index, values: g,
+    None,
+    lambda g, out, x, index, values: _gathered(_picked(g, index), values),
+)
 defvjp(multiply_at, lambda g, out, x, index, values: multiply_at(g, index, values), None, _multiply_at_values)

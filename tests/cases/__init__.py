@@ -4,7 +4,18 @@ Every suite runs over this one table, so that a new function needs one more line
 of floating-point numbers are differentiated; all others (booleans, integers) are constants.
 """
 
-from tests.cases import compositions, decompositions, elementwise, indexing, linalg, reductions, shape, special
+from tests.cases import (
+    compositions,
+    creation,
+    decompositions,
+    elementwise,
+    indexing,
+    linalg,
+    numerics,
+    reductions,
+    shape,
+    special,
+)
 from tests.cases.case import Case
 
 CASES: list[Case] = [
@@ -15,6 +26,8 @@ CASES: list[Case] = [
     *special.CASES,
     *shape.CASES,
     *indexing.CASES,
+    *creation.CASES,
+    *numerics.CASES,
     *compositions.CASES,
 ]
 

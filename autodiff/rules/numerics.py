@@ -1,0 +1,216 @@
+"""Differences, integrals, convolutions, interpolation, covariances and polynomials.
+
+Most are compositions of other functions; where these branch, it is on shapes and options only.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from autodiff.composition import defcomposition
+from autodiff.tape import defvjp
+from autodiff.tensor import as_array
+
+
+def _along(axis: int, part: slice) -> tuple[Any, ...]:
+    """Give the index that takes a part of one axis, which is not negative."""
+    return (slice(None),) * axis + (part,)
+
+
+# Differences and integrals
+
+
+def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    axis %= a.ndim
+    joined = []
+    for part in (prepend, a, append):
+        if isinstance(part, int | float | list) or hasattr(part, "dtype"):
+            edge = (*a.shape[:axis], 1, *a.shape[axis + 1 :])
+            joined.append(np.broadcast_to(part, edge) if np.ndim(part) == 0 else part)
+    a = np.concatenate(joined, axis=axis) if len(joined) > 1 else a
+    for _ in range(n):
+        a = a[_along(axis, slice(1, None))] - a[_along(axis, slice(None, -1))]
+    return a
+
+
+def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    flat = np.ravel(ary)
+    parts = [to_begin, flat[1:] - flat[:-1], to_end]
+    return np.concatenate([np.ravel(part) for part in parts if part is not None])
+
+
+def _trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+    y = np.moveaxis(as_array(y), axis, -1)
+    if x is not None:
+        x = as_array(x)
+        x = x if x.ndim == 1 else np.moveaxis(x, axis, -1)
+        dx = x[..., 1:] - x[..., :-1]
+    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+
+
+def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    axes = range(f.ndim) if axis is None else np.ravel(axis).tolist()
+    spacings = list(varargs) if len(varargs) > 1 else list(varargs or [1.0]) * len(axes)
+    slopes = tuple(_slope(f, one % f.ndim, spacing, edge_order) for one, spacing in zip(axes, spacings, strict=True))
+    return slopes[0] if len(slopes) == 1 else slopes
+
+
+def _slope(f: Any, axis: int, spacing: Any, edge_order: int) -> Any:
+    """Take central differences, and at the edges those of first or second order from one side.
+
+    With steps ``h`` to the left and ``k`` to the right, Taylor's formula gives the weights
+    ``-k / h (h + k)``, ``(k - h) / h k`` and ``h / k (h + k)``.
+    """
+    f = np.moveaxis(f, axis, -1)
+    steps = np.diff(spacing) if np.ndim(spacing) else np.full(f.shape[-1] - 1, float(spacing))
+    steps = steps.astype(f.dtype)
+    h, k = steps[:-1], steps[1:]
+    middle = -k / (h * (h + k)) * f[..., :-2] + (k - h) / (h * k) * f[..., 1:-1] + h / (k * (h + k)) * f[..., 2:]
+    if edge_order == 1:
+        first = (f[..., 1:2] - f[..., :1]) / steps[0]
+        last = (f[..., -1:] - f[..., -2:-1]) / steps[-1]
+    else:
+        first = _edge(f[..., :1], f[..., 1:2], f[..., 2:3], steps[0], steps[1])
+        last = -_edge(f[..., -1:], f[..., -2:-1], f[..., -3:-2], steps[-1], steps[-2])
+    return np.moveaxis(np.concatenate([first, middle, last], axis=-1), -1, axis)
+
+
+def _edge(f0: Any, f1: Any, f2: Any, h: float, k: float) -> Any:
+    """Give the slope at the first of three points that are ``h`` and then ``k`` apart."""
+    return -(2 * h + k) / (h * (h + k)) * f0 + (h + k) / (h * k) * f1 - h / (k * (h + k)) * f2
+
+
+defcomposition(np.diff, _diff, arguments=5)
+defcomposition(np.ediff1d, _ediff1d, arguments=3)
+defcomposition(np.trapezoid, _trapezoid, arguments=2)
+defcomposition(np.gradient, _gradient)
+
+# Convolutions
+
+
+def _whole(g: Any, a: Any, v: Any, mode: str) -> Any:
+    """Put the gradient of a part of the convolution where that part lies in the whole."""
+    longer, shorter = max(len(a), len(v)), min(len(a), len(v))
+    start = {"full": 0, "same": (shorter - 1) // 2, "valid": shorter - 1}[mode]
+    return np.pad(g, (start, longer + shorter - 1 - start - g.shape[0]))
+
+
+def _convolve_a(g: Any, out: Any, a: Any, v: Any, mode: str = "full") -> Any:
+    return np.correlate(_whole(g, a, v, mode), as_array(v), mode="valid")
+
+
+def _convolve_v(g: Any, out: Any, a: Any, v: Any, mode: str = "full") -> Any:
+    return np.correlate(_whole(g, a, v, mode), as_array(a), mode="valid")
+
+
+def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """Convolve with the other one reversed; the shorter is the one that slides."""
+    if len(v) > len(a):
+        return np.flip(np.convolve(v, np.flip(a), mode=mode))
+    return np.convolve(a, np.flip(v), mode=mode)
+
+
+defvjp(np.convolve, _convolve_a, _convolve_v)
+defcomposition(np.correlate, _correlate, arguments=2)
+
+# Interpolation and counting
+
+
+def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+    """Draw lines between the points. The derivative by x is their slope, at a point that of the line to the right."""
+    x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    lower = np.searchsorted(xp, x, side="right") - 1
+    if isinstance(lower, np.ndarray | np.generic):
+        lower = np.clip(lower, 0, max(0, xp.shape[0] - 2))
+        upper = np.minimum(lower + 1, xp.shape[0] - 1)
+        step = np.where(lower == upper, 1, xp[upper] - xp[lower])
+        line = fp[lower] + (x - xp[lower]) / step * (fp[upper] - fp[lower])
+    else:
+        # Other kinds of arrays are not used as an index: each line says how much of it lies to the left of x.
+        begin, end, t = xp[:-1], xp[1:], x[..., None]
+        share = np.where(t < begin, 0, np.where(t < end, (t - begin) / (end - begin), 1))
+        line = fp[0] + np.sum(share * (fp[1:] - fp[:-1]), axis=-1)
+    line = np.where(x < xp[0], fp[0] if left is None else left, line)
+    return np.where(x > xp[-1], fp[-1] if right is None else right, line)
+
+
+defcomposition(np.interp, _interp, arguments=3)
+defvjp(np.bincount, None, lambda g, out, x, weights, minlength=0: np.take(g, x))
+
+# Covariances
+
+
+def _variables(m: Any, rowvar: bool) -> Any:
+    """Give one row for each variable."""
+    m = as_array(m)
+    if m.ndim < 2:
+        return np.reshape(m, (1, m.size))
+    return m if rowvar else np.transpose(m)
+
+
+def _cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: float | None = None) -> Any:
+    rows = _variables(m, rowvar)
+    if y is not None:
+        rows = np.concatenate([rows, _variables(y, rowvar)], axis=0)
+    ddof = (0 if bias else 1) if ddof is None else ddof
+    deviations = rows - np.mean(rows, axis=1, keepdims=True)
+    return np.squeeze(deviations @ np.transpose(deviations) / (rows.shape[1] - ddof))
+
+
+def _corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
+    c = _cov(x, y, rowvar)
+    if c.ndim == 0:
+        return c / c
+    spread = np.sqrt(np.diagonal(c))
+    return c / spread[:, None] / spread
+
+
+defcomposition(np.cov, _cov, arguments=2)
+defcomposition(np.corrcoef, _corrcoef, arguments=2)
+
+# Polynomials, highest power first
+
+
+def _polyval(p: Any, x: Any) -> Any:
+    """Horner's scheme."""
+    x = as_array(x)
+    value = x * 0
+    for k in range(len(p)):
+        value = value * x + p[k]
+    return value
+
+
+def _aligned(a: Any, size: int) -> Any:
+    return np.pad(a, (size - a.shape[0], 0))
+
+
+def _polyadd(a1: Any, a2: Any) -> Any:
+    a1, a2 = (np.reshape(as_array(a), (-1,)) for a in (a1, a2))
+    size = max(a1.shape[0], a2.shape[0])
+    return _aligned(a1, size) + _aligned(a2, size)
+
+
+def _polysub(a1: Any, a2: Any) -> Any:
+    return _polyadd(a1, np.negative(a2))
+
+
+def _polyder(p: Any, m: int = 1) -> Any:
+    n = p.shape[0]
+    factors = [math.perm(n - 1 - k, m) for k in range(max(0, n - m))]
+    return p[: max(0, n - m)] * np.array(factors, float)
+
+
+def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+    constants = np.ravel(np.zeros(m) if k is None else np.broadcast_to(k, m) if np.size(k) == 1 else k)
+    for step in range(m):
+        n = p.shape[0]
+        p = np.concatenate([p / np.arange(n, 0, -1.0), constants[step : step + 1]])
+    return p
+
+
+defcomposition(np.polyval, _polyval, arguments=2)
+defcomposition(np.polyadd, _polyadd, arguments=2)
+defcomposition(np.polysub, _polysub, arguments=2)
+defcomposition(np.polyder, _polyder)
+defcomposition(np.polyint, _polyint)
