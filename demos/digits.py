@@ -18,7 +18,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -27,6 +27,7 @@ from sklearn.model_selection import train_test_split
 
 import autodiff as ad
 import nn
+from demos import chapter
 from nn.layers import ACTIVATIONS
 
 BATCH_SIZE = 32
@@ -36,11 +37,7 @@ MOST_SHOWN = 48  # misclassified images in the picture; a network that learned n
 def main(arguments: Sequence[str] | None = None) -> float | None:
     """Run the chapter, and give the accuracy on the test images."""
     parser = argument_parser()
-    options = parser.parse_args(arguments)
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"argument --output: cannot write to {options.output}: {error.strerror}")
+    options = parser.parse(arguments)
 
     X_train, X_test, y_train, y_test = digits(options.seed)
     rng = np.random.default_rng(options.seed)
@@ -115,23 +112,13 @@ def draw_mistakes(model: nn.Module, X: Any, y: Any) -> Figure:
     return figure
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
-
-
-def argument_parser() -> argparse.ArgumentParser:
+def argument_parser() -> chapter.Parser:
     """Describe the flags."""
-    parser = _Parser(prog="python -m demos.digits", description=__doc__.splitlines()[0] if __doc__ else None)
-    folder = Path(__file__).parent / "output"
+    parser = chapter.Parser("digits", __doc__)
     add = parser.add_argument
     add("--epochs", type=positive, default=40, metavar="N", help="how often each image is seen (default: 40)")
     add("--hidden", type=positive, default=[128], metavar="N", nargs="+", help="hidden layers' sizes (default: 128)")
     add("--activation", choices=sorted(ACTIVATIONS), default="relu", help="between the layers (default: relu)")
-    add("--seed", type=natural, default=0, metavar="N", help="of split, weights and batches (default: 0)")
-    add("--output", type=Path, default=folder, metavar="FOLDER", help="for what it writes (default: demos/output)")
     return parser
 
 
@@ -139,13 +126,6 @@ def positive(text: str) -> int:
     """Read a positive integer."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
-    return int(text)
-
-
-def natural(text: str) -> int:
-    """Read an integer from 0 to 2³² - 1, as scikit-learn takes for a seed."""
-    if not text.isascii() or not text.isdigit() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"must be an integer from 0 to 2**32 - 1, got {text!r}")
     return int(text)
 
 
