@@ -40,3 +40,19 @@ def check_dataset(caller: str, X: Any, y: Any) -> None:
         raise ValueError(f"{caller}: {len(X)} rows of inputs but {len(y)} targets")
     if len(X) == 0:
         raise ValueError(f"{caller}: the dataset is empty")
+
+
+def check_shape(caller: str, name: str, shape: Any) -> tuple[int, ...]:
+    """Refuse what is neither a positive integer nor a list of them, and give it as a tuple."""
+    lengths = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    for length in lengths or (None,):
+        check_count(caller, f"{name}, or each length in it,", length)
+    return tuple(map(int, lengths))
+
+
+def check_padding(caller: str, index: Any, rows: int) -> None:
+    """Refuse a padding index that is not that of a row."""
+    if isinstance(index, bool) or not isinstance(index, int | np.integer):
+        raise TypeError(f"{caller}: padding_idx must be an integer or None, got {index!r}")
+    if not -rows <= index < rows:
+        raise IndexError(f"{caller}: padding_idx must lie from {-rows} to {rows - 1} for {rows} rows, got {index}")

@@ -1,17 +1,31 @@
-"""Layers, and the networks made of them. All take rows: an input has the shape ``(N, features)``."""
+"""Layers, and the networks made of them. The first axis of an input is its rows, as in ``(N, features)``."""
 
 from __future__ import annotations
 
 import itertools
+import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from autodiff.tensor import as_array
 from nn import functional, init
-from nn.checks import check_choice, check_count, check_probability
+from nn.activations import ACTIVATIONS
+from nn.checks import check_choice, check_count, check_number, check_padding, check_probability, check_shape
 from nn.init import Seed, generator
-from nn.module import Module, Parameter
+from nn.module import Buffer, Module, Parameter
+
+# What the first weights before an activation should suit; the others are rectifiers, hard or smooth ones.
+_SUITS = {
+    "tanh": "tanh",
+    "hardtanh": "tanh",
+    "sigmoid": "sigmoid",
+    "log_sigmoid": "sigmoid",
+    "softmax": "linear",
+    "log_softmax": "linear",
+}
 
 
 class Linear(Module):
@@ -72,66 +86,53 @@ class Linear(Module):
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"
 
 
-class Sigmoid(Module):
-    """Logistic function of each element; see `functional.sigmoid`.
+class Identity(Module):
+    """Nothing: the input as it is.
 
     Example:
-        >>> float(Sigmoid()(0.0))
-        0.5
+        >>> Identity()(3.0)
+        3.0
     """
 
     def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.sigmoid(x)
+        """Give the input."""
+        return x
 
 
-class Tanh(Module):
-    """Hyperbolic tangent of each element; see `functional.tanh`.
+class Flatten(Module):
+    """Join neighbouring axes of the input into one, in the order of its elements.
 
-    Example:
-        >>> float(Tanh()(0.0))
-        0.0
-    """
+    Args:
+        start_dim: the first axis that is joined; by default the one after the rows.
+        end_dim: the last one. Negative numbers count from the end.
 
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.tanh(x)
-
-
-class ReLU(Module):
-    """Rectified linear unit of each element; see `functional.relu`.
+    Raises:
+        TypeError: an axis is not an integer.
 
     Example:
-        >>> float(ReLU()(-1.0))
-        0.0
+        >>> Flatten()(np.zeros((5, 2, 3))).shape
+        (5, 6)
     """
 
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.relu(x)
+    start_dim: int
+    end_dim: int
 
-
-class Softmax(Module):
-    """Probabilities from logits along an axis; see `functional.softmax`.
-
-    It is not part of a network that is trained with `functional.cross_entropy`, which takes logits.
-
-    Example:
-        >>> Softmax()(np.zeros((1, 2)))
-        array([[0.5, 0.5]])
-    """
-
-    axis: int
-
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim = operator.index(start_dim)
+        self.end_dim = operator.index(end_dim)
 
     def forward(self, x: Any) -> Any:
-        """Apply the function; any shape with the axis."""
-        return functional.softmax(x, self.axis)
+        """Join the axes; any shape that has them."""
+        x = as_array(x)
+        first, last = (axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
+        if not 0 <= first <= last < x.ndim:
+            raise ValueError(
+                f"Flatten: there are no axes from {self.start_dim} to {self.end_dim} in an input of shape {x.shape}"
+            )
+        return np.reshape(x, (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
     def _arguments(self) -> str:
-        return f"axis={self.axis}"
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
 class Dropout(Module):
@@ -166,7 +167,200 @@ class Dropout(Module):
         return f"p={self.p}"
 
 
-ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+class BatchNorm1d(Module):
+    """Standardize each feature over the rows of a batch, then scale and shift it; see `functional.batch_norm`.
+
+    While training, the mean and variance are the batch's, and running ones are kept of them; in evaluation these are
+    used.
+
+    Args:
+        num_features: C, the number of features.
+        eps: positive; added to the variance.
+        momentum: from 0 to 1, the share of a batch in the new running numbers; None for their average over all
+            batches.
+        affine: whether to scale and shift, by a weight that begins as ones and a bias that begins as zeros.
+        track_running_stats: without, there are no running numbers, and the batch's are used in evaluation too.
+        dtype: of parameters and running numbers.
+
+    Raises:
+        TypeError: ``eps`` or ``momentum`` is no number.
+        ValueError: an argument is outside its domain.
+
+    Example:
+        >>> layer = BatchNorm1d(1)
+        >>> layer(np.array([[1.0], [3.0]], np.float32)).data.round(3).tolist()
+        [[-1.0], [1.0]]
+        >>> {path: array.tolist() for path, array in layer.state_dict().items() if "weight" not in path}
+        {'bias': [0.0], 'running_mean': [0.2...], 'running_var': [1.1...], 'num_batches_tracked': 1}
+    """
+
+    num_features: int
+    eps: float
+    momentum: float | None
+    weight: Parameter | None  # (num_features,)
+    bias: Parameter | None  # (num_features,)
+    running_mean: Buffer | None  # (num_features,)
+    running_var: Buffer | None  # (num_features,)
+    num_batches_tracked: Buffer | None  # ()
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: Any = np.float32,
+    ) -> None:
+        check_count("BatchNorm1d", "num_features", num_features)
+        check_number("BatchNorm1d", "eps", eps, lambda eps: eps > 0, "positive")
+        if momentum is not None:
+            check_number("BatchNorm1d", "momentum", momentum, lambda share: 0 <= share <= 1, "from 0 to 1, or None")
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
+        self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
+        self.running_mean = Buffer(np.zeros(num_features, dtype)) if track_running_stats else None
+        self.running_var = Buffer(np.ones(num_features, dtype)) if track_running_stats else None
+        self.num_batches_tracked = Buffer(np.int64(0)) if track_running_stats else None
+
+    def forward(self, x: Any) -> Any:
+        """Standardize ``(N, C)`` or ``(N, C, L)``."""
+        if np.ndim(x) not in (2, 3) or np.shape(x)[1] != self.num_features:
+            raise ValueError(
+                f"BatchNorm1d: the input must have the shape (N, {self.num_features}) or (N, {self.num_features}, L), "
+                f"got {np.shape(x)}"
+            )
+        batches = self.num_batches_tracked
+        share = self.momentum
+        if share is None:
+            share = 1 / (1 + batches.item()) if batches is not None else 0.0
+        out = functional.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training or batches is None,
+            momentum=share,
+            eps=self.eps,
+        )
+        if self.training and batches is not None:
+            batches.data = batches.data + 1
+        return out
+
+    def _arguments(self) -> str:
+        options = f", eps={self.eps}, momentum={self.momentum}"
+        affine = "" if self.weight is not None else ", affine=False"
+        return f"{self.num_features}{options}{affine}" + (
+            "" if self.running_mean is not None else ", track_running_stats=False"
+        )
+
+
+class LayerNorm(Module):
+    """Standardize each row over its last axes, then scale and shift it; see `functional.layer_norm`.
+
+    Args:
+        normalized_shape: lengths of the axes that make up a row; a number for one axis.
+        eps: positive; added to the variance.
+        elementwise_affine: whether to scale and shift, by a weight that begins as ones and a bias that begins as zeros.
+        bias: whether to shift, where there is a scale.
+        dtype: of the parameters.
+
+    Raises:
+        TypeError: ``eps`` is no number.
+        ValueError: a length is not a positive integer, or ``eps`` is not positive.
+
+    Example:
+        >>> LayerNorm(2)(np.array([[1.0, 3.0]], np.float32)).data.round(3).tolist()
+        [[-1.0, 1.0]]
+    """
+
+    normalized_shape: tuple[int, ...]
+    eps: float
+    weight: Parameter | None  # normalized_shape
+    bias: Parameter | None  # normalized_shape
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.normalized_shape = check_shape("LayerNorm", "normalized_shape", normalized_shape)
+        check_number("LayerNorm", "eps", eps, lambda eps: eps > 0, "positive")
+        self.eps = eps
+        self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
+        self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
+
+    def forward(self, x: Any) -> Any:
+        """Standardize ``(..., *normalized_shape)``."""
+        return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def _arguments(self) -> str:
+        affine = "" if self.weight is not None else ", elementwise_affine=False"
+        bias = ", bias=False" if self.bias is None and self.weight is not None else ""
+        return f"{self.normalized_shape}, eps={self.eps}{affine}{bias}"
+
+
+class Embedding(Module):
+    """Table of vectors that are looked up by integers; see `functional.embedding`.
+
+    Args:
+        num_embeddings: K, the number of vectors.
+        embedding_dim: D, the length of each.
+        padding_idx: the index whose vector is zeros at first and learns nothing, or None; a negative one counts from
+            the end.
+        rng: a Generator or a seed for the vectors, which begin as standard normal numbers.
+        dtype: of the vectors.
+
+    Raises:
+        IndexError: ``padding_idx`` is out of range.
+        TypeError: ``padding_idx`` is not an integer.
+        ValueError: a size is not a positive integer.
+
+    Example:
+        >>> Embedding(10, 3, rng=0)(np.array([[1, 2, 1, 9]])).shape
+        (1, 4, 3)
+    """
+
+    num_embeddings: int
+    embedding_dim: int
+    padding_idx: int | None
+    weight: Parameter  # (num_embeddings, embedding_dim)
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        rng: Seed = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        check_count("Embedding", "num_embeddings", num_embeddings)
+        check_count("Embedding", "embedding_dim", embedding_dim)
+        vectors = generator(rng).standard_normal((num_embeddings, embedding_dim)).astype(dtype)
+        if padding_idx is not None:
+            check_padding("Embedding", padding_idx, num_embeddings)
+            vectors[padding_idx] = 0
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        self.weight = Parameter(vectors)
+
+    def forward(self, indices: Any) -> Any:
+        """Map integers of any shape to ``(*shape, embedding_dim)``."""
+        return functional.embedding(indices, self.weight, self.padding_idx)
+
+    def _arguments(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
 class Sequential(Module):
@@ -179,7 +373,8 @@ class Sequential(Module):
         TypeError: a layer is not a Module.
 
     Example:
-        >>> Sequential(Linear(4, 3, rng=0), Tanh())
+        >>> import nn
+        >>> Sequential(Linear(4, 3, rng=0), nn.Tanh())
         Sequential(): 15 parameters
           layers.0: Linear(4, 3): weight (4, 3), bias (3,), 15 parameters
           layers.1: Tanh()
@@ -203,11 +398,13 @@ class Sequential(Module):
 class MLP(Sequential):
     """Multi-layer perceptron: linear layers with an activation, and perhaps dropout, between them.
 
-    The first weights suit the activation: He's for "relu", Glorot's, times `init.gain`, for "tanh" and "sigmoid".
+    The first weights suit the activation: He's for "relu" and its like, Glorot's for the others, times `init.gain` for
+    "tanh" and "hardtanh".
 
     Args:
         sizes: features of the input, of each hidden layer and of the output.
-        activation: "relu", "tanh" or "sigmoid", after each layer but the last.
+        activation: after each layer but the last: "relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu",
+            "softplus", "log_sigmoid", "hardtanh", "softmax" or "log_softmax", with its defaults.
         dropout: probability of `Dropout` after each activation; none at 0.
         rng: a Generator or a seed for weights and dropout.
         dtype: of the parameters.
@@ -246,7 +443,7 @@ class MLP(Sequential):
         *hidden, last = itertools.pairwise(sizes)
         for fan_in, fan_out in hidden:
             layers += [
-                Linear(fan_in, fan_out, nonlinearity=activation, rng=rng, dtype=dtype),
+                Linear(fan_in, fan_out, nonlinearity=_SUITS.get(activation, "relu"), rng=rng, dtype=dtype),
                 ACTIVATIONS[activation](),
             ]
             if dropout:

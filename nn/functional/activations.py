@@ -1,0 +1,319 @@
+"""Activations: nonlinear functions of each element, and the softmax and its relatives, of each row.
+
+At kinks the derivative is the one that PyTorch takes.
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import autodiff as ad
+from autodiff import activations
+from autodiff.tensor import as_array
+from nn.checks import check_choice, check_number
+
+relu = ad.primitive(activations.relu)
+sigmoid = ad.primitive(activations.sigmoid)
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent, elementwise; the same as `numpy.tanh`.
+
+    Example:
+        >>> float(tanh(0.0))
+        0.0
+    """
+    return np.tanh(x)
+
+
+@ad.primitive
+def _leaky_relu(x: Any, negative_slope: float) -> Any:
+    return np.where(x > 0, x, negative_slope * x)
+
+
+@ad.primitive
+def _elu(x: Any, alpha: float) -> Any:
+    return np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x)))
+
+
+@ad.primitive
+def _gelu(x: Any) -> Any:
+    return x * _scipy_special().ndtr(x)
+
+
+@ad.primitive
+def _tanh_gelu(x: Any) -> Any:
+    return 0.5 * x * (1 + np.tanh(_ROOT_TWO_OVER_PI * (x + _CUBIC * x * x * x)))
+
+
+@ad.primitive
+def silu(x: Any) -> Any:
+    """Sigmoid linear unit ``x sigmoid(x)``, elementwise, also called swish.
+
+    Elfwing, Uchibe and Doya, Sigmoid-weighted linear units (2018), equation 6.
+
+    Example:
+        >>> silu(np.array([-1e4, 0.0, 1e4]))
+        array([   -0.,     0., 10000.])
+    """
+    return x * activations.sigmoid(x)
+
+
+@ad.primitive
+def _softplus(x: Any, beta: float, threshold: float) -> Any:
+    scaled = beta * x
+    return np.where(scaled > threshold, x, np.logaddexp(0, scaled) / beta)
+
+
+@ad.primitive
+def log_sigmoid(x: Any) -> Any:
+    """Logarithm of `sigmoid`, ``-log(1 + exp(-x))``, elementwise, finite where the sigmoid itself rounds to zero.
+
+    Example:
+        >>> log_sigmoid(np.array([-1e4, 1e4]))
+        array([-10000.,     -0.])
+    """
+    return -np.logaddexp(0, -x)
+
+
+@ad.primitive
+def _hardtanh(x: Any, min_val: float, max_val: float) -> Any:
+    return np.clip(x, min_val, max_val)
+
+
+_ROOT_TWO_OVER_PI = math.sqrt(2 / math.pi)
+_ROOT_TWO_PI = math.sqrt(2 * math.pi)
+_CUBIC = 0.044715  # found by Hendrycks and Gimpel
+
+
+def _scipy_special() -> ModuleType:
+    try:
+        from scipy import special  # slow to import, and only the exact gelu needs it
+    except ImportError:
+        raise ImportError(
+            'gelu needs SciPy: pip install "autodiff[special]"; gelu(x, approximate="tanh") does without'
+        ) from None
+    return special
+
+
+def _tanh_gelu_x(g: Any, out: Any, x: Any) -> Any:
+    tangent = np.tanh(_ROOT_TWO_OVER_PI * (x + _CUBIC * x * x * x))
+    slope = _ROOT_TWO_OVER_PI * (1 + 3 * _CUBIC * x * x)
+    return g * (0.5 * (1 + tangent) + 0.5 * x * (1 - tangent * tangent) * slope)
+
+
+def _silu_x(g: Any, out: Any, x: Any) -> Any:
+    probability = sigmoid(x)
+    return g * (probability * (1 + x * (1 - probability)))
+
+
+ad.defvjp(_leaky_relu, lambda g, out, x, negative_slope: np.where(x > 0, g, g * negative_slope))
+ad.defvjp(_elu, lambda g, out, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.where(x > 0, 0, x)))))
+ad.defvjp(_gelu, lambda g, out, x: g * (_scipy_special().ndtr(x) + x * np.exp(x * x / -2) / _ROOT_TWO_PI))
+ad.defvjp(_tanh_gelu, _tanh_gelu_x)
+ad.defvjp(silu, _silu_x)
+ad.defvjp(_softplus, lambda g, out, x, beta, threshold: np.where(beta * x > threshold, g, g * sigmoid(beta * x)))
+ad.defvjp(log_sigmoid, lambda g, out, x: g * sigmoid(-x))
+ad.defvjp(_hardtanh, lambda g, out, x, min_val, max_val: np.where((x > min_val) & (x < max_val), g, 0))
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """Leaky rectified linear unit, elementwise: ``x``, or ``negative_slope x`` where x is negative.
+
+    Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models (2013), section 2.
+
+    Args:
+        x: of any shape.
+        negative_slope: a number.
+
+    Raises:
+        TypeError: ``negative_slope`` is no number.
+        ValueError: it is not finite.
+
+    Example:
+        >>> leaky_relu(np.array([-1.0, 2.0]))
+        array([-0.01,  2.  ])
+    """
+    check_number("leaky_relu", "negative_slope", negative_slope, lambda slope: True, "finite")
+    return _leaky_relu(as_array(x), negative_slope)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """Exponential linear unit, elementwise: ``x``, or ``alpha (exp(x) - 1)`` where x is not positive.
+
+    Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by exponential linear units (2016),
+    equation 15.
+
+    Args:
+        x: of any shape.
+        alpha: a number; the function goes to ``-alpha`` at the left.
+
+    Raises:
+        TypeError: ``alpha`` is no number.
+        ValueError: it is not finite.
+
+    Example:
+        >>> elu(np.array([-1e4, 0.0, 1e4]))
+        array([-1.e+00,  0.e+00,  1.e+04])
+    """
+    check_number("elu", "alpha", alpha, lambda alpha: True, "finite")
+    return _elu(as_array(x), alpha)
+
+
+def gelu(x: Any, approximate: str = "none") -> Any:
+    """Gaussian error linear unit, elementwise: ``x Φ(x)``, with the distribution function of the standard normal.
+
+    Hendrycks and Gimpel, Gaussian error linear units (2016), section 2.
+
+    Args:
+        x: of any shape.
+        approximate: "none", which needs SciPy, or "tanh" for ``x/2 (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))``.
+
+    Raises:
+        ImportError: SciPy, which the exact function needs, is not installed.
+        ValueError: the approximation is unknown.
+
+    Example:
+        >>> gelu(np.array([-1.0, 0.0, 1.0]), approximate="tanh").round(4)
+        array([-0.1588,  0.    ,  0.8412])
+    """
+    check_choice("gelu", "approximation", approximate, ("none", "tanh"))
+    return _gelu(as_array(x)) if approximate == "none" else _tanh_gelu(as_array(x))
+
+
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """Smooth rectified linear unit ``log(1 + exp(beta x)) / beta``, elementwise.
+
+    Dugas et al., Incorporating second-order functional knowledge for better option pricing (2001), equation 3.
+
+    Args:
+        x: of any shape.
+        beta: positive; the larger, the sharper the bend.
+        threshold: where ``beta x`` is larger than this, the result is ``x``.
+
+    Raises:
+        TypeError: ``beta`` or ``threshold`` is no number.
+        ValueError: ``beta`` is not positive, or one of them is not finite.
+
+    Example:
+        >>> softplus(np.array([-1e4, 0.0, 1e4])).round(4)
+        array([0.000e+00, 6.931e-01, 1.000e+04])
+    """
+    check_number("softplus", "beta", beta, lambda beta: beta > 0, "positive")
+    check_number("softplus", "threshold", threshold, lambda threshold: True, "finite")
+    return _softplus(as_array(x), beta, threshold)
+
+
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """Clip each element to an interval; the derivative is 0 on its ends, as it is outside.
+
+    Collobert, Large scale machine learning (2004), section 6.2.
+
+    Args:
+        x: of any shape.
+        min_val: the lower end.
+        max_val: the upper end.
+
+    Raises:
+        TypeError: an end is no number.
+        ValueError: an end is not finite, or the lower one is not below the upper one.
+
+    Example:
+        >>> hardtanh(np.array([-3.0, 0.5, 3.0]))
+        array([-1. ,  0.5,  1. ])
+    """
+    check_number("hardtanh", "max_val", max_val, lambda high: True, "finite")
+    check_number("hardtanh", "min_val", min_val, lambda low: low < max_val, f"below max_val, which is {max_val!r}")
+    return _hardtanh(as_array(x), min_val, max_val)
+
+
+# Softmax and its relatives
+
+
+@ad.primitive
+def _softmax(x: Any, axis: int) -> Any:
+    weights = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
+    return weights / np.add.reduce(weights, axis=axis, keepdims=True)
+
+
+@ad.primitive
+def _logsumexp(x: Any, axis: int | tuple[int, ...] | None) -> Any:
+    largest = np.maximum.reduce(x, axis=axis, keepdims=True)
+    largest = np.where(np.isfinite(largest), largest, 0)
+    with np.errstate(divide="ignore", over="ignore"):
+        return largest + np.log(np.add.reduce(np.exp(x - largest), axis=axis, keepdims=True))
+
+
+@ad.primitive
+def _log_softmax(x: Any, axis: int) -> Any:
+    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+
+
+ad.defvjp(
+    _softmax,
+    lambda g, out, x, axis: out * (g - np.add.reduce(g * out, axis=axis, keepdims=True)),
+)
+ad.defvjp(
+    _logsumexp,
+    lambda g, out, x, axis: g * np.exp(x - np.where(out == -np.inf, 0, out)),
+)
+ad.defvjp(
+    _log_softmax,
+    lambda g, out, x, axis: g - np.exp(out) * np.add.reduce(g, axis=axis, keepdims=True),
+)
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """Turn logits into probabilities, ``exp(x) / sum(exp(x))`` along an axis.
+
+    It serves for training and for reporting probabilities; the most probable class is ``argmax`` of the logits.
+
+    Args:
+        x: logits, of any shape with at least one axis.
+        axis: along which the probabilities sum to one.
+
+    Returns:
+        Of the shape of ``x``.
+
+    Example:
+        >>> softmax(np.array([1e4, 1e4, -1e4]))
+        array([0.5, 0.5, 0. ])
+    """
+    return _softmax(_checked_logits("softmax", x), axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """Logarithm of `softmax`, ``x - log(sum(exp(x)))``, finite where the softmax itself rounds to zero.
+
+    Example:
+        >>> log_softmax(np.array([0.0, 1e4]))
+        array([-10000.,      0.])
+    """
+    return _log_softmax(_checked_logits("log_softmax", x), axis)
+
+
+def logsumexp(x: Any, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Any:
+    """Logarithm of the sum of exponentials, ``log(sum(exp(x)))``, over one or several axes.
+
+    Args:
+        x: of any shape.
+        axis: over which to sum; None for all.
+        keepdims: keep the axes with length one.
+
+    Example:
+        >>> float(logsumexp(np.array([1000.0, 1000.0])) - 1000)
+        0.693147180559...
+    """
+    out = _logsumexp(x, axis)
+    return out if keepdims else np.squeeze(out, axis=axis if axis is not None else tuple(range(np.ndim(x))))
+
+
+def _checked_logits(caller: str, x: Any) -> Any:
+    if np.ndim(x) == 0:
+        raise ValueError(f"{caller}: the input needs at least one axis, got a scalar")
+    return x

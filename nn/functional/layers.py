@@ -1,0 +1,272 @@
+"""What layers compute, and what follows each: its derivative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import autodiff as ad
+from autodiff.tensor import as_array, data_of
+from nn.checks import check_number, check_padding, check_probability, check_shape
+from nn.init import Seed, generator
+
+
+@ad.primitive
+def _linear(x: Any, weight: Any, bias: Any) -> Any:
+    return x @ weight + bias
+
+
+def _rows(x: Any) -> Any:
+    """Give an array as a matrix whose rows are its last axis."""
+    return np.reshape(x, (-1, x.shape[-1])) if x.ndim != 2 else x
+
+
+ad.defvjp(
+    _linear,
+    lambda g, out, x, weight, bias: g @ weight.T,
+    lambda g, out, x, weight, bias: _rows(x).T @ _rows(g),
+    lambda g, out, x, weight, bias: np.add.reduce(_rows(g), axis=0),
+)
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """Affine map of each row, ``x W + b``.
+
+    Args:
+        x: of shape ``(..., in_features)``.
+        weight: of shape ``(in_features, out_features)``.
+        bias: of shape ``(out_features,)``, or None.
+
+    Returns:
+        Of shape ``(..., out_features)``.
+
+    Raises:
+        ValueError: the shapes do not fit.
+
+    Example:
+        >>> linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
+        array([11.5])
+    """
+    x, weight = as_array(x), as_array(weight)
+    inputs, features = x.shape, weight.shape
+    fits = len(features) == 2 and len(inputs) > 0 and inputs[-1] == features[0]
+    if not fits or (bias is not None and bias.shape != features[1:]):
+        raise ValueError(
+            f"linear: x of shape {inputs} needs a weight of shape ({inputs[-1] if inputs else 'in'}, out) and a bias "
+            f"of shape (out,), got {features} and {None if bias is None else bias.shape}"
+        )
+    return x @ weight if bias is None else _linear(x, weight, bias)
+
+
+def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Seed = None) -> Any:
+    """Set each element to zero with probability ``p``, and divide the others by ``1 - p`` to keep the mean.
+
+    Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting (2014), section 10.
+
+    Args:
+        x: of any shape.
+        p: from 0 up to, but not including, 1.
+        training: without, ``x`` is returned as it is.
+        rng: a Generator or a seed.
+
+    Raises:
+        ValueError: ``p`` is not a probability below 1.
+
+    Example:
+        >>> dropout(np.ones(5), p=0.5, rng=0)
+        array([2., 2., 2., 0., 0.])
+    """
+    check_probability("dropout", p)
+    if not training or p == 0:
+        return x
+    x = as_array(x)
+    kept = generator(rng).random(np.shape(x), dtype=np.float32) >= p
+    return x * (kept / np.asarray(1 - p, dtype=x.dtype if x.dtype.kind == "f" else np.float64))
+
+
+# Normalization
+
+
+@ad.primitive
+def _standardized(x: Any, axes: tuple[int, ...], eps: float) -> Any:
+    centered = x - np.mean(x, axis=axes, keepdims=True)
+    return centered / np.sqrt(np.mean(np.square(centered), axis=axes, keepdims=True) + eps)
+
+
+def _standardized_x(g: Any, out: Any, x: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """What is left of ``g`` without its parts along a constant and along the output, which the function removes."""
+    deviation = np.sqrt(np.var(x, axis=axes, keepdims=True) + eps)
+    along = out * np.mean(g * out, axis=axes, keepdims=True)
+    return (g - np.mean(g, axis=axes, keepdims=True) - along) / deviation
+
+
+ad.defvjp(_standardized, _standardized_x)
+
+
+def batch_norm(
+    x: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Standardize each feature, ``(x - mean) / sqrt(var + eps) weight + bias``, over the rows of a batch.
+
+    Ioffe and Szegedy, Batch normalization (2015), algorithm 1.
+
+    Args:
+        x: of shape ``(N, C)`` or ``(N, C, ...)``.
+        running_mean: of shape ``(C,)``, or None while training. Outside training it is the mean; while training, the
+            batch's own mean is, and moves the running one, which is written into.
+        running_var: of shape ``(C,)``, or None, likewise; what moves it is the unbiased variance of the batch.
+        weight: of shape ``(C,)``, or None for ones.
+        bias: of shape ``(C,)``, or None for zeros.
+        training: whether the batch's own mean and variance are used.
+        momentum: from 0 to 1, the share of the batch in the new running numbers.
+        eps: positive.
+
+    Returns:
+        Of the shape of ``x``.
+
+    Raises:
+        TypeError: an option is no number.
+        ValueError: the shapes do not fit, an option is outside its domain, a training batch has only one number for
+            each feature, or there are no running numbers outside training. The running numbers stay as they were.
+
+    Example:
+        >>> batch_norm(np.array([[1.0], [3.0]]), np.zeros(1), np.ones(1), training=True).round(3)
+        array([[-1.],
+               [ 1.]])
+    """
+    check_number("batch_norm", "eps", eps, lambda eps: eps > 0, "positive")
+    check_number("batch_norm", "momentum", momentum, lambda share: 0 <= share <= 1, "a share from 0 to 1")
+    x = as_array(x)
+    shape = x.shape
+    if len(shape) < 2:
+        raise ValueError(f"batch_norm: x must have the shape (N, C) or (N, C, ...), got {shape}")
+    for name, array in zip(
+        ("running_mean", "running_var", "weight", "bias"), (running_mean, running_var, weight, bias), strict=True
+    ):
+        if array is not None and np.shape(array) != shape[1:2]:
+            raise ValueError(
+                f"batch_norm: x of shape {shape} needs a {name} of shape ({shape[1]},), got {np.shape(array)}"
+            )
+    axes = (0, *range(2, len(shape)))
+
+    def aligned(array: Any) -> Any:
+        return array if len(shape) == 2 else np.reshape(array, (-1,) + (1,) * (len(shape) - 2))
+
+    if training:
+        count = math.prod(shape) // max(shape[1], 1)
+        if count < 2:
+            raise ValueError(
+                f"batch_norm: a training batch needs more than one number for each feature, got x of shape {shape}; "
+                "leave out the last batch, or evaluate"
+            )
+        out = _standardized(x, axes, eps)
+        for running, statistic in (
+            (running_mean, np.mean(data_of(x), axis=axes)),
+            (running_var, np.var(data_of(x), axis=axes, ddof=1)),
+        ):
+            if running is not None:
+                array = data_of(running)
+                array[...] = (1 - momentum) * array + momentum * statistic
+    elif running_mean is None or running_var is None:
+        raise ValueError("batch_norm: without training, running_mean and running_var are needed")
+    else:
+        mean, var = data_of(running_mean), data_of(running_var)
+        out = (x - aligned(mean)) * aligned(1 / np.sqrt(var + eps))
+    if weight is not None:
+        out = out * aligned(weight)
+    return out if bias is None else out + aligned(bias)
+
+
+def layer_norm(
+    x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """Standardize each row, ``(x - mean) / sqrt(var + eps) weight + bias``, over its last axes.
+
+    Ba, Kiros and Hinton, Layer normalization (2016), equation 3.
+
+    Args:
+        x: of a shape that ends with ``normalized_shape``.
+        normalized_shape: lengths of the axes that make up a row; a number for one axis.
+        weight: of shape ``normalized_shape``, or None for ones.
+        bias: of shape ``normalized_shape``, or None for zeros.
+        eps: positive.
+
+    Returns:
+        Of the shape of ``x``.
+
+    Raises:
+        TypeError: ``eps`` is no number.
+        ValueError: the shapes do not fit, or ``eps`` is not positive.
+
+    Example:
+        >>> layer_norm(np.array([[1.0, 3.0], [10.0, 30.0]]), 2).round(3)
+        array([[-1.,  1.],
+               [-1.,  1.]])
+    """
+    check_number("layer_norm", "eps", eps, lambda eps: eps > 0, "positive")
+    row = check_shape("layer_norm", "normalized_shape", normalized_shape)
+    x = as_array(x)
+    if x.shape[x.ndim - len(row) :] != row:
+        raise ValueError(f"layer_norm: x must have a shape that ends with {row}, got {x.shape}")
+    for name, array in (("weight", weight), ("bias", bias)):
+        if array is not None and np.shape(array) != row:
+            raise ValueError(f"layer_norm: {name} must have the shape {row}, got {np.shape(array)}")
+    out = _standardized(x, tuple(range(-len(row), 0)), eps)
+    if weight is not None:
+        out = out * weight
+    return out if bias is None else out + bias
+
+
+# Tables
+
+
+def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
+    """Look up rows of a table, ``weight[indices]``; the gradient goes to the rows that were used, and sums their uses.
+
+    Bengio et al., A neural probabilistic language model (2003), section 2.
+
+    Args:
+        indices: integers from 0 to K - 1, of any shape.
+        weight: the table, of shape ``(K, D)``.
+        padding_idx: the row that gets no gradient, or None; a negative one counts from the end.
+
+    Returns:
+        Of shape ``(*indices.shape, D)``.
+
+    Raises:
+        IndexError: an index, or ``padding_idx``, is out of range.
+        TypeError: the indices are not integers.
+        ValueError: ``weight`` is not a table.
+
+    Example:
+        >>> embedding(np.array([2, 0, 2]), np.array([[0.0, 0.5], [1.0, 1.5], [2.0, 2.5]]))
+        array([[2. , 2.5],
+               [0. , 0.5],
+               [2. , 2.5]])
+    """
+    indices, weight = np.asarray(data_of(indices)), as_array(weight)
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: weight must have the shape (K, D), got {weight.shape}")
+    rows = len(weight)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"embedding: indices must be integers, got {indices.dtype}; convert them with .astype(int)")
+    low, high = np.min(indices, initial=0), np.max(indices, initial=0)
+    if low < 0 or (indices.size and high >= rows):
+        raise IndexError(
+            f"embedding: indices must lie from 0 to {rows - 1} for {rows} rows, got {low if low < 0 else high}"
+        )
+    out = weight[indices]
+    if padding_idx is None:
+        return out
+    check_padding("embedding", padding_idx, rows)
+    return np.where(np.expand_dims(indices == padding_idx % rows, -1), ad.stop_gradient(out), out)

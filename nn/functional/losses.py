@@ -1,0 +1,651 @@
+"""Losses: how far predictions are from their targets, one number a row or an element, or their mean or sum."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+import autodiff as ad
+from autodiff.tensor import as_array, data_of
+from nn.checks import check_choice, check_number
+from nn.functional.activations import _log_softmax, _softmax
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def _reduced(losses: Any, reduction: str) -> Any:
+    """Reduce the losses of a batch."""
+    if reduction == "mean":
+        return losses.mean()
+    return losses.sum() if reduction == "sum" else losses
+
+
+# Classes
+
+
+@ad.primitive
+def _cross_entropy(logits: Any, target: Any, reduction: str) -> Any:
+    """Cross-entropy of the rows with their labels, if the target is integers, or with their probabilities."""
+    shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
+    log_total = np.log(np.add.reduce(np.exp(shifted), axis=1))
+    if target.ndim == 1:
+        losses = log_total - shifted[np.arange(len(target)), target]
+    else:
+        losses = np.add.reduce(target * (log_total[:, None] - shifted), axis=1)
+    if reduction == "none":
+        return losses
+    total = np.add.reduce(losses)
+    return total / len(losses) if reduction == "mean" else total
+
+
+def _of_each_row(g: Any, logits: Any, reduction: str) -> Any:
+    """Give the gradient of each row's loss: one number for all where the rows were reduced."""
+    if reduction == "none":
+        return g[:, None]
+    return g / len(logits) if reduction == "mean" else g
+
+
+def _cross_entropy_logits(g: Any, out: Any, logits: Any, target: Any, reduction: str) -> Any:
+    """``softmax - target``, the target as one-hot rows if it is labels, and weighted if its rows do not sum to one."""
+    probabilities = _softmax(logits, 1)
+    if target.ndim == 1:
+        error = probabilities - (target[:, None] == np.arange(logits.shape[1]))
+    else:
+        error = probabilities * np.add.reduce(target, axis=1, keepdims=True) - target
+    return _of_each_row(g, logits, reduction) * error
+
+
+def _cross_entropy_target(g: Any, out: Any, logits: Any, target: Any, reduction: str) -> Any:
+    return _of_each_row(g, logits, reduction) * -_log_softmax(logits, 1)
+
+
+ad.defvjp(_cross_entropy, _cross_entropy_logits, _cross_entropy_target)
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Softmax cross-entropy, ``-sum_c target_c log softmax(input)_c``: the negative log-likelihood of the target.
+
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.3; label smoothing is that of Szegedy et al.,
+    Rethinking the Inception architecture (2016), section 7.
+
+    Args:
+        input: logits, of shape ``(N, C)``, before any softmax.
+        target: class labels, integers from 0 to C - 1 of shape ``(N,)``, or probabilities of shape ``(N, C)``.
+        weight: for each class a factor of its loss, of shape ``(C,)``. The mean over labels is then weighted too.
+        ignore_index: rows with this label do not count; by default there is no such label. Where no row is left,
+            their mean is NaN.
+        reduction: "mean" or "sum" over the N rows, or "none" for all N losses.
+        label_smoothing: share of the target, from 0 to 1, that is spread evenly over all classes.
+
+    Returns:
+        A scalar, or an array of shape ``(N,)`` without reduction, of the dtype of ``input``.
+
+    Raises:
+        TypeError: the labels are not integers, the probabilities no real numbers, or an option is no number.
+        ValueError: the shapes do not fit, a label is out of range, a probability or weight is NaN or negative,
+            ``label_smoothing`` is outside its domain, or the reduction is unknown.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0], [0.0, 1e4]])
+        >>> float(cross_entropy(logits, np.array([0, 1])).round(6))
+        0.063464
+        >>> cross_entropy(logits, np.array([[0.5, 0.5], [0.0, 1.0]]), reduction="none").round(6)
+        array([1.126928, 0.      ])
+    """
+    check_choice("cross_entropy", "reduction", reduction, REDUCTIONS)
+    logits = as_array(input)
+    target = _checked_target("cross_entropy", logits, target, ignore_index)
+    if weight is None and ignore_index is None and label_smoothing == 0:
+        return _cross_entropy(logits, target, reduction)
+    check_number(
+        "cross_entropy", "label_smoothing", label_smoothing, lambda share: 0 <= share <= 1, "a share from 0 to 1"
+    )
+    weight = _class_weights("cross_entropy", weight, logits)
+    if target.ndim == 2:
+        return _reduced(_cross_entropy(logits, weight * _smoothed(target, label_smoothing), "none"), reduction)
+    counts, labels, row_weights = _counted(data_of(target), weight, ignore_index)
+    if label_smoothing:
+        one_hot = (labels[:, None] == np.arange(logits.shape[1])).astype(weight.dtype)
+        losses = _cross_entropy(logits, weight * _smoothed(one_hot, label_smoothing), "none")
+    else:
+        losses = row_weights * _cross_entropy(logits, labels, "none")
+    return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, *, ignore_index: int | None = None, reduction: str = "mean"
+) -> Any:
+    """Negative log-likelihood of labels, ``-input[label]`` of each row: `cross_entropy` of what is a logarithm already.
+
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.1.1.
+
+    Args:
+        input: logarithms of probabilities, of shape ``(N, C)``, as `log_softmax` gives them.
+        target: class labels, integers from 0 to C - 1 of shape ``(N,)``.
+        weight: as in `cross_entropy`.
+        ignore_index: as in `cross_entropy`.
+        reduction: "mean" or "sum" over the N rows, or "none" for all N losses.
+
+    Returns:
+        A scalar, or an array of shape ``(N,)`` without reduction, of the dtype of ``input``.
+
+    Raises:
+        TypeError: the labels are not integers, or an option is no number.
+        ValueError: the shapes do not fit, a label is out of range, a weight is NaN or negative, or the reduction is
+            unknown.
+
+    Example:
+        >>> float(nll_loss(np.log([[0.25, 0.75], [0.5, 0.5]]), np.array([1, 0]), reduction="sum").round(6))
+        0.980829
+    """
+    check_choice("nll_loss", "reduction", reduction, REDUCTIONS)
+    log_probabilities = as_array(input)
+    target = data_of(_checked_target("nll_loss", log_probabilities, target, ignore_index))
+    if target.ndim == 2:
+        raise ValueError(
+            f"nll_loss: the target must be labels of shape ({len(target)},), got {target.shape}; for probabilities use "
+            "cross_entropy on logits, or kl_div"
+        )
+    counts, labels, row_weights = _counted(target, _class_weights("nll_loss", weight, log_probabilities), ignore_index)
+    losses = -row_weights * log_probabilities[np.arange(len(labels)), labels]
+    return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
+
+
+def _smoothed(target: Any, share: float) -> Any:
+    return target * (1 - share) + share / target.shape[1]
+
+
+def _class_weights(caller: str, weight: Any, logits: Any) -> Any:
+    """Give one weight for each class, of the dtype of the logits."""
+    classes = logits.shape[1]
+    if weight is None:
+        return np.ones(classes, logits.dtype)
+    if getattr(weight, "requires_grad", False):
+        raise TypeError(f"{caller}: class weights are constants; give weight.data")
+    values = _real(caller, "weight", data_of(weight))
+    if values.shape != (classes,):
+        raise ValueError(f"{caller}: weight must have the shape ({classes},), one for each class, got {values.shape}")
+    if not np.all(values >= 0):
+        raise ValueError(f"{caller}: weight must not be negative or NaN, got {values}")
+    return _in_dtype_of(logits, values)
+
+
+def _counted(labels: Any, weight: Any, ignore_index: int | None) -> tuple[Any, Any, Any]:
+    """Say which rows count, and give a label and a weight for each row: 0 for those that do not."""
+    counts = np.ones(len(labels), bool) if ignore_index is None else labels != ignore_index
+    labels = np.where(counts, labels, 0)
+    return counts, labels, np.where(counts, weight[labels], 0)
+
+
+def _reduced_by_weight(losses: Any, weights: Any, reduction: str) -> Any:
+    return losses.sum() / weights.sum() if reduction == "mean" else _reduced(losses, reduction)
+
+
+def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | None) -> Any:
+    """Refuse labels and probabilities that do not fit the logits, and give them as an array or a Tensor."""
+    shape = logits.shape
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"{caller}: logits must have the shape (N, C), neither zero, got {shape}")
+    labels = as_array(target)
+    values = data_of(labels)
+    if values.ndim == 1:
+        if values.dtype.kind not in "iu":
+            raise TypeError(
+                f"{caller}: class labels must be integers, got {values.dtype}; convert them with .astype(int), "
+                f"or give probabilities of shape {shape}"
+            )
+        if len(values) != shape[0]:
+            raise ValueError(f"{caller}: {len(values)} labels for {shape[0]} rows of logits")
+        if ignore_index is not None:
+            if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
+                raise TypeError(f"{caller}: ignore_index must be an integer or None, got {ignore_index!r}")
+            values = values[values != ignore_index]
+        low, high = np.minimum.reduce(values, initial=0), np.maximum.reduce(values, initial=0)
+        if low < 0 or high >= shape[1]:
+            raise ValueError(
+                f"{caller}: labels must lie from 0 to {shape[1] - 1} for {shape[1]} classes, "
+                f"got {low if low < 0 else high}; rows of one label are left out with ignore_index="
+            )
+        return labels
+    if values.shape != shape:
+        raise ValueError(
+            f"{caller}: logits of shape {shape} need labels of shape ({shape[0]},) or probabilities of shape "
+            f"{shape}, got {values.shape}"
+        )
+    probabilities = _real_like(logits, caller, "probabilities", target)
+    if not np.all(values >= 0):
+        raise ValueError(f"{caller}: probabilities must not be negative; some are negative or NaN")
+    if ignore_index is not None and ignore_index >= 0:
+        raise ValueError(f"{caller}: ignore_index={ignore_index!r} is for labels; give probabilities without it")
+    return probabilities
+
+
+# Numbers
+
+
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+    """Squared error ``(input - target)²``, up to constants the negative log-likelihood of a normal distribution.
+
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 5.5.1.
+
+    Args:
+        input: predictions, of any shape.
+        target: of the same shape; it is not broadcast. Integers and lists take the dtype of ``input``.
+        reduction: "mean" or "sum" over all elements, or "none".
+        weight: a factor of each element's loss, of the same shape; the mean is then weighted too.
+
+    Returns:
+        A scalar, or an array of the shape of ``input`` without reduction.
+
+    Raises:
+        TypeError: an argument is not real numbers.
+        ValueError: the shapes differ, or the reduction is unknown.
+
+    Example:
+        >>> float(mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+        2.0
+    """
+    prediction, target = _pair("mse_loss", input, target, reduction)
+    return _mean_by_weight("mse_loss", np.square(prediction - target), weight, reduction)
+
+
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+    """Absolute error ``|input - target|``, up to constants the negative log-likelihood of a Laplace distribution.
+
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.4. Arguments, result and errors are those of
+    `mse_loss`.
+
+    Example:
+        >>> float(l1_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+        1.0
+    """
+    prediction, target = _pair("l1_loss", input, target, reduction)
+    return _mean_by_weight("l1_loss", np.absolute(prediction - target), weight, reduction)
+
+
+def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+    """Half the squared error ``d²/2`` of errors up to ``delta``, and beyond it the line ``delta (|d| - delta/2)``.
+
+    Huber, Robust estimation of a location parameter (1964), section 6.
+
+    Args:
+        input: predictions, of any shape.
+        target: of the same shape; it is not broadcast. Integers and lists take the dtype of ``input``.
+        reduction: "mean" or "sum" over all elements, or "none".
+        delta: positive.
+        weight: a factor of each element's loss, of the same shape; the mean divides by the number of elements still.
+
+    Returns:
+        A scalar, or an array of the shape of ``input`` without reduction.
+
+    Raises:
+        TypeError: an argument is not real numbers.
+        ValueError: the shapes differ, ``delta`` is not positive, or the reduction is unknown.
+
+    Example:
+        >>> huber_loss(np.array([0.5, -10.0]), np.zeros(2), reduction="none")
+        array([0.125, 9.5  ])
+    """
+    check_number("huber_loss", "delta", delta, lambda delta: delta > 0, "positive")
+    prediction, target = _pair("huber_loss", input, target, reduction)
+    losses = _huber(prediction - target, delta)
+    if weight is not None:
+        losses = losses * _element_weights("huber_loss", "weight", weight, losses)
+    return _reduced(losses, reduction)
+
+
+def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
+    """`huber_loss` divided by its ``delta``, here called ``beta``; at 0 it is `l1_loss`.
+
+    Girshick, Fast R-CNN (2015), equation 3.
+
+    Args:
+        input: predictions, of any shape.
+        target: of the same shape; it is not broadcast. Integers and lists take the dtype of ``input``.
+        reduction: "mean" or "sum" over all elements, or "none".
+        beta: at least 0; errors up to it are squared.
+
+    Returns:
+        A scalar, or an array of the shape of ``input`` without reduction.
+
+    Raises:
+        TypeError: an argument is not real numbers.
+        ValueError: the shapes differ, ``beta`` is negative, or the reduction is unknown.
+
+    Example:
+        >>> smooth_l1_loss(np.array([0.5, -10.0]), np.zeros(2), reduction="none", beta=0.5)
+        array([0.25, 9.75])
+    """
+    check_number("smooth_l1_loss", "beta", beta, lambda beta: beta >= 0, "at least 0")
+    prediction, target = _pair("smooth_l1_loss", input, target, reduction)
+    error = prediction - target
+    return _reduced(_huber(error, beta) / beta if beta else np.absolute(error), reduction)
+
+
+def _huber(error: Any, delta: float) -> Any:
+    """One expression for both pieces: within delta the clipped error is the error, beyond it is ``±delta``."""
+    clipped = np.clip(error, -delta, delta)
+    return clipped * (error - clipped / 2)
+
+
+# Probabilities
+
+
+def _floored(logarithm: np.ufunc, x: Any, pole: float) -> Any:
+    """Give a logarithm that is at least -100, in value and gradient, also at its pole."""
+    at_pole = x == pole
+    return np.where(at_pole, -100, np.maximum(logarithm(np.where(at_pole, 0.5, x)), -100))
+
+
+@ad.primitive
+def _binary_cross_entropy(p: Any, target: Any) -> Any:
+    return (target - 1) * _floored(np.log1p, -p, -1) - target * _floored(np.log, p, 0)
+
+
+ad.defvjp(
+    _binary_cross_entropy,
+    # The bound is PyTorch's, too: where p is 0 or 1 and wrong, the gradient is as large as that, and finite.
+    lambda g, out, p, target: g * ((p - target) / np.maximum(p * (1 - p), 1e-12)),
+    lambda g, out, p, target: g * (_floored(np.log1p, -p, -1) - _floored(np.log, p, 0)),
+)
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+    """Cross-entropy ``-target log(input) - (1 - target) log(1 - input)``, the logarithms at least -100.
+
+    It is for probabilities that come without logits; where there are logits, `binary_cross_entropy_with_logits` is
+    exact however large they are.
+
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.2; the bound is PyTorch's.
+
+    Args:
+        input: probabilities of the positive class, of any shape.
+        target: the true ones, of the same shape; it is not broadcast. Integers and lists take the dtype of ``input``.
+        weight: a factor of each element's loss, of a shape that broadcasts to that of ``input``.
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Returns:
+        A scalar, or an array of the shape of ``input`` without reduction.
+
+    Raises:
+        TypeError: an argument is not real numbers.
+        ValueError: the shapes differ, a probability is not between 0 and 1, or the reduction is unknown.
+
+    Example:
+        >>> binary_cross_entropy(np.array([0.5, 0.0]), np.array([1.0, 1.0]), reduction="none").round(6)
+        array([  0.693147, 100.      ])
+    """
+    caller = "binary_cross_entropy"
+    _check_probabilities(caller, "targets", target)
+    p, target = _pair(caller, input, target, reduction)
+    _check_probabilities(caller, "input", p, "; apply sigmoid, or use binary_cross_entropy_with_logits")
+    losses = _binary_cross_entropy(p, target)
+    if weight is not None:
+        losses = losses * _element_weights(caller, "weight", weight, losses, broadcast=True)
+    return _reduced(losses, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
+) -> Any:
+    """Sigmoid cross-entropy, the negative log-likelihood of a Bernoulli variable.
+
+    ``pos_weight target log(1 + exp(-x)) + (1 - target) log(1 + exp(x))``, in which nothing cancels: the loss of a
+    confident and right prediction keeps its relative precision.
+
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.2.
+
+    Args:
+        input: logits, of any shape, before any sigmoid.
+        target: probabilities of the positive class, of the same shape; it is not broadcast. Integers and lists take
+            the dtype of ``input``.
+        weight: a factor of each element's loss, of a shape that broadcasts to that of ``input``.
+        reduction: "mean" or "sum" over all elements, or "none".
+        pos_weight: a factor of the positive class's loss, of a shape that broadcasts to that of ``input``.
+
+    Returns:
+        A scalar, or an array of the shape of ``input`` without reduction.
+
+    Raises:
+        TypeError: an argument is not real numbers.
+        ValueError: the shapes differ, a target is not between 0 and 1, or the reduction is unknown.
+
+    Example:
+        >>> binary_cross_entropy_with_logits(np.array([0.0, 1e4]), np.array([1.0, 1.0]), reduction="none").round(6)
+        array([0.693147, 0.      ])
+    """
+    caller = "binary_cross_entropy_with_logits"
+    _check_probabilities(caller, "targets", target)
+    logits, target = _pair(caller, input, target, reduction)
+    positive = target
+    if pos_weight is not None:
+        positive = target * _element_weights(caller, "pos_weight", pos_weight, logits, broadcast=True)
+    losses = positive * np.logaddexp(0, -logits) + (1 - target) * np.logaddexp(0, logits)
+    if weight is not None:
+        losses = losses * _element_weights(caller, "weight", weight, losses, broadcast=True)
+    return _reduced(losses, reduction)
+
+
+def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
+    """Terms ``target (log(target) - input)`` of the Kullback-Leibler divergence of the target from ``exp(input)``.
+
+    Kullback and Leibler, On information and sufficiency (1951), equation 2.4.
+
+    Args:
+        input: logarithms of probabilities, of any shape.
+        target: probabilities, of the same shape; it is not broadcast. Integers and lists take the dtype of ``input``.
+        reduction: "sum"; "batchmean", the sum divided by the number of rows, which is the divergence of a row; "mean"
+            over all elements, which is not; or "none".
+        log_target: whether the target is logarithms of probabilities, too.
+
+    Returns:
+        A scalar, or an array of the shape of ``input`` without reduction.
+
+    Raises:
+        TypeError: an argument is not real numbers.
+        ValueError: the shapes differ, a probability is negative or NaN, or the reduction is unknown.
+
+    Example:
+        >>> float(kl_div(np.log([[0.5, 0.5]]), np.array([[0.25, 0.75]]), reduction="batchmean").round(6))
+        0.130812
+    """
+    check_choice("kl_div", "reduction", reduction, (*REDUCTIONS, "batchmean"))
+    prediction, target = _pair("kl_div", input, target, "sum" if reduction == "batchmean" else reduction)
+    if log_target:
+        losses = np.exp(target) * (target - prediction)
+    else:
+        values = data_of(target)
+        if not np.all(values >= 0):
+            raise ValueError(
+                "kl_div: targets must not be negative; some are negative or NaN; logarithms need log_target=True"
+            )
+        # 0 log(0) is 0, and its derivative, which does not exist, is taken to be that of the other term.
+        losses = target * (np.log(np.where(values > 0, target, 1)) - prediction)
+    if reduction == "batchmean":
+        return losses.sum() / (len(losses) if losses.ndim else 1)
+    return _reduced(losses, reduction)
+
+
+# Distributions
+
+
+@ad.primitive
+def _raised(x: Any, low: float) -> Any:
+    """Raise to ``low`` what is below, but let the gradient pass, so that a variance that fell below can grow again."""
+    return np.maximum(x, low)
+
+
+ad.defvjp(_raised, lambda g, out, x, low: g)
+
+
+def gaussian_nll_loss(
+    input: Any, target: Any, var: Any, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Any:
+    """Negative log-likelihood ``(log(var) + (input - target)² / var) / 2`` of a normal distribution.
+
+    Nix and Weigend, Estimating the mean and variance of the target probability distribution (1994), equation 4.
+
+    Args:
+        input: means, of any shape.
+        target: of the same shape; it is not broadcast. Integers and lists take the dtype of ``input``.
+        var: variances, not negative: of the same shape; of that without its last axis; with axes of length one in it,
+            which are broadcast; or a number.
+        full: add the constant ``log(2 π) / 2``.
+        eps: positive; smaller variances count as this one. The gradient by them is that at ``eps``, as in PyTorch.
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Returns:
+        A scalar, or an array of the shape of ``input`` without reduction.
+
+    Raises:
+        TypeError: an argument is not real numbers.
+        ValueError: the shapes do not fit, a variance is negative, ``eps`` is not positive, or the reduction is
+            unknown.
+
+    Example:
+        >>> float(gaussian_nll_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]), np.ones(2)))
+        1.0
+    """
+    caller = "gaussian_nll_loss"
+    check_number(caller, "eps", eps, lambda eps: eps > 0, "positive")
+    mean, target = _pair(caller, input, target, reduction)
+    var = _real_like(mean, caller, "var", var)
+    if np.any(data_of(var) < 0):
+        raise ValueError(
+            f"{caller}: var must not be negative; for a number of any sign, give its softplus or exponential"
+        )
+    if var.ndim and var.shape == mean.shape[:-1]:
+        var = np.expand_dims(var, -1)
+    fits = var.ndim == mean.ndim and all(own in (1, size) for own, size in zip(var.shape, mean.shape))
+    if var.ndim and not fits:
+        raise ValueError(
+            f"{caller}: input of shape {mean.shape} needs a var of this shape, or with axes of length one in it, or "
+            f"without its last axis, or a number, got {var.shape}"
+        )
+    var = _raised(var, eps)
+    losses = (np.log(var) + np.square(mean - target) / var) / 2
+    return _reduced(losses + math.log(2 * math.pi) / 2 if full else losses, reduction)
+
+
+def poisson_nll_loss(
+    input: Any,
+    target: Any,
+    *,
+    log_input: bool = True,
+    full: bool = False,
+    eps: float = 1e-8,
+    reduction: str = "mean",
+) -> Any:
+    """Negative log-likelihood ``rate - target log(rate)`` of a Poisson distribution, without ``log(target!)``.
+
+    McCullagh and Nelder, Generalized linear models (1989), section 6.2.
+
+    Args:
+        input: logarithms of the rates, of any shape, or the rates themselves with ``log_input=False``.
+        target: counts, not negative, of the same shape; it is not broadcast. Integers and lists take the dtype of
+            ``input``.
+        log_input: whether ``input`` is logarithms.
+        full: add Stirling's approximation of ``log(target!)`` where the target is larger than 1.
+        eps: at least 0; added to a rate before its logarithm is taken, where rates are given.
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Returns:
+        A scalar, or an array of the shape of ``input`` without reduction. The exponential of a large logarithm is
+        infinite, and so is the loss then.
+
+    Raises:
+        TypeError: an argument is not real numbers.
+        ValueError: the shapes differ, a target or rate is negative, ``eps`` is negative, or the reduction is unknown.
+
+    Example:
+        >>> float(poisson_nll_loss(np.log([2.0, 2.0]), np.array([2, 1])).round(6))
+        0.960279
+    """
+    caller = "poisson_nll_loss"
+    check_number(caller, "eps", eps, lambda eps: eps >= 0, "at least 0")
+    rate, target = _pair(caller, input, target, reduction)
+    if np.any(data_of(target) < 0):
+        raise ValueError(f"{caller}: targets are counts and must not be negative")
+    if log_input:
+        losses = np.exp(rate) - target * rate
+    else:
+        if np.any(data_of(rate) < 0):
+            raise ValueError(f"{caller}: rates must not be negative; logarithms of rates need log_input=True")
+        losses = rate - target * np.log(rate + eps)
+    if full:
+        large = data_of(target) > 1
+        count = np.where(large, target, 2)
+        losses = losses + np.where(large, count * np.log(count) - count + np.log(2 * math.pi * count) / 2, 0)
+    return _reduced(losses, reduction)
+
+
+# What losses ask of their arguments
+
+
+def _real(caller: str, name: str, x: Any) -> Any:
+    """Give real numbers as an array or a Tensor."""
+    x = as_array(x)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"{caller}: {name} must be real numbers, got dtype {x.dtype}")
+    return x
+
+
+def _in_dtype_of(prediction: Any, x: Any) -> Any:
+    """Convert to the dtype of the predictions, if that is floating-point."""
+    return x.astype(prediction.dtype) if prediction.dtype.kind == "f" and x.dtype != prediction.dtype else x
+
+
+def _real_like(prediction: Any, caller: str, name: str, x: Any) -> Any:
+    """Give real numbers; those without a floating-point dtype of their own take that of the predictions."""
+    array = _real(caller, name, x)
+    return array if hasattr(x, "dtype") and array.dtype.kind == "f" else _in_dtype_of(prediction, array)
+
+
+def _pair(caller: str, prediction: Any, target: Any, reduction: str) -> tuple[Any, Any]:
+    """Give predictions and targets of one shape as arrays or Tensors."""
+    check_choice(caller, "reduction", reduction, REDUCTIONS)
+    if np.shape(prediction) != np.shape(target):
+        raise ValueError(
+            f"{caller}: prediction and target must have the same shape, got {np.shape(prediction)} and "
+            f"{np.shape(target)}"
+        )
+    prediction = _real(caller, "predictions", prediction)
+    return prediction, _real_like(prediction, caller, "targets", target)
+
+
+def _element_weights(caller: str, name: str, weight: Any, losses: Any, broadcast: bool = False) -> Any:
+    """Give the weights of elements, of the losses' shape or one that broadcasts to it, in the losses' dtype."""
+    weight = _real(caller, name, weight)
+    try:
+        fits = weight.shape == losses.shape or (
+            broadcast and np.broadcast_shapes(weight.shape, losses.shape) == losses.shape
+        )
+    except ValueError:
+        fits = False
+    if not fits:
+        how = "a shape that broadcasts to that of the input" if broadcast else "the shape of the input"
+        raise ValueError(f"{caller}: {name} must have {how}, {losses.shape}, got {weight.shape}")
+    return _in_dtype_of(losses, weight)
+
+
+def _mean_by_weight(caller: str, losses: Any, weight: Any, reduction: str) -> Any:
+    if weight is None:
+        return _reduced(losses, reduction)
+    weight = _element_weights(caller, "weight", weight, losses)
+    return _reduced_by_weight(losses * weight, weight, reduction)
+
+
+def _check_probabilities(caller: str, name: str, x: Any, way_out: str = "") -> None:
+    values = np.asarray(data_of(x))
+    if values.dtype.kind not in "fiub" or not np.all((values >= 0) & (values <= 1)):
+        raise ValueError(f"{caller}: {name} must be probabilities between 0 and 1{way_out}")
