@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 import autodiff as ad
 
@@ -52,7 +54,9 @@ def save(picture: Figure | ad.Drawing, output: Path, name: str) -> Path:
     path = output / name
     try:
         if isinstance(picture, Figure):
-            picture.savefig(path, dpi=100)
+            pixels = io.BytesIO()
+            picture.savefig(pixels, dpi=100)
+            Image.open(pixels).convert("RGB").quantize(128).save(path)  # a palette makes the file a third of the size
         else:
             picture.save(path)
     except OSError as error:
