@@ -14,6 +14,8 @@ def relu(x: Any) -> Any:
         >>> relu(np.array([-1.0, 2.0]))
         array([0., 2.])
     """
+    if type(x) is np.float64:  # np.maximum takes ten times as long for a single number
+        return np.float64(0) if x < 0 else x
     return np.maximum(x, 0)
 
 

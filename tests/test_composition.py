@@ -254,7 +254,7 @@ def test_refused(call: Callable[[], Any], error: type[Exception], message: str) 
             lambda x: (x * x, x),
             lambda s, g: (g.sum(),),
             ValueError,
-            r"a rule of square returned a gradient of shape \(\) for an argument of shape \(2,\)",
+            r"a rule of square returned a gradient of shape \(\) for argument 0 of shape \(2,\)",
             id="shape",
         ),
     ],

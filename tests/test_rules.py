@@ -172,7 +172,7 @@ def test_other_array_types_flow_through_the_rules(case: Case) -> None:
     for actual, expected in zip(strict, gradients(case.function, tensors(case.args)), strict=True):
         assert reveal(actual).dtype == expected.dtype
         assert reveal(actual).shape == expected.shape
-        np.testing.assert_array_equal(reveal(actual), expected)
+        np.testing.assert_allclose(reveal(actual), expected, rtol=1e-12, atol=1e-14)
     args = tensors(case.args, lambda arg: Tensor(StrictArray(arg)))
     weighted_sum(several(case.function(*args)), StrictArray).backward(create_graph=True)
     for arg, actual in zip((arg for arg in args if isinstance(arg, Tensor)), strict, strict=True):
@@ -308,7 +308,7 @@ def test_astype_gives_the_gradient_in_the_dtype_of_the_argument() -> None:
     ],
 )
 def test_arguments_without_a_rule_are_refused_before_anything_is_computed(call: Callable[..., Any]) -> None:
-    with pytest.raises(NotImplementedError, match="derivative|np.where"):
+    with pytest.raises(NotImplementedError, match=r"derivative|np\.where"):
         call(Tensor(np.arange(9.0).reshape(3, 3)))
 
 

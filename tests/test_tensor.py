@@ -490,7 +490,7 @@ def test_functions_without_a_rule_are_named(call: Callable[..., Any], name: str)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: np.add(x, 1.0, where=x > 2), r"add: where= cannot be used with a Tensor: call np.where\(mask, x, other\)"),
+        (lambda x: np.add(x, 1.0, where=x > 2), r"add: where= cannot be used with a Tensor: call np.where\(mask, x"),
         (lambda x: np.sum(x, where=x > 2), r"sum: where= cannot be used .* np\.where"),
         (lambda x: np.mean(x, dtype=np.float32), "mean with dtype= has no derivative rule"),
     ],
@@ -566,8 +566,7 @@ def test_an_integer_constant_times_a_list_is_no_repetition() -> None:
     "call",
     [
         lambda x: np.full_like(np.zeros(2), x),
-        lambda x: np.full_like(x, 1.0),
-        lambda x: np.bincount(np.array([0]), weights=x.reshape(1)),
+        lambda x: np.histogram(np.zeros(1), weights=x.reshape(1)),
     ],
 )
 def test_nothing_that_depends_on_a_tensor_becomes_a_constant(call: Callable[..., Any]) -> None:

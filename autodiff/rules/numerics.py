@@ -22,6 +22,9 @@ def _along(axis: int, part: slice) -> tuple[Any, ...]:
 
 
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    a = as_array(a)
+    if n == 0:
+        return a  # without what is prepended or appended
     axis %= a.ndim
     joined = []
     for part in (prepend, a, append):
@@ -89,22 +92,22 @@ defcomposition(np.gradient, _gradient)
 # Convolutions
 
 
-def _whole(g: Any, a: Any, v: Any, mode: str) -> Any:
+def _whole(g: Any, a: Any, v: Any, mode: Any) -> Any:
     """Put the gradient of a part of the convolution where that part lies in the whole."""
-    longer, shorter = max(len(a), len(v)), min(len(a), len(v))
+    longer, shorter = max(np.size(a), np.size(v)), min(np.size(a), np.size(v))
     start = {"full": 0, "same": (shorter - 1) // 2, "valid": shorter - 1}[mode]
     return np.pad(g, (start, longer + shorter - 1 - start - g.shape[0]))
 
 
-def _convolve_a(g: Any, out: Any, a: Any, v: Any, mode: str = "full") -> Any:
-    return np.correlate(_whole(g, a, v, mode), as_array(v), mode="valid")
+def _convolve_a(g: Any, out: Any, a: Any, v: Any, mode: Any = "full") -> Any:
+    return np.reshape(np.correlate(_whole(g, a, v, mode), np.ravel(v), mode="valid"), a.shape)
 
 
-def _convolve_v(g: Any, out: Any, a: Any, v: Any, mode: str = "full") -> Any:
-    return np.correlate(_whole(g, a, v, mode), as_array(a), mode="valid")
+def _convolve_v(g: Any, out: Any, a: Any, v: Any, mode: Any = "full") -> Any:
+    return np.reshape(np.correlate(_whole(g, a, v, mode), np.ravel(a), mode="valid"), v.shape)
 
 
-def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+def _correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
     """Convolve with the other one reversed; the shorter is the one that slides."""
     if len(v) > len(a):
         return np.flip(np.convolve(v, np.flip(a), mode=mode))
@@ -120,6 +123,8 @@ defcomposition(np.correlate, _correlate, arguments=2)
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Draw lines between the points. The derivative by x is their slope, at a point that of the line to the right."""
     x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    is_left, is_right = x < xp[0], x > xp[-1]
+    x = np.where(is_left | is_right, xp[0], x)  # or infinity would make NaNs of the gradients
     lower = np.searchsorted(xp, x, side="right") - 1
     if isinstance(lower, np.ndarray | np.generic):
         lower = np.clip(lower, 0, max(0, xp.shape[0] - 2))
@@ -131,8 +136,8 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> An
         begin, end, t = xp[:-1], xp[1:], x[..., None]
         share = np.where(t < begin, 0, np.where(t < end, (t - begin) / (end - begin), 1))
         line = fp[0] + np.sum(share * (fp[1:] - fp[:-1]), axis=-1)
-    line = np.where(x < xp[0], fp[0] if left is None else left, line)
-    return np.where(x > xp[-1], fp[-1] if right is None else right, line)
+    line = np.where(is_left, fp[0] if left is None else left, line)
+    return np.where(is_right, fp[-1] if right is None else right, line)
 
 
 defcomposition(np.interp, _interp, arguments=3)
@@ -152,7 +157,8 @@ def _variables(m: Any, rowvar: bool) -> Any:
 def _cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: float | None = None) -> Any:
     rows = _variables(m, rowvar)
     if y is not None:
-        rows = np.concatenate([rows, _variables(y, rowvar)], axis=0)
+        y = _variables(y, True)
+        rows = np.concatenate([rows, y if rowvar or y.shape[0] == 1 else np.transpose(y)], axis=0)
     ddof = (0 if bias else 1) if ddof is None else ddof
     deviations = rows - np.mean(rows, axis=1, keepdims=True)
     return np.squeeze(deviations @ np.transpose(deviations) / (rows.shape[1] - ddof))

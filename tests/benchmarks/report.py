@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.benchmarks import chain, ladder, operation
+from tests.benchmarks import chain, ladder, operation, scalars
 
 Measurement = dict[str, Any]
 Best = Callable[[Measurement], float]
@@ -139,6 +139,35 @@ def best_of_chain(name: str) -> Best:
     return lambda measurement: min(measurement["chains"][name]["seconds"])
 
 
+def scalars_report(measurements: Sequence[Measurement]) -> str:
+    """A table with a row a library and a column a workload, with and without the cycle collector."""
+    reference = [m for m in measurements if m["contender"] == scalars.REFERENCE]
+    rows = []
+    for part, remark in {"seconds": "", "uncollected": ", cycle collector off"}.items():
+        for contender in scalars.CONTENDERS:
+            mine = [m for m in measurements if m["contender"] == contender]
+            cells = (cell(mine, reference, best_of_workload(name, part)) for name in scalars.WORKLOADS)
+            rows.append([contender + remark, *cells])
+    rows.append(["*the ratio is to be at most*", *(f"({limit:.2f})" for _, _, limit in scalars.WORKLOADS.values())])
+    text = (
+        "## Single numbers\n\n"
+        f"Microseconds an operation (ratio to {scalars.REFERENCE}), forward and backward, in graphs of "
+        f"{scalars.LENGTH:,} operations on scalars; and microseconds a step (forward, zero_grad, backward) of "
+        f"{scalars.REFERENCE}'s demo, a network of {'-'.join(map(str, scalars.NEURONS))} built neuron by neuron, over "
+        f"{scalars.POINTS} points. The same Python code runs in both. One thread; the median over "
+        f"{rounds(measurements)} of the best of {batches(measurements)} batches in a fresh process. "
+        f"{scalars.REFERENCE}'s graphs are cycles, which wait for Python's cycle collector; this library's have none. "
+        "Gradients were compared before timing.\n\n"
+    )
+    header = ["microseconds", *scalars.WORKLOADS]
+    return text + table(header, rows) + "\n" + remarks(measurements)
+
+
+def best_of_workload(name: str, part: str) -> Best:
+    """Make the function that picks a workload's best time out of a measurement of `scalars`."""
+    return lambda measurement: min(measurement["workloads"][name][part])
+
+
 def chain_report(measurements: Sequence[Measurement]) -> str:
     """A table with a row a length."""
     rows = []
@@ -165,7 +194,7 @@ PARTS = {
     "backward": "backward",
     "free": "letting go of the graph",
 }
-REPORTS = {"ladder": ladder_report, "operation": operation_report, "chain": chain_report}
+REPORTS = {"ladder": ladder_report, "operation": operation_report, "scalars": scalars_report, "chain": chain_report}
 
 
 def rounds(measurements: Sequence[Measurement]) -> str:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.benchmarks import chain, ladder, operation, report
+from tests.benchmarks import chain, ladder, operation, report, scalars
 from tests.benchmarks.__main__ import parse, tasks
 from tests.benchmarks.worker import WrongResultError
 
@@ -63,6 +63,24 @@ def test_operation_chains_have_the_gradients_computed_by_hand(name):
     found = operation.this_library(operation.CHAINS[name])()
     for gradient, wanted in zip(found, operation.expected(name)):
         np.testing.assert_allclose(gradient, wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", scalars.WORKLOADS)
+def test_scalar_workloads_have_the_gradients_of_micrograd(name):
+    pytest.importorskip("micrograd")
+    make, *_ = scalars.WORKLOADS[name]
+    found, right = (make(*load())() for load in (scalars.this_library, scalars.micrograd))
+    assert any(right)
+    for ours, theirs in zip(found, right, strict=True):
+        assert float(ours or 0) == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+
+
+def test_a_wrong_gradient_of_a_scalar_is_reported(monkeypatch):
+    pytest.importorskip("micrograd")
+    number, zero = scalars.this_library()
+    monkeypatch.setitem(scalars.CONTENDERS, "shifted", lambda: (lambda value: number(value + 0.01), zero))
+    with pytest.raises(WrongResultError, match="mixed chain: gradient"):
+        scalars.measure("shifted", 1, 0.0)
 
 
 def test_chain_measures_both_quantities():
@@ -144,7 +162,7 @@ def test_a_ratio_to_a_disturbed_reference_has_a_star(measured):
     assert rows_of(report.ladder_report(measured))["this library, eager"] == "45.0 (0.25) *"
 
 
-def test_operation_and_chain_tables():
+def test_operation_scalars_and_chain_tables():
     chains = {name: {"seconds": [2e-6]} for name in operation.CHAINS}
     half = {name: {"seconds": [1e-6]} for name in operation.CHAINS}
     text = report.operation_report(
@@ -155,6 +173,17 @@ def test_operation_and_chain_tables():
     )
     assert "| 1.00 (0.50) |" in text
     assert "| 0.50 " in text
+    workloads = {name: {"seconds": [4e-6], "uncollected": [2e-6]} for name in scalars.WORKLOADS}
+    quarter = {name: {"seconds": [1e-6], "uncollected": [1e-6]} for name in scalars.WORKLOADS}
+    text = report.scalars_report(
+        [
+            {"round": 0, "batches": 1, "contender": scalars.REFERENCE, "workloads": workloads},
+            {"round": 0, "batches": 1, "contender": "this library", "workloads": quarter},
+        ]
+    )
+    assert rows_of(text)["this library"] == "1.00 (0.25)"
+    assert rows_of(text)["this library, cycle collector off"] == "1.00 (0.50)"
+    assert rows_of(text)["*the ratio is to be at most*"] == "(0.50)"
     times = {"forward": [2e-6, 1e-6], "uncollected": [0.5e-6], "backward": [3e-6], "free": [0.1e-6]}
     text = report.chain_report(
         [
