@@ -29,6 +29,9 @@ def differences() -> Iterator[Case]:
         torch=lambda t, x, a, b: t.diff(x, prepend=a, append=b),
     )
     yield Case("diff, prepend a number", lambda x: np.diff(x, axis=0, prepend=0.0), (x,))
+    yield Case("diff, n 0, prepend", lambda x, a: np.diff(x, 0, prepend=a) * a, (x, normal()))
+    yield Case("diff twice, prepend a number", lambda x, a: np.diff(x, 2, 0, a), (x, normal()))
+    yield Case("diff of a list, prepend", lambda a: np.diff([1.0, 3.0], prepend=a), (normal(2),))
     yield Case("diff of one element", np.diff, (normal(1),), torch="diff")
     yield Case("ediff1d", np.ediff1d, (x,))
     yield Case("ediff1d with ends", lambda x, a, b: np.ediff1d(x, a, b), (normal(4), normal(2), normal()))
@@ -73,6 +76,7 @@ def convolutions() -> Iterator[Case]:
         )
     yield Case("convolve with a list", lambda a: np.convolve(a, [1.0, -2.0, 1.0]), (normal(5),))
     yield Case("convolve of a list", lambda v: np.convolve([1.0, -2.0, 1.0], v, "same"), (normal(2),))
+    yield Case("convolve with a number", np.convolve, (normal(4), normal()))
     yield Case("correlate, default mode", np.correlate, (normal(5), normal(3)))
 
 
@@ -85,6 +89,7 @@ def interpolation() -> Iterator[Case]:
     yield Case("interp at the points", lambda fp: np.interp(points, points, fp), (normal(4),))
     yield Case("interp of a number", lambda x, fp: np.interp(x, points, fp), (np.array(0.3), normal(4)))
     yield Case("interp between lists", lambda x: np.interp(x, [0.0, 1.0], [2.0, 4.0]), (np.array([0.5, 3.0]),))
+    yield Case("interp at infinity", lambda fp: np.interp([0.1, np.inf, -np.inf], points, fp), (normal(4),))
     yield Case("interp with one point", lambda x, fp: np.interp(x, [1.0], fp), (x, normal(1)))
     yield Case("bincount", lambda w: np.bincount([0, 2, 2, 1], w), (normal(4),))
     yield Case("bincount, minlength", lambda w: np.bincount(np.array([0, 2]), w, 5), (normal(2),))
@@ -98,6 +103,8 @@ def covariances() -> Iterator[Case]:
     yield Case("cov, ddof", lambda m: np.cov(m, ddof=2), (m,), torch=lambda t, m: t.cov(m, correction=2))
     yield Case("cov of two", np.cov, (m, normal(2, 5)), torch=lambda t, m, y: t.cov(t.concatenate([m, y])))
     yield Case("cov of two vectors", np.cov, (normal(4), normal(4)))
+    yield Case("cov of columns and a row", lambda m, y: np.cov(m, y, rowvar=False), (normal(5, 2), normal(1, 5)))
+    yield Case("cov of columns and columns", lambda m, y: np.cov(m, y, rowvar=False), (normal(5, 2), normal(5, 2)))
     yield Case("cov of one variable", np.cov, (normal(4),), torch="cov")
     yield Case("corrcoef", np.corrcoef, (m,), torch="corrcoef")
     yield Case("corrcoef, columns", lambda m: np.corrcoef(m, rowvar=False), (m,))
