@@ -32,6 +32,7 @@ SIGNATURES: dict[Function, tuple[int, frozenset[str]]] = {}  # how many position
 CONSTANT: set[Function] = set()  # functions whose derivative is zero or does not exist: they give plain arrays
 PLAIN: dict[Function, Function] = {}  # what `primitive` made -> the function it was made from
 LISTED: dict[Function, tuple[int, Function]] = {}  # f(a, *xs) -> after how many arguments xs begin, and g(a, [*xs])
+LISTS: set[Function] = set()  # NumPy's functions of several arrays in a list; any other makes one array of a list
 # Rules of libraries that are slow to import, and so are not imported for their rules' sake: library -> its rules.
 LATE = {"scipy.special": "autodiff.rules.special"}
 
@@ -93,6 +94,7 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, v
     if variadic:
         LISTED[function] = len(rules) - 1, _listing(function, len(rules) - 1)
         function = LISTED[function][1]
+        LISTS.add(function)
     VJPS[function] = rules
     SIGNATURES[function] = (
         sys.maxsize if unlimited else len(positional),

@@ -24,6 +24,7 @@ from autodiff.tape import (
     CONSTANT,
     ELEMENTWISE,
     LISTED,
+    LISTS,
     PLAIN,
     SIGNATURES,
     VJPS,
@@ -565,7 +566,8 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
     if rules is None:
         if function in LISTED:
             first, listing = LISTED[function]
-            return record(listing, (*args[:first], list(args[first:])), kwargs)
+            arrays = [record(np.stack, (arg,)) if _holds_tensors(arg) else arg for arg in args[first:]]
+            return record(listing, (*args[:first], arrays), kwargs)
         load_late_rules()
         if function in VJPS:
             return record(function, args, kwargs)
@@ -584,8 +586,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
             values.append(arg._data)
             if not arg.requires_grad:
                 continue
-        elif _holds_tensors(arg) and (function in ELEMENTWISE or function is np.dot):
-            # Where NumPy would make an array of the list, a Tensor is made of it.
+        elif _holds_tensors(arg) and _joins(function):
             return record(function, (*args[:position], record(np.stack, (arg,)), *args[position + 1 :]), kwargs)
         elif _holds_tensors(arg):
             values.append(_plain(arg))
@@ -707,6 +708,13 @@ def _tensors_in(arg: Any) -> Iterator[Tensor]:
 def _holds_tensors(arg: Any) -> bool:
     """Whether an argument is a list or tuple with a Tensor in it, however deep."""
     return type(arg) in (list, tuple) and any(True for _ in _tensors_in(arg))
+
+
+def _joins(function: Function) -> bool:
+    """Whether NumPy makes one array of a list that the function is given; then a Tensor is made of one of Tensors."""
+    return function in ELEMENTWISE or (
+        function not in LISTS and (getattr(function, "__module__", None) or "").startswith("numpy")
+    )
 
 
 def _check_call(

@@ -610,3 +610,20 @@ def test_at_refuses_what_does_not_fit(call: Callable[..., Any], error: Any, mess
     with pytest.raises(error, match=message):
         call(x)
     np.testing.assert_array_equal(x.data, before)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda x, y: np.inner(x, [y, y]), id="inner"),
+        pytest.param(lambda x, y: np.outer([y, 1.0], x), id="outer"),
+        pytest.param(lambda x, y: np.einsum("i,i", x, [y, y]), id="einsum"),
+        pytest.param(lambda x, y: np.kron(x, [y, 2.0]), id="kron"),
+        pytest.param(lambda x, y: np.linalg.solve(np.eye(2) * x, [y, y]), id="solve"),
+        pytest.param(lambda x, y: np.append(x, [y, y]), id="append"),
+        pytest.param(lambda x, y: np.hypot(x, [y, y]), id="hypot"),
+        pytest.param(lambda x, y: np.linalg.multi_dot([np.eye(2) * x, np.eye(2), x * y]), id="multi_dot"),
+    ],
+)
+def test_a_list_with_tensors_is_the_array_that_numpy_makes_of_it(call: Callable[..., Any]) -> None:
+    ad.testing.check_gradients(call, np.array([1.5, 2.0]), np.array(0.5), order=2)

@@ -9,7 +9,7 @@ import numpy as np
 
 from autodiff import placement
 from autodiff.placement import is_basic, last_ones, ranks, rounds, spread, spread_out, without_ones
-from autodiff.tape import defvjp, unbroadcast
+from autodiff.tape import LISTS, defvjp, unbroadcast
 from autodiff.tensor import data_of, primitive
 
 scatter_add = primitive(placement.scatter_add)
@@ -107,6 +107,7 @@ defvjp(np.take, _take)
 defvjp(np.take_along_axis, _take_along_axis)
 defvjp(np.compress, None, _compress)
 defvjp(np.extract, None, _extract)
+LISTS |= {np.select, np.choose}
 defvjp(np.select, None, _select, _select_default)
 defvjp(np.choose, None, _choose)
 defvjp(np.sort, _sort)

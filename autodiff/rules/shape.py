@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.composition import defcomposition
 from autodiff.rules.indexing import scatter_add
-from autodiff.tape import defvjp, unbroadcast
+from autodiff.tape import LISTS, defvjp, unbroadcast
 from autodiff.tensor import as_array, data_of
 
 
@@ -150,6 +150,8 @@ defvjp(np.resize, _resize)
 defvjp(np.pad, _pad)
 
 # Joining and cutting
+
+LISTS |= {np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block}
 
 
 def _cut(g: Any, arrays: Any, lengths: list[int], axis: int) -> Any:
