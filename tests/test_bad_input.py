@@ -306,3 +306,315 @@ def test_shapes_of_weights(shape: Any) -> None:
 @pytest.mark.parametrize("layer", [np.tanh, "relu", nn.ReLU], ids=["function", "text", "class"])
 def test_layers_that_are_no_modules(layer: Any) -> None:
     refuse(lambda: nn.Sequential(nn.ReLU(), layer), TypeError, "Sequential: a layer must be a Module, got ")
+
+
+# Losses, normalization, tables and activations
+
+TABLE = np.zeros((5, 2))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        pytest.param(
+            lambda: functional.cross_entropy(LOGITS, [0, 1, 5, 9], ignore_index=9),
+            ValueError,
+            "cross_entropy: labels must lie from 0 to 2 for 3 classes, got 5; rows of one label are left out with "
+            "ignore_index=",
+            id="label out of range beside one left out",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(LOGITS, [0, 1, 2, 0], ignore_index=1.0),
+            TypeError,
+            "cross_entropy: ignore_index must be an integer or None, got 1.0",
+            id="ignore_index no integer",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(LOGITS, PROBABILITIES, ignore_index=1),
+            ValueError,
+            "cross_entropy: ignore_index=1 is for labels; give probabilities without it",
+            id="ignore_index of probabilities",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(LOGITS, [0, 1, 2, 0], [1.0, 2.0]),
+            ValueError,
+            "cross_entropy: weight must have the shape (3,), one for each class, got (2,)",
+            id="class weights",
+        ),
+        pytest.param(
+            lambda: functional.nll_loss(LOGITS, [0, 1, 2, 0], [1.0, -2.0, 1.0]),
+            ValueError,
+            "nll_loss: weight must not be negative or NaN, got [ 1. -2.  1.]",
+            id="negative class weight",
+        ),
+        pytest.param(
+            lambda: functional.nll_loss(LOGITS, [0, 1, 2, 0], ["a", "b", "c"]),
+            TypeError,
+            "nll_loss: weight must be real numbers, got dtype <U1",
+            id="class weights of text",
+        ),
+        pytest.param(
+            lambda: functional.nll_loss(LOGITS, [0, 1, 2, 0], ad.Tensor(np.ones(3))),
+            TypeError,
+            "nll_loss: class weights are constants; give weight.data",
+            id="class weights with a gradient",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(LOGITS, [0, 1, 2, 0], label_smoothing=1.5),
+            ValueError,
+            "cross_entropy: label_smoothing must be a share from 0 to 1, got 1.5",
+            id="label_smoothing",
+        ),
+        pytest.param(
+            lambda: functional.nll_loss(LOGITS, PROBABILITIES),
+            ValueError,
+            "nll_loss: the target must be labels of shape (4,), got (4, 3); for probabilities use cross_entropy on "
+            "logits, or kl_div",
+            id="nll_loss of probabilities",
+        ),
+        pytest.param(
+            lambda: functional.nll_loss(LOGITS, [0.0, 1.0, 2.0, 0.0]),
+            TypeError,
+            "nll_loss: class labels must be integers, got float64; convert them with .astype(int)",
+            id="nll_loss of floats",
+        ),
+        pytest.param(
+            lambda: functional.l1_loss(x, np.ones(3)),
+            ValueError,
+            "l1_loss: prediction and target must have the same shape, got (2, 3) and (3,)",
+            id="l1_loss, which would broadcast",
+        ),
+        pytest.param(
+            lambda: functional.mse_loss(x, [["a"] * 3] * 2),
+            TypeError,
+            "mse_loss: targets must be real numbers, got dtype <U1",
+            id="mse_loss of text",
+        ),
+        pytest.param(
+            lambda: functional.mse_loss(x, x, weight=np.ones(3)),
+            ValueError,
+            "mse_loss: weight must have the shape of the input, (2, 3), got (3,)",
+            id="mse_loss weights",
+        ),
+        pytest.param(
+            lambda: functional.binary_cross_entropy_with_logits(LOGITS, LOGITS, pos_weight=np.ones(4)),
+            ValueError,
+            "binary_cross_entropy_with_logits: pos_weight must have a shape that broadcasts to that of the input, "
+            "(4, 3), got (4,)",
+            id="pos_weight",
+        ),
+        pytest.param(
+            lambda: functional.binary_cross_entropy([0.5], [1.0], np.ones((2, 1))),
+            ValueError,
+            "binary_cross_entropy: weight must have a shape that broadcasts to that of the input, (1,), got (2, 1)",
+            id="weights that would broadcast the losses",
+        ),
+        pytest.param(
+            lambda: functional.binary_cross_entropy(ad.Tensor([1.5]), [1.0]),
+            ValueError,
+            "binary_cross_entropy: input must be probabilities between 0 and 1; apply sigmoid, or use "
+            "binary_cross_entropy_with_logits",
+            id="binary_cross_entropy of logits",
+        ),
+        pytest.param(
+            lambda: functional.huber_loss([1.0], [1.0], delta=0),
+            ValueError,
+            "huber_loss: delta must be positive, got 0",
+            id="delta",
+        ),
+        pytest.param(
+            lambda: functional.smooth_l1_loss([1.0], [1.0], beta=-1),
+            ValueError,
+            "smooth_l1_loss: beta must be at least 0, got -1",
+            id="beta",
+        ),
+        pytest.param(
+            lambda: functional.kl_div([-1.0], [-1.0]),
+            ValueError,
+            "kl_div: targets must not be negative; some are negative or NaN; logarithms need log_target=True",
+            id="kl_div of logarithms",
+        ),
+        pytest.param(
+            lambda: functional.mse_loss([-1.0], [-1.0], reduction="batchmean"),
+            ValueError,
+            "mse_loss: unknown reduction 'batchmean'; known: mean, sum, none",
+            id="batchmean of another loss",
+        ),
+        pytest.param(
+            lambda: functional.gaussian_nll_loss([1.0], [1.0], -1.0),
+            ValueError,
+            "gaussian_nll_loss: var must not be negative",
+            id="negative variance",
+        ),
+        pytest.param(
+            lambda: functional.gaussian_nll_loss(LOGITS, LOGITS, np.ones(3)),
+            ValueError,
+            "gaussian_nll_loss: input of shape (4, 3) needs a var of this shape, or with axes of length one in it, or "
+            "without its last axis, or a number, got (3,)",
+            id="shape of variances",
+        ),
+        pytest.param(
+            lambda: functional.gaussian_nll_loss([1.0], [1.0], 1.0, eps=0),
+            ValueError,
+            "gaussian_nll_loss: eps must be positive, got 0",
+            id="eps of gaussian_nll_loss",
+        ),
+        pytest.param(
+            lambda: functional.poisson_nll_loss([1.0], [-1]),
+            ValueError,
+            "poisson_nll_loss: targets are counts and must not be negative",
+            id="negative counts",
+        ),
+        pytest.param(
+            lambda: functional.poisson_nll_loss([-1.0], [1], log_input=False),
+            ValueError,
+            "poisson_nll_loss: rates must not be negative; logarithms of rates need log_input=True",
+            id="negative rates",
+        ),
+        pytest.param(
+            lambda: functional.poisson_nll_loss([1.0], [1], eps=-1e-8),
+            ValueError,
+            "poisson_nll_loss: eps must be at least 0, got -1e-08",
+            id="eps of poisson_nll_loss",
+        ),
+        pytest.param(
+            lambda: nn.BatchNorm1d(3)(np.ones((2, 4), np.float32)),
+            ValueError,
+            "BatchNorm1d: the input must have the shape (N, 3) or (N, 3, L), got (2, 4)",
+            id="features of batch norm",
+        ),
+        pytest.param(
+            lambda: nn.BatchNorm1d(3)(np.ones((1, 3), np.float32)),
+            ValueError,
+            "batch_norm: a training batch needs more than one number for each feature, got x of shape (1, 3)",
+            id="batch norm of a row",
+        ),
+        pytest.param(
+            lambda: functional.batch_norm(np.ones((2, 3)), np.ones(2), np.ones(3)),
+            ValueError,
+            "batch_norm: x of shape (2, 3) needs a running_mean of shape (3,), got (2,)",
+            id="running mean",
+        ),
+        pytest.param(
+            lambda: functional.batch_norm(np.ones((2, 3)), None, None),
+            ValueError,
+            "batch_norm: without training, running_mean and running_var are needed",
+            id="no running numbers",
+        ),
+        pytest.param(
+            lambda: functional.batch_norm(np.ones(3), np.ones(3), np.ones(3)),
+            ValueError,
+            "batch_norm: x must have the shape (N, C) or (N, C, ...), got (3,)",
+            id="batch norm of one axis",
+        ),
+        pytest.param(
+            lambda: nn.BatchNorm1d(3, eps=0.0), ValueError, "BatchNorm1d: eps must be positive, got 0.0", id="eps"
+        ),
+        pytest.param(
+            lambda: nn.BatchNorm1d(3, momentum=1.5),
+            ValueError,
+            "BatchNorm1d: momentum must be from 0 to 1, or None, got 1.5",
+            id="momentum",
+        ),
+        pytest.param(
+            lambda: nn.BatchNorm1d(0),
+            ValueError,
+            "BatchNorm1d: num_features must be a positive integer, got 0",
+            id="no features",
+        ),
+        pytest.param(
+            lambda: nn.LayerNorm((3, 0)),
+            ValueError,
+            "LayerNorm: normalized_shape, or each length in it, must be a positive integer, got 0",
+            id="normalized_shape",
+        ),
+        pytest.param(
+            lambda: nn.LayerNorm(()),
+            ValueError,
+            "LayerNorm: normalized_shape, or each length in it, must be a positive integer, got None",
+            id="empty normalized_shape",
+        ),
+        pytest.param(
+            lambda: nn.LayerNorm(3)(np.ones((3, 2))),
+            ValueError,
+            "layer_norm: x must have a shape that ends with (3,), got (3, 2)",
+            id="layer norm",
+        ),
+        pytest.param(
+            lambda: nn.LayerNorm((2, 3))(np.ones(3)),
+            ValueError,
+            "layer_norm: x must have a shape that ends with (2, 3), got (3,)",
+            id="layer norm of too few axes",
+        ),
+        pytest.param(
+            lambda: functional.layer_norm(np.ones((2, 3)), 3, np.ones(2)),
+            ValueError,
+            "layer_norm: weight must have the shape (3,), got (2,)",
+            id="weight of layer norm",
+        ),
+        pytest.param(
+            lambda: nn.LayerNorm(3, eps=-1), ValueError, "LayerNorm: eps must be positive, got -1", id="negative eps"
+        ),
+        pytest.param(
+            lambda: functional.embedding([0, 5], TABLE),
+            IndexError,
+            "embedding: indices must lie from 0 to 4 for 5 rows, got 5",
+            id="index too large",
+        ),
+        pytest.param(
+            lambda: nn.Embedding(5, 2)([-1]),
+            IndexError,
+            "embedding: indices must lie from 0 to 4 for 5 rows, got -1",
+            id="negative index",
+        ),
+        pytest.param(
+            lambda: nn.Embedding(5, 2)(np.ones(3)),
+            TypeError,
+            "embedding: indices must be integers, got float64; convert them with .astype(int)",
+            id="indices of floats",
+        ),
+        pytest.param(
+            lambda: functional.embedding([0], np.zeros(3)),
+            ValueError,
+            "embedding: weight must have the shape (K, D), got (3,)",
+            id="table of one axis",
+        ),
+        pytest.param(
+            lambda: nn.Embedding(5, 2, padding_idx=5),
+            IndexError,
+            "Embedding: padding_idx must lie from -5 to 4 for 5 rows, got 5",
+            id="padding_idx",
+        ),
+        pytest.param(
+            lambda: functional.embedding([0], TABLE, 1.0),
+            TypeError,
+            "embedding: padding_idx must be an integer or None, got 1.0",
+            id="padding_idx no integer",
+        ),
+        pytest.param(
+            lambda: nn.Flatten(2)(np.ones((2, 3))),
+            ValueError,
+            "Flatten: there are no axes from 2 to -1 in an input of shape (2, 3)",
+            id="Flatten",
+        ),
+        pytest.param(
+            lambda: nn.LeakyReLU(np.nan), ValueError, "leaky_relu: negative_slope must be finite, got nan", id="slope"
+        ),
+        pytest.param(lambda: nn.ELU("1"), TypeError, "elu: alpha must be a number, finite, got '1'", id="alpha"),
+        pytest.param(lambda: nn.Softplus(0), ValueError, "softplus: beta must be positive, got 0", id="softplus"),
+        pytest.param(
+            lambda: nn.Softplus(threshold=np.inf), ValueError, "softplus: threshold must be finite, got inf", id="inf"
+        ),
+        pytest.param(
+            lambda: nn.Hardtanh(1, 1),
+            ValueError,
+            "hardtanh: min_val must be below max_val, which is 1, got 1",
+            id="hardtanh",
+        ),
+        pytest.param(
+            lambda: nn.GELU("erf"), ValueError, "gelu: unknown approximation 'erf'; known: none, tanh", id="gelu"
+        ),
+    ],
+)
+def test_layers_and_losses(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    refuse(call, error, message)

@@ -88,6 +88,123 @@ def test_a_parameter_assigned_later_is_found_and_one_deleted_is_not() -> None:
     assert "extra" not in dict(model.named_parameters())
 
 
+class Statistics(Module):
+    def __init__(self) -> None:
+        self.inner = nn.BatchNorm1d(2)
+        self.count = nn.Buffer(np.int64(3))
+        self.weight = Parameter([1.0])
+        self.more = [nn.Buffer([True, False]), self.count]
+
+
+def test_buffers_are_state_but_not_parameters() -> None:
+    model = Statistics()
+    paths = ["inner.running_mean", "inner.running_var", "inner.num_batches_tracked", "count", "more.0"]
+    assert [path for path, _ in model.named_buffers()] == paths
+    assert [buffer.name for buffer in model.buffers()] == paths
+    assert [path for path, _ in model.named_parameters()] == ["inner.weight", "inner.bias", "weight"]
+    assert model.num_parameters() == 5
+    assert list(model.state_dict()) == ["inner.weight", "inner.bias", *paths[:4], "weight", "more.0"]
+    twin = pickle.loads(pickle.dumps(model))
+    assert bits(twin) == bits(model)
+    assert twin.more[1] is twin.count
+    assert not any(buffer.requires_grad for buffer in twin.buffers())
+
+
+def test_buffers_are_loaded_in_their_dtype() -> None:
+    model = Statistics()
+    buffers = model.buffers()
+    state = model.state_dict() | {"count": np.int32(7), "more.0": [False, False], "inner.running_mean": [1, 2]}
+    model.load_state_dict(state)
+    assert model.count.item() == 7
+    assert model.count.dtype == np.int64
+    np.testing.assert_array_equal(model.inner.running_mean.data, [1, 2])
+    assert all(old is new for old, new in zip(buffers, model.buffers(), strict=True))
+    before = bits(model)
+    with pytest.raises(ValueError, match=r"count has dtype float64, the model's int64; more\.0 has dtype int64, the"):
+        model.load_state_dict(state | {"count": 7.5, "more.0": [1, 0]})
+    assert bits(model) == before
+
+
+class Child(Module):
+    def __init__(self, parent: Module) -> None:
+        self.parent = parent
+        self.layer = nn.Linear(2, 2, rng=0)
+
+    def forward(self, x: Any) -> Any:
+        return self.layer(x)
+
+
+class Parent(Module):
+    def __init__(self) -> None:
+        self.own = nn.Linear(2, 2, rng=1)
+        first, second = Child(self), Child(self)
+        first.sibling = second
+        self.children = [first, second]
+
+    def forward(self, x: Any) -> Any:
+        return self.children[0](self.own(x))
+
+
+def test_modules_that_refer_to_their_parent_are_found_once() -> None:
+    model = Parent()
+    first, second = model.children
+    assert [path for path, _ in model.named_modules()] == [
+        "", "own", "children.0", "children.0.layer", "children.0.sibling", "children.0.sibling.layer"
+    ]  # fmt: skip
+    assert list(model.modules()) == [model, model.own, first, first.layer, second, second.layer]
+    paths = [path for path, _ in model.named_parameters()]
+    assert paths == [f"{where}.{name}" for where in ("own", "children.0.layer", "children.0.sibling.layer")
+                     for name in ("weight", "bias")]  # fmt: skip
+    assert [parameter.name for parameter in model.parameters()] == paths
+    assert model.num_parameters() == 18
+    assert not any(module.training for module in first.eval().modules())
+    assert len(first.parameters()) == 6
+    assert "parent: ..." in repr(model)
+    twin = copy.deepcopy(model)
+    assert bits(twin) == bits(model)
+    assert twin.children[0].parent is twin
+
+
+def test_shared_modules_are_found_once_by_their_first_path() -> None:
+    shared = nn.Linear(2, 2, rng=0)
+    model = nn.Sequential(shared, nn.Sequential(shared, nn.Tanh()))
+    assert [path for path, _ in model.named_modules()] == ["", "layers.0", "layers.1", "layers.1.layers.1"]
+    assert [parameter.name for parameter in model.parameters()] == ["layers.0.weight", "layers.0.bias"]
+
+
+def test_apply_goes_from_the_inside_out() -> None:
+    torch = pytest.importorskip("torch")
+    seen: list[str] = []
+    model = nn.Sequential(nn.Sequential(nn.Linear(1, 1), nn.Tanh()), nn.ReLU())
+    assert model.apply(lambda module: seen.append(type(module).__name__)) is model
+    expected: list[str] = []
+    theirs = torch.nn.Sequential(torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Tanh()), torch.nn.ReLU())
+    theirs.apply(lambda module: expected.append(type(module).__name__))
+    assert seen == expected
+    visited: list[Module] = []
+    parent = Parent().apply(visited.append)
+    assert sorted(map(id, visited)) == sorted(map(id, parent.modules()))
+    assert visited[-1] is parent
+
+
+def test_frozen_parameters_get_no_gradient_and_stay() -> None:
+    model = mlp()
+    first, last = model.layers[0], model.layers[2]
+    assert first.requires_grad_(False) is first
+    last.bias.requires_grad = False
+    before = bits(model)
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    model(np.ones((2, 4), np.float32)).sum().backward()
+    assert [p.grad is None for p in model.parameters()] == [True, True, False, True]
+    optimizer.step()
+    after = bits(model)
+    assert [path for path in after if after[path] != before[path]] == ["layers.2.weight"]
+    assert model.num_parameters() == 23
+    model.requires_grad_()
+    model(np.ones((2, 4), np.float32)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_tensors_are_not_parameters() -> None:
     model = mlp()
     model.scale = ad.Tensor([1.0])

@@ -19,17 +19,16 @@ from nn.functional.activations import (
     softplus,
     tanh,
 )
+from nn.functional.class_losses import cross_entropy, nll_loss
 from nn.functional.layers import batch_norm, dropout, embedding, layer_norm, linear
 from nn.functional.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    cross_entropy,
     gaussian_nll_loss,
     huber_loss,
     kl_div,
     l1_loss,
     mse_loss,
-    nll_loss,
     poisson_nll_loss,
     smooth_l1_loss,
 )

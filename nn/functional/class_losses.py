@@ -1,0 +1,214 @@
+"""Losses of classes: how far the logits or logarithms of probabilities of each row are from its label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import autodiff as ad
+from autodiff.tensor import as_array, data_of
+from nn.checks import check_choice, check_number
+from nn.functional.activations import _log_softmax, _softmax
+from nn.functional.losses import REDUCTIONS, _in_dtype_of, _real, _real_like, _reduced, _reduced_by_weight
+
+
+@ad.primitive
+def _cross_entropy(logits: Any, target: Any, reduction: str) -> Any:
+    """Cross-entropy of the rows with their labels, if the target is integers, or with their probabilities."""
+    shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
+    log_total = np.log(np.add.reduce(np.exp(shifted), axis=1))
+    if target.ndim == 1:
+        losses = log_total - shifted[np.arange(len(target)), target]
+    else:
+        losses = np.add.reduce(target * (log_total[:, None] - shifted), axis=1)
+    if reduction == "none":
+        return losses
+    total = np.add.reduce(losses)
+    return total / len(losses) if reduction == "mean" else total
+
+
+def _of_each_row(g: Any, logits: Any, reduction: str) -> Any:
+    """Give the gradient of each row's loss: one number for all where the rows were reduced."""
+    if reduction == "none":
+        return g[:, None]
+    return g / len(logits) if reduction == "mean" else g
+
+
+def _cross_entropy_logits(g: Any, out: Any, logits: Any, target: Any, reduction: str) -> Any:
+    """``softmax - target``, the target as one-hot rows if it is labels, and weighted if its rows do not sum to one."""
+    probabilities = _softmax(logits, 1)
+    if target.ndim == 1:
+        error = probabilities - (target[:, None] == np.arange(logits.shape[1]))
+    else:
+        error = probabilities * np.add.reduce(target, axis=1, keepdims=True) - target
+    return _of_each_row(g, logits, reduction) * error
+
+
+def _cross_entropy_target(g: Any, out: Any, logits: Any, target: Any, reduction: str) -> Any:
+    return _of_each_row(g, logits, reduction) * -_log_softmax(logits, 1)
+
+
+ad.defvjp(_cross_entropy, _cross_entropy_logits, _cross_entropy_target)
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Softmax cross-entropy, ``-sum_c target_c log softmax(input)_c``: the negative log-likelihood of the target.
+
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.3; label smoothing is that of Szegedy et al.,
+    Rethinking the Inception architecture (2016), section 7.
+
+    Args:
+        input: logits, of shape ``(N, C)``, before any softmax.
+        target: class labels, integers from 0 to C - 1 of shape ``(N,)``, or probabilities of shape ``(N, C)``.
+        weight: for each class a factor of its loss, of shape ``(C,)``. The mean over labels is then weighted too.
+        ignore_index: rows with this label do not count; by default there is no such label. Where no row is left,
+            their mean is NaN.
+        reduction: "mean" or "sum" over the N rows, or "none" for all N losses.
+        label_smoothing: share of the target, from 0 to 1, that is spread evenly over all classes.
+
+    Returns:
+        A scalar, or an array of shape ``(N,)`` without reduction, of the dtype of ``input``.
+
+    Raises:
+        TypeError: the labels are not integers, the probabilities no real numbers, or an option is no number.
+        ValueError: the shapes do not fit, a label is out of range, a probability or weight is NaN or negative,
+            ``label_smoothing`` is outside its domain, or the reduction is unknown.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0], [0.0, 1e4]])
+        >>> float(cross_entropy(logits, np.array([0, 1])).round(6))
+        0.063464
+        >>> cross_entropy(logits, np.array([[0.5, 0.5], [0.0, 1.0]]), reduction="none").round(6)
+        array([1.126928, 0.      ])
+    """
+    check_choice("cross_entropy", "reduction", reduction, REDUCTIONS)
+    logits = as_array(input)
+    target = _checked_target("cross_entropy", logits, target, ignore_index)
+    if weight is None and ignore_index is None and label_smoothing == 0:
+        return _cross_entropy(logits, target, reduction)
+    check_number(
+        "cross_entropy", "label_smoothing", label_smoothing, lambda share: 0 <= share <= 1, "a share from 0 to 1"
+    )
+    weight = _class_weights("cross_entropy", weight, logits)
+    if target.ndim == 2:
+        return _reduced(_cross_entropy(logits, weight * _smoothed(target, label_smoothing), "none"), reduction)
+    counts, labels, row_weights = _counted(data_of(target), weight, ignore_index)
+    if label_smoothing:
+        one_hot = (labels[:, None] == np.arange(logits.shape[1])).astype(weight.dtype)
+        losses = _cross_entropy(logits, weight * _smoothed(one_hot, label_smoothing), "none")
+    else:
+        losses = row_weights * _cross_entropy(logits, labels, "none")
+    return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, *, ignore_index: int | None = None, reduction: str = "mean"
+) -> Any:
+    """Negative log-likelihood of labels, ``-input[label]`` of each row: `cross_entropy` of what is a logarithm already.
+
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.1.1.
+
+    Args:
+        input: logarithms of probabilities, of shape ``(N, C)``, as `log_softmax` gives them.
+        target: class labels, integers from 0 to C - 1 of shape ``(N,)``.
+        weight: as in `cross_entropy`.
+        ignore_index: as in `cross_entropy`.
+        reduction: "mean" or "sum" over the N rows, or "none" for all N losses.
+
+    Returns:
+        A scalar, or an array of shape ``(N,)`` without reduction, of the dtype of ``input``.
+
+    Raises:
+        TypeError: the labels are not integers, or an option is no number.
+        ValueError: the shapes do not fit, a label is out of range, a weight is NaN or negative, or the reduction is
+            unknown.
+
+    Example:
+        >>> float(nll_loss(np.log([[0.25, 0.75], [0.5, 0.5]]), np.array([1, 0]), reduction="sum").round(6))
+        0.980829
+    """
+    check_choice("nll_loss", "reduction", reduction, REDUCTIONS)
+    log_probabilities = as_array(input)
+    target = data_of(_checked_target("nll_loss", log_probabilities, target, ignore_index))
+    if target.ndim == 2:
+        raise ValueError(
+            f"nll_loss: the target must be labels of shape ({len(target)},), got {target.shape}; for probabilities use "
+            "cross_entropy on logits, or kl_div"
+        )
+    counts, labels, row_weights = _counted(target, _class_weights("nll_loss", weight, log_probabilities), ignore_index)
+    losses = -row_weights * log_probabilities[np.arange(len(labels)), labels]
+    return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
+
+
+def _smoothed(target: Any, share: float) -> Any:
+    return target * (1 - share) + share / target.shape[1]
+
+
+def _class_weights(caller: str, weight: Any, logits: Any) -> Any:
+    """Give one weight for each class, of the dtype of the logits."""
+    classes = logits.shape[1]
+    if weight is None:
+        return np.ones(classes, logits.dtype)
+    if getattr(weight, "requires_grad", False):
+        raise TypeError(f"{caller}: class weights are constants; give weight.data")
+    values = _real(caller, "weight", data_of(weight))
+    if values.shape != (classes,):
+        raise ValueError(f"{caller}: weight must have the shape ({classes},), one for each class, got {values.shape}")
+    if not np.all(values >= 0):
+        raise ValueError(f"{caller}: weight must not be negative or NaN, got {values}")
+    return _in_dtype_of(logits, values)
+
+
+def _counted(labels: Any, weight: Any, ignore_index: int | None) -> tuple[Any, Any, Any]:
+    """Say which rows count, and give a label and a weight for each row: 0 for those that do not."""
+    counts = np.ones(len(labels), bool) if ignore_index is None else labels != ignore_index
+    labels = np.where(counts, labels, 0)
+    return counts, labels, np.where(counts, weight[labels], 0)
+
+
+def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | None) -> Any:
+    """Refuse labels and probabilities that do not fit the logits, and give them as an array or a Tensor."""
+    shape = logits.shape
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"{caller}: logits must have the shape (N, C), neither zero, got {shape}")
+    labels = as_array(target)
+    values = data_of(labels)
+    if values.ndim == 1:
+        if values.dtype.kind not in "iu":
+            raise TypeError(
+                f"{caller}: class labels must be integers, got {values.dtype}; convert them with .astype(int), "
+                f"or give probabilities of shape {shape}"
+            )
+        if len(values) != shape[0]:
+            raise ValueError(f"{caller}: {len(values)} labels for {shape[0]} rows of logits")
+        if ignore_index is not None:
+            if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
+                raise TypeError(f"{caller}: ignore_index must be an integer or None, got {ignore_index!r}")
+            values = values[values != ignore_index]
+        low, high = np.minimum.reduce(values, initial=0), np.maximum.reduce(values, initial=0)
+        if low < 0 or high >= shape[1]:
+            raise ValueError(
+                f"{caller}: labels must lie from 0 to {shape[1] - 1} for {shape[1]} classes, "
+                f"got {low if low < 0 else high}; rows of one label are left out with ignore_index="
+            )
+        return labels
+    if values.shape != shape:
+        raise ValueError(
+            f"{caller}: logits of shape {shape} need labels of shape ({shape[0]},) or probabilities of shape "
+            f"{shape}, got {values.shape}"
+        )
+    probabilities = _real_like(logits, caller, "probabilities", target)
+    if not np.all(values >= 0):
+        raise ValueError(f"{caller}: probabilities must not be negative; some are negative or NaN")
+    if ignore_index is not None and ignore_index >= 0:
+        raise ValueError(f"{caller}: ignore_index={ignore_index!r} is for labels; give probabilities without it")
+    return probabilities
