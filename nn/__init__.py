@@ -1,6 +1,8 @@
 """Multi-layer perceptrons on autodiff: layers, losses, optimizers, a training loop."""
 
-from nn import data, functional, init, optim
+from typing import TYPE_CHECKING, Any
+
+from nn import data, distributions, functional, init, optim
 from nn.activations import (
     ELU,
     GELU,
@@ -15,10 +17,25 @@ from nn.activations import (
     Softplus,
     Tanh,
 )
+from nn.interop import from_torch, to_torch
 from nn.io import load, save
 from nn.layers import MLP, BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, Sequential
 from nn.module import Buffer, Module, Parameter
 from nn.training import History, evaluate, fit
+
+if TYPE_CHECKING:
+    from nn.estimators import Classifier as Classifier
+    from nn.estimators import Regressor as Regressor
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import the estimators when they are asked for: scikit-learn takes its time, and may not be there."""
+        if name in ("Classifier", "Regressor"):
+            from nn import estimators
+
+            return getattr(estimators, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "ELU",
@@ -47,11 +64,14 @@ __all__ = [
     "Softplus",
     "Tanh",
     "data",
+    "distributions",
     "evaluate",
     "fit",
+    "from_torch",
     "functional",
     "init",
     "load",
     "optim",
     "save",
+    "to_torch",
 ]
