@@ -23,9 +23,9 @@ direction alike, by
 
 The first data are made up: two features that go together, so that the bowl is a valley and the walk, which steps across
 it more than along it, a zigzag. The second are real: ten measurements of 442 patients (age, sex, body mass index, blood
-pressure and six of the blood), and how far their diabetes went within a year. Three of the measurements nearly follow
-from one another, which makes the valley so long that κ is in the hundreds: gradient descent takes thousands of steps to
-where linear algebra (numpy.linalg.lstsq) goes in one, but gets there.
+pressure and six of the blood), and how far their diabetes went within a year. Total cholesterol nearly follows from its
+parts, which makes the valley so long that κ is in the hundreds: gradient descent takes thousands of steps to where
+linear algebra (numpy.linalg.lstsq) goes in one, but gets there.
 """
 
 from __future__ import annotations
@@ -153,7 +153,8 @@ def descend(X: Any, y: Any, steps: int) -> Walk:
         rows.append((np.append(w, b), value, np.append(*error_gradient(w, b, X, y)), np.append(dw, db)))
         w, b = w - lr * dw, b - lr * db
     solution, *_ = np.linalg.lstsq(A, y)
-    return Walk(*map(np.array, zip(*rows)), solution, curvatures[-1] / curvatures[0], (X, y))
+    path, errors, by_hand, by_engine = map(np.array, zip(*rows))
+    return Walk(path, errors, by_hand, by_engine, solution, curvatures[-1] / curvatures[0], (X, y))
 
 
 def draw(walk: Walk, long_walk: Walk) -> Figure:
@@ -164,21 +165,21 @@ def draw(walk: Walk, long_walk: Walk) -> Figure:
     w1, w2 = np.meshgrid(np.linspace(-0.4, 3.0, 120), np.linspace(-1.9, 0.9, 120))
     X, y = walk.points
     surface = ((y - np.stack([w1, w2], axis=-1) @ X.T - walk.solution[2]) ** 2).mean(axis=-1)
-    levels = np.geomspace(1.12 * surface.min(), surface.max(), 10)
+    levels = np.geomspace(1.12 * surface.min(), surface.max(), 9)
     left.contourf(w1, w2, surface, levels, cmap="Blues", norm="log", vmax=50, extend="both")
     lines = left.contour(w1, w2, surface, levels, colors=chapter.BLUE, linewidths=0.7)
     left.clabel(lines, fontsize=8, fmt="%.2g", colors="black")
     left.plot(*walk.path[:, :2].T, "o-", color=chapter.ORANGE, markersize=4, lw=1.2, label="gradient descent")
     left.plot(*walk.solution[:2], "*", color="black", markersize=12, label="least squares")
     left.set(xlabel="weight $w_1$", ylabel="weight $w_2$", title="The error E, and the way down")
-    left.legend(loc="upper right", fontsize=8)
+    left.legend(loc="upper right", fontsize=8, framealpha=1)
 
     for one, name, color in ((walk, "made-up", chapter.ORANGE), (long_walk, "diabetes", chapter.BLUE)):
         steps = np.arange(1, len(one.distances))
         right.loglog(steps, one.distances[1:] / one.distances[0], color=color, label=f"{name}, κ = {one.condition:.3g}")
         right.loglog(steps, one.rate**steps, "--", color=chapter.GREY, lw=1, zorder=0)
     right.plot([], "--", color=chapter.GREY, lw=1, label=r"$\rho^{\mathrm{steps}}$")
-    right.set(xlabel="steps", ylabel="distance to least squares", title="A long valley takes many steps")
+    right.set(xlabel="steps", ylabel="distance left (1 at the start)", title="A long valley takes many steps")
     right.set_ylim(1e-13, 3)
     right.legend(loc="lower left", fontsize=8)
     return figure

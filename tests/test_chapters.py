@@ -1,0 +1,122 @@
+"""The chapters make their point: each is run, with another seed too, and the figures it is about are checked."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("sklearn")
+
+from sklearn.linear_model import LinearRegression
+
+from demos import activations, backpropagation, linear_regression
+
+ROOT = Path(__file__).parent.parent
+PNG = b"\x89PNG\r\n\x1a\n"
+PICTURES = {
+    "activations": ["activations.png"],
+    "backpropagation": ["backpropagation.png", "backpropagation.svg"],
+    "linear_regression": ["linear_regression.png"],
+}
+
+
+def run(chapter: Any, folder: Path, capsys: pytest.CaptureFixture[str], seed: int = 0) -> tuple[Any, str]:
+    """Run a chapter, and give its figures and what it printed."""
+    result = chapter.main(["--output", str(folder), "--seed", str(seed)])
+    out, err = capsys.readouterr()
+    assert err == ""
+    name = chapter.__name__.removeprefix("demos.")
+    assert sorted(path.name for path in folder.iterdir()) == PICTURES[name]
+    assert out.splitlines()[-1] == f"wrote {folder / f'{name}.png'}"
+    return result, out
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_linear_regression(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(linear_regression, tmp_path, capsys, seed)
+    assert result["gradient_difference"] < 1e-14
+    np.testing.assert_allclose(result["path"][-1], result["solution"], atol=0.01)
+    np.testing.assert_allclose(result["solution"], [2, -1, 0.5], atol=0.25)
+    np.testing.assert_allclose(result["coefficients"], result["least_squares"], rtol=1e-10)
+    X, y, _ = linear_regression.diabetes()
+    assert result["explained"] == pytest.approx(LinearRegression().fit(X, y).score(X, y))
+    assert result["condition"] == pytest.approx(470, abs=1)
+    late = result["distances"][2000:3000]
+    np.testing.assert_allclose(late[1:] / late[:-1], result["rate"], rtol=1e-4)
+    steps = re.findall(r"^ +\d+ +[\d.]+((?: +-?\d\.\d{4}){3})((?: +-?\d\.\d{4}){3}) +\S+$", out, re.MULTILINE)
+    assert len(steps) == linear_regression.STEPS + 1
+    assert all(hand.split() == engine.split() for hand, engine in steps)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_activations(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(activations, tmp_path, capsys, seed)
+    assert result["derivative_difference"] < 1e-15
+    assert result["collapse_difference"] < 1e-13
+    accuracies = result["accuracies"]
+    assert accuracies["none"] < 0.9
+    for name in ("sigmoid", "tanh", "relu"):
+        assert accuracies[name] > 0.96, name
+        assert f"{activations.TITLES[name]:14} {accuracies[name]:.3f}" in out
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_backpropagation(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(backpropagation, tmp_path, capsys, seed)
+    for name, gradient in result["by_hand"].items():
+        np.testing.assert_allclose(result["by_engine"][name], gradient, rtol=1e-12, err_msg=name)
+    assert list(result["by_hand"]) == list(result["by_engine"])
+    assert result["difference"] < 1e-14
+    np.testing.assert_allclose(np.diag(result["matrix"]), result["slope"], rtol=1e-14)
+    assert np.count_nonzero(result["matrix"]) == 3
+    graph = (tmp_path / "backpropagation.svg").read_text()
+    shown = re.findall(r">norm ([\d.e-]+)<", graph)
+    wanted = [result["by_hand"][name] for name in ("X", "W1", "b1", "z", "h", "W2", "b2", "O")]
+    assert sorted(shown) == sorted(f"{np.linalg.norm(gradient):.3g}" for gradient in wanted)
+    assert "∂L/∂W₁ = Xᵀ ∂L/∂z" in out
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_gallery_has_a_small_picture(name: str) -> None:
+    picture = (ROOT / "demos" / "gallery" / f"{name}.png").read_bytes()
+    assert picture.startswith(PNG)
+    assert len(picture) < 60_000
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_bad_flags_are_refused_in_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "FILE").touch()
+    for flags in (["--seed", "-1"], ["--output", str(tmp_path / "FILE")], ["--colour", "red"]):
+        with pytest.raises(SystemExit) as caught:
+            importlib.import_module(f"demos.{name}").main(flags)
+        assert caught.value.code == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert re.fullmatch(rf"python -m demos\.{name}: .*{flags[0]}.*\n", err)
+
+
+def test_a_picture_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "backpropagation.svg").mkdir()
+    with pytest.raises(SystemExit) as caught:
+        backpropagation.main(["--output", str(tmp_path)])
+    assert caught.value.code == 2
+    assert re.fullmatch(r"argument --output: .*backpropagation\.svg.*\n", capsys.readouterr().err)
+
+
+def test_the_list_of_chapters() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-m", "demos"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = dict(re.findall(r"^python -m demos\.(\w+) +(\S.*)$", done.stdout, re.MULTILINE))
+    files = {path.stem for path in (ROOT / "demos").glob("*.py")}
+    assert set(listed) == files - {"__init__", "__main__", "chapter"}
+    assert listed["activations"] == (activations.__doc__ or "").split("\n")[0]
