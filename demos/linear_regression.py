@@ -14,10 +14,9 @@ Both are printed side by side, at each step of gradient descent with the learnin
 
     w ← w - η ∂E/∂w,    b ← b - η ∂E/∂b.
 
-E is quadratic: a bowl, the same everywhere but for where its bottom is. How it curves is in the eigenvalues λ of
-2/n AᵀA, where A is X with a column of ones for b. Along an eigenvector, a step multiplies the distance to the bottom by
-1 - η λ. So the walk runs away if η > 2 / λmax; and η = 2 / (λmin + λmax) shrinks the flattest and the steepest
-direction alike, by
+E is quadratic: a bowl, which curves alike everywhere. How steeply, say the eigenvalues λ of 2/n AᵀA, where A is X with
+a column of ones for b. Along an eigenvector, a step multiplies the distance to the bottom by 1 - η λ. So the walk runs
+away if η > 2 / λmax; and η = 2 / (λmin + λmax) shrinks the flattest and the steepest direction alike, by
 
     ρ = (κ - 1) / (κ + 1)    with the condition number κ = λmax / λmin.
 
