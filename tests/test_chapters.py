@@ -15,9 +15,10 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
+from scipy.integrate import quad
 from sklearn.linear_model import LinearRegression
 
-from demos import activations, backpropagation, linear_regression
+from demos import activations, backpropagation, linear_regression, monte_carlo
 
 ROOT = Path(__file__).parent.parent
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -25,6 +26,7 @@ PICTURES = {
     "activations": ["activations.png"],
     "backpropagation": ["backpropagation.png", "backpropagation.svg"],
     "linear_regression": ["linear_regression.png"],
+    "monte_carlo": ["monte_carlo.png"],
 }
 
 
@@ -82,6 +84,34 @@ def test_backpropagation(seed: int, tmp_path: Path, capsys: pytest.CaptureFixtur
     wanted = [result["by_hand"][name] for name in ("X", "W1", "b1", "z", "h", "W2", "b2", "O")]
     assert sorted(shown) == sorted(f"{np.linalg.norm(gradient):.3g}" for gradient in wanted)
     assert "∂L/∂W₁ = Xᵀ ∂L/∂z" in out
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_monte_carlo(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(monte_carlo, tmp_path, capsys, seed)
+    assert result["slope"] == pytest.approx(-0.5, abs=0.05)
+    assert monte_carlo.SIZES[-1] / monte_carlo.SIZES[0] == 1e5
+    assert pytest.approx(quad(lambda x: np.exp(-(x**2)), -1, 1)[0], rel=1e-12) == monte_carlo.EXACT
+    np.testing.assert_allclose(result["errors"], monte_carlo.SPREAD / np.sqrt(monte_carlo.SIZES), rtol=0.35)
+    np.testing.assert_allclose(result["estimates"][-1].mean(), monte_carlo.EXACT, atol=3e-4)
+    for name, (estimate, exact, error) in result["moments"].items():
+        assert abs(estimate - exact) < 4 * error, name
+        assert error < 0.02 * max(1, exact), name
+        assert re.search(rf"^{name} +{estimate:.5f} +{exact:.5f} ", out, re.MULTILINE)
+    assert len(result["gradients"]) == 4
+    for name, (exact, moved, weighted) in result["gradients"].items():
+        for way in (moved, weighted):
+            assert abs(way.mean() - exact) < 4 * way.std() / np.sqrt(len(way)), name
+        assert moved.std() < weighted.std() / 2, name
+
+
+def test_monte_carlo_gradients_are_those_of_the_formulas() -> None:
+    f, _ = monte_carlo.FUNCTIONS["sin x"]
+    noise = np.random.default_rng(2).normal(size=50)
+    by_mu, by_sigma = monte_carlo.through_the_draws(f, 0.3, 0.7, 50, np.random.default_rng(2))
+    slope = np.cos(0.3 + 0.7 * noise)
+    np.testing.assert_allclose(by_mu, slope, rtol=1e-12)
+    np.testing.assert_allclose(by_sigma, slope * noise, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", PICTURES)
