@@ -1,0 +1,461 @@
+"""What all optimizers share: groups of parameters, the walk over them, and the state that goes into a file."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import autodiff as ad
+from autodiff.tensor import data_of
+from nn.checks import check_number
+
+# An update makes several passes over its arrays. A block of this many bytes stays in the cache between them.
+BLOCK_BYTES = 2**18
+# Arrays up to this size are updated several at once: the calls would take longer than the arithmetic.
+SMALL_BYTES = 2**15
+
+Check = Callable[[str, str, Any], Any]
+
+
+def _number(inside: Callable[[float], bool], domain: str) -> Check:
+    """Make the check of a number in a domain."""
+
+    def check(caller: str, name: str, value: Any) -> float:
+        check_number(caller, name, value, inside, domain)
+        return float(value)  # a NumPy number would change the dtype of the arrays that it meets
+
+    return check
+
+
+def _flag(caller: str, name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool):
+        raise TypeError(f"{caller}: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _pair(caller: str, name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"{caller}: {name} must be two numbers, got {value!r}")
+    return _share(caller, f"each of {name}", value[0]), _share(caller, f"each of {name}", value[1])
+
+
+_any = _number(lambda x: True, "finite")
+_at_least_0 = _number(lambda x: x >= 0, "at least 0")
+_positive = _number(lambda x: x > 0, "positive")
+_share = _number(lambda x: 0 <= x < 1, "at least 0 and below 1")
+_CHECKS: dict[str, Check] = {
+    "alpha": _share,
+    "amsgrad": _flag,
+    "betas": _pair,
+    "centered": _flag,
+    "dampening": _number(lambda x: 0 <= x <= 1, "from 0 to 1"),
+    "eps": _positive,
+    "initial_accumulator_value": _at_least_0,
+    "lr": _at_least_0,
+    "lr_decay": _at_least_0,
+    "momentum": _share,
+    "nesterov": _flag,
+    "weight_decay": _at_least_0,
+}
+
+
+def checked_parameters(caller: str, parameters: Any) -> list[ad.Tensor]:
+    """List the parameters, and refuse what cannot be optimized."""
+    if isinstance(parameters, ad.Tensor) or not isinstance(parameters, Iterable):
+        given = type(parameters).__name__
+        raise TypeError(f"{caller}: parameters must be a list of Tensors, as model.parameters() gives, got {given}")
+    found = list(parameters)
+    if not found:
+        raise ValueError(f"{caller}: there are no parameters to optimize; has a generator been used up?")
+    for parameter in found:
+        if not isinstance(parameter, ad.Tensor) or not parameter.is_leaf:
+            raise TypeError(f"{caller}: a parameter must be a Tensor that no call made, got {parameter!r}")
+    if not any(parameter.requires_grad for parameter in found):
+        raise ValueError(f"{caller}: none of the parameters requires a gradient; set requires_grad = True")
+    if len(set(map(id, found))) < len(found):
+        raise ValueError(f"{caller}: a parameter is listed twice; it would be changed twice a step")
+    return found
+
+
+class _Batch:
+    """Parameters of one group that take a step as one array, all for the same time."""
+
+    __slots__ = ("data", "dtype", "gradients", "members", "parameters", "room", "step")
+
+    def __init__(self, step: int, k: int, parameter: ad.Tensor, data: Any, gradient: Any, room: int) -> None:
+        self.step = step
+        self.dtype = data.dtype
+        self.room = room  # bytes that it has place for
+        self.members = [k]  # which of all parameters they are
+        self.parameters = [parameter]
+        self.data = [data]
+        self.gradients = [gradient]
+
+
+class _Joined(NamedTuple):
+    """Several small parameters as one array, with their slots, and the view of it that each of them holds."""
+
+    data: Any
+    views: list[Any]
+    slots: dict[str, Any]
+
+
+class Optimizer:
+    """What all optimizers share; a subclass says in `update` how one parameter changes.
+
+    Steps write into the parameters' arrays, but small arrays are moved into a larger one by the first step.
+
+    Args:
+        parameters: Tensors, as ``model.parameters()`` gives them, or dicts that each hold a list of Tensors under
+            "params" and options of their own. Tensors that require no gradient stay as they are.
+        defaults: the options, for the groups that do not say otherwise.
+
+    Attributes:
+        param_groups: a dict for each group, with its Tensors under "params" and every option by its name. Options may
+            be assigned between steps; they are checked at the next one.
+        defaults: options of a group that `add_param_group` adds.
+        slot_names: names of the arrays that the subclass keeps for a parameter, such as its momentum, each with the
+            option that turns it on, or None if there is none.
+        slots: for each parameter its arrays by name, of its shape and dtype; made, as zeros, in its first step.
+        steps: for each parameter how many steps it has taken.
+
+    Raises:
+        TypeError: a parameter is not a leaf Tensor, or an option is of the wrong type.
+        ValueError: there are no parameters in a group, none requires a gradient, one is listed twice, or an option is
+            unknown or outside its domain.
+    """
+
+    slot_names: Mapping[str, str | None] = {}
+
+    def __init__(self, parameters: Iterable[ad.Tensor] | Iterable[dict[str, Any]], **defaults: Any) -> None:
+        caller = type(self).__name__
+        self.param_groups: list[dict[str, Any]] = []
+        self.slots: list[dict[str, Any]] = []
+        self.steps: list[int] = []
+        self._seen: list[tuple[list[Any], dict[str, Any]]] = []  # options of each group, as given and checked
+        self._joined: dict[tuple[int, ...], _Joined] = {}  # no parameter is in two of them
+        self.defaults = self.checked(caller, defaults)
+        given = (
+            parameters if isinstance(parameters, ad.Tensor) or not isinstance(parameters, Iterable) else [*parameters]
+        )
+        groups = given if isinstance(given, list) and given and all(isinstance(g, dict) for g in given) else None
+        for group in groups or [{"params": given}]:
+            self._add(caller, group)
+
+    @property
+    def parameters(self) -> list[ad.Tensor]:
+        """The Tensors of all groups."""
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of all groups; assigning sets it in all of them.
+
+        Raises:
+            ValueError: when read, the groups have different ones; when assigned, it is negative or not finite.
+        """
+        rates = {group["lr"] for group in self.param_groups}
+        if len(rates) > 1:
+            raise ValueError(
+                f"{type(self).__name__}.lr: the groups have different learning rates {sorted(rates)}; read "
+                'param_groups[k]["lr"]'
+            )
+        return float(rates.pop())
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        rate = _at_least_0(type(self).__name__, "lr", value)
+        for group in self.param_groups:
+            group["lr"] = rate
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Add parameters, with options of their own.
+
+        Args:
+            group: a list of Tensors under "params", and any options by their name; the others are the defaults.
+
+        Raises:
+            TypeError: the group is not such a dict, a parameter is not a leaf Tensor, or an option is of the wrong
+                type.
+            ValueError: as for the optimizer itself. Nothing is added then.
+
+        Example:
+            >>> import nn
+            >>> x, y = ad.Tensor(1.0), ad.Tensor(2.0)
+            >>> optimizer = nn.optim.SGD([x], lr=0.1)
+            >>> optimizer.add_param_group({"params": [y], "lr": 0.01})
+            >>> [group["lr"] for group in optimizer.param_groups]
+            [0.1, 0.01]
+        """
+        self._add(f"{type(self).__name__}.add_param_group", group)
+
+    def _add(self, caller: str, group: Any) -> None:
+        if not isinstance(group, dict) or "params" not in group:
+            raise TypeError(f'{caller}: a group must be a dict with a list of Tensors under "params", got {group!r}')
+        options = {name: value for name, value in group.items() if name != "params"}
+        unknown = [repr(name) for name in options if name not in self.defaults]
+        if unknown:
+            raise ValueError(f"{caller}: unknown option {', '.join(unknown)}; known: {', '.join(self.defaults)}")
+        parameters = checked_parameters(caller, group["params"])
+        taken = set(map(id, self.parameters))
+        if any(id(parameter) in taken for parameter in parameters):
+            raise ValueError(f"{caller}: a parameter is listed twice, in two groups; it would be changed twice a step")
+        options = self.checked(caller, self.defaults | options)
+        self.param_groups.append({"params": parameters, **options})
+        self._seen.append((list(options.values()), options))
+        self.slots += [{} for _ in parameters]
+        self.steps += [0] * len(parameters)
+
+    def checked(self, caller: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a group's options as Python numbers, and refuse those outside their domain.
+
+        A subclass overrides it where options must fit each other.
+        """
+        return {name: _CHECKS.get(name, _any)(caller, name, value) for name, value in options.items()}
+
+    def _options(self, caller: str, position: int) -> dict[str, Any]:
+        """Give the options of a group as `checked` gives them, which is asked only if one was assigned since."""
+        group = self.param_groups[position]
+        given = [group[name] for name in self.defaults]
+        seen, options = self._seen[position]
+        if not all(map(operator.is_, given, seen)):
+            options = self.checked(caller, dict(zip(self.defaults, given)))
+            self._seen[position] = given, options
+        return options
+
+    def zero_grad(self) -> None:
+        """Forget the gradients, so that the next `backward` does not add to them."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient.
+
+        Raises:
+            TypeError: an option that was assigned to a group is of the wrong type; nothing is changed.
+            ValueError: such an option is outside its domain, or a gradient has another shape than its parameter;
+                nothing is changed.
+        """
+        caller = f"{type(self).__name__}.step"
+        settings = [self._options(caller, position) for position in range(len(self.param_groups))]
+        names = [self._names(options) for options in settings]
+        for position, batch in list(self._batches(caller)):  # all are checked before the first is changed
+            self._advance(batch, settings[position], names[position])
+
+    def _batches(self, caller: str) -> Iterator[tuple[int, _Batch]]:
+        """Check the gradients, and put small arrays together that are of one group, dtype and number of steps.
+
+        Gives each batch with the place of its group.
+        """
+        k = -1
+        for position, group in enumerate(self.param_groups):
+            batch = None
+            for parameter in group["params"]:
+                k += 1
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                data = parameter.data
+                if getattr(gradient, "shape", None) != data.shape:
+                    raise ValueError(f"{caller}: the gradient of {parameter!r} is {gradient!r}")
+                gradient = data_of(gradient)
+                if gradient.dtype is not data.dtype:
+                    gradient = gradient.astype(data.dtype)
+                size = data.nbytes
+                step = self.steps[k] + 1
+                if size > SMALL_BYTES or type(data) is not np.ndarray:
+                    yield position, _Batch(step, k, parameter, data, gradient, 0)
+                elif batch and batch.step == step and batch.dtype is data.dtype and batch.room >= size:
+                    batch.room -= size
+                    batch.members.append(k)
+                    batch.parameters.append(parameter)
+                    batch.data.append(data)
+                    batch.gradients.append(gradient)
+                else:
+                    if batch:
+                        yield position, batch
+                    batch = _Batch(step, k, parameter, data, gradient, BLOCK_BYTES - size)
+            if batch:
+                yield position, batch
+
+    def _advance(self, batch: _Batch, options: dict[str, Any], names: list[str]) -> None:
+        """Take the step of some parameters."""
+        step = batch.step
+        for name in names:
+            for k, data in zip(batch.members, batch.data):
+                if name not in self.slots[k]:
+                    self.slots[k][name] = np.zeros_like(data)
+        if len(batch.members) == 1:
+            (data,), (gradient,), slots = batch.data, batch.gradients, self.slots[batch.members[0]]
+            in_blocks = data.nbytes > BLOCK_BYTES and isinstance(data, np.ndarray)
+            update = self._update_in_blocks if in_blocks else self.update
+            changed = [update(data, gradient, slots, step, options)]
+        else:
+            joined = self._join(batch, names)
+            self.update(joined.data, np.concatenate(batch.gradients, axis=None), joined.slots, step, options)
+            changed = joined.views
+        for k, parameter, data in zip(batch.members, batch.parameters, changed):
+            parameter.data = data
+            self.steps[k] = step
+
+    def _join(self, batch: _Batch, names: list[str]) -> _Joined:
+        """Move several parameters, and their slots, into one array each, unless they are there from the step before."""
+        members = tuple(batch.members)
+        found = self._joined.get(members)
+        if found and found.slots.keys() == set(names) and all(map(operator.is_, batch.data, found.views)):
+            return found
+        self._joined = {ks: joined for ks, joined in self._joined.items() if not set(ks) & set(members)}
+        shapes = [data.shape for data in batch.data]
+        slots = {name: np.concatenate([self.slots[k][name] for k in members], axis=None) for name in names}
+        for name in names:
+            for k, view in zip(members, _views(slots[name], shapes), strict=True):
+                self.slots[k][name] = view
+        data = np.concatenate(batch.data, axis=None)
+        self._joined[members] = _Joined(data, _views(data, shapes), slots)
+        return self._joined[members]
+
+    def _names(self, options: Mapping[str, Any]) -> list[str]:
+        """Name the arrays that a group with these options needs."""
+        return [name for name, option in self.slot_names.items() if option is None or options[option]]
+
+    def _update_in_blocks(self, p: Any, g: Any, slots: dict[str, Any], step: int, options: dict[str, Any]) -> Any:
+        """Do what `update` does, for a large array."""
+        rows = max(1, BLOCK_BYTES * len(p) // p.nbytes)
+        for start in range(0, len(p), rows):
+            block = slice(start, start + rows)
+            self.update(p[block], g[block], {name: x[block] for name, x in slots.items()}, step, options)
+        return p
+
+    def update(self, p: Any, g: Any, slots: dict[str, Any], step: int, options: dict[str, Any]) -> Any:
+        """Change a parameter's array, or a block of it, in place, and return it.
+
+        It is returned because a scalar parameter is a NumPy scalar, which has no place to change.
+
+        Args:
+            p: the array.
+            g: its gradient, which must not be changed.
+            slots: this parameter's arrays by their ``slot_names``, to be changed in place; zeros at first.
+            step: how many steps the parameter has taken, this one included.
+            options: those of the parameter's group.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define update")
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Copy all that the next steps depend on, but the parameters and gradients themselves.
+
+        Returns:
+            Arrays by name: ``groups.0.lr`` and every other option of each group, as an array of no axes (``betas``: of
+            two numbers), and ``groups.0.parameters``, how many it has; then ``parameters.0.step`` and, once the
+            parameter has taken a step, its arrays, such as ``parameters.0.momentum``.
+
+        Example:
+            >>> import nn
+            >>> optimizer = nn.optim.SGD([ad.Tensor([1.0, 2.0])], lr=0.1, momentum=0.9)
+            >>> state = optimizer.state_dict()
+            >>> state["groups.0.momentum"], state["parameters.0.step"]
+            (array(0.9), array(0))
+        """
+        state = self._numbers()
+        for k, slots in enumerate(self.slots):
+            state |= {f"parameters.{k}.{name}": np.array(array) for name, array in slots.items()}
+        return state
+
+    def _numbers(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Give the part of the state that every optimizer with these parameters has."""
+        state: dict[str, Any] = {}
+        for k, group in enumerate(self.param_groups):
+            options = self._options(f"{type(self).__name__}.state_dict", k)
+            state |= {f"groups.{k}.{name}": np.array(value) for name, value in options.items()}
+            state[f"groups.{k}.parameters"] = np.array(len(group["params"]))
+        return state | {f"parameters.{k}.step": np.array(step) for k, step in enumerate(self.steps)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where another optimizer over the same parameters was: its steps and these are equal, bit for bit.
+
+        Args:
+            state: what `state_dict` gave. Its arrays are copied.
+
+        Raises:
+            TypeError: the state is not a dict, or an option is of the wrong type; nothing is loaded.
+            ValueError: entries are missing, unexpected, or of another shape or dtype, which the message names, or an
+                option is outside its domain; nothing is loaded.
+
+        Example:
+            >>> import nn
+            >>> x = ad.Tensor([1.0, 2.0])
+            >>> optimizer, other = nn.optim.Adam([x], lr=0.1), nn.optim.Adam([x])
+            >>> other.load_state_dict(optimizer.state_dict())
+            >>> other.lr
+            0.1
+        """
+        caller = f"{type(self).__name__}.load_state_dict"
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{caller}: expected a dict of arrays, as state_dict() gives, got {type(state).__name__}")
+        arrays = {key: np.asarray(ad.stop_gradient(value)) for key, value in state.items()}
+        numbers = self._numbers()
+        slots = {
+            f"parameters.{k}.{name}": parameter.data
+            for k, parameter in enumerate(self.parameters)
+            for name in self.slot_names
+        }
+        self._refuse(
+            caller,
+            [f"missing {key}" for key in numbers if key not in arrays]
+            + [f"unexpected {key}" for key in arrays if key not in numbers and key not in slots]
+            + [
+                f"{key} has shape {arrays[key].shape} and dtype {arrays[key].dtype}, the optimizer's {own.shape} and "
+                f"{own.dtype}"
+                for key, own in (numbers | slots).items()
+                if key in arrays and (arrays[key].shape, arrays[key].dtype) != (own.shape, own.dtype)
+            ],
+        )
+        settings = []
+        problems = []
+        k = 0
+        for position, group in enumerate(self.param_groups):
+            prefix = f"groups.{position}"
+            found = {name: arrays[f"{prefix}.{name}"].tolist() for name in self.defaults}
+            settings.append(self.checked(f"{caller}: {prefix}", found))
+            count, own = arrays[f"{prefix}.parameters"].item(), len(group["params"])
+            if count != own:
+                problems.append(f"{prefix}.parameters is {count}, the optimizer's {own}")
+            for _ in range(own):
+                step = arrays[f"parameters.{k}.step"]
+                if step < 0:
+                    problems.append(f"parameters.{k}.step is negative: {step}")
+                needed = self._names(settings[-1]) if step else []
+                keys = [f"parameters.{k}.{name}" for name in needed]
+                problems += [f"missing {key}" for key in keys if key not in arrays]
+                k += 1
+        self._refuse(caller, problems)
+        for group, options in zip(self.param_groups, settings):
+            group.update(options)
+        self._joined = {}
+        self.steps = [arrays[f"parameters.{k}.step"].item() for k in range(k)]
+        self.slots = [
+            {name: arrays[key].copy() for name in self.slot_names if (key := f"parameters.{k}.{name}") in arrays}
+            for k in range(k)
+        ]
+
+    def _refuse(self, caller: str, problems: list[str]) -> None:
+        if problems:
+            raise ValueError(f"{caller}: nothing was loaded: {'; '.join(problems)}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies of views, as copy and pickle make them, are no views of the copied array.
+        return vars(self) | {"_joined": {}}
+
+    def __repr__(self) -> str:
+        rates = ", ".join(f"lr={group['lr']}" for group in self.param_groups)
+        return f"{type(self).__name__}({rates}, {len(self.parameters)} parameters)"
+
+
+def _views(joined: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
+    """Cut one array into views of these shapes."""
+    pieces = np.split(joined, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+    return [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]

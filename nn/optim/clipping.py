@@ -1,0 +1,95 @@
+"""Gradients that are kept from being too large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+import autodiff as ad
+from autodiff.tensor import data_of
+from nn.checks import check_number
+from nn.optim.base import checked_parameters
+
+
+def clip_grad_norm_(
+    parameters: Iterable[ad.Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> float:
+    """Scale the gradients, all by one factor, so that their norm, as of one vector, is at most ``max_norm``.
+
+    The factor is ``max_norm / (norm + 1e-6)``, as PyTorch's, where that is below one. Pascanu, Mikolov and Bengio, On
+    the difficulty of training recurrent neural networks (2013), algorithm 1.
+
+    Args:
+        parameters: Tensors; gradients of None are skipped.
+        max_norm: not negative, or infinite.
+        norm_type: ``p`` of the p-norm: positive, or infinite for the largest absolute value.
+        error_if_nonfinite: raise where the norm is infinite or not a number. Otherwise it goes, by the factor, into all
+            gradients.
+
+    Returns:
+        The norm before, computed in float64.
+
+    Raises:
+        TypeError: a parameter is not a leaf Tensor, or a number is none.
+        ValueError: a number is outside its domain, or what `Optimizer` says of parameters.
+        RuntimeError: the norm is not finite, with ``error_if_nonfinite``; gradients stay as they are.
+
+    Example:
+        >>> x = ad.Tensor([1.0, 1.0])
+        >>> x.grad = np.array([3.0, 4.0])
+        >>> clip_grad_norm_([x], max_norm=1.0)
+        5.0
+        >>> x.grad.round(4)
+        array([0.6, 0.8])
+    """
+    found = checked_parameters("clip_grad_norm_", parameters)
+    if max_norm != math.inf:
+        check_number("clip_grad_norm_", "max_norm", max_norm, lambda norm: norm >= 0, "at least 0")
+    if norm_type != math.inf:
+        check_number("clip_grad_norm_", "norm_type", norm_type, lambda p: p > 0, "positive")
+    norms = [
+        np.linalg.norm(np.ravel(data_of(parameter.grad)).astype(np.float64), norm_type)
+        for parameter in found
+        if parameter.grad is not None and parameter.size
+    ]
+    total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
+    if error_if_nonfinite and not math.isfinite(total):
+        raise RuntimeError(
+            f"clip_grad_norm_: the norm of the gradients is {total}; leave such a step out, or find its cause with "
+            "autodiff.detect_anomaly"
+        )
+    factor = float(max_norm) / (total + 1e-6)
+    if not factor >= 1:
+        with np.errstate(invalid="ignore"):  # an infinite gradient times a factor of zero
+            for parameter in found:
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad * factor
+    return total
+
+
+def clip_grad_value_(parameters: Iterable[ad.Tensor], clip_value: float) -> None:
+    """Move each element of the gradients that lies outside of ``[-clip_value, clip_value]`` to its end.
+
+    Args:
+        parameters: Tensors; gradients of None are skipped.
+        clip_value: not negative.
+
+    Raises:
+        TypeError: a parameter is not a leaf Tensor, or the value is no number.
+        ValueError: the value is outside its domain, or what `Optimizer` says of parameters.
+
+    Example:
+        >>> x = ad.Tensor([1.0, 1.0])
+        >>> x.grad = np.array([3.0, -0.5])
+        >>> clip_grad_value_([x], 1.0)
+        >>> x.grad
+        array([ 1. , -0.5])
+    """
+    found = checked_parameters("clip_grad_value_", parameters)
+    check_number("clip_grad_value_", "clip_value", clip_value, lambda value: value >= 0, "at least 0")
+    bound = float(clip_value)
+    for parameter in found:
+        if parameter.grad is not None:
+            parameter.grad = np.clip(parameter.grad, -bound, bound)
