@@ -661,7 +661,7 @@ def test_bad_definitions(arguments: Any, error: type[Exception], message: str) -
 @pytest.mark.parametrize(
     ("rule", "error", "message"),
     [
-        pytest.param(lambda g, out, x: None, TypeError, "a rule of wrong returned None for argument 0, not an array", id="None"),
+        pytest.param(lambda g, out, x: None, TypeError, "wrong returned None for argument 0, not an array", id="None"),
         pytest.param(lambda g, out, x: "g", TypeError, "a rule of wrong returned 'g'", id="text"),
         pytest.param(lambda g, out, x: [g], TypeError, "a rule of wrong returned", id="list"),
         pytest.param(lambda g, out, x: g[:1], ValueError, r"a rule of wrong .*shape \(1,\) .*shape \(2,\)", id="shape"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,22 @@ from sklearn.datasets import load_iris, make_regression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 
-@parametrize_with_checks([nn.Classifier(), nn.Regressor(), nn.Classifier((), optimizer="sgd", lr=0.1)])
+ESTIMATORS = [nn.Classifier(), nn.Regressor(), nn.Classifier((), optimizer="sgd", lr=0.1)]
+
+
+def checks() -> Iterator[Any]:
+    """Give scikit-learn's checks, but the one of other array types, which it runs only where SciPy is switched to them."""
+    for number, estimator in enumerate(ESTIMATORS):
+        for each, check in estimator_checks_generator(estimator):
+            name = getattr(check, "func", check).__name__
+            if name != "check_array_api_input":
+                yield pytest.param(each, check, id=f"{number} {name}")
+
+
+@pytest.mark.parametrize(("estimator", "check"), checks())
 def test_scikit_learns_contract(estimator: Any, check: Any) -> None:
     check(estimator)
 
