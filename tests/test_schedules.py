@@ -1,0 +1,334 @@
+"""Schedules: learning rates are PyTorch's, epoch by epoch, and what they refuse."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from nn import optim
+
+EPOCHS = 50
+RATES = (0.5, 0.03, 2.0)  # of the groups
+
+SCHEDULES: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
+    f"{name} {options}": (name, options, name, options)
+    for name, options in [
+        ("StepLR", {"step_size": 7}),
+        ("StepLR", {"step_size": 1, "gamma": 0.9}),
+        ("StepLR", {"step_size": 3, "gamma": 1.2}),
+        ("ExponentialLR", {"gamma": 0.9}),
+        ("ExponentialLR", {"gamma": 1.01}),
+        ("CosineAnnealingLR", {"T_max": 50}),
+        ("CosineAnnealingLR", {"T_max": 10}),
+        ("CosineAnnealingLR", {"T_max": 1}),
+        ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01}),
+        ("CosineAnnealingLR", {"T_max": 7, "eta_min": 1.0}),
+    ]
+} | {
+    f"LinearWarmup {options}": (
+        "LinearWarmup",
+        options,
+        "LinearLR",
+        {"total_iters" if name == "steps" else name: value for name, value in options.items()},
+    )
+    for options in ({"steps": 5}, {"steps": 1, "start_factor": 0.25}, {"steps": 30, "start_factor": 0.001})
+}
+every_schedule = pytest.mark.parametrize(
+    ("name", "options", "torch_name", "torch_options"), SCHEDULES.values(), ids=SCHEDULES.keys()
+)
+PLATEAUS = [
+    {"mode": mode, "threshold_mode": kind, "threshold": threshold, "patience": patience, "cooldown": cooldown, **rest}
+    for mode, kind, threshold, (patience, cooldown), rest in itertools.product(
+        ("min", "max"),
+        ("rel", "abs"),
+        (0.0, 0.05),
+        ((0, 0), (2, 3)),
+        ({}, {"factor": 0.5, "min_lr": 0.02}, {"factor": 0.7, "min_lr": [0.1, 0.0, 1.5], "eps": 0.01}),
+    )
+]
+
+
+def optimizer_of(rates: tuple[float, ...] = RATES) -> optim.SGD:
+    return optim.SGD([{"params": [ad.Tensor(1.0)], "lr": rate} for rate in rates])
+
+
+def torch_optimizer_of(rates: tuple[float, ...] = RATES) -> Any:
+    torch = pytest.importorskip("torch")
+    return torch.optim.SGD([{"params": [torch.ones(1, requires_grad=True)], "lr": rate} for rate in rates])
+
+
+def rates_of(optimizer: Any) -> list[float]:
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def torch_step(optimizer: Any, schedule: Any, *metric: float) -> None:
+    optimizer.step()  # PyTorch warns of schedules that step before their optimizer
+    schedule.step(*metric)
+
+
+@every_schedule
+def test_rates_are_pytorchs(name: str, options: Any, torch_name: str, torch_options: Any) -> None:
+    theirs = torch_optimizer_of()
+    torch_schedule = getattr(pytest.importorskip("torch").optim.lr_scheduler, torch_name)(theirs, **torch_options)
+    ours = optimizer_of()
+    schedule = getattr(optim, name)(ours, **options)
+    for epoch in range(EPOCHS):
+        np.testing.assert_allclose(rates_of(ours), rates_of(theirs), rtol=1e-12, atol=1e-15, err_msg=str(epoch))
+        schedule.step()
+        torch_step(theirs, torch_schedule)
+    assert schedule.last_epoch == torch_schedule.last_epoch == EPOCHS
+
+
+CLOSED_FORMS: dict[str, tuple[Callable[[Any], optim.Schedule], Callable[[float, int], float]]] = {
+    "StepLR": (lambda o: optim.StepLR(o, 7, 0.5), lambda lr, t: lr * 0.5 ** (t // 7)),
+    "ExponentialLR": (lambda o: optim.ExponentialLR(o, 0.93), lambda lr, t: lr * 0.93**t),
+    "CosineAnnealingLR": (
+        lambda o: optim.CosineAnnealingLR(o, 9, 0.01),
+        lambda lr, t: 0.01 + (lr - 0.01) * (1 + math.cos(math.pi * t / 9)) / 2,
+    ),
+    "LinearWarmup": (lambda o: optim.LinearWarmup(o, 8, 0.2), lambda lr, t: lr * min(1.0, 0.2 + 0.8 * t / 8)),
+}
+
+
+@pytest.mark.parametrize(("make", "formula"), CLOSED_FORMS.values(), ids=CLOSED_FORMS.keys())
+def test_rates_are_those_of_the_closed_form(make: Callable[[Any], optim.Schedule], formula: Any) -> None:
+    optimizer = optimizer_of()
+    schedule = make(optimizer)
+    for epoch in range(200):
+        np.testing.assert_allclose(rates_of(optimizer), [formula(lr, epoch) for lr in RATES], rtol=1e-9, atol=1e-13)
+        schedule.step()
+
+
+def test_a_warm_up_and_a_decay_multiply() -> None:
+    torch = pytest.importorskip("torch")
+    ours, theirs = optimizer_of(), torch_optimizer_of()
+    schedules = [optim.LinearWarmup(ours, 5), optim.ExponentialLR(ours, 0.9)]
+    torch_schedules = [
+        torch.optim.lr_scheduler.LinearLR(theirs, total_iters=5),
+        torch.optim.lr_scheduler.ExponentialLR(theirs, 0.9),
+    ]
+    for epoch in range(EPOCHS):
+        expected = [lr * min(1.0, 1 / 3 + 2 / 15 * epoch) * 0.9**epoch for lr in RATES]
+        np.testing.assert_allclose(rates_of(ours), expected, rtol=1e-12)
+        np.testing.assert_allclose(rates_of(ours), rates_of(theirs), rtol=1e-12)
+        for schedule, torch_schedule in zip(schedules, torch_schedules):
+            schedule.step()
+            torch_step(theirs, torch_schedule)
+
+
+def test_a_rate_assigned_by_hand_is_scaled_from_then_on() -> None:
+    optimizer = optimizer_of((1.0,))
+    schedule = optim.ExponentialLR(optimizer, 0.5)
+    schedule.step()
+    optimizer.lr = 8.0
+    schedule.step()
+    assert optimizer.lr == 4.0
+
+
+@pytest.mark.parametrize("options", PLATEAUS, ids=str)
+def test_plateaus_are_pytorchs(options: dict[str, Any]) -> None:
+    ours, theirs = optimizer_of(), torch_optimizer_of()
+    schedule = optim.ReduceLROnPlateau(ours, **options)
+    torch_schedule = pytest.importorskip("torch").optim.lr_scheduler.ReduceLROnPlateau(theirs, **options)
+    rng = np.random.default_rng(0)
+    sign = -1 if options["mode"] == "max" else 1
+    for epoch in range(EPOCHS):
+        metric = sign * (math.exp(-min(epoch, 20) / 10) - 0.3 + 0.05 * rng.normal())
+        schedule.step(metric)
+        torch_step(theirs, torch_schedule, metric)
+        assert rates_of(ours) == rates_of(theirs), epoch
+        assert schedule.best == torch_schedule.best
+        assert schedule.bad_epochs == torch_schedule.num_bad_epochs
+    assert rates_of(ours)[0] < RATES[0]
+
+
+def test_defaults_of_a_plateau_are_pytorchs() -> None:
+    ours, theirs = optimizer_of(), torch_optimizer_of()
+    schedule = optim.ReduceLROnPlateau(ours)
+    torch_schedule = pytest.importorskip("torch").optim.lr_scheduler.ReduceLROnPlateau(theirs)
+    for metric in [1.0] * 12 + [math.nan] * 12 + [1.0 - 1e-5] * 12 + [math.inf] * 30:
+        schedule.step(metric)
+        torch_step(theirs, torch_schedule, metric)
+        assert rates_of(ours) == rates_of(theirs)
+    assert rates_of(ours)[0] < 1e-3
+
+
+@pytest.mark.parametrize("metric", [0.5, np.float32(0.5), np.array(0.5), np.array([0.5]), ad.Tensor(0.5), 1])
+def test_metrics_of_every_kind(metric: Any) -> None:
+    schedule = optim.ReduceLROnPlateau(optimizer_of())
+    schedule.step(metric)
+    assert schedule.best == float(np.asarray(ad.stop_gradient(metric)).item())
+
+
+# State
+
+
+def advance(schedule: Any, epoch: int) -> None:
+    schedule.step(*([abs(math.sin(epoch))] if isinstance(schedule, optim.ReduceLROnPlateau) else []))
+
+
+MAKES: dict[str, Callable[[Any], Any]] = {
+    **{name: make for name, (make, _) in CLOSED_FORMS.items()},
+    "ReduceLROnPlateau": lambda o: optim.ReduceLROnPlateau(o, "min", 0.5, patience=1, cooldown=2),
+}
+every_make = pytest.mark.parametrize("make", MAKES.values(), ids=MAKES.keys())
+
+
+@every_make
+@pytest.mark.parametrize("epochs", [0, 1, 6, 13])
+def test_a_schedule_resumes(make: Callable[[Any], Any], epochs: int) -> None:
+    optimizer = optimizer_of()
+    schedule = make(optimizer)
+    for epoch in range(epochs):
+        advance(schedule, epoch)
+    state = schedule.state_dict()
+    saved = {key: np.array(value) for key, value in json.loads(json.dumps(state)).items()}
+    for given in (state, saved):
+        other = optimizer_of((0.1, 0.2, 0.3))
+        its = make(other)
+        its.load_state_dict(given)
+        assert rates_of(other) == [state[f"groups.{k}.lr"] for k in range(3)]
+        assert its.state_dict() == state
+        followed = []
+        for epoch in range(epochs, epochs + 20):
+            advance(its, epoch)
+            followed.append(rates_of(other))
+        if given is state:
+            expected = followed
+    for epoch in range(epochs, epochs + 20):
+        advance(schedule, epoch)
+        assert rates_of(optimizer) == followed[epoch - epochs] == expected[epoch - epochs]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda s: s.pop("last_epoch"), ValueError, "nothing was loaded: missing last_epoch"),
+        (lambda s: s.pop("groups.2.lr"), ValueError, "missing groups.2.lr"),
+        (lambda s: s.update({"groups.3.lr": 0.1, "gamma": 1}), ValueError, "unexpected groups.3.lr; unexpected gamma"),
+        (lambda s: s.update({"last_epoch": -1}), ValueError, "last_epoch must be an integer, 0 or more, got -1"),
+        (lambda s: s.update({"bad_epochs": 1.5}), ValueError, "bad_epochs must be an integer, 0 or more, got 1.5"),
+        (lambda s: s.update({"groups.1.lr": -0.5}), ValueError, "groups.1.lr must be at least 0, got -0.5"),
+        (lambda s: s.update({"groups.1.base_lr": None}), TypeError, "groups.1.base_lr must be a number"),
+        (lambda s: s.update({"best": "good"}), TypeError, "best must be a number, got 'good'"),
+        (lambda s: s.update({"best": np.ones(2)}), TypeError, "best must be a number, got array"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(
+    change: Callable[[dict[str, Any]], Any], error: type[Exception], message: str
+) -> None:
+    optimizer = optimizer_of()
+    schedule = optim.ReduceLROnPlateau(optimizer)
+    schedule.step(1.0)
+    before = schedule.state_dict()
+    state = {key: value + 1 for key, value in before.items()}
+    change(state)
+    with pytest.raises(error, match=re.escape("ReduceLROnPlateau.load_state_dict: ") + f".*{message}"):
+        schedule.load_state_dict(state)
+    assert schedule.state_dict() == before
+    with pytest.raises(TypeError, match=r"ReduceLROnPlateau.load_state_dict: expected a dict of numbers, .* got list"):
+        schedule.load_state_dict([])  # type: ignore[arg-type]
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda o: optim.StepLR(o, 0), ValueError, "StepLR: step_size must be a positive integer, got 0"),
+        (lambda o: optim.StepLR(o, 2.0), ValueError, "StepLR: step_size must be a positive integer, got 2.0"),
+        (lambda o: optim.StepLR(o, 2, 0.0), ValueError, "StepLR: gamma must be positive, got 0.0"),
+        (lambda o: optim.ExponentialLR(o, -0.5), ValueError, "ExponentialLR: gamma must be positive, got -0.5"),
+        (lambda o: optim.ExponentialLR(o, "0.5"), TypeError, "ExponentialLR: gamma must be a number, positive"),
+        (lambda o: optim.CosineAnnealingLR(o, -1), ValueError, "CosineAnnealingLR: T_max must be a positive integer"),
+        (lambda o: optim.CosineAnnealingLR(o, 5, -1), ValueError, "CosineAnnealingLR: eta_min must be at least 0"),
+        (lambda o: optim.LinearWarmup(o, 0), ValueError, "LinearWarmup: steps must be a positive integer, got 0"),
+        (
+            lambda o: optim.LinearWarmup(o, 5, 0.0),
+            ValueError,
+            "LinearWarmup: start_factor must be above 0 and at most 1",
+        ),
+        (
+            lambda o: optim.LinearWarmup(o, 5, 1.1),
+            ValueError,
+            "LinearWarmup: start_factor must be above 0 and at most 1",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, "less"),
+            ValueError,
+            "ReduceLROnPlateau: unknown mode 'less'; known: min",
+        ),
+        (lambda o: optim.ReduceLROnPlateau(o, factor=1.0), ValueError, "ReduceLROnPlateau: factor must be above 0 and"),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, patience=-1),
+            ValueError,
+            "ReduceLROnPlateau: patience must be an integer",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, cooldown=0.5),
+            ValueError,
+            "ReduceLROnPlateau: cooldown must be an intege",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, threshold=-1),
+            ValueError,
+            "ReduceLROnPlateau: threshold must be at least",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, threshold_mode="x"),
+            ValueError,
+            "ReduceLROnPlateau: unknown threshold_mo",
+        ),
+        (lambda o: optim.ReduceLROnPlateau(o, min_lr=-1), ValueError, "ReduceLROnPlateau: min_lr must be at least 0"),
+        (lambda o: optim.ReduceLROnPlateau(o, eps=-1), ValueError, "ReduceLROnPlateau: eps must be at least 0"),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, min_lr=[0.1]),
+            ValueError,
+            "ReduceLROnPlateau: min_lr has 1 numbers for 3 groups of parameters",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o).step("low"),
+            TypeError,
+            "ReduceLROnPlateau.step: metric must be a number",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o).step([1.0]),
+            TypeError,
+            "ReduceLROnPlateau.step: metric must be a number",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o).step(np.ones(2)),
+            TypeError,
+            "ReduceLROnPlateau.step: metric must be a n",
+        ),
+        (lambda o: optim.StepLR(o.param_groups, 2), TypeError, "StepLR: the optimizer must be one of nn.optim, got ["),
+        (lambda o: optim.Schedule(o).step(), NotImplementedError, "Schedule must define following"),
+    ],
+)
+def test_bad_input(call: Callable[[Any], Any], error: type[Exception], message: str) -> None:
+    optimizer = optimizer_of()
+    with pytest.raises(error, match=re.escape(message)):
+        call(optimizer)
+    assert rates_of(optimizer) == list(RATES)
+
+
+@every_make
+def test_groups_are_added_before_the_schedule(make: Callable[[Any], Any]) -> None:
+    optimizer = optimizer_of()
+    schedule = make(optimizer)
+    optimizer.add_param_group({"params": [ad.Tensor(1.0)]})
+    before = rates_of(optimizer)
+    for call in (lambda: advance(schedule, 0), schedule.state_dict):
+        with pytest.raises(ValueError, match=r"made for 3 groups of parameters, but the optimizer has 4; make the"):
+            call()
+    assert rates_of(optimizer) == before
+    assert schedule.last_epoch == 0
