@@ -23,12 +23,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-
 ESTIMATORS = [nn.Classifier(), nn.Regressor(), nn.Classifier((), optimizer="sgd", lr=0.1)]
 
 
 def checks() -> Iterator[Any]:
-    """Give scikit-learn's checks, but the one of other array types, which it runs only where SciPy is switched to them."""
+    """Give scikit-learn's checks, but the one of other array types, for which SciPy must be switched."""
     for number, estimator in enumerate(ESTIMATORS):
         for each, check in estimator_checks_generator(estimator):
             name = getattr(check, "func", check).__name__
@@ -36,7 +35,7 @@ def checks() -> Iterator[Any]:
                 yield pytest.param(each, check, id=f"{number} {name}")
 
 
-@pytest.mark.parametrize(("estimator", "check"), checks())
+@pytest.mark.parametrize(("estimator", "check"), list(checks()))
 def test_scikit_learns_contract(estimator: Any, check: Any) -> None:
     check(estimator)
 
