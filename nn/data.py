@@ -15,6 +15,9 @@ from nn.init import Seed, generator
 def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: bool = False) -> Iterator[tuple[Any, Any]]:
     """Give the rows of a dataset once each, in random order, a batch at a time.
 
+    Only the rows of a batch are read, so that a file which is larger than memory can be opened with
+    ``np.load("X.npy", mmap_mode="r")`` and be given as it is. The order takes eight bytes a row.
+
     Args:
         X: inputs, of shape ``(N, ...)``.
         y: targets, of shape ``(N, ...)``.
@@ -23,9 +26,10 @@ def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: boo
         drop_last: leave out a last batch that is smaller than the others.
 
     Yields:
-        The rows of ``X`` and ``y`` of one batch.
+        The rows of ``X`` and ``y`` of one batch, copied, in their dtype.
 
     Raises:
+        TypeError: ``rng`` is neither a Generator nor a seed.
         ValueError: the lengths differ, there are no rows, or the batch size is not a positive integer.
 
     Example:
@@ -33,6 +37,9 @@ def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: boo
         [2, 2, 1]
     """
     X, y = as_array(X), as_array(y)
+    for name, rows in (("inputs", X), ("targets", y)):
+        if rows.ndim == 0:
+            raise ValueError(f"batches: {name} must have one row for each sample, got a scalar")
     check_dataset("batches", X, y)
     check_count("batches", "batch_size", batch_size)
     return _batches(X, y, batch_size, generator(rng), drop_last)
@@ -40,7 +47,14 @@ def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: boo
 
 def _batches(X: Any, y: Any, batch_size: int, rng: np.random.Generator, drop_last: bool) -> Iterator[tuple[Any, Any]]:
     order = rng.permutation(len(X))
-    for start in range(0, len(X), batch_size):
+    take_inputs, take_targets = _take(X), _take(y)
+    for start in range(0, len(X) - len(X) % batch_size if drop_last else len(X), batch_size):
         chosen = order[start : start + batch_size]
-        if len(chosen) == batch_size or not drop_last:
-            yield X[chosen], y[chosen]
+        yield take_inputs(chosen), take_targets(chosen)
+
+
+def _take(rows: Any) -> Any:
+    """Give the function that copies some rows: ``take`` is the fastest, but would copy all of a strided array first."""
+    if type(rows) is np.ndarray and rows.flags.c_contiguous:
+        return lambda chosen: rows.take(chosen, 0)
+    return rows.__getitem__
