@@ -17,11 +17,12 @@ from nn.activations import (
     Softplus,
     Tanh,
 )
+from nn.history import History
 from nn.interop import from_torch, to_torch
 from nn.io import load, save
 from nn.layers import MLP, BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, Sequential
 from nn.module import Buffer, Module, Parameter
-from nn.training import History, evaluate, fit
+from nn.training import evaluate, fit
 
 if TYPE_CHECKING:
     from nn.estimators import Classifier as Classifier

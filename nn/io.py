@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(model, Module):
         raise TypeError(f"save: expected a Module and then a path, got {model!r}")
-    # safetensors writes an array's memory as it lies, whatever its strides say
-    arrays = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
-    write_atomically(Path(path), safetensors.numpy.save(arrays))
+    write_arrays(path, model.state_dict())
 
 
 def load(model: Module, path: str | os.PathLike[str]) -> Module:
@@ -55,13 +55,41 @@ def load(model: Module, path: str | os.PathLike[str]) -> Module:
         OSError: the path cannot be read.
         ValueError: the file is not safetensors or incomplete, or its entries do not fit the model; nothing is loaded.
     """
-    content = Path(path).read_bytes()
-    try:
-        arrays: dict[str, Any] = safetensors.numpy.load(content)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"load: {path} is not a complete safetensors file of dtypes that NumPy has: {error}") from None
+    arrays, _ = read_arrays("load", path)
     try:
         model.load_state_dict(arrays)
     except ValueError as error:
         raise ValueError(f"load: {path} does not fit the model: {error}") from None
     return model
+
+
+def write_arrays(
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays by name to a safetensors file, as `save` does, with texts by name beside them.
+
+    Raises:
+        OSError: the path cannot be written.
+    """
+    # safetensors writes an array's memory as it lies, whatever its strides say
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_atomically(Path(path), safetensors.numpy.save(ordered, None if metadata is None else dict(metadata)))
+
+
+def read_arrays(caller: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read the arrays and the texts of a safetensors file.
+
+    Raises:
+        OSError: the path cannot be read.
+        ValueError: the file is not safetensors, or incomplete.
+    """
+    content = Path(path).read_bytes()
+    try:
+        arrays = safetensors.numpy.load(content)
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{caller}: {path} is not a complete safetensors file of dtypes that NumPy has: {error}"
+        ) from None
+    # A file begins with the length of its header, which is JSON and was read just now.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return arrays, header.get("__metadata__", {})

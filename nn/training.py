@@ -1,11 +1,12 @@
-"""The training loop, and the record it keeps."""
+"""The training loop, and what it measures on the way."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,17 @@ from tqdm import tqdm
 import autodiff as ad
 from autodiff.tensor import data_of
 from nn import functional
-from nn.checks import check_count, check_dataset
+from nn.checkpoint import Checkpoint, Progress
+from nn.checks import check_count, check_dataset, check_number
 from nn.data import batches
+from nn.history import History
 from nn.init import Seed, generator
 from nn.module import Module
-from nn.optim import Adam, Optimizer
+from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 
 Loss = Callable[[Any, Any], Any]
+Metric = Callable[[Any, Any], Any]
+Callback = Callable[[int, Module, History], Any]
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": functional.cross_entropy,
@@ -28,67 +33,8 @@ LOSSES: dict[str, Loss] = {
     "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
 }
 
-
-@dataclass
-class History:
-    """What `fit` saw, one entry an epoch.
-
-    Attributes:
-        loss: mean training loss over the epoch's batches, each taken before its step.
-        validation_loss: loss on the validation data at the end of the epoch; empty without such data.
-        validation_accuracy: share of the validation data that is classified rightly; empty without such data or
-            without classes.
-        seconds: time the epoch took, without its validation.
-        samples: rows trained on in an epoch.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    validation_accuracy: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    samples: int = 0
-
-    @property
-    def samples_per_second(self) -> float:
-        """Rows trained on in a second, validation not counted."""
-        return self.samples * len(self.seconds) / sum(self.seconds) if self.seconds else 0.0
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the learning curves: losses on a log scale and, on the right, the accuracy.
-
-        Args:
-            ax: the matplotlib Axes to draw on; by default those of a new figure.
-
-        Returns:
-            The Axes.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: there are no epochs to draw.
-        """
-        if not self.loss:
-            raise ValueError("History.plot: there are no epochs to draw")
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError('History.plot needs matplotlib: pip install "autodiff[demos]"') from None
-        if ax is None:
-            ax = Figure(figsize=(6.4, 4), layout="constrained").subplots()
-        epochs = range(1, len(self.loss) + 1)
-        lines = ax.plot(epochs, self.loss, color="#0072B2", label="training loss")
-        if self.validation_loss:
-            lines += ax.plot(epochs, self.validation_loss, color="#D55E00", label="validation loss")
-        if min(self.loss + self.validation_loss) > 0:
-            ax.set_yscale("log")
-        ax.set(xlabel="epoch", ylabel="loss")
-        ax.spines["top"].set_visible(False)
-        if self.validation_accuracy:
-            right = ax.twinx()
-            lines += right.plot(epochs, self.validation_accuracy, color="#009E73", ls="--", label="validation accuracy")
-            right.set(ylabel="accuracy")
-            right.spines["top"].set_visible(False)
-        ax.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-        return ax
+# Rows are evaluated, and looked at, a block of this many bytes at a time, so that a file need not fit into memory.
+_BLOCK_BYTES = 2**24
 
 
 def fit(
@@ -101,29 +47,64 @@ def fit(
     epochs: int = 10,
     batch_size: int = 32,
     validation_data: tuple[Any, Any] | None = None,
+    metrics: Sequence[str | Metric] = (),
+    schedule: Schedule | None = None,
+    clip_norm: float | None = None,
+    patience: int | None = None,
+    min_delta: float = 0.0,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
     rng: Seed = None,
 ) -> History:
     """Train a model by mini-batches, and show the progress on a terminal.
 
+    After each epoch come, in this order: the validation data, ``patience``, ``schedule``, ``callbacks`` and
+    ``checkpoint``.
+
+    Ctrl-C (KeyboardInterrupt) ends the training early: the history of the finished epochs is returned, and the model
+    stays as it is at that moment, in the middle of an epoch.
+
     Args:
         model: maps a batch of inputs to predictions (logits, for the losses that take them).
-        X: inputs, of shape ``(N, ...)``; real numbers are converted to the model's dtype.
+        X: inputs, of shape ``(N, ...)``; real numbers are converted to the model's dtype. Of a memory-mapped array, as
+            ``np.load("X.npy", mmap_mode="r")`` gives, only a batch at a time is in memory; so it is for ``y``.
         y: targets, of shape ``(N, ...)``; integers stay integers, other numbers are converted as X is.
         loss: "cross_entropy", "mse_loss", "binary_cross_entropy_with_logits", or a function of predictions and
             targets that gives a scalar.
         optimizer: over the model's parameters; by default `Adam` with its defaults.
         epochs: how often every row is seen, positive.
         batch_size: rows a step, positive.
-        validation_data: inputs and targets to measure loss (and accuracy, for classes) on after each epoch.
+        validation_data: inputs and targets to measure loss (and accuracy, for classes) on after each epoch. Inputs may
+            be memory-mapped; predictions and targets are in memory.
+        metrics: "accuracy", or functions of predictions and targets, both arrays, that give a number. `History` has
+            them under their names.
+        schedule: of the optimizer's learning rate, stepped once an epoch; `ReduceLROnPlateau` is given the validation
+            loss, or the training loss without validation data.
+        clip_norm: the largest norm that the gradients of a step may have together, positive; see `clip_grad_norm_`.
+        patience: stop after so many epochs in a row in which the validation loss was not less than the smallest so
+            far; positive. However the training ends, but by Ctrl-C or an error, the model then gets the weights of the
+            epoch with the smallest.
+        min_delta: by how much a validation loss must be less than the smallest to count for ``patience``; at least 0.
+        callbacks: functions of the epoch (1, 2, ...), the model and the `History` so far. One that returns True, and
+            nothing else, ends the training after this epoch.
+        checkpoint: a safetensors file, written at the start and after each epoch, at every moment whole, with model,
+            optimizer, schedule, history and generators (also those of the model's layers). If it exists, the training
+            continues from it and ends bit for bit as if it had never been interrupted, however it was. The weights,
+            the optimizer's state and the position of ``rng`` given are then replaced. ``epochs`` may be raised, which
+            does not revive a run that was stopped; all other arguments must be those of the file. Not in it are the
+            data, and what callbacks remember.
         rng: a Generator or a seed for the order of the rows.
 
     Returns:
         The `History`. The model is left in evaluation mode.
 
     Raises:
-        TypeError: model, optimizer or validation_data is something else, or the loss returns no Tensor.
-        ValueError: the loss is unknown, the optimizer belongs to another model, inputs and targets are not as many or
-            none, the inputs are not real numbers, or a count is not a positive integer.
+        TypeError: an argument is of the wrong type, the loss returns no scalar Tensor, or a metric no number.
+        ValueError: a loss or metric is unknown, the optimizer belongs to another model or the schedule to another
+            optimizer, inputs and targets are not as many or none, they are not finite real numbers, ``patience`` comes
+            without validation data, a number is outside its domain, or the checkpoint is of another run.
+        FloatingPointError: a loss is not finite. The model is as it was before that step.
+        OSError: the checkpoint cannot be read or written.
 
     Example:
         >>> import nn
@@ -133,62 +114,161 @@ def fit(
         >>> history = nn.fit(model, X, X**2, loss="mse_loss", optimizer=optimizer, epochs=50, batch_size=16, rng=0)
         >>> history.loss[0] > 0.1 > 0.01 > history.loss[-1]
         True
+        >>> def good_enough(epoch, model, history):
+        ...     return history.loss[-1] < 0.1
+        >>> model = nn.MLP([1, 16, 1], activation="tanh", rng=0)
+        >>> history = nn.fit(model, X, X**2, loss="mse_loss", epochs=1000, callbacks=[good_enough], rng=0)
+        >>> len(history.loss) < 1000
+        True
     """
     measure = _loss("fit", loss)
+    measured = _metrics(metrics)
     check_count("fit", "epochs", epochs)
     check_count("fit", "batch_size", batch_size)
+    if clip_norm is not None:
+        check_number("fit", "clip_norm", clip_norm, lambda norm: norm > 0, "positive, or None")
+    if patience is not None:
+        check_count("fit", "patience", patience)
+        if validation_data is None:
+            raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
+    check_number("fit", "min_delta", min_delta, lambda delta: delta >= 0, "at least 0")
+    if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
+        raise TypeError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
     if not isinstance(model, Module):
         raise TypeError(f"fit: the model must be a Module, got {model!r}")
     parameters = model.parameters()
-    if optimizer is not None and not isinstance(optimizer, Optimizer):
-        raise TypeError(f"fit: the optimizer must be one of nn.optim over model.parameters(), got {optimizer!r}")
-    if optimizer is not None and not {id(p) for p in parameters} & {id(p) for p in optimizer.parameters}:
-        raise ValueError("fit: the optimizer has none of this model's parameters; make it with model.parameters()")
+    optimizer = _optimizer(parameters, optimizer, schedule)
     if validation_data is not None and (not isinstance(validation_data, list | tuple) or len(validation_data) != 2):
         raise TypeError("fit: validation_data must be a pair (inputs, targets)")
-    dtype = parameters[0].dtype if parameters else np.dtype(np.float32)
+    dtype = _dtype(model)
     X, y = _dataset("fit", X, y, dtype)
     validation = None if validation_data is None else _dataset("fit: validation_data", *validation_data, dtype)
-    if measure in LOSSES.values():
-        for inputs, targets in [(X, y)] + ([validation] if validation else []):
-            _check_targets(model, measure, inputs, targets)
-    optimizer = Adam(parameters) if optimizer is None else optimizer
-    rng = generator(rng)
-    history = History(samples=len(X))
+    for inputs, targets in [(X, y)] + ([validation] if validation else []):
+        _check_outputs(model, measure, measured, inputs, targets, batch_size, dtype)
+    order = generator(rng)
+    progress = Progress(History(samples=len(X), metrics={name: [] for name in measured}))
+    if validation is not None:
+        progress.history.validation_metrics = {name: [] for name in measured}
+    file = None
+    if checkpoint is not None:
+        settings = {
+            "loss": _name(measure),
+            "metrics": list(measured),
+            "batch_size": int(batch_size),
+            "clip_norm": None if clip_norm is None else float(clip_norm),
+            "patience": None if patience is None else int(patience),
+            "min_delta": float(min_delta),
+            "rng": int(rng) if isinstance(rng, int | np.integer) else type(rng).__name__,
+            "shapes of the data": [part.shape for part in (X, y, *(validation or ()))],
+        }
+        file = Checkpoint(checkpoint, model, optimizer, schedule, order, settings)
+        if not file.path.exists():
+            file.save(progress)
+        # Also what was written just now, so that the arrays lie in memory as they will when it is read again: sums of
+        # an array in another order may end in other bits.
+        progress = file.load(epochs)
+    history = progress.history
+    in_memory = not isinstance(X, np.memmap) and not isinstance(y, np.memmap)
     try:
-        with tqdm(range(epochs), unit="epoch", disable=None, dynamic_ncols=True) as progress:
-            for _ in progress:
+        with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=None, dynamic_ncols=True) as bar:
+            while len(history.loss) < epochs and not progress.stopped:
+                epoch = len(history.loss) + 1
+                history.lr.append(optimizer.param_groups[0]["lr"])
                 start = time.perf_counter()
-                history.loss.append(_epoch(model, measure, optimizer, batches(X, y, batch_size, rng=rng)))
-                history.seconds.append(time.perf_counter() - start)
-                shown = {"loss": f"{history.loss[-1]:.4f}"}
+                pieces = batches(X, y, batch_size, rng=order)
+                pieces = pieces if in_memory else _converted_batches(pieces, X, y, dtype)
+                value, means = _epoch(model, measure, measured, optimizer, clip_norm, pieces, epoch)
+                seconds = time.perf_counter() - start
+                history.loss.append(value)
+                for name, mean in means.items():
+                    history.metrics[name].append(mean)
+                shown = {"loss": value} | means
                 if validation is not None:
-                    value, accuracy = evaluate(model, *validation, loss=measure)
+                    value, outputs, targets = _evaluated("fit", model, measure, *validation, dtype)
+                    if not math.isfinite(value):
+                        raise _not_finite(f"validation loss is {value} after epoch {epoch}")
                     history.validation_loss.append(value)
-                    shown["validation loss"] = f"{value:.4f}"
+                    shown["validation loss"] = value
+                    for name, number in _numbers(measured, outputs, targets).items():
+                        history.validation_metrics[name].append(number)
+                        shown[f"validation {name}"] = number
+                    accuracy = _accuracy(outputs, targets)
                     if accuracy is not None:
                         history.validation_accuracy.append(accuracy)
-                        shown["validation accuracy"] = f"{accuracy:.4f}"
-                progress.set_postfix(shown)
+                        shown["validation accuracy"] = accuracy
+                # The last list to grow: an epoch that is in it is whole in all of them, whenever Ctrl-C comes.
+                history.seconds.append(seconds)
+                if patience is not None:
+                    _watch(progress, model, patience, min_delta)
+                if isinstance(schedule, ReduceLROnPlateau):
+                    schedule.step(value)
+                elif schedule is not None:
+                    schedule.step()
+                answers = [callback(epoch, model, history) for callback in callbacks]
+                progress.stopped |= any(isinstance(answer, bool | np.bool) and answer for answer in answers)
+                if file is not None:
+                    file.save(progress)
+                bar.set_postfix({name: f"{number:.4f}" for name, number in shown.items()}, refresh=False)
+                bar.update()
+        if progress.best is not None:
+            model.load_state_dict(progress.best)
+    except KeyboardInterrupt:
+        for values in history.columns().values():
+            del values[len(history.seconds) :]
     finally:
         model.eval()
     return history
 
 
-def _epoch(model: Module, measure: Loss, optimizer: Optimizer, epoch: Any) -> float:
-    """Take one step for each batch, and give the mean loss."""
+def _epoch(
+    model: Module,
+    measure: Loss,
+    metrics: dict[str, Metric],
+    optimizer: Optimizer,
+    clip_norm: float | None,
+    pieces: Iterable[tuple[Any, Any]],
+    epoch: int,
+) -> tuple[float, dict[str, float]]:
+    """Take one step for each batch, and give the means of the loss and of the metrics."""
     model.train()
     total = rows = 0.0
-    for inputs, targets in epoch:
+    totals = dict.fromkeys(metrics, 0.0)
+    for step, (inputs, targets) in enumerate(pieces, start=1):
         optimizer.zero_grad()
-        value = measure(model(inputs), targets)
-        if not isinstance(value, ad.Tensor):
+        outputs = model(inputs)
+        value = measure(outputs, targets)
+        if not isinstance(value, ad.Tensor) or value.size != 1:
             raise TypeError(f"fit: the loss must return a scalar Tensor computed from the predictions, got {value!r}")
+        number = value.item()
+        if not math.isfinite(number):
+            raise _not_finite(f"loss is {number} at epoch {epoch}, step {step}")
         value.backward()
+        if clip_norm is not None:
+            clip_grad_norm_(optimizer.parameters, clip_norm)
         optimizer.step()
-        total += value.item() * len(inputs)
+        total += number * len(inputs)
         rows += len(inputs)
-    return total / rows
+        if metrics:
+            for name, result in _numbers(metrics, data_of(outputs), targets).items():
+                totals[name] += result * len(inputs)
+    return total / rows, {name: result / rows for name, result in totals.items()}
+
+
+def _watch(progress: Progress, model: Module, patience: int, min_delta: float) -> None:
+    """Keep the weights of the smallest validation loss, and stop when there has been none for too long."""
+    value = progress.history.validation_loss[-1]
+    if value < progress.best_loss - min_delta:
+        progress.best_loss, progress.waited, progress.best = value, 0, model.state_dict()
+    else:
+        progress.waited += 1
+    progress.stopped = progress.waited >= patience
+
+
+def _not_finite(problem: str) -> FloatingPointError:
+    return FloatingPointError(
+        f"fit: the {problem}. A smaller learning rate or clip_norm= may help; to see the call that went wrong, run fit "
+        "under autodiff.detect_anomaly()"
+    )
 
 
 def evaluate(model: Module, X: Any, y: Any, *, loss: str | Loss = "cross_entropy") -> tuple[float, float | None]:
@@ -204,7 +284,7 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: str | Loss = "cross_entropy
         The loss, and the share of rows whose largest logit is that of their label; None where y is no labels.
 
     Raises:
-        ValueError: the loss is unknown, or inputs and targets do not fit.
+        ValueError: the loss is unknown, or inputs and targets do not fit or are not finite real numbers.
 
     Example:
         >>> import nn
@@ -214,13 +294,48 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: str | Loss = "cross_entropy
         (1.0986, 0.5)
     """
     measure = _loss("evaluate", loss)
-    parameters = model.parameters()
-    X, y = _dataset("evaluate", X, y, parameters[0].dtype if parameters else np.dtype(np.float32))
+    dtype = _dtype(model)
+    X, y = _dataset("evaluate", X, y, dtype)
+    value, outputs, targets = _evaluated("evaluate", model, measure, X, y, dtype)
+    return value, _accuracy(outputs, targets)
+
+
+def _evaluated(caller: str, model: Module, measure: Loss, X: Any, y: Any, dtype: Any) -> tuple[float, Any, Any]:
+    """Give a model's loss on a dataset, its predictions as an array, and the targets."""
     with _evaluating(model):
-        predictions = model(X)
-        value = float(measure(predictions, y))
-    labelled = y.ndim == 1 and np.ndim(predictions) == 2 and y.dtype.kind in "iu"
-    return value, float(np.mean(np.argmax(predictions, axis=1) == y)) if labelled else None
+        outputs = [model(_converted(caller, "inputs", X[rows], dtype, X)) for rows in _blocks(X)]
+        predictions = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        targets = _converted(caller, "targets", y, dtype, y)
+        return float(measure(predictions, targets)), data_of(predictions), targets
+
+
+def _accuracy(outputs: Any, targets: Any) -> float | None:
+    """Give the share of rows whose largest logit is that of their label, where there are labels."""
+    if targets.ndim == 1 and np.ndim(outputs) == 2 and targets.dtype.kind in "iu":
+        return float(np.mean(np.argmax(outputs, axis=1) == targets))
+    return None
+
+
+def _accuracy_metric(outputs: Any, targets: Any) -> float:
+    accuracy = _accuracy(outputs, targets)
+    if accuracy is None:
+        raise ValueError(
+            f"fit: the metric 'accuracy' is of logits (N, C) and labels, integers (N,), got shapes {np.shape(outputs)} "
+            f"and {targets.shape} of {targets.dtype}; give a function of predictions and targets instead"
+        )
+    return accuracy
+
+
+def _numbers(metrics: dict[str, Metric], outputs: Any, targets: Any) -> dict[str, float]:
+    """Give the value of each metric."""
+    found = {}
+    for name, metric in metrics.items():
+        value = data_of(metric(outputs, targets))
+        number = value.item() if getattr(value, "shape", None) == () else value
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise TypeError(f"fit: the metric {name!r} must return a number, got {value!r}")
+        found[name] = float(number)
+    return found
 
 
 @contextlib.contextmanager
@@ -236,11 +351,37 @@ def _evaluating(model: Module) -> Iterator[None]:
             module.training = was_training
 
 
-def _check_targets(model: Module, measure: Loss, X: Any, y: Any) -> None:
-    """Let the loss refuse targets that do not fit the model's predictions before the first step changes the model."""
+def _check_outputs(
+    model: Module, measure: Loss, metrics: dict[str, Metric], X: Any, y: Any, batch_size: int, dtype: Any
+) -> None:
+    """Let loss and metrics refuse what does not fit the model's predictions before the first step changes the model.
+
+    Metrics are tried on the first batch. A loss that is known looks at all targets, with the predictions of one row.
+    """
     with _evaluating(model):
-        prediction = data_of(model(X[:1]))
-        measure(np.broadcast_to(prediction, (len(y), *prediction.shape[1:])), y)
+        if metrics:
+            first = slice(0, batch_size)
+            targets = _converted("fit", "targets", y[first], dtype, y)
+            _numbers(metrics, data_of(model(_converted("fit", "inputs", X[first], dtype, X))), targets)
+        if measure in LOSSES.values():
+            prediction = data_of(model(_converted("fit", "inputs", X[:1], dtype, X)))
+            # Of a file, batch by batch: later targets are looked at when it is their turn.
+            for rows in [slice(0, batch_size)] if isinstance(y, np.memmap) else _blocks(y, prediction.nbytes):
+                targets = _converted("fit", "targets", y[rows], dtype, y)
+                measure(np.broadcast_to(prediction, (len(targets), *prediction.shape[1:])), targets)
+
+
+def _optimizer(parameters: list[Any], optimizer: Optimizer | None, schedule: Schedule | None) -> Optimizer:
+    """Give the optimizer, and refuse one that has nothing to do with the model or the schedule."""
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit: the optimizer must be one of nn.optim over model.parameters(), got {optimizer!r}")
+    if optimizer is not None and not {id(p) for p in parameters} & {id(p) for p in optimizer.parameters}:
+        raise ValueError("fit: the optimizer has none of this model's parameters; make it with model.parameters()")
+    if schedule is not None and not isinstance(schedule, Schedule):
+        raise TypeError(f"fit: the schedule must be one of nn.optim, got {schedule!r}")
+    if schedule is not None and schedule.optimizer is not optimizer:
+        raise ValueError("fit: the schedule is of another optimizer; give optimizer= the one that it was made with")
+    return Adam(parameters) if optimizer is None else optimizer
 
 
 def _loss(caller: str, loss: str | Loss) -> Loss:
@@ -252,12 +393,40 @@ def _loss(caller: str, loss: str | Loss) -> Loss:
     return LOSSES[loss]
 
 
+def _metrics(metrics: Any) -> dict[str, Metric]:
+    """Give the functions of the metrics by their names, which are to be columns of the history beside its own."""
+    if not isinstance(metrics, list | tuple):
+        raise TypeError(f'fit: metrics must be a list, such as ["accuracy"], got {metrics!r}')
+    found: dict[str, Metric] = {}
+    for metric in metrics:
+        if not callable(metric) and not (isinstance(metric, str) and metric == "accuracy"):
+            raise ValueError(f"fit: unknown metric {metric!r}; known: accuracy, or a function")
+        name = _name(metric) if callable(metric) else metric
+        if name in found or name in ("epoch", "loss", "lr", "seconds") or (name == "accuracy" and callable(metric)):
+            raise ValueError(f"fit: there is something else called {name!r} in the history; give the metric a new name")
+        found[name] = metric if callable(metric) else _accuracy_metric
+    return found
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _dtype(model: Module) -> Any:
+    """Give the dtype of a model, that of its first parameter."""
+    parameters = model.parameters()
+    return parameters[0].dtype if parameters else np.dtype(np.float32)
+
+
+# Rows of numbers
+
+
 def _dataset(caller: str, X: Any, y: Any, dtype: Any) -> tuple[Any, Any]:
-    """Give inputs and targets as arrays of the model's dtype, labels as they are."""
+    """Give inputs and targets as arrays of the model's dtype, labels and memory-mapped arrays as they are."""
     arrays = []
     for name, rows in (("inputs", X), ("targets", y)):
         try:
-            array = np.asarray(rows)
+            array = rows if isinstance(rows, np.memmap) else np.asarray(rows)
         except ValueError:
             raise ValueError(f"{caller}: {name} are ragged; every row must have the same shape") from None
         if array.dtype.kind not in "fiub":
@@ -267,4 +436,49 @@ def _dataset(caller: str, X: Any, y: Any, dtype: Any) -> tuple[Any, Any]:
         arrays.append(array)
     X, y = arrays
     check_dataset(caller, X, y)
-    return X.astype(dtype, copy=False), y if y.dtype.kind in "iu" else y.astype(dtype, copy=False)
+    X, y = (
+        rows if isinstance(rows, np.memmap) else _converted(caller, name, rows, dtype, rows)
+        for name, rows in (("inputs", X), ("targets", y))
+    )
+    return X, y
+
+
+def _converted_batches(pieces: Iterable[tuple[Any, Any]], X: Any, y: Any, dtype: Any) -> Iterator[tuple[Any, Any]]:
+    for inputs, targets in pieces:
+        yield _converted("fit", "inputs", inputs, dtype, X), _converted("fit", "targets", targets, dtype, y)
+
+
+def _converted(caller: str, name: str, rows: Any, dtype: Any, whole: Any) -> Any:
+    """Give rows of a dataset in the model's dtype, labels as they are, and refuse numbers that are not finite."""
+    rows = np.asarray(rows)
+    if name == "targets" and rows.dtype.kind in "iu":
+        return rows
+    with np.errstate(over="ignore"):  # what is too large is found below
+        converted = rows.astype(dtype, copy=False)
+    if not _all_finite(converted):
+        raise ValueError(f"{caller}: {name} hold {_first_not_finite(whole, dtype)}; repair or leave out such rows")
+    return converted
+
+
+def _all_finite(array: Any) -> bool:
+    with np.errstate(all="ignore"):  # a sum is fast, and finite only if all numbers are; it may overflow without that
+        return bool(np.isfinite(np.add.reduce(array, axis=None))) or bool(np.isfinite(array).all())
+
+
+def _first_not_finite(whole: Any, dtype: Any) -> str:
+    """Say which number of a dataset is the first that the dtype has not."""
+    for block in _blocks(whole):
+        with np.errstate(over="ignore"):
+            bad = ~np.isfinite(np.asarray(whole[block]).astype(dtype, copy=False))
+        if bad.any():
+            row, *rest = (int(k) for k in np.argwhere(bad)[0])
+            row += block.start
+            column = "" if not rest else f", column {rest[0] if len(rest) == 1 else tuple(rest)}"
+            return f"{whole[(row, *rest)]} at row {row}{column}, which is no finite {np.dtype(dtype)}"
+    raise AssertionError("the data changed while they were read")
+
+
+def _blocks(rows: Any, row_bytes: int | None = None) -> list[slice]:
+    """Cut a dataset into slices of some megabytes."""
+    size = max(1, _BLOCK_BYTES // max(1, rows[:1].nbytes if row_bytes is None else row_bytes))
+    return [slice(start, start + size) for start in range(0, len(rows), size)]

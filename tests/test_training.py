@@ -1,13 +1,14 @@
-"""The training loop and its history, evaluation, and the batches that a dataset is cut into."""
+"""The training loop with its options, the history it keeps, and evaluation."""
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ import pytest
 import autodiff as ad
 import nn
 from nn import functional
-from nn.data import batches
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 4)).astype(np.float32)
@@ -191,6 +191,319 @@ def test_lists_and_integers_are_taken() -> None:
     assert all(parameter.dtype == np.float32 for parameter in model.parameters())
 
 
+# Metrics
+
+
+def spread(outputs: Any, targets: Any) -> Any:
+    """Give a number that is not linear in the rows."""
+    assert type(outputs) is type(targets) is np.ndarray
+    return np.std(outputs)
+
+
+def test_metrics_are_recorded_for_both_datasets() -> None:
+    model = mlp()
+    validation = (X[:20], LABELS[:20])
+    history = nn.fit(
+        model, X, LABELS, epochs=3, batch_size=50, validation_data=validation, metrics=["accuracy", spread], rng=0
+    )
+    assert {name: len(values) for name, values in history.metrics.items()} == {"accuracy": 3, "spread": 3}
+    assert history.validation_metrics["accuracy"] == history.validation_accuracy
+    assert history.validation_metrics["spread"][-1] == float(np.std(model(X[:20]).data))
+    # One batch: the metrics of the first epoch are those of the model before its step.
+    assert history.metrics["accuracy"][0] == nn.evaluate(mlp(), X, LABELS)[1]
+    assert history.metrics["spread"][0] == pytest.approx(np.std(mlp()(X).data))
+    assert all(type(value) is float for values in history.metrics.values() for value in values)
+
+
+def test_training_metrics_are_means_over_the_rows() -> None:
+    model = mlp()
+    optimizer = nn.optim.SGD(model.parameters(), lr=1e-9)
+    history = nn.fit(model, X, LABELS, optimizer=optimizer, epochs=1, batch_size=16, metrics=("accuracy",), rng=0)
+    assert history.metrics["accuracy"][0] == pytest.approx(nn.evaluate(mlp(), X, LABELS)[1])
+    assert history.validation_metrics == {}
+
+
+@pytest.mark.parametrize(
+    "number",
+    [1, 0.5, np.float32(0.5), np.int64(1), np.array(0.5), ad.Tensor(0.5)],
+    ids=lambda number: type(number).__name__,
+)
+def test_what_is_a_number(number: Any) -> None:
+    history = nn.fit(mlp(), X, LABELS, epochs=1, metrics=[lambda outputs, targets: number], rng=0)
+    assert history.metrics == {"<lambda>": [pytest.approx(float(number))]}
+
+
+@pytest.mark.parametrize("value", [None, "0.5", True, np.zeros(2), [0.5], 1j], ids=repr)
+def test_metrics_that_give_no_number(value: Any) -> None:
+    model = mlp(dropout=0.5)
+    before = bits(model)
+    with pytest.raises(TypeError, match="fit: the metric 'bad' must return a number, got "):
+        nn.fit(model, X, LABELS, metrics=[named("bad", lambda outputs, targets: value)], rng=0)
+    assert bits(model) == before
+    assert model.training
+
+
+def named(name: str, function: Any) -> Any:
+    function.__name__ = name
+    return function
+
+
+@pytest.mark.parametrize(
+    ("metrics", "error", "message"),
+    [
+        ("accuracy", TypeError, "fit: metrics must be a list, such as [\"accuracy\"], got 'accuracy'"),
+        (spread, TypeError, "fit: metrics must be a list"),
+        (["recall"], ValueError, "fit: unknown metric 'recall'; known: accuracy, or a function"),
+        ([None], ValueError, "fit: unknown metric None"),
+        (["accuracy", "accuracy"], ValueError, "something else called 'accuracy' in the history"),
+        ([spread, spread], ValueError, "something else called 'spread'"),
+        ([named("loss", lambda p, y: 0)], ValueError, "something else called 'loss'"),
+        ([named("accuracy", lambda p, y: 0)], ValueError, "something else called 'accuracy'"),
+    ],
+)
+def test_bad_metrics(metrics: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        nn.fit(mlp(), X, LABELS, metrics=metrics)
+
+
+def test_accuracy_needs_labels() -> None:
+    with pytest.raises(ValueError, match=r"'accuracy' is of logits .* got shapes \(32, 3\) and \(32, 3\) of float32"):
+        nn.fit(mlp(), X, np.eye(3)[LABELS], metrics=["accuracy"])
+
+
+# Clipping and schedules
+
+
+def test_gradients_are_clipped() -> None:
+    model = mlp()
+    before = model.state_dict()
+    optimizer = nn.optim.SGD(model.parameters(), lr=1.0)
+    nn.fit(model, X, LABELS, optimizer=optimizer, epochs=1, batch_size=50, clip_norm=0.01, rng=0)
+    moved = np.sqrt(sum(np.sum((array - before[path]) ** 2) for path, array in model.state_dict().items()))
+    assert moved == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_schedule_is_stepped_once_an_epoch() -> None:
+    model = mlp()
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.4)
+    schedule = nn.optim.ExponentialLR(optimizer, gamma=0.5)
+    history = nn.fit(model, X, LABELS, optimizer=optimizer, schedule=schedule, epochs=3, batch_size=10, rng=0)
+    assert history.lr == [0.4, 0.2, 0.1]
+    assert optimizer.lr == 0.05
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_plateau_is_one_of_the_validation_loss_if_there_is_one(
+    validated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = mlp()
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.4)
+    schedule = nn.optim.ReduceLROnPlateau(optimizer)
+    given: list[float] = []
+    monkeypatch.setattr(schedule, "step", given.append)
+    data = (X[:7], LABELS[:7]) if validated else None
+    history = nn.fit(model, X, LABELS, optimizer=optimizer, schedule=schedule, epochs=2, validation_data=data, rng=0)
+    assert given == (history.validation_loss if validated else history.loss)
+
+
+def test_learning_rate_of_the_first_group() -> None:
+    model = mlp()
+    first, *others = model.parameters()
+    optimizer = nn.optim.SGD([{"params": [first], "lr": 0.25}, {"params": others}], lr=0.1)
+    assert nn.fit(model, X, LABELS, optimizer=optimizer, epochs=2, rng=0).lr == [0.25, 0.25]
+
+
+# Ends
+
+
+def validation_losses(*losses: float) -> Any:
+    """Give a loss that is a usual one in training, and one of the given numbers on the validation data."""
+    left = iter(losses)
+
+    def loss(prediction: Any, target: Any) -> Any:
+        return functional.cross_entropy(prediction, target) if len(target) > 7 else next(left)
+
+    return loss
+
+
+def stopped(losses: list[float], **options: Any) -> tuple[nn.Module, nn.History, list[Any]]:
+    model, weights = mlp(), []
+
+    def remember(epoch: int, model: nn.Module, history: nn.History) -> None:
+        weights.append(bits(model))
+
+    history = nn.fit(
+        model, X, LABELS, loss=validation_losses(*losses), epochs=len(losses), batch_size=10,
+        validation_data=(X[:7], LABELS[:7]), callbacks=[remember], rng=0, **options,
+    )  # fmt: skip
+    return model, history, weights
+
+
+@pytest.mark.parametrize(
+    ("losses", "options", "epochs", "best"),
+    [
+        pytest.param([3, 2, 2.5, 2, 1, 1], {"patience": 2}, 4, 2, id="stops"),
+        pytest.param([3, 2, 2.5, 1, 2, 1.5], {"patience": 3}, 6, 4, id="ends before"),
+        pytest.param([3, 2, 1], {"patience": 1}, 3, 3, id="last is best"),
+        pytest.param([1, 2, 3], {"patience": 1}, 2, 1, id="first is best"),
+        pytest.param([3, 2.9, 2.8, 2.4, 2.3], {"patience": 2, "min_delta": 0.5}, 3, 1, id="too little"),
+        pytest.param([3, 2.9, 2.4, 2.3, 2.2, 1], {"patience": 2, "min_delta": 0.5}, 5, 3, id="enough"),
+    ],
+)
+def test_early_stopping(losses: list[float], options: dict[str, Any], epochs: int, best: int) -> None:
+    model, history, weights = stopped(losses, **options)
+    assert history.validation_loss == losses[:epochs]
+    assert bits(model) == weights[best - 1]
+    assert not model.training
+
+
+def test_without_patience_the_last_weights_stay() -> None:
+    model, history, weights = stopped([1, 2, 3])
+    assert len(history.loss) == 3
+    assert bits(model) == weights[-1]
+
+
+def test_callbacks_are_called_after_each_epoch() -> None:
+    calls = []
+
+    def first(*arguments: Any) -> None:
+        calls.append((first, *arguments, len(arguments[2].validation_loss)))
+
+    def second(epoch: int, given: nn.Module, history: nn.History) -> str:
+        calls.append((second, epoch, given, history, len(history.loss)))
+        return "not True"
+
+    model = mlp()
+    data = (X[:7], LABELS[:7])
+    history = nn.fit(model, X, LABELS, epochs=2, validation_data=data, callbacks=(first, second), rng=0)
+    assert calls == [(callback, epoch, model, history, epoch) for epoch in (1, 2) for callback in (first, second)]
+
+
+@pytest.mark.parametrize("answer", [True, np.True_], ids=["bool", "NumPy's"])
+def test_a_callback_ends_the_training(answer: Any) -> None:
+    calls = []
+    history = nn.fit(
+        mlp(), X, LABELS, epochs=9, rng=0,
+        callbacks=[lambda epoch, model, history: epoch == 3 and answer, lambda epoch, *_: calls.append(epoch)],
+    )  # fmt: skip
+    assert len(history.loss) == 3
+    assert calls == [1, 2, 3]
+
+
+@pytest.mark.parametrize("answer", [None, False, np.False_, 1, "stop", np.ones(2)], ids=repr)
+def test_only_true_ends_the_training(answer: Any) -> None:
+    assert len(nn.fit(mlp(), X, LABELS, epochs=2, callbacks=[lambda *_: answer], rng=0).loss) == 2
+
+
+@pytest.mark.parametrize("where", ["step", "validation", "callback"])
+def test_ctrl_c_gives_the_history_so_far(where: str) -> None:
+    """Two epochs are finished; one that was interrupted only in a callback is finished too."""
+    model, steps = mlp(), 0
+
+    class Interrupted(nn.optim.SGD):
+        def step(self) -> None:
+            nonlocal steps
+            steps += 1
+            if where == "step" and steps == 13:
+                raise KeyboardInterrupt
+            super().step()
+
+    def metric(outputs: Any, targets: Any) -> float:
+        if where == "validation" and steps == 15 and len(outputs) == 7:
+            raise KeyboardInterrupt
+        return 0.0
+
+    def callback(epoch: int, model: nn.Module, history: nn.History) -> None:
+        if where == "callback" and epoch == 2:
+            raise KeyboardInterrupt
+
+    history = nn.fit(
+        model, X, LABELS, optimizer=Interrupted(model.parameters(), lr=0.1), epochs=9, batch_size=10, rng=0,
+        validation_data=(X[:7], LABELS[:7]), metrics=["accuracy", metric], patience=5, callbacks=[callback],
+    )  # fmt: skip
+    assert {name: len(values) for name, values in history.columns().items()} == dict.fromkeys(
+        ["loss", "validation_loss", "accuracy", "metric", "validation_accuracy", "validation_metric", "lr", "seconds"],
+        2,
+    )
+    assert not model.training
+    # The weights are those of that moment, not the best.
+    by_hand = mlp()
+    optimizer = nn.optim.SGD(by_hand.parameters(), lr=0.1)
+    rng = np.random.default_rng(0)
+    pieces = [piece for _ in range(3) for piece in nn.data.batches(X, LABELS, 10, rng=rng)]
+    for inputs, labels in pieces[: {"step": 12, "validation": 15, "callback": 10}[where]]:
+        optimizer.zero_grad()
+        functional.cross_entropy(by_hand(inputs), labels).backward()
+        optimizer.step()
+    assert bits(model) == bits(by_hand)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_not_finite_stops_before_its_step(number: float) -> None:
+    model, before = mlp(), []
+
+    def loss(prediction: Any, target: Any) -> Any:
+        before.append(bits(model))
+        return prediction.sum() * 0 + (number if len(before) == 8 else 1.0)
+
+    with pytest.raises(FloatingPointError) as caught:
+        nn.fit(model, X, LABELS, loss=loss, epochs=3, batch_size=10, rng=0)
+    assert f"fit: the loss is {number} at epoch 2, step 3" in str(caught.value)
+    assert "autodiff.detect_anomaly()" in str(caught.value)
+    assert bits(model) == before[-1]
+
+
+def test_a_validation_loss_that_is_not_finite() -> None:
+    with pytest.raises(FloatingPointError, match="fit: the validation loss is nan after epoch 2"):
+        stopped([1.0, np.nan, 1.0])
+
+
+# Numbers that are none
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["inputs", "targets"])
+@pytest.mark.parametrize("validation", [False, True])
+def test_data_that_are_not_finite(validation: bool, name: str, number: float) -> None:
+    data = {"inputs": X.astype(np.float64), "targets": X[:, :2].copy()}
+    data[name][41, 1] = data[name][44, 0] = number
+    good, bad = (X, X[:, :2]), (data["inputs"], data["targets"])
+    model = mlp(sizes=(4, 2))
+    before = bits(model)
+    caller = "fit: validation_data" if validation else "fit"
+    message = f"{caller}: {name} hold {number} at row 41, column 1, which is no finite float32"
+    with pytest.raises(ValueError, match=message):
+        nn.fit(model, *(good if validation else bad), loss="mse_loss", validation_data=bad if validation else good)
+    assert bits(model) == before
+    with pytest.raises(ValueError, match=message.replace(caller, "evaluate")):
+        nn.evaluate(model, *bad, loss="mse_loss")
+
+
+def test_where_a_number_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nn.training._BLOCK_BYTES", 100)
+    images = np.zeros((10, 3, 4))
+    images[7, 2, 1] = np.nan
+    with pytest.raises(ValueError, match=r"inputs hold nan at row 7, column \(2, 1\), which is no finite float32"):
+        nn.fit(mlp(), images, np.zeros(10, int))
+    targets = np.zeros(10)
+    targets[9] = np.nan
+    with pytest.raises(ValueError, match="targets hold nan at row 9, which is no finite float32"):
+        nn.fit(mlp(), X[:10], targets)
+
+
+def test_numbers_too_large_for_the_model() -> None:
+    large = X.astype(np.float64)
+    large[3, 2] = 1e300
+    with pytest.raises(ValueError, match=r"inputs hold 1e\+300 at row 3, column 2, which is no finite float32"):
+        nn.fit(mlp(), large, LABELS)
+    nn.fit(mlp(dtype=np.float64), large * 1e-300, LABELS, epochs=1)
+
+
+def test_a_sum_that_overflows_is_of_finite_numbers() -> None:
+    large = np.full((50, 4), 3e38, np.float32)
+    nn.fit(nn.Sequential(nn.Tanh(), nn.Linear(4, 3)), large, LABELS, epochs=1, rng=0)
+
+
 # Modes
 
 
@@ -258,6 +571,37 @@ def test_history_with_validation() -> None:
 
 def test_no_epochs_no_speed() -> None:
     assert nn.History().samples_per_second == 0
+
+
+def test_a_table_of_the_history(tmp_path: Path) -> None:
+    history = nn.fit(
+        mlp(), X, LABELS, epochs=3, validation_data=(X[:7], LABELS[:7]), metrics=["accuracy", spread], rng=0
+    )
+    history.to_csv(tmp_path / "run.csv")
+    with (tmp_path / "run.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row.pop("epoch") for row in rows] == ["1", "2", "3"]
+    table = {name: [float(row[name]) for row in rows] for name in rows[0]}
+    assert table == history.columns()
+    assert list(table) == [
+        "loss", "validation_loss", "accuracy", "spread", "validation_accuracy", "validation_spread", "lr", "seconds",
+    ]  # fmt: skip
+
+
+def test_a_table_of_nothing(tmp_path: Path) -> None:
+    nn.History().to_csv(tmp_path / "run.csv")
+    assert (tmp_path / "run.csv").read_text() == "epoch\n"
+
+
+def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"cannot write .*missing/run\.csv"):
+        nn.History().to_csv(tmp_path / "missing" / "run.csv")
+
+
+def test_a_table_of_lists_of_different_lengths(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"History\.to_csv: the lists have different lengths: loss 2, lr 1"):
+        nn.History(loss=[1.0, 2.0], lr=[0.1]).to_csv(tmp_path / "run.csv")
+    assert list(tmp_path.iterdir()) == []
 
 
 def history_to_draw(**changes: Any) -> nn.History:
@@ -399,6 +743,13 @@ def test_progress_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.param({"batch_size": -5}, "fit: batch_size must be a positive integer, got -5", id="negative batches"),
         pytest.param({"batch_size": 8.0}, "fit: batch_size must be a positive integer, got 8.0", id="float batches"),
         pytest.param({"batch_size": "8"}, "fit: batch_size must be a positive integer, got '8'", id="batches in text"),
+        pytest.param({"patience": 3}, "fit: patience is about the validation loss; give validation_data", id="no data"),
+        pytest.param({"patience": 0}, "fit: patience must be a positive integer, got 0", id="no patience"),
+        pytest.param({"patience": 1.5}, "fit: patience must be a positive integer, got 1.5", id="float patience"),
+        pytest.param({"min_delta": -1}, "fit: min_delta must be at least 0, got -1", id="negative min_delta"),
+        pytest.param({"min_delta": np.nan}, "fit: min_delta must be at least 0, got nan", id="min_delta is none"),
+        pytest.param({"clip_norm": 0}, "fit: clip_norm must be positive, or None, got 0", id="no norm"),
+        pytest.param({"clip_norm": np.inf}, "fit: clip_norm must be positive, or None, got inf", id="infinite norm"),
         pytest.param({"y": LABELS[:-1]}, "fit: 50 rows of inputs but 49 targets", id="lengths differ"),
         pytest.param({"X": X[:0], "y": LABELS[:0]}, "fit: the dataset is empty", id="no rows"),
         pytest.param({"X": X.astype(str)}, "fit: inputs must be real numbers, got dtype <U", id="inputs of text"),
@@ -434,69 +785,23 @@ def test_evaluate_with_an_unknown_loss(loss: Any) -> None:
         nn.evaluate(mlp(), X, LABELS, loss=loss)
 
 
-# Batches
-
-
-@pytest.mark.parametrize("size", [1, 3, 10, 100])
-def test_each_row_comes_once(size: int) -> None:
-    rows, targets = np.arange(20).reshape(10, 2), np.arange(10)
-    pieces = list(batches(rows, targets, size, rng=0))
-    lengths = [len(inputs) for inputs, _ in pieces]
-    assert lengths == [min(size, 10 - start) for start in range(0, 10, size)]
-    inputs, labels = (np.concatenate(parts) for parts in zip(*pieces))
-    assert sorted(labels) == list(range(10))
-    assert list(labels) != list(range(10))
-    np.testing.assert_array_equal(inputs, rows[labels])
-
-
-def order(rng: Any) -> list[Any]:
-    return [int(label) for _, labels in batches(np.zeros(20), np.arange(20), 6, rng=rng) for label in labels]
-
-
-def test_seeds_give_orders() -> None:
-    assert order(0) == order(0) == order(np.random.default_rng(0))
-    assert order(0) != order(1)
-    rng = np.random.default_rng(0)
-    assert [order(rng), order(rng)] == [order(0), order(rng_after_one())]
-
-
-def rng_after_one() -> np.random.Generator:
-    rng = np.random.default_rng(0)
-    rng.permutation(20)
-    return rng
-
-
-@pytest.mark.parametrize(("rows", "lengths"), [(10, [4, 4]), (8, [4, 4]), (3, [])])
-def test_a_smaller_last_batch_can_be_dropped(rows: int, lengths: list[int]) -> None:
-    assert [len(X) for X, _ in batches(np.zeros(rows), np.zeros(rows), 4, rng=0, drop_last=True)] == lengths
-
-
-def test_lists_are_cut_too() -> None:
-    assert sorted(int(x) for inputs, _ in batches([5, 6, 7], [0, 1, 0], 2, rng=0) for x in inputs) == [5, 6, 7]
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: batches(X, LABELS[1:], 5), "batches: 50 rows of inputs but 49 targets"),
-        (lambda: batches(X[:0], LABELS[:0], 5), "batches: the dataset is empty"),
-        (lambda: batches(X, LABELS, 0), "batches: batch_size must be a positive integer, got 0"),
-        (lambda: batches(X, LABELS, 2.5), "batches: batch_size must be a positive integer, got 2.5"),
-        (lambda: batches(X, LABELS, True), "batches: batch_size must be a positive integer, got True"),
-    ],
-    ids=["lengths differ", "no rows", "zero", "float", "boolean"],
-)
-def test_bad_batches_are_refused_at_once(call: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
-        call()
-
-
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"optimizer": "adam"}, TypeError, "fit: the optimizer must be one of nn.optim"),
+        ({"clip_norm": "1"}, TypeError, "fit: clip_norm must be a number, positive, or None, got '1'"),
+        ({"callbacks": print}, TypeError, "fit: callbacks must be a list of functions, got <built-in"),
+        ({"callbacks": ["print"]}, TypeError, r"fit: callbacks must be a list of functions, got \['print'\]"),
+        ({"schedule": "cosine"}, TypeError, "fit: the schedule must be one of nn.optim, got 'cosine'"),
+        (
+            {"schedule": nn.optim.StepLR(nn.optim.SGD([ad.Tensor(1.0)]), 2)},
+            ValueError,
+            "fit: the schedule is of another optimizer; give optimizer= the one that it was made with",
+        ),
+        ({"rng": "0"}, TypeError, "rng must be a numpy.random.Generator"),
         ({"optimizer": nn.optim.Adam}, TypeError, "fit: the optimizer must be one of nn.optim"),
         ({"validation_data": (X, LABELS, X)}, TypeError, "fit: validation_data must be a pair"),
+        ({"loss": lambda p, y: p.sum(axis=0)}, TypeError, "fit: the loss must return a scalar Tensor"),
         ({"loss": lambda p, y: 1.0}, TypeError, "fit: the loss must return a scalar Tensor"),
         ({"optimizer": nn.optim.SGD([ad.Tensor(1.0)])}, ValueError, "fit: the optimizer has none of this model's"),
         ({"validation_data": (X[:2], np.array([0, 9]))}, ValueError, "labels must lie from 0"),

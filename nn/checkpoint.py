@@ -1,0 +1,266 @@
+"""A training run in a file: all that its next epoch depends on, as arrays and numbers and nothing that could run."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nn.history import History
+from nn.io import read_arrays, write_arrays
+from nn.module import Module
+from nn.optim import Optimizer, Schedule
+
+VERSION = 1
+_ENTRY = "autodiff.nn.fit"  # of the file's metadata
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        history: of the epochs that are done.
+        best_loss: the smallest validation loss that early stopping has seen.
+        waited: epochs since then.
+        best: the model's arrays at that time; None before the first epoch, or without early stopping.
+        stopped: whether a callback or early stopping has ended the run.
+    """
+
+    history: History
+    best_loss: float = float("inf")
+    waited: int = 0
+    best: dict[str, Any] | None = field(default=None, repr=False)
+    stopped: bool = False
+
+
+class Checkpoint:
+    """The file of one run of `fit`.
+
+    Args:
+        path: of the file, which need not exist.
+        model: its parameters and buffers, and the generators in its layers, are kept.
+        optimizer: its options and arrays are kept.
+        schedule: its numbers are kept, if there is one.
+        rng: the generator of the order of the rows.
+        settings: arguments by name, as numbers and texts. A file is only read by a run with the same ones.
+
+    Raises:
+        TypeError: the path is none.
+        OSError: the folder of the path does not exist, or the path is a folder.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        model: Module,
+        optimizer: Optimizer,
+        schedule: Schedule | None,
+        rng: np.random.Generator,
+        settings: Mapping[str, Any],
+    ) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"fit: checkpoint must be the path of a file, got {path!r}")
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"fit: checkpoint={str(path)!r} is a folder; name a file in it")
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                errno.ENOENT, f"fit: checkpoint={str(path)!r} is in a folder that does not exist; make it first"
+            )
+        self.model = model
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.generators = {"rng": rng} | {
+            f"model.{name}": value for name, value in _attributes(model) if isinstance(value, np.random.Generator)
+        }
+        self.settings = _as_read(dict(settings) | _described(model) | _named(optimizer, "optimizer"))
+        if schedule is not None:
+            self.settings |= _as_read(_named(schedule, "schedule") | _constants(schedule))
+        self.settings |= {
+            f"the generator {name}": type(rng.bit_generator).__name__ for name, rng in self.generators.items()
+        }
+        self.begun_with = _as_read(_options(optimizer.state_dict()))
+
+    def save(self, progress: Progress) -> None:
+        """Write the file; at every moment the path holds a whole one.
+
+        Raises:
+            OSError: the path cannot be written.
+        """
+        # Layers often share a generator, and must share it again afterwards.
+        different = list({id(rng): rng for rng in self.generators.values()}.values())
+        entry = {
+            "version": VERSION,
+            "settings": self.settings,
+            "begun_with": self.begun_with,
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "generators": [rng.bit_generator.state for rng in different],
+            "shared": self._sharing(),
+            "history": asdict(progress.history),
+            "best_loss": progress.best_loss,
+            "waited": progress.waited,
+            "stopped": progress.stopped,
+        }
+        parts = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": progress.best or {},
+        }
+        arrays = {f"{part}.{name}": array for part, values in parts.items() for name, array in values.items()}
+        write_arrays(self.path, arrays, {_ENTRY: json.dumps(entry, default=lambda array: array.tolist())})
+
+    def load(self, epochs: int) -> Progress:
+        """Set model, optimizer, schedule and generators to what the file holds.
+
+        Args:
+            epochs: how many the run is to have in the end.
+
+        Raises:
+            OSError: the path cannot be read.
+            ValueError: the file is no checkpoint, of another version, of a run with other settings, all of which the
+                message names, or of more epochs. Nothing is changed.
+        """
+        arrays, metadata = read_arrays("fit", self.path)
+        if _ENTRY not in metadata:
+            raise ValueError(f"fit: {self.path} holds no run of fit; give checkpoint= another path")
+        try:
+            return self._load(arrays, json.loads(metadata[_ENTRY]), epochs)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+            raise ValueError(f"fit: {self.path} is damaged ({error!r}); give checkpoint= another path") from None
+
+    def _load(self, arrays: dict[str, Any], entry: dict[str, Any], epochs: int) -> Progress:
+        if entry["version"] != VERSION:
+            self._refuse([f"version {entry['version']} of the format, which is {VERSION} here"])
+        parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "best": {}}
+        for name, array in arrays.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = array
+        options, begun_with = _as_read(_options(parts["optimizer"])), entry["begun_with"]
+        # A schedule changes the options, so those of this run may be the first ones or the last ones of the other.
+        accepted = {name: value for name, value in self.begun_with.items() if value == options.get(name)}
+        self._refuse(
+            _differences(entry["settings"], self.settings)
+            + _differences(begun_with | accepted, self.begun_with)
+            + _differences(_described_sharing(entry["shared"]), _described_sharing(self._sharing()))
+        )
+        progress = Progress(
+            History(**entry["history"]),
+            float(entry["best_loss"]),
+            int(entry["waited"]),
+            parts["best"] or None,
+            bool(entry["stopped"]),
+        )
+        done = len(progress.history.loss)
+        if done > epochs:
+            self._refuse([f"it has {done} epochs already, and epochs is {epochs} here"])
+        states = {name: entry["generators"][position] for name, position in entry["shared"].items()}
+        before = self._state()
+        try:
+            if progress.best is not None:  # it is loaded at the end of the run, which is too late to find it damaged
+                self.model.load_state_dict(progress.best)
+            self._set(parts["model"], parts["optimizer"], entry["schedule"], states)
+        except BaseException as error:
+            self._set(*before)
+            if isinstance(error, ValueError):
+                raise ValueError(f"fit: {self.path} does not fit: {error}") from None
+            raise
+        return progress
+
+    def _state(self) -> tuple[Any, Any, Any, dict[str, Any]]:
+        return (
+            self.model.state_dict(),
+            self.optimizer.state_dict(),
+            None if self.schedule is None else self.schedule.state_dict(),
+            {name: rng.bit_generator.state for name, rng in self.generators.items()},
+        )
+
+    def _set(self, model: Any, optimizer: Any, schedule: Any, states: dict[str, Any]) -> None:
+        self.model.load_state_dict(model)
+        self.optimizer.load_state_dict(optimizer)
+        if self.schedule is not None:
+            self.schedule.load_state_dict(schedule)
+        for name, state in states.items():
+            self.generators[name].bit_generator.state = state
+
+    def _sharing(self) -> dict[str, int]:
+        """Number the different generators, and give each name its number."""
+        numbers: dict[int, int] = {}
+        return {name: numbers.setdefault(id(rng), len(numbers)) for name, rng in self.generators.items()}
+
+    def _refuse(self, differences: list[str]) -> None:
+        if differences:
+            raise ValueError(
+                f"fit: {self.path} is of another run, and nothing was loaded: {'; '.join(differences)}. Give the same "
+                "model and arguments, or checkpoint= another path"
+            )
+
+
+def _differences(file: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Say which entries differ."""
+    names = [name for name in {**own, **file} if name not in own or name not in file or own[name] != file[name]]
+    return [f"{name} is {file.get(name, 'missing')} in the file, {own.get(name, 'missing')} here" for name in names]
+
+
+def _as_read(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give numbers and texts as they come back from a file: a tuple is a list there."""
+    read: dict[str, Any] = json.loads(json.dumps(values))
+    return read
+
+
+def _described(model: Module) -> dict[str, str]:
+    """Say what a model's layers and arrays are."""
+    said = {name: f"{type(part).__name__}({part._arguments()})" for name, part in model.named_modules()}
+    said |= {name: f"{array.dtype} of shape {array.shape}" for name, array in model.state_dict().items()}
+    return {f"model.{name}" if name else "model": text for name, text in said.items()}
+
+
+def _described_sharing(shared: Mapping[str, int]) -> dict[str, str]:
+    """Say of each generator with which it is shared."""
+    return {
+        f"the generator {name}": f"that of {next(other for other in shared if shared[other] == number)}"
+        for name, number in shared.items()
+    }
+
+
+def _named(thing: Any, name: str) -> dict[str, str]:
+    return {name: type(thing).__name__}
+
+
+def _options(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what the arguments of an optimizer have become: the part of its state that steps leave alone."""
+    return {f"optimizer's {name}": value.tolist() for name, value in state.items() if name.startswith("groups.")}
+
+
+def _constants(schedule: Schedule) -> dict[str, Any]:
+    """Give what the arguments of a schedule have become: its attributes that are no part of its state."""
+    state = {*schedule.state_dict(), "base_lrs"}
+    return {
+        f"schedule's {name}": value
+        for name, value in vars(schedule).items()
+        if name not in state and isinstance(value, int | float | str | list | tuple)
+    }
+
+
+def _attributes(model: Module) -> Iterator[tuple[str, Any]]:
+    """Give what stands in the attributes of a model and of all Modules in it, lists and dicts too, with its path."""
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            yield from _within(value, f"{path}.{name}" if path else name)
+
+
+def _within(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            yield from _within(item, f"{path}.{position}")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _within(item, f"{path}.{key}")
+    else:
+        yield path, value
