@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tests.benchmarks import chain, ladder, operation, scalars
+from tests.benchmarks import chain, ladder, operation, optimizers, scalars
 from tests.benchmarks.report import REPORTS, Measurement
 from tests.benchmarks.worker import ROOT, in_fresh_process
 
@@ -83,6 +83,9 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         if "operation" in chosen:
             for contender in _rotated(list(operation.CONTENDERS), number):
                 yield {"benchmark": "operation", **turn, "threads": 1, "contender": contender, **clock}
+        if "optimizers" in chosen:
+            for contender in _rotated(list(optimizers.CONTENDERS), number):
+                yield {"benchmark": "optimizers", **turn, "threads": 1, "contender": contender, **clock}
         if "scalars" in chosen:
             for contender in _rotated(list(scalars.CONTENDERS), number):
                 yield {"benchmark": "scalars", **turn, "threads": 1, "contender": contender, **clock}

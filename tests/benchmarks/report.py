@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.benchmarks import chain, ladder, operation, scalars
+from tests.benchmarks import chain, ladder, operation, optimizers, scalars
 
 Measurement = dict[str, Any]
 Best = Callable[[Measurement], float]
@@ -194,7 +194,41 @@ PARTS = {
     "backward": "backward",
     "free": "letting go of the graph",
 }
-REPORTS = {"ladder": ladder_report, "operation": operation_report, "scalars": scalars_report, "chain": chain_report}
+
+
+def optimizers_report(measurements: Sequence[Measurement]) -> str:
+    """A table with a row a library and a column an optimizer and number of arrays."""
+    reference = [m for m in measurements if m["contender"] == optimizers.REFERENCE]
+    cases = {
+        f"{name}, {arrays}": optimizers.case(name, arrays)
+        for name in optimizers.OPTIMIZERS
+        for arrays in optimizers.ARRAYS
+    }
+    rows = []
+    for contender in optimizers.CONTENDERS:
+        mine = [m for m in measurements if m["contender"] == contender]
+        rows.append([contender, *(cell(mine, reference, best_of_step(key)) for key in cases.values())])
+    text = (
+        "## Optimizers\n\n"
+        f"Microseconds a step (ratio to {optimizers.REFERENCE}) over {optimizers.NUMBERS:,} float32 numbers in as many "
+        f"arrays as it says. One thread; the median over {rounds(measurements)} of the best of {batches(measurements)} "
+        "batches in a fresh process. The steps were checked before timing.\n\n"
+    )
+    return text + table(["microseconds a step", *cases], rows) + "\n" + remarks(measurements)
+
+
+def best_of_step(name: str) -> Best:
+    """Make the function that picks the best batch of an optimizer's steps out of a measurement."""
+    return lambda m: min(m["steps"][name]["seconds"])
+
+
+REPORTS = {
+    "ladder": ladder_report,
+    "operation": operation_report,
+    "optimizers": optimizers_report,
+    "scalars": scalars_report,
+    "chain": chain_report,
+}
 
 
 def rounds(measurements: Sequence[Measurement]) -> str:
