@@ -51,7 +51,7 @@ from nn.distributions import Exponential, Normal, Uniform
 EXACT = math.sqrt(math.pi) * math.erf(1)
 # Standard deviation of 2 f(x): the integral of f² is √(π/2) erf(√2).
 SPREAD = math.sqrt(2 * math.sqrt(math.pi / 2) * math.erf(math.sqrt(2)) - EXACT**2)
-SIZES = 10 ** np.arange(1, 7)
+SIZES: Any = 10 ** np.arange(1, 7)
 REPETITIONS = 50
 GROUPS = 100
 DRAWS = 10**5

@@ -18,7 +18,7 @@ pytest.importorskip("sklearn")
 from scipy.integrate import quad
 from sklearn.linear_model import LinearRegression
 
-from demos import activations, backpropagation, linear_regression, monte_carlo
+from demos import activations, backpropagation, linear_regression, maximum_likelihood, monte_carlo
 
 ROOT = Path(__file__).parent.parent
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -26,6 +26,7 @@ PICTURES = {
     "activations": ["activations.png"],
     "backpropagation": ["backpropagation.png", "backpropagation.svg"],
     "linear_regression": ["linear_regression.png"],
+    "maximum_likelihood": ["maximum_likelihood.png"],
     "monte_carlo": ["monte_carlo.png"],
 }
 
@@ -84,6 +85,30 @@ def test_backpropagation(seed: int, tmp_path: Path, capsys: pytest.CaptureFixtur
     wanted = [result["by_hand"][name] for name in ("X", "W1", "b1", "z", "h", "W2", "b2", "O")]
     assert sorted(shown) == sorted(f"{np.linalg.norm(gradient):.3g}" for gradient in wanted)
     assert "∂L/∂W₁ = Xᵀ ∂L/∂z" in out
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_maximum_likelihood(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(maximum_likelihood, tmp_path, capsys, seed)
+    np.testing.assert_allclose(result["normal"], result["closed_normal"], rtol=1e-9)
+    np.testing.assert_allclose(result["normal"], [2, 1.5**2], rtol=0.3)
+    counts = result["counts"]
+    assert counts.sum() == 500
+    np.testing.assert_allclose(result["categorical"], counts / 500, rtol=1e-9)
+    np.testing.assert_allclose(result["slopes"], 500, rtol=1e-9)
+    for name, ratios in result["ratios"].items():
+        np.testing.assert_allclose(ratios, 1, atol=0.07, err_msg=name)
+        distances = result["distances"][name]
+        assert distances[0] > 0.15, name
+        assert distances[-1] < min(0.05, distances[0] / 8), name
+    likelihood, cross, entropy, divergence = result["parts"].T
+    np.testing.assert_allclose(cross, likelihood, rtol=1e-12)
+    np.testing.assert_allclose(entropy + divergence, likelihood, rtol=1e-12)
+    assert np.ptp(entropy) == 0
+    assert (np.diff(likelihood) < 0).all()
+    assert (divergence > 0).all()
+    assert divergence[-1] < divergence[0] / 3
+    assert "closed form {:10.8f} {:10.8f}".format(*result["closed_normal"]) in out
 
 
 @pytest.mark.parametrize("seed", [0, 1])
