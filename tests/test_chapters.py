@@ -18,13 +18,21 @@ pytest.importorskip("sklearn")
 from scipy.integrate import quad
 from sklearn.linear_model import LinearRegression
 
-from demos import activations, backpropagation, linear_regression, maximum_likelihood, monte_carlo
+from demos import (
+    activations,
+    backpropagation,
+    conditional_expectation,
+    linear_regression,
+    maximum_likelihood,
+    monte_carlo,
+)
 
 ROOT = Path(__file__).parent.parent
 PNG = b"\x89PNG\r\n\x1a\n"
 PICTURES = {
     "activations": ["activations.png"],
     "backpropagation": ["backpropagation.png", "backpropagation.svg"],
+    "conditional_expectation": ["conditional_expectation.png"],
     "linear_regression": ["linear_regression.png"],
     "maximum_likelihood": ["maximum_likelihood.png"],
     "monte_carlo": ["monte_carlo.png"],
@@ -137,6 +145,27 @@ def test_monte_carlo_gradients_are_those_of_the_formulas() -> None:
     slope = np.cos(0.3 + 0.7 * noise)
     np.testing.assert_allclose(by_mu, slope, rtol=1e-12)
     np.testing.assert_allclose(by_sigma, slope * noise, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_conditional_expectation(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(conditional_expectation, tmp_path, capsys, seed)
+    assert result["joint"].sum() == pytest.approx(1)
+    for kind, close in (("mean", 0.03), ("distribution", 0.005)):
+        counting, network = result[f"{kind}_differences"].T
+        assert (np.diff(counting) < 0).all()
+        assert (np.diff(network) < 0).all()
+        assert network[-1] < min(close, counting[-1] / 2)
+    assert result["squared_errors"][-1] == pytest.approx(result["conditional_variance"], rel=0.01)
+    assert result["cross_entropies"][-1] == pytest.approx(result["conditional_entropy"], rel=0.002)
+    np.testing.assert_allclose(result["errors_in_cells"], result["variances"], rtol=0.08)
+    x, y = conditional_expectation.draw_pairs(400_000, np.random.default_rng(seed))
+    mean, variance, cells = conditional_expectation.truth(x)
+    assert np.mean(y - mean) == pytest.approx(0, abs=0.005)
+    assert np.mean((y - mean) ** 2) == pytest.approx(np.mean(variance), rel=0.01)
+    counted = np.bincount(conditional_expectation.cell_of(y)) / len(y)
+    np.testing.assert_allclose(counted, cells.mean(axis=0), atol=0.002)
+    assert f"E[Var(y|x)] {result['conditional_variance']:8.4f}" in out
 
 
 @pytest.mark.parametrize("name", PICTURES)
