@@ -6,6 +6,7 @@ Nothing needs to be kept of the forward pass but the arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial, update_wrapper, wraps
 from inspect import Parameter, signature
 from typing import Any, TypeVar
@@ -14,8 +15,8 @@ import numpy as np
 
 from autodiff.names import name_of
 from autodiff.tape import Function, Outputs, defvjp, is_recording, pullback, recording, tick
-from autodiff.tensor import Tensor, alias, called, constant, data_of, is_float, is_variable, variable
-from autodiff.tree import flatten
+from autodiff.tensor import Tensor, alias, called, constant, data_of, is_float, is_variable, stop_gradient, variable
+from autodiff.tree import flatten, walk
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -190,19 +191,21 @@ def _as_one_call(function: Function, result: Any, tensors: list[Tensor], recipe:
     return rebuild([next(supply) if is_variable(leaf) else leaf for leaf in leaves])
 
 
+def _agree(new: Tensor, old: Any) -> bool:
+    """Whether two results are the same; of arrays that may be lazy, nothing is said."""
+    return not isinstance(new._data, np.ndarray | np.generic) or np.array_equal(new._data, data_of(old), equal_nan=True)
+
+
 def _checkpoint(g: Any, out: Any, tensors: Any, recipe: Any) -> list[Any]:
     again, count, used = recipe
 
     def checked(inputs: Sequence[Any]) -> Any:
-        outputs = again(inputs)
-        for new, old in zip(outputs, flatten(out)[0], strict=True):
-            if isinstance(new._data, np.ndarray | np.generic) and not np.array_equal(
-                new._data, data_of(old), equal_nan=True
-            ):
-                raise RuntimeError(
-                    "checkpoint: the function gave another result in the backward pass than before; what it draws at "
-                    "random or counts must come from its arguments, and what it uses must not be changed"
-                )
+        outputs, before = again(inputs), flatten(out)[0]
+        if len(outputs) != len(before) or not all(map(_agree, outputs, before)):
+            raise RuntimeError(
+                "checkpoint: the function gave another result in the backward pass than before; what it draws at "
+                "random or counts must come from its arguments, and what it uses must not be changed"
+            )
         return outputs
 
     first, *others = pull_through(checked, g, (tensors[:count],), {}, (0,), others=used)
@@ -249,6 +252,7 @@ class custom_vjp:  # noqa: N801 (a decorator)
         self._function = function
         self._forward: Callable[..., Any] | None = None
         self._backward: Callable[..., Any] | None = None
+        self._in_forward: ContextVar[bool] = ContextVar("in_forward", default=False)
 
         defvjp(self, self._rule)
 
@@ -265,17 +269,30 @@ class custom_vjp:  # noqa: N801 (a decorator)
         if self._forward is None:
             raise RuntimeError(f"custom_vjp({name}): say {name}.defvjp(forward, backward) before it is called")
         given = [leaf for leaf in flatten(args)[0] if is_variable(leaf)]
-        if not given or not is_recording.get():
+        if not given or not is_recording.get() or self._in_forward.get():
             return self._function(*args, **kwargs)
-        with recording(False):
-            result, saved = self._pair(args, kwargs)
+        if any(is_variable(leaf) for leaf in flatten(kwargs)[0]):
+            raise TypeError(f"custom_vjp({name}): pass Tensors by position; keyword arguments are constants")
+        began = tick()
+        result, saved = self._pair(args, kwargs)
+        for tensor in _used_from_outside(flatten(result)[0], began, given):
+            raise TypeError(
+                f"custom_vjp({name}): forward uses a {tensor._label()} that it is not given, so no gradient would flow "
+                "to it; pass it as an argument, or detach() it"
+            )
+        kept, rebuild_saved = flatten(saved)
+        saved = rebuild_saved([stop_gradient(leaf) for leaf in kept])
         # The result has no graph of its own; each Tensor in it counts as made by this one call.
         leaves, rebuild = flatten(result)
         result = rebuild([variable(leaf._data) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
         return _as_one_call(self, result, given, (args, kwargs, saved))
 
     def _pair(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        pair = self._forward(*args, **kwargs)  # type: ignore[misc]
+        token = self._in_forward.set(True)  # forward may call the function itself
+        try:
+            pair = self._forward(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self._in_forward.reset(token)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TypeError(
                 f"custom_vjp({name_of(self._function)}): forward must return the pair of the result and what backward "
@@ -299,11 +316,15 @@ class custom_vjp:  # noqa: N801 (a decorator)
             )
         found: list[Any] = []
         for arg, gradient in zip(args, gradients, strict=True):
-            leaves = flatten(arg)[0]
-            pieces = [None] * len(leaves) if gradient is None else flatten(gradient)[0]
-            found += [
-                np.zeros_like(leaf._data) if piece is None else piece if create_graph else data_of(piece)
-                for leaf, piece in zip(leaves, pieces, strict=True)
-                if is_variable(leaf)
-            ]
+            leaves, pieces = list(walk(arg)), dict(walk(gradient))
+            if not pieces.keys() <= dict(leaves).keys():
+                raise TypeError(
+                    f"custom_vjp({name_of(self._function)}): backward gave gradients at {', '.join(pieces)} for an "
+                    f"argument with arrays at {', '.join(dict(leaves))}"
+                )
+            for path, leaf in leaves:
+                if is_variable(leaf):
+                    piece = pieces.get(path)
+                    piece = np.zeros_like(leaf._data) if piece is None else piece
+                    found.append(piece if create_graph else data_of(piece))
         return found

@@ -788,6 +788,9 @@ def primitive(function: F) -> F:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         for arg in (*args, *kwargs.values()):
+            if isinstance(arg, dict) and _holds_tensors(list(arg.values())):
+                raise TypeError(f"{name_of(function)}: pass Tensors by position or in lists, not in a dict")
+        for arg in (*args, *kwargs.values()):
             if isinstance(arg, Tensor) or _holds_tensors(arg):
                 return record(function, args, kwargs)
         return function(*args, **kwargs)
@@ -800,6 +803,8 @@ def _as_data(data: Any, requires_grad: bool, dtype: Any) -> Any:
     """Check and copy what a Tensor is to hold."""
     if isinstance(data, Tensor):
         raise TypeError("Tensor: the data is a Tensor already; use it as it is, or x.detach() for one without history")
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError("Tensor: a masked array would lose its mask; use its .data, and np.where with its .mask")
     if hasattr(data, "__array_function__") and not _is_numpy(data):
         return data if dtype is None else data.astype(dtype)
     try:

@@ -27,6 +27,7 @@ from autodiff.tree import Rebuild, flatten, walk
 Argnums = int | Sequence[int]
 Function = Callable[..., Any]
 
+_REAL = ("f", "i", "u", "b")  # kinds of dtypes
 _nested: ContextVar[bool] = ContextVar("nested", default=False)
 _warned: WeakSet[Function] = WeakSet()
 
@@ -152,7 +153,8 @@ def vjp(
         vectors = _matching(f"{run.called}: the cotangent", run.output, cotangent)
         return run.pack(run.pull(vectors), vectors)
 
-    return (run.give(run.output), pull, run.aux) if has_aux else (run.give(run.output), pull)
+    value = _copied(run.give(run.output))
+    return (value, pull, _copied(run.aux)) if has_aux else (value, pull)
 
 
 def linearize(
@@ -182,7 +184,8 @@ def linearize(
         vectors = _matching(f"{run.called}: the tangent", run.point, list(tangents))
         return run.give(run.rebuild_output(push_leaves(vectors)), vectors)
 
-    return (run.give(run.output), push, run.aux) if has_aux else (run.give(run.output), push)
+    value = _copied(run.give(run.output))
+    return (value, push, _copied(run.aux)) if has_aux else (value, push)
 
 
 def jvp(
@@ -261,6 +264,7 @@ def _jacobian(caller: str, function: Function, argnums: Argnums, has_aux: bool) 
     @functools.wraps(function)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         run = _Run(caller, function, argnums, args, kwargs, has_aux)
+        run.check_outputs()
         outputs = [data_of(leaf) for leaf in run.outputs]
         inputs = [data_of(leaf) for leaf in run.inputs]
         by_column = sum(map(_size, inputs)) < sum(map(_size, outputs))
@@ -275,6 +279,12 @@ def _jacobian(caller: str, function: Function, argnums: Argnums, has_aux: bool) 
         return (result, run.aux) if has_aux else result
 
     return derivative
+
+
+def _copied(tree: Any) -> Any:
+    """Copy the arrays that a caller is given, where the graph that is kept uses them too."""
+    leaves, rebuild = flatten(tree)
+    return rebuild([leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves])
 
 
 def _size(x: Any) -> int:
@@ -361,6 +371,8 @@ def hvp(function: Function, argnums: Argnums = 0) -> Function:
             raise TypeError(f"hvp({name_of(function)}): give the arguments and, last, the vector; got {len(args)}")
         *point, vector = args
         run = _Run("hvp", function, argnums, point, kwargs)
+        if run.several and not isinstance(vector, tuple | list):
+            raise TypeError(f"{run.called}: give one vector for each of argnums {argnums} in a tuple, got {vector!r}")
         vectors = _matching(f"{run.called}: the vector", run.point, list(vector) if run.several else [vector])
         with recording(True):
             gradients = run.pull([_scalar_seed(run)], create_graph=True)
@@ -445,12 +457,17 @@ class _Run:
 
     def pull(self, cotangents: Sequence[Any], create_graph: bool | None = None) -> list[Any]:
         """Give the gradient of every input, for a gradient of every output."""
-        for leaf in self.outputs:
-            if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float):
-                raise TypeError(f"{self.called}: the function must return Tensors, got {type(leaf).__name__}")
+        self.check_outputs()
         if create_graph is None:
             create_graph = self.create_graph
         return self.walk_back(self.outputs, cotangents, self.inputs, create_graph, warn=True)
+
+    def check_outputs(self) -> None:
+        """Refuse results that are not real numbers."""
+        for leaf in self.outputs:
+            if not isinstance(leaf, int | float) and getattr(getattr(leaf, "dtype", None), "kind", None) not in _REAL:
+                what = f"dtype {leaf.dtype}" if hasattr(leaf, "dtype") else type(leaf).__name__
+                raise TypeError(f"{self.called}: the function must return Tensors of real numbers, got {what}")
 
     def walk_back(
         self,
@@ -517,16 +534,20 @@ class _Run:
 
     def _warn(self) -> None:
         """Say once for each function that its result does not depend on what it is differentiated by."""
-        if self.function not in _warned:
+        try:
+            if self.function in _warned:
+                return
             _warned.add(self.function)
-            frame = user_frame()
-            warnings.warn_explicit(
-                f"{self.called}: the result does not depend on the argument, so the derivative is zero; was the "
-                "argument turned into a number, or written into a plain array?",
-                UserWarning,
-                frame.filename,
-                frame.lineno or 0,
-            )
+        except TypeError:
+            pass  # what has no hash or cannot be referred to weakly is told each time
+        frame = user_frame()
+        warnings.warn_explicit(
+            f"{self.called}: the result does not depend on the argument, so the derivative is zero; was the "
+            "argument turned into a number, or written into a plain array?",
+            UserWarning,
+            frame.filename,
+            frame.lineno or 0,
+        )
 
 
 def _check(caller: str, function: Any, argnums: Any) -> None:
@@ -590,11 +611,12 @@ def _expected(leaf: Any) -> _Leaf:
 
 def _matching(what: str, expected: Any, given: Any) -> list[Any]:
     """Check that vectors have the form, shapes and dtypes of the arrays they belong to, and list them."""
-    wanted, got = list(walk(expected)), list(walk(given))
-    if [path for path, _ in wanted] != [path for path, _ in got]:
+    wanted, got = dict(walk(expected)), dict(walk(given))
+    if wanted.keys() != got.keys():
         raise ValueError(f"{what} must have {_described(wanted)}, got {_described(got)}")
     vectors = []
-    for (path, leaf), (_, vector) in zip(wanted, got, strict=True):
+    for path, leaf in wanted.items():
+        vector = got[path]
         shape, dtype = _expected(leaf)
         label = f"{what} {path}".rstrip()
         array = data_of(vector)
@@ -610,7 +632,8 @@ def _matching(what: str, expected: Any, given: Any) -> list[Any]:
     return vectors
 
 
-def _described(leaves: list[tuple[str, Any]]) -> str:
-    if not leaves:
+def _described(leaves: Iterable[str]) -> str:
+    paths = list(leaves)
+    if not paths:
         return "no arrays"
-    return "one array" if not leaves[0][0] else f"arrays at {', '.join(path for path, _ in leaves)}"
+    return "one array" if not paths[0] else f"arrays at {', '.join(paths)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -26,10 +27,10 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
         {'w': [10, 20], 'b': (30, None)}
     """
     leaves = [leaf for _, leaf in walk(tree)]
+    form = _rebuilt(tree, iter(leaves))  # a copy, since the caller may change the containers
 
     def rebuild(others: Sequence[Any]) -> Any:
-        supply = iter(others)
-        return _rebuilt(tree, supply)
+        return _rebuilt(form, iter(others))
 
     return leaves, rebuild
 
@@ -64,10 +65,13 @@ def _rebuilt(tree: Any, supply: Iterator[Any]) -> Any:
         items = [_rebuilt(item, supply) for item in tree]
         return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
     if isinstance(tree, dict):
-        return {key: _rebuilt(item, supply) for key, item in tree.items()}
+        changed = tree.copy()  # of the same kind, were it an OrderedDict
+        changed.update({key: _rebuilt(item, supply) for key, item in tree.items()})
+        return changed
     if is_record(tree):
-        fields = dataclasses.fields(tree)
-        return dataclasses.replace(
-            tree, **{field.name: _rebuilt(getattr(tree, field.name), supply) for field in fields}
-        )
+        # A copy, so that what its __init__ does is not done again; set in this way, frozen fields are no hindrance.
+        other = copy.copy(tree)
+        for field in dataclasses.fields(tree):
+            object.__setattr__(other, field.name, _rebuilt(getattr(tree, field.name), supply))
+        return other
     return None if tree is None else next(supply)

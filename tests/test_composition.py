@@ -267,3 +267,41 @@ def test_custom_vjp_says_what_is_wrong_with_it(forward: Any, backward: Any, erro
     square.defvjp(forward, backward)
     with pytest.raises(error, match=message):
         grad(lambda x: square(x).sum())(np.ones(2))
+
+
+def test_custom_vjp_refuses_tensors_that_its_backward_could_not_serve() -> None:
+    w = Tensor([3.0, 4.0])
+    f = custom_vjp(lambda x, y=None: x * w)
+    f.defvjp(lambda x, y=None: (x * w, x), lambda s, g: (g * w,))
+    with pytest.raises(TypeError, match=r"forward uses a Tensor of shape \(2,\) that it is not given"):
+        f(Tensor([1.0, 2.0]))
+    with pytest.raises(TypeError, match="pass Tensors by position; keyword arguments are constants"):
+        f(Tensor([1.0, 2.0]), y=w)
+
+
+def test_custom_vjp_gives_gradients_of_containers_by_key_and_none_for_none() -> None:
+    f = custom_vjp(lambda d: d["p"] * d["q"])
+    f.defvjp(lambda d: (f(d), d), lambda d, g: ({"q": g * d["p"], "p": g * d["q"]},))
+    found = grad(lambda d: f(d).sum())({"p": np.array([1.0, 2.0]), "q": np.array([5.0, 6.0])})
+    np.testing.assert_array_equal(found["p"], [5, 6])
+    np.testing.assert_array_equal(found["q"], [1, 2])
+    f = custom_vjp(lambda pair: pair[0] * pair[1])
+    f.defvjp(lambda pair: (pair[0] * pair[1], pair), lambda pair, g: ([g * pair[1], None],))
+    assert grad(f)([2.0, 3.0]) == [3.0, 0.0]
+    f.defvjp(lambda pair: (pair[0] * pair[1], pair), lambda pair, g: ([g, g, g],))
+    with pytest.raises(TypeError, match=r"backward gave gradients at \[0\], \[1\], \[2\]"):
+        grad(f)([2.0, 3.0])
+
+
+def test_primitive_refuses_tensors_in_a_dict() -> None:
+    f = primitive(lambda x, options: x * options["k"])
+    with pytest.raises(TypeError, match="pass Tensors by position or in lists, not in a dict"):
+        f(Tensor(1.0), {"k": Tensor(2.0)})
+
+
+def test_containers_may_be_changed_after_the_call() -> None:
+    given = [Tensor([1.0, 2.0])]
+    y = checkpoint(lambda items: items[0] * 2)(given)
+    given.append(given[0])
+    y.sum().backward()
+    np.testing.assert_array_equal(given[0].grad, [2, 2])

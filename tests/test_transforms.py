@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -705,3 +706,69 @@ def test_refused(call: Callable[[], Any], error: type[Exception], message: str) 
     with pytest.raises(error, match=message):
         call()
     assert (Tensor(1.0) * 2).requires_grad
+
+
+# What belongs to the caller
+
+
+def test_what_is_given_out_may_be_written_into() -> None:
+    y, pull = vjp(np.exp, np.zeros(2))
+    y[:] = 100
+    np.testing.assert_array_equal(pull(np.ones(2))[0], [1, 1])
+    y, push, aux = linearize(lambda x: (x * x, x), np.array([1.0, 2.0]), has_aux=True)
+    aux[:] = y[:] = 100
+    np.testing.assert_array_equal(push(np.ones(2)), [2, 4])
+
+
+def test_containers_may_be_changed_after_the_call() -> None:
+    point = [np.array([1.0, 2.0])]
+    _, pull = vjp(lambda items: items[0] ** 2, point)
+    point.append(np.ones(1))
+    np.testing.assert_array_equal(pull(np.ones(2))[0][0], [2, 4])
+
+
+def test_a_dataclass_is_not_initialized_again_and_other_dicts_stay_what_they_are() -> None:
+    @dataclasses.dataclass
+    class Scaled:
+        w: Any
+        total: float = dataclasses.field(init=False, default=0.0)
+
+        def __post_init__(self) -> None:
+            self.w = self.w / 10
+
+    found = grad(lambda s: (s.w**2).sum())(Scaled(np.array([10.0, 20.0])))
+    np.testing.assert_array_equal(found.w, [2, 4])
+    ordered = grad(lambda d: next(iter(d.values())) * 3)(OrderedDict(a=2.0))
+    assert type(ordered) is OrderedDict
+    assert jvp(lambda d: d["a"] * d["b"], ({"a": 2.0, "b": 3.0},), ({"b": 1.0, "a": 10.0},))[1] == 32
+
+
+def test_functions_without_hash_are_differentiated() -> None:
+    class Constant:
+        __slots__ = ()
+
+        def __call__(self, x: Any) -> float:
+            return 1.0
+
+    with pytest.warns(UserWarning, match="does not depend"):
+        assert grad(Constant())(2.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        pytest.param(lambda: jacobian(lambda x: "s")(POINT), "Tensors of real numbers, got str", id="text"),
+        pytest.param(lambda: jacobian(lambda x: np.ones(2) * 1j)(POINT), "got dtype complex128", id="complex"),
+        pytest.param(lambda: grad(lambda x: np.array(1j))(POINT), "got dtype complex128", id="complex number"),
+        pytest.param(lambda: hvp(lambda x, y: x * y, (0, 1))(1.0, 2.0, 3), "one vector for each of argnums", id="hvp"),
+        pytest.param(lambda: grad(np.sum)(np.ma.array([1.0, 2.0], mask=[0, 1])), "would lose its mask", id="masked"),
+    ],
+)
+def test_what_is_not_real_numbers(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_mixed_derivatives_of_a_power_at_exponent_zero() -> None:
+    h = hessian(lambda p: p[0] ** p[1])(np.array([3.0, 0.0]))
+    np.testing.assert_allclose(h, [[0, 1 / 3], [1 / 3, np.log(3) ** 2]])

@@ -33,7 +33,7 @@ def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     """``y x^(y-1)``, and 0 where y is 0, also at x = 0."""
     if isinstance(y, int | float):
         return g * (y * x ** (y - 1)) if y else zero(g)
-    return g * (y * x ** np.where(np.equal(y, 0), 1, np.subtract(y, 1)))
+    return g * (y * x ** np.where(np.equal(y, 0) & np.equal(x, 0), 1, np.subtract(y, 1)))
 
 
 def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
