@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial, update_wrapper, wraps
 from inspect import Parameter, signature
+from itertools import compress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,8 +57,7 @@ def defcomposition(
 
 def _rule(composition: Callable[..., Any], position: int, g: Any, out: Any, *args: Any, **kwargs: Any) -> Any:
     """Give the gradient of one argument, an array or a list of them."""
-    gradients = pull_through(composition, g, args, kwargs, (position,))
-    return gradients[0]
+    return pull_through(composition, g, args, kwargs, position)[0]
 
 
 def pull_through(
@@ -65,58 +65,54 @@ def pull_through(
     g: Any,
     args: Sequence[Any],
     kwargs: dict[str, Any],
-    positions: Sequence[int],
+    position: int,
     others: Sequence[Tensor] = (),
-) -> list[Any]:
-    """Run a function again and carry the gradient of its output back to the arguments at some positions.
+) -> tuple[Any, list[Any]]:
+    """Run a function again and carry the gradient of its output back to one of its arguments.
 
     Args:
         function: the function, of Tensors.
         g: the gradient of its output, or a tuple of those of its outputs. Where it is a Tensor, so is the result.
         args: the arguments, which may be nested containers of arrays.
         kwargs: the function's options.
-        positions: which arguments the gradient is wanted of.
+        position: which argument the gradient is wanted of.
         others: Tensors that the function uses without being given them, whose gradients are wanted too.
 
     Returns:
-        The gradient of each chosen argument, in the same container, and then those of the others.
+        The gradient of the argument, in the same container, and those of the others.
     """
-    create_graph = any(isinstance(one, Tensor) for one in flatten(g)[0])
-    variables: list[Tensor] = []
-
-    def open_up(leaf: Any) -> Any:
-        if not is_float(leaf) or not hasattr(leaf, "dtype"):
-            return leaf  # a Python float is a constant: what a Tensor holds has a dtype
-        hangs = create_graph and isinstance(leaf, Tensor) and leaf.requires_grad
-        variables.append(alias(leaf) if hangs else variable(data_of(leaf)))
-        return variables[-1]
-
-    prepared = list(args)
-    places = []
+    gradients = flatten(g)[0]
+    create_graph = any(isinstance(one, Tensor) for one in gradients)
+    leaves, rebuild = flatten(args[position])
     with recording(True):
-        for position in positions:
-            leaves, rebuild = flatten(args[position])
-            opened = [open_up(leaf) for leaf in leaves]
-            prepared[position] = rebuild(opened)
-            places.append((opened, rebuild))
-        outputs = flatten(function(*prepared, **kwargs))[0]
-        seeds = [
-            (output, one if create_graph else data_of(one))
-            for output, one in zip(outputs, flatten(g)[0], strict=True)
-            if isinstance(output, Tensor) and output.requires_grad
-        ]
-        if create_graph:
-            seeds = [(output, one if isinstance(one, Tensor) else constant(one)) for output, one in seeds]
+        opened = [_opened(leaf, create_graph) for leaf in leaves]
+        outputs = flatten(function(*args[:position], rebuild(opened), *args[position + 1 :], **kwargs))[0]
+        ends = [leaf for leaf in opened if isinstance(leaf, Tensor)]
         with recording(create_graph):
-            reached = pullback(seeds, create_graph, [*variables, *others])
+            reached = pullback(seeds_of(outputs, gradients, create_graph), create_graph, [*ends, *others])
 
     def gradient_of(leaf: Any) -> Any:
         found = reached.get(leaf) if isinstance(leaf, Tensor) else None
         return np.zeros_like(data_of(leaf)) if found is None else found
 
-    return [rebuild([gradient_of(leaf) for leaf in opened]) for opened, rebuild in places] + [
-        gradient_of(other) for other in others
-    ]
+    return rebuild(list(map(gradient_of, opened))), list(map(gradient_of, others))
+
+
+def _opened(leaf: Any, create_graph: bool) -> Any:
+    """Give the variable that stands for an array; anything else as it is."""
+    if not is_float(leaf) or not hasattr(leaf, "dtype"):
+        return leaf  # a Python float is a constant: what a Tensor holds has a dtype
+    return alias(leaf) if create_graph and is_variable(leaf) else variable(data_of(leaf))
+
+
+def seeds_of(outputs: Sequence[Any], gradients: Sequence[Any], create_graph: bool) -> list[tuple[Tensor, Any]]:
+    """Pair outputs that have a graph with their gradients, made Tensors or arrays: what `pullback` begins with."""
+    seeds = []
+    for output, gradient in zip(outputs, gradients, strict=True):
+        if is_variable(output):
+            tensor = gradient if isinstance(gradient, Tensor) else constant(gradient)
+            seeds.append((output, tensor if create_graph else data_of(gradient)))
+    return seeds
 
 
 def checkpoint(function: F) -> F:
@@ -148,14 +144,14 @@ def checkpoint(function: F) -> F:
         began = tick()
         result = function(*args, **kwargs)
         leaves, rebuild = flatten((args, kwargs))
-        given = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.requires_grad]
+        wanted = list(map(is_variable, leaves))  # now: a Tensor may be frozen before the backward pass
+        given = list(compress(leaves, wanted))
         used = _used_from_outside(flatten(result)[0], began, given)
 
         def again(inputs: Sequence[Any]) -> Any:
             supply = iter(inputs)
-            chosen = {id(leaf) for leaf in given}
-            args, kwargs = rebuild([next(supply) if id(leaf) in chosen else leaf for leaf in leaves])
-            return [leaf for leaf in flatten(function(*args, **kwargs))[0] if is_variable(leaf)]
+            args, kwargs = rebuild([next(supply) if one else leaf for leaf, one in zip(leaves, wanted, strict=True)])
+            return list(filter(is_variable, flatten(function(*args, **kwargs))[0]))
 
         return _as_one_call(checkpoint, result, [*given, *used], (again, len(given), used))
 
@@ -208,7 +204,7 @@ def _checkpoint(g: Any, out: Any, tensors: Any, recipe: Any) -> list[Any]:
             )
         return outputs
 
-    first, *others = pull_through(checked, g, (tensors[:count],), {}, (0,), others=used)
+    first, others = pull_through(checked, g, (tensors[:count],), {}, 0, used)
     return [*first, *others]
 
 

@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 import numpy as np
 
+from autodiff.composition import seeds_of
 from autodiff.names import name_of, user_frame
 from autodiff.tape import is_recording, pullback, recording
 from autodiff.tensor import Tensor, alias, constant, data_of, is_float, is_variable, stop_gradient, variable
@@ -415,14 +416,13 @@ class _Run:
         record_gradient = is_recording.get()
         prepared = list(args)
         variables: dict[int, list[Tensor]] = {}
+        rebuilds = {position: flatten(args[position])[1] for position in leaves}
         for position, found in leaves.items():
             opened = [self._open(leaf, f"{position}{path}", record_gradient) for path, leaf in found]
             variables[position] = opened
-            prepared[position] = flatten(args[position])[1](opened)
+            prepared[position] = rebuilds[position](opened)
         self.inputs = [tensor for position in chosen for tensor in variables[position]]
-        self._rebuilds: list[tuple[int, Rebuild]] = [
-            (len(leaves[position]), flatten(args[position])[1]) for position in chosen
-        ]
+        self._rebuilds: list[tuple[int, Rebuild]] = [(len(leaves[position]), rebuilds[position]) for position in chosen]
         token = _nested.set(True)
         try:
             with recording(True):
@@ -479,13 +479,8 @@ class _Run:
     ) -> list[Any]:
         """Carry gradients of outputs back to inputs; zeros where none arrives."""
         create_graph = (self.create_graph if create_graph is None else create_graph) or _want_graph(cotangents)
-        seeds = [
-            (output, _as_seed(vector, output, create_graph))
-            for output, vector in zip(outputs, cotangents, strict=True)
-            if isinstance(output, Tensor) and output.requires_grad
-        ]
         with recording(create_graph):
-            reached = pullback(seeds, create_graph, inputs)
+            reached = pullback(seeds_of(outputs, cotangents, create_graph), create_graph, inputs)
         if warn and not reached and not all(isinstance(leaf, Tensor) and not leaf.requires_grad for leaf in outputs):
             self._warn()
         return [reached[x] if x in reached else np.zeros_like(data_of(x))[()] for x in inputs]
@@ -591,12 +586,6 @@ def _scalar_seed(run: _Run) -> Any:
 def _want_graph(vectors: Sequence[Any]) -> bool:
     """Whether gradients are to flow back to the vectors that a Jacobian is multiplied by."""
     return is_recording.get() and any(map(is_variable, vectors))
-
-
-def _as_seed(vector: Any, output: Tensor, create_graph: bool) -> Any:
-    if not create_graph:
-        return data_of(vector)
-    return vector if isinstance(vector, Tensor) else constant(vector)
 
 
 class _Leaf(NamedTuple):
