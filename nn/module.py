@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 import autodiff as ad
+from autodiff.spans import note
+from autodiff.tape import tick
 
 
 class Parameter(ad.Tensor):
@@ -82,7 +84,10 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from the inputs, by `forward`."""
-        return self.forward(*args, **kwargs)
+        start = tick()
+        outputs = self.forward(*args, **kwargs)
+        note(self, start)
+        return outputs
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
