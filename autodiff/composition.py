@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autodiff.names import name_of
-from autodiff.tape import Function, Outputs, defvjp, is_recording, pullback, recording, tick
+from autodiff.spans import tick
+from autodiff.tape import Function, Outputs, defvjp, is_recording, pullback, recording
 from autodiff.tensor import Tensor, alias, called, constant, data_of, is_float, is_variable, stop_gradient, variable
 from autodiff.tree import flatten, walk
 

@@ -1,20 +1,23 @@
-"""Who was at work when a Tensor was made: a log of the latest calls of modules, by the clock that stamps Tensors.
+"""The clock that stamps Tensors, and by it a log of who was at work when: modules, backward passes, optimizers.
 
-Pictures draw boxes by it, and compiled programs have comments. Recording a call does not ask for it.
+Pictures draw boxes by the log, and compiled programs have comments. Recording a call does not ask for it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from threading import get_ident
 from typing import Any, NamedTuple
 from weakref import ref
 
-from autodiff.tape import tick
+# Every Tensor is stamped when its contents are made. The clock counts down, so that a heap, which gives the smallest
+# first, gives the newest first.
+tick = itertools.count(-1, -1).__next__
 
 
 class Span(NamedTuple):
-    """One call of an owner, such as a module.
+    """One call of an owner: a module, an optimizer, or `pullback` for a backward pass.
 
     Attributes:
         owner: a weak reference to the object that was at work.
@@ -29,7 +32,7 @@ class Span(NamedTuple):
     thread: int
 
 
-_latest: deque[tuple[ref[Any], int, int, int]] = deque(maxlen=10_000)  # plain tuples, which are faster to make
+_latest: deque[tuple[ref[Any], int, int, int]] = deque(maxlen=2000)  # plain tuples, which are faster to make
 
 
 def note(owner: Any, start: int) -> None:

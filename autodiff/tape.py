@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
@@ -19,6 +18,7 @@ import numpy as np
 
 from autodiff.anomaly import WATCHES, Watch, current_watch
 from autodiff.names import name_of
+from autodiff.spans import note, tick
 
 if TYPE_CHECKING:
     from autodiff.tensor import Tensor
@@ -37,10 +37,6 @@ LISTS: set[Function] = set()  # NumPy's functions of several arrays in a list; a
 LATE = {"scipy.special": "autodiff.rules.special"}
 
 is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
-
-# Every Tensor is stamped when its contents are made. The clock counts down, so that a heap, which gives the smallest
-# first, gives the newest first.
-tick = itertools.count(-1, -1).__next__
 
 
 def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, variadic: bool = False) -> None:
@@ -184,11 +180,15 @@ def pullback(
     Returns:
         The gradient of every leaf (or input) that was reached.
     """
+    start = tick()
     watch = current_watch() if WATCHES else None
     if watch is None:
-        return _walk(seeds, create_graph, inputs, None)
-    with watch.walking():
-        return _walk(seeds, create_graph, inputs, watch)
+        gradients = _walk(seeds, create_graph, inputs, None)
+    else:
+        with watch.walking():
+            gradients = _walk(seeds, create_graph, inputs, watch)
+    note(pullback, start)
+    return gradients
 
 
 def _walk(

@@ -20,6 +20,7 @@ from autodiff.activations import relu, sigmoid
 from autodiff.anomaly import WATCHES, current_watch
 from autodiff.names import name_of
 from autodiff.placement import At
+from autodiff.spans import tick
 from autodiff.tape import (
     CONSTANT,
     ELEMENTWISE,
@@ -35,7 +36,6 @@ from autodiff.tape import (
     load_late_rules,
     pullback,
     recording,
-    tick,
 )
 
 Axis = int | tuple[int, ...] | None

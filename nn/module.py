@@ -9,8 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 import autodiff as ad
-from autodiff.spans import note
-from autodiff.tape import tick
+from autodiff.spans import note, tick
 
 
 class Parameter(ad.Tensor):
