@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.dispatch import is_numpy, recordable
+
 
 def _are_numpys(*arrays: Any) -> bool:
-    return all(isinstance(array, np.ndarray | np.generic) or not hasattr(array, "dtype") for array in arrays)
+    return all(is_numpy(array) or not hasattr(array, "dtype") for array in arrays)
 
 
+@recordable
 def scatter_add(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Give zeros with ``values`` added at ``index``; what is selected twice is added twice."""
     if _are_numpys(values):
@@ -33,6 +36,7 @@ def scatter_add(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     return functools.reduce(operator.add, spreads) if spreads else np.broadcast_to(np.sum(values), shape)
 
 
+@recordable
 def set_at(x: Any, index: Any, values: Any) -> Any:
     """Give a copy of ``x`` with ``values`` at ``index``; what is selected twice takes the last."""
     if _are_numpys(x, values):
@@ -43,6 +47,7 @@ def set_at(x: Any, index: Any, values: Any) -> Any:
     return np.where(last < 0, x, spread(spread_out(values, index, x), last, 0))
 
 
+@recordable
 def add_at(x: Any, index: Any, values: Any) -> Any:
     """Give a copy of ``x`` with ``values`` added at ``index``; what is selected twice is added to twice."""
     if _are_numpys(x, values):
@@ -50,6 +55,7 @@ def add_at(x: Any, index: Any, values: Any) -> Any:
     return x + scatter_add(spread_out(values, index, x), index, x.shape)
 
 
+@recordable
 def multiply_at(x: Any, index: Any, values: Any) -> Any:
     """Give a copy of ``x`` multiplied by ``values`` at ``index``; what is selected twice is multiplied twice."""
     if _are_numpys(x, values):
@@ -144,6 +150,7 @@ def _selects_once(index: Any) -> bool:
     )
 
 
+@recordable
 def ranks(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Give the place of each selected element in the flat array, and how often it was selected before."""
     places = np.arange(int(np.prod(shape))).reshape(shape)[index]
@@ -196,6 +203,7 @@ def _pad(values: Any, parts: list[Any], shape: tuple[int, ...]) -> Any:
     return np.pad(values, widths) if widths else values
 
 
+@recordable
 def last_ones(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Tell which of the selected elements come last at their place, and for each place the position of that one."""
     last = np.full(shape, -1)

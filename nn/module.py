@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 import autodiff as ad
+from autodiff.compiler.state import Place
 from autodiff.spans import note, tick
 
 
@@ -76,6 +77,7 @@ class Module:
     """
 
     training: bool = True
+    _assignments: ClassVar[int] = 0  # to attributes of all Modules
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from the inputs; every subclass defines it."""
@@ -90,6 +92,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+        Module._assignments += 1
         # A model is built from the inside out, so the last name a parameter gets is its path from the outermost module.
         assigned = {id(part) for _, member in _members(value, name) for _, part in _parts(member, "", set())}
         if assigned:
@@ -224,6 +227,27 @@ class Module:
         if shared:
             raise ValueError(f"{type(self).__name__}: several parameters have the path {', '.join(shared)}")
         return dict(named)
+
+    def places(self) -> list[Place]:
+        """List where a compiled step finds the Module's state: parameters, buffers and generators."""
+        places = [Place.of_tensor(path.replace(".", "_"), tensor) for path, tensor in self._by_path().items()]
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, np.random.Generator):
+                    places.append(Place.of_attribute(f"{path}.{name}".strip(".").replace(".", "_"), module, name))
+        return places
+
+    def settings(self) -> Hashable:
+        """Give all else that the Module computes with: a compiled step is another one with other settings."""
+        return tuple(
+            (path, name, value if isinstance(value, bool | int | float | str) else id(value))
+            for path, module in self.named_modules()
+            for name, value in {"training": module.training, **vars(module)}.items()
+        )
+
+    def version(self) -> Hashable:
+        """Give a number that is the same only while no attribute of any Module is assigned to."""
+        return Module._assignments
 
     def _arguments(self) -> str:
         """Say in the text of the Module how it was made."""

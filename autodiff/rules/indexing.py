@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import placement
+from autodiff.dispatch import is_numpy
 from autodiff.placement import is_basic, last_ones, ranks, rounds, spread, spread_out, without_ones
 from autodiff.tape import LISTS, defvjp, unbroadcast
 from autodiff.tensor import data_of, primitive
@@ -31,7 +32,7 @@ def _take_along_axis(g: Any, out: Any, arr: Any, indices: Any, axis: int | None 
     """Scatter to the same places: along ``axis`` those of ``indices``, along every other its own."""
     if axis is None:
         return np.reshape(scatter_add(g, (indices,), (arr.size,)), arr.shape)
-    if not isinstance(indices, np.ndarray):
+    if not is_numpy(indices):
         # What is computed from data of another kind cannot be looked into, only be compared with.
         axis %= arr.ndim
         places = np.reshape(np.arange(arr.shape[axis]), (-1,) + (1,) * (arr.ndim - axis))
@@ -95,7 +96,7 @@ def _partition(g: Any, out: Any, a: Any, kth: Any, axis: int | None = -1, kind: 
 
 def _picked(g: Any, index: Any) -> Any:
     """Give ``g[index]``; what not every kind of array can do, in one index into the flat array."""
-    if isinstance(data_of(g), np.ndarray | np.generic) or is_basic(index):
+    if is_numpy(data_of(g)) or is_basic(index):
         return g[index]
     places, _ = ranks(index, g.shape)
     return np.reshape(np.ravel(g)[np.ravel(places)], places.shape)

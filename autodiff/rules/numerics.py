@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.composition import defcomposition
+from autodiff.dispatch import is_numpy, recordable
 from autodiff.tape import defvjp
-from autodiff.tensor import as_array
+from autodiff.tensor import Tensor, as_array
 
 
 def _along(axis: int, part: slice) -> tuple[Any, ...]:
@@ -126,11 +127,11 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> An
     is_left, is_right = x < xp[0], x > xp[-1]
     x = np.where(is_left | is_right, xp[0], x)  # or infinity would make NaNs of the gradients
     lower = np.searchsorted(xp, x, side="right") - 1
-    if isinstance(lower, np.ndarray | np.generic):
+    if is_numpy(lower):
         lower = np.clip(lower, 0, max(0, xp.shape[0] - 2))
         upper = np.minimum(lower + 1, xp.shape[0] - 1)
-        step = np.where(lower == upper, 1, xp[upper] - xp[lower])
-        line = fp[lower] + (x - xp[lower]) / step * (fp[upper] - fp[lower])
+        step = np.where(lower == upper, 1, _at(xp, upper) - _at(xp, lower))
+        line = _at(fp, lower) + (x - _at(xp, lower)) / step * (_at(fp, upper) - _at(fp, lower))
     else:
         # Other kinds of arrays are not used as an index: each line says how much of it lies to the left of x.
         begin, end, t = xp[:-1], xp[1:], x[..., None]
@@ -138,6 +139,16 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> An
         line = fp[0] + np.sum(share * (fp[1:] - fp[:-1]), axis=-1)
     line = np.where(is_left, fp[0] if left is None else left, line)
     return np.where(is_right, fp[-1] if right is None else right, line)
+
+
+def _at(points: Any, k: Any) -> Any:
+    """Give ``points[k]``, whichever of the two records it."""
+    return points[k] if isinstance(points, Tensor) else _picked(points, k)
+
+
+@recordable
+def _picked(points: Any, k: Any) -> Any:
+    return points[k]
 
 
 defcomposition(np.interp, _interp, arguments=3)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.composition import defcomposition
+from autodiff.dispatch import is_numpy
 from autodiff.rules.indexing import scatter_add
 from autodiff.tape import LISTS, defvjp, unbroadcast
 from autodiff.tensor import as_array, data_of
@@ -157,7 +158,7 @@ LISTS |= {np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_s
 def _cut(g: Any, arrays: Any, lengths: list[int], axis: int) -> Any:
     """Cut a gradient where arrays were joined. They come in a list, or are the rows of one array."""
     stops = list(itertools.accumulate(lengths))
-    if isinstance(data_of(g), np.ndarray):
+    if is_numpy(data_of(g)):
         pieces = np.split(g, stops[:-1], axis=axis)
     else:
         # Other kinds of arrays do not know split.

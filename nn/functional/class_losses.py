@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
+from autodiff.dispatch import require
 from autodiff.tensor import as_array, data_of
 from nn.checks import check_choice, check_number
 from nn.functional.activations import _log_softmax, _softmax
@@ -163,8 +164,7 @@ def _class_weights(caller: str, weight: Any, logits: Any) -> Any:
     values = _real(caller, "weight", data_of(weight))
     if values.shape != (classes,):
         raise ValueError(f"{caller}: weight must have the shape ({classes},), one for each class, got {values.shape}")
-    if not np.all(values >= 0):
-        raise ValueError(f"{caller}: weight must not be negative or NaN, got {values}")
+    require(np.all(values >= 0), ValueError, f"{caller}: weight must not be negative or NaN, got {{}}", values)
     return _in_dtype_of(logits, values)
 
 
@@ -193,13 +193,16 @@ def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | N
         if ignore_index is not None:
             if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
                 raise TypeError(f"{caller}: ignore_index must be an integer or None, got {ignore_index!r}")
-            values = values[values != ignore_index]
-        low, high = np.minimum.reduce(values, initial=0), np.maximum.reduce(values, initial=0)
-        if low < 0 or high >= shape[1]:
-            raise ValueError(
-                f"{caller}: labels must lie from 0 to {shape[1] - 1} for {shape[1]} classes, "
-                f"got {low if low < 0 else high}; rows of one label are left out with ignore_index="
-            )
+            values = np.where(values == ignore_index, 0, values)
+        # Without a sign, a negative number is a very large one.
+        largest = np.maximum.reduce(values.astype(np.uint64), initial=0)
+        require(
+            largest < shape[1],
+            ValueError,
+            f"{caller}: labels must lie from 0 to {shape[1] - 1} for {shape[1]} classes, got {{}}; rows of one label "
+            "are left out with ignore_index=",
+            largest.astype(np.int64),
+        )
         return labels
     if values.shape != shape:
         raise ValueError(
@@ -207,8 +210,11 @@ def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | N
             f"{shape}, got {values.shape}"
         )
     probabilities = _real_like(logits, caller, "probabilities", target)
-    if not np.all(values >= 0):
-        raise ValueError(f"{caller}: probabilities must not be negative; some are negative or NaN")
+    require(
+        np.all(probabilities >= 0),
+        ValueError,
+        f"{caller}: probabilities must not be negative; some are negative or NaN",
+    )
     if ignore_index is not None and ignore_index >= 0:
         raise ValueError(f"{caller}: ignore_index={ignore_index!r} is for labels; give probabilities without it")
     return probabilities

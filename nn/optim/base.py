@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import autodiff as ad
+from autodiff.compiler.state import Place
+from autodiff.spans import note, tick
 from autodiff.tensor import data_of
 from nn.checks import check_number
 
@@ -241,11 +243,13 @@ class Optimizer:
             ValueError: such an option is outside its domain, or a gradient has another shape than its parameter;
                 nothing is changed.
         """
+        start = tick()
         caller = f"{type(self).__name__}.step"
         settings = [self._options(caller, position) for position in range(len(self.param_groups))]
         names = [self._names(options) for options in settings]
         for position, batch in list(self._batches(caller)):  # all are checked before the first is changed
             self._advance(batch, settings[position], names[position])
+        note(self, start)
 
     def _batches(self, caller: str) -> Iterator[tuple[int, _Batch]]:
         """Check the gradients, and put small arrays together that are of one group, dtype and number of steps.
@@ -286,10 +290,8 @@ class Optimizer:
     def _advance(self, batch: _Batch, options: dict[str, Any], names: list[str]) -> None:
         """Take the step of some parameters."""
         step = batch.step
-        for name in names:
-            for k, data in zip(batch.members, batch.data):
-                if name not in self.slots[k]:
-                    self.slots[k][name] = np.zeros_like(data)
+        for k, data in zip(batch.members, batch.data):
+            self._fill(k, data, names)
         if len(batch.members) == 1:
             (data,), (gradient,), slots = batch.data, batch.gradients, self.slots[batch.members[0]]
             in_blocks = data.nbytes > BLOCK_BYTES and isinstance(data, np.ndarray)
@@ -302,6 +304,12 @@ class Optimizer:
         for k, parameter, data in zip(batch.members, batch.parameters, changed):
             parameter.data = data
             self.steps[k] = step
+
+    def _fill(self, k: int, data: Any, names: list[str]) -> None:
+        """Make the slots that a parameter has not yet."""
+        for name in names:
+            if name not in self.slots[k]:
+                self.slots[k][name] = np.zeros_like(data)
 
     def _join(self, batch: _Batch, names: list[str]) -> _Joined:
         """Move several parameters, and their slots, into one array each, unless they are there from the step before."""
@@ -441,6 +449,60 @@ class Optimizer:
             {name: arrays[key].copy() for name in self.slot_names if (key := f"parameters.{k}.{name}") in arrays}
             for k in range(k)
         ]
+
+    def places(self) -> list[Place]:
+        """List where a compiled step finds the optimizer's state: learning rates, numbers of steps and slots."""
+        places = [self._place_of_rate(position) for position in range(len(self.param_groups))]
+        places += [self._place_of_steps(members) for members in self._members_by_step().values()]
+        k = -1
+        for position, group in enumerate(self.param_groups):
+            for parameter in group["params"]:
+                k += 1
+                if parameter.requires_grad:
+                    names = self._names(self._options("places", position))
+                    self._fill(k, parameter.data, names)
+                    called = (parameter.name or f"parameter_{k}").replace(".", "_")
+                    places += [Place.of_item(f"{called}_{name}", self.slots[k], name) for name in names]
+        return places
+
+    def _place_of_rate(self, position: int) -> Place:
+        group = self.param_groups[position]
+
+        def get() -> Any:
+            return self._seen[position][1]["lr"]  # checked, since `version` is asked before
+
+        def set_rate(rate: Any) -> None:
+            options = self._options("step", position) | {"lr": rate}
+            group["lr"] = rate
+            self._seen[position] = [group[name] for name in self.defaults], options  # also one that cannot be checked
+
+        return Place("lr" if len(self.param_groups) == 1 else f"lr_{position}", get, set_rate)
+
+    def _place_of_steps(self, members: list[int]) -> Place:
+        def set_all(step: Any) -> None:
+            for k in members:
+                self.steps[k] = step
+
+        return Place(f"step_{members[0]}" if members[0] else "step_count", lambda: self.steps[members[0]], set_all)
+
+    def _members_by_step(self) -> dict[int, list[int]]:
+        """Say which parameters have taken the same number of steps."""
+        members: dict[int, list[int]] = {}
+        for k, step in enumerate(self.steps):
+            members.setdefault(step, []).append(k)
+        return members
+
+    def settings(self) -> Hashable:
+        """Give all else that a step depends on: a compiled step is another one with other settings."""
+        options = [
+            tuple((name, value) for name, value in self._options("step", position).items() if name != "lr")
+            for position in range(len(self.param_groups))
+        ]
+        return tuple(options), tuple(map(tuple, self._members_by_step().values()))
+
+    def version(self) -> Hashable:
+        """Give what is the same only if the settings are, and the learning rates."""
+        return len(set(self.steps)), [group.copy() for group in self.param_groups]
 
     def _refuse(self, caller: str, problems: list[str]) -> None:
         if problems:

@@ -1,0 +1,287 @@
+"""``ad.compile``: a step that runs once on recording arrays, and from then on as a program."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import itertools
+import linecache
+import operator
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autodiff import spans
+from autodiff.compiler.memory import plan
+from autodiff.compiler.passes import PASSES, simplified
+from autodiff.compiler.recorder import TRACING
+from autodiff.compiler.source import Writer
+from autodiff.compiler.state import Place, places_of, stateful_parts
+from autodiff.compiler.surroundings import Surroundings
+from autodiff.compiler.tracing import input_names, is_input, trace
+from autodiff.compiler.verify import verify
+from autodiff.files import write_atomically
+from autodiff.names import name_of
+from autodiff.spans import tick
+from autodiff.tensor import Tensor, data_of
+from autodiff.tree import flatten, walk
+
+MOST_PROGRAMS = 16
+
+
+def compile(
+    step: Callable[..., Any],
+    state: Any = (),
+    *,
+    check: bool = True,
+    exact: bool = False,
+    without: Sequence[str] = (),
+) -> Compiled:
+    """Turn a step into a program of plain NumPy calls, and run that.
+
+    The first call with arguments of given shapes and dtypes runs the step on recording arrays, which write down every
+    NumPy call: of the forward pass, the backward pass and the optimizer alike. What was written down is simplified, and
+    becomes the text of a function, which later calls run. A step may be anything that is computed by NumPy functions
+    with Tensors and arrays, without looking into them.
+
+    A step begins without gradients, as after ``optimizer.zero_grad()``, and leaves none behind. Python code in it that
+    does something else than compute, such as appending to a list, runs when the program is made and not later.
+
+    Args:
+        step: a function of arrays, numbers, Tensors and nested containers of them. Python floats among its arguments
+            may be others in each call; for other integers, strings and so on, another program is made.
+        state: what the step changes, or what changes between its calls: modules, optimizers, schedules, Tensors,
+            arrays and Generators, or lists of them. Everything else that it uses must stay as it is.
+        check: compare the program with the step when it is made, over two steps on copies of the state.
+        exact: leave out simplifications that change rounding; results are then the step's to the last bit.
+        without: names of simplifications that are to be left out.
+
+    Returns:
+        A function of the same arguments. Tensors among its results have no graph.
+
+    Raises:
+        TypeError: the step is not callable, or the state is none. In the first call: the step looks into a value, as
+            ``if`` and ``float()`` do, or something else that cannot be recorded.
+        ValueError: there is no simplification of a name.
+        RuntimeError: in a call: the program gives something else than the step, or something that the step uses has
+            changed and is no part of the state.
+
+    Example:
+        >>> w = Tensor([1.0, 2.0], name="w")
+        >>> def descend(x):
+        ...     w.grad = None
+        ...     loss = ((w * x).sum() - 1) ** 2
+        ...     loss.backward()
+        ...     w.data = w.data - 0.1 * w.grad
+        ...     return loss
+        >>> compiled = compile(descend, state=w)
+        >>> [round(float(compiled(np.array([1.0, 0.5]))), 4) for _ in range(3)]
+        [1.0, 0.5625, 0.3164]
+    """
+    if not callable(step):
+        raise TypeError(f"compile: the step must be a function, got {step!r}")
+    unknown = [repr(name) for name in without if name not in PASSES]
+    if unknown:
+        raise ValueError(f"compile: there is no simplification {', '.join(unknown)}; there are {', '.join(PASSES)}")
+    places_of(state)
+    return Compiled(step, state, check, exact, frozenset(without))
+
+
+class Compiled:
+    """A step that runs as a program, as `compile` makes it.
+
+    Attributes:
+        source: the text of the latest program: a function ``build`` of the arrays of the state, which makes the memory
+            that is used by every run, and gives the function of the step's arguments.
+    """
+
+    def __init__(self, step: Callable[..., Any], state: Any, check: bool, exact: bool, without: frozenset[str]) -> None:
+        self._step = step
+        self._state = state
+        self._parts = stateful_parts(state)
+        self._check = check
+        self._exact = exact
+        self._without = without
+        self._programs: OrderedDict[Hashable, _Program] = OrderedDict()
+        self._latest: _Program | None = None
+        self._settings: Hashable = None
+        self._versions: Any = None
+        self._evictions = 0
+        self._lock = threading.RLock()
+        functools.update_wrapper(self, step, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Take a step."""
+        if TRACING.get():
+            return self._step(*args, **kwargs)
+        with self._lock:  # the memory of a program is for one run at a time
+            versions = [part.version() for part in self._parts]
+            if versions != self._versions:
+                self._settings = tuple([part.settings() for part in self._parts])
+                self._versions = versions
+                self._latest = None
+            program = self._latest
+            if program is None or not program.takes(args, kwargs):
+                program = self._latest = self._find(args, kwargs)
+            return program.run(args if not kwargs and program.takes_arrays else flatten((args, kwargs))[0])
+
+    def _find(self, args: Any, kwargs: Any) -> _Program:
+        """Give the program for arguments of this form, and make it if there is none."""
+        places = places_of(self._state)
+        wanted = tuple(place.tensor.requires_grad for place in places if place.tensor is not None)
+        key = self._settings, wanted, *((path, _form(leaf)) for path, leaf in walk((args, kwargs)))
+        program = self._programs.get(key)
+        return self._add(key, places, args, kwargs) if program is None else program
+
+    def _add(self, key: Hashable, places: list[Place], args: Any, kwargs: Any) -> _Program:
+        """Make the program for arguments of a new form, and let go of the one that was made first if there are many."""
+        program = _Program(self._step, places, args, kwargs, self._exact, self._without)
+        if self._check:
+            program.verify(self._step, args, kwargs, self._exact)
+        if len(self._programs) == MOST_PROGRAMS:
+            self._programs.popitem(last=False)
+            self._evictions += 1
+            if self._evictions % MOST_PROGRAMS == 1:
+                warnings.warn(
+                    f"compile: {name_of(self._step)} has been compiled for {MOST_PROGRAMS + self._evictions} forms of "
+                    f"its arguments, and only the last {MOST_PROGRAMS} are kept: give it arrays of fewer shapes",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+        self._programs[key] = program
+        return program
+
+    @property
+    def source(self) -> str:
+        """The text of the program that was made last.
+
+        Raises:
+            RuntimeError: there is none before the first call.
+        """
+        if self._latest is None:
+            raise RuntimeError(f"compile: there is no program before the first call of {name_of(self._step)}")
+        return self._latest.source
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the text of the program that was made last to a file, which is a module of its own.
+
+        Raises:
+            RuntimeError: there is none before the first call.
+            OSError: the file cannot be written.
+        """
+        path = Path(path)
+        write_atomically(path, self.source.encode())
+        return path
+
+    def __repr__(self) -> str:
+        return f"<compiled {name_of(self._step)}, {len(self._programs)} programs>"
+
+
+class _Program:
+    """The program for one form of the arguments, bound to the arrays of the state."""
+
+    def __init__(
+        self,
+        step: Callable[..., Any],
+        places: list[Place],
+        args: Any,
+        kwargs: Any,
+        exact: bool,
+        without: frozenset[str],
+    ) -> None:
+        leaves, rebuild = flatten((args, kwargs))
+        names = input_names(step, [path for path, _ in walk((args, kwargs))])
+        traced = trace(step, places, leaves, names, rebuild)
+        program = simplified(traced.program, exact, without)
+        writer = Writer(program, plan(program, exact), f"One step of {name_of(step)}.", spans.latest())
+        self.source = writer.source()
+        self.program = program
+        self._places = places
+        self._build = _function(self.source, name_of(step))
+        self._rebuild = traced.rebuild
+        self._results = len(program.results)
+        self._is_input = [is_input(leaf) for leaf in leaves]
+        self.takes_arrays = not kwargs and all(type(arg) is np.ndarray for arg in args)
+        self._forms = [(np.shape(leaf), getattr(leaf, "dtype", None)) for leaf in leaves]
+        arrays = {value: array for array, value in traced.constants}
+        self._constants = [arrays[value] for value in writer.constants]
+        self._surroundings = Surroundings(step, self._constants)
+        by_value = {before: place for (before, _), place in zip(program.state, places, strict=True)}
+        array_places = [by_value[value] for value in writer.arrays]
+        self._array_tensors = [place.tensor for place in array_places if place.tensor is not None]
+        self._other_places = [place for place in array_places if place.tensor is None]
+        self._number_places = [by_value[value] for value in writer.numbers]
+        changed = {before for before, after in program.state if after is not before}
+        self._changed_numbers = [by_value[value] for value in writer.numbers if value in changed]
+        tensors = [(place.tensor, value in changed) for value, place in by_value.items() if place.tensor is not None]
+        self._tensors = [tensor for tensor, _ in tensors]
+        self._wanted = [tensor.requires_grad for tensor in self._tensors]
+        self._changed_tensors = [tensor for tensor, is_changed in tensors if is_changed]
+        self._arrays: list[Any] = []
+
+    def takes(self, args: Any, kwargs: Any) -> bool:
+        """Whether arguments, if they are arrays and nothing else, are of the form that this program is for."""
+        if kwargs or not self.takes_arrays or len(args) != len(self._forms):
+            return False
+        for arg, (shape, dtype) in zip(args, self._forms):
+            if type(arg) is not np.ndarray or arg.shape != shape or arg.dtype is not dtype:
+                return False
+        return [tensor.requires_grad for tensor in self._tensors] == self._wanted
+
+    def run(self, leaves: Sequence[Any]) -> Any:
+        """Take a step."""
+        self._surroundings.check()
+        found = [tensor._data for tensor in self._array_tensors]
+        found += [place.get() for place in self._other_places]
+        if not self._arrays or not all(map(operator.is_, found, self._arrays)):
+            self._arrays = found
+            self._call = self._build(*found, *self._constants)
+        if not self.takes_arrays:
+            leaves = [data_of(leaf) for leaf, is_one in zip(leaves, self._is_input) if is_one]
+        outputs = self._call(*leaves, *[place.get() for place in self._number_places])
+        for tensor in self._changed_tensors:
+            tensor._order = tick()
+        for tensor in self._tensors:
+            tensor.grad = None
+        if self._changed_numbers:
+            for place, number in zip(self._changed_numbers, outputs[self._results :]):
+                place.set(number)
+            outputs = outputs[: self._results]
+        return self._rebuild(outputs)
+
+    def verify(self, step: Callable[..., Any], args: Any, kwargs: Any, exact: bool) -> None:
+        """Compare the program with the step."""
+        leaves, _ = flatten((args, kwargs))
+        verify(lambda: step(*args, **kwargs), lambda: self.run(leaves), self._places, exact, name_of(step))
+
+
+def _function(source: str, name: str) -> Callable[..., Callable[..., Any]]:
+    """Make the function ``build`` of a source, whose lines a traceback shows."""
+    filename = f"<program of {name} {next(_numbers)}>"
+    linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
+    space: dict[str, Any] = {}
+    exec(builtins.compile(source, filename, "exec"), space)
+    build: Callable[..., Callable[..., Any]] = space["build"]
+    return build
+
+
+def _form(leaf: Any) -> Hashable:
+    """Say all of an argument on which a program may depend."""
+    if is_input(leaf):
+        data = data_of(leaf)
+        kind = type(leaf) if isinstance(leaf, Tensor | float) else np.ndarray
+        return kind, np.shape(data), getattr(data, "dtype", float), getattr(leaf, "requires_grad", None)
+    try:
+        hash(leaf)
+    except TypeError:
+        return type(leaf), id(leaf)
+    return type(leaf), leaf
+
+
+_numbers = itertools.count(1)

@@ -1,0 +1,268 @@
+"""Where the arrays of a program lie: which share memory, which are made once and used again by every run."""
+
+from __future__ import annotations
+
+import operator
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.passes import REDUCERS
+from autodiff.compiler.program import Call, Function, Program, Value
+from autodiff.tensor import astype
+
+# Functions whose result may share memory with their first argument; those here always do, in whatever order the
+# elements lie.
+ALWAYS_VIEWS: set[Function] = {np.transpose, np.swapaxes, np.expand_dims, np.squeeze, np.broadcast_to, np.moveaxis}
+_TAKES_OUT: set[Function] = {np.dot, np.take, np.clip, np.concatenate, np.stack, np.cumsum, np.cumprod, np.trace}
+_NEVER_VIEWS: set[Function] = {
+    *_TAKES_OUT, np.where, np.zeros_like, np.ones_like, np.full_like, np.linalg.norm, np.mean, np.var, np.std, np.outer,
+    np.copy, np.linalg.solve, np.linalg.inv,
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory that is made once for all runs, or an array of the state.
+
+    Attributes:
+        value: the first value that lies in it.
+        axes: the order of the axes in memory, as in `Value`.
+    """
+
+    value: Value
+    axes: tuple[int, ...] | None = None
+
+    @property
+    def columns(self) -> bool:
+        """Whether it is a matrix that lies column by column."""
+        return self.axes == (1, 0)
+
+
+@dataclass
+class Plan:
+    """What lies where.
+
+    Attributes:
+        once: calls that are made once, before the first run: of constants, and views of memory that stays.
+        calls: those of each run.
+        buffers: the buffers that are to be made.
+        home: for values that lie in a buffer or in an array of the state, which.
+        written: for each array of the state that changes what is to be copied into it at the end: None where it is
+            there already.
+    """
+
+    once: list[Call] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)
+    home: dict[Value, Buffer] = field(default_factory=dict)
+    written: list[tuple[Value, Value | None]] = field(default_factory=list)
+
+
+def takes_out(call: Call) -> bool:
+    """Whether a call can write its result into an array that it is given."""
+    return not call.several and call.output.is_array and (_is_ufunc(call.function) or call.function in _TAKES_OUT)
+
+
+def _is_ufunc(function: Function) -> bool:
+    return isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc)
+
+
+def is_elementwise(call: Call) -> bool:
+    """Whether each element of the result depends on the same element of the arguments alone."""
+    return isinstance(call.function, np.ufunc) and call.function.signature is None
+
+
+def may_view(call: Call) -> bool:
+    """Whether the result may share memory with an argument."""
+    return not (_is_ufunc(call.function) or call.function in _NEVER_VIEWS or call.function is astype)
+
+
+def plan(program: Program, exact: bool) -> Plan:
+    """Decide where each array lies."""
+    return _Planner(program, exact).plan
+
+
+class _Planner:
+    def __init__(self, program: Program, exact: bool) -> None:
+        self.plan = Plan()
+        self._program = program
+        self._sources: dict[Value, set[Value]] = defaultdict(set)  # whose memory a value may show
+        self._stays: set[Value] = set()  # values that are the same array in each run
+        self._free: dict[Any, list[Buffer]] = defaultdict(list)
+        self._until: dict[Buffer, int] = {}  # the last call that needs what lies in a buffer
+        self._columns = set() if exact else _in_columns(program)
+        self._transposes = [call for call in program.calls if call.function is np.transpose and len(call.args) == 1]
+        self._split()
+        self._last = self._last_uses()
+        self._place()
+
+    def _split(self) -> None:
+        """Part the calls that are made once, since they depend on constants alone."""
+        fixed: set[Value] = set()
+        for call in self._program.calls:
+            if not call.effect and all(value.kind == "constant" or value in fixed for value in call.operands()):
+                fixed.update(call.outputs)
+                self.plan.once.append(call)
+            else:
+                self.plan.calls.append(call)
+            if may_view(call):
+                for output in call.outputs:
+                    for operand in call.operands():
+                        self._sources[output] |= {operand, *self._sources[operand]}
+        self._stays = fixed | {value for value, _ in self._program.state}
+
+    def _last_uses(self) -> dict[Value, int]:
+        """Say of each value in which call its memory is needed for the last time."""
+        last: dict[Value, int] = {}
+
+        def use(value: Value, position: int) -> None:
+            last[value] = position
+            for source in self._sources[value]:
+                last[source] = position
+
+        for position, call in enumerate(self.plan.calls):
+            for output in call.outputs:
+                use(output, position)
+            for operand in call.operands():
+                use(operand, position)
+        for value in self._program.kept():
+            if isinstance(value, Value):
+                use(value, len(self.plan.calls))
+        return last
+
+    def _place(self) -> None:
+        program, plan = self._program, self.plan
+        changing = {before: after for before, after in program.state if after is not before and before.is_array}
+        owner = {after: before for before, after in changing.items()}
+        result = set()
+        for value in program.results:
+            if isinstance(value, Value):
+                result |= {value, *self._sources[value]}
+        at_home = {before: Buffer(before) for before, _ in program.state if before.is_array}
+        plan.home.update(at_home)
+        calls, plan.calls = plan.calls, []
+        dies: dict[int, list[Value]] = defaultdict(list)
+        for value, position in self._last.items():
+            dies[position].append(value)
+        for position, call in enumerate(calls):
+            if takes_out(call) and call.output not in result:
+                home = plan.home[call.output] = self._buffer_for(call, position, owner, at_home)
+                self._until[home] = max(self._until.get(home, 0), self._last[call.output])
+                if home.columns and call.function is np.matmul:
+                    call = self._transposed(call)
+                plan.calls.append(call)
+            else:
+                self._add_view(call)
+            for value in dies[position]:
+                buffer = plan.home.get(value)
+                if buffer is not None and self._is_free(buffer, position):
+                    free = self._free[_form(value, buffer.axes)]
+                    if buffer not in free:
+                        free.append(buffer)
+        for before, after in changing.items():
+            plan.written.append((before, None if plan.home.get(after) is at_home[before] else after))
+
+    def _add_view(self, call: Call) -> None:
+        """Add a call that makes no array of a known place; a view of memory that stays is made once."""
+        if call.output.is_array and (call.function in ALWAYS_VIEWS or _is_basic_index(call)):
+            source = call.args[0]
+            home = self.plan.home.get(source)
+            stays = source in self._stays or (home is not None and home.value.kind != "state")
+            if stays and all(value is source for value in call.operands()):
+                self._stays.add(call.output)
+                self.plan.once.append(call)
+                return
+        self.plan.calls.append(call)
+
+    def _transposed(self, call: Call) -> Call:
+        """Compute ``Bᵀ Aᵀ`` in place of ``A B``, since the result lies in columns."""
+        sides = []
+        for side in reversed(call.args):
+            source = next((made.args[0] for made in self._transposes if made.output is side), None)
+            if source is None:
+                source = Value("call", side.shape[::-1], side.dtype, True)
+                self._add_view(Call(np.transpose, (side,), {}, [source], stamp=call.stamp))
+            sides.append(source)
+        return Call(np.matmul, tuple(sides), {}, call.outputs, stamp=call.stamp)
+
+    def _buffer_for(self, call: Call, position: int, owner: dict[Value, Value], at_home: dict[Value, Buffer]) -> Buffer:
+        """Find the memory for what a call gives: that of an argument, of the state, one that is free, or a new one."""
+        output = call.output
+        axes = (1, 0) if output in self._columns else output.axes
+        before = owner.get(output)
+        if before is not None and (output.shape, output.dtype) == (before.shape, before.dtype):
+            inside = before in set(call.operands()) or any(before in self._sources[v] for v in call.operands())
+            if self._last.get(before, -1) < position or (
+                self._last[before] == position and inside and self._in_place(call, before)
+            ):
+                return at_home[before]
+        if is_elementwise(call):
+            for operand in call.operands():
+                buffer = self.plan.home.get(operand)
+                if (
+                    buffer is not None
+                    and self._is_free(buffer, position)
+                    and buffer.axes == axes
+                    and _form(operand, axes) == _form(output, axes)
+                    and self._in_place(call, operand)
+                ):
+                    return buffer
+        free = self._free[_form(output, axes)]
+        if free and output.nbytes >= SHARED_BYTES:
+            return free.pop()
+        buffer = Buffer(output, axes)
+        self.plan.buffers.append(buffer)
+        return buffer
+
+    def _is_free(self, buffer: Buffer, position: int) -> bool:
+        """Whether memory is a buffer of ours, and nothing in it is needed after a call."""
+        return buffer.value.kind != "state" and self._until[buffer] <= position
+
+    def _in_place(self, call: Call, operand: Value) -> bool:
+        """Whether a call may write over an operand: it is elementwise, and no other operand shows the same memory."""
+        return (
+            is_elementwise(call)
+            and operand.shape == call.output.shape
+            and not any(operand in self._sources[value] for value in call.operands() if value is not operand)
+        )
+
+
+def _form(value: Value, axes: tuple[int, ...] | None) -> Any:
+    return value.shape, np.dtype(value.dtype), axes
+
+
+def _is_basic_index(call: Call) -> bool:
+    if call.function is not operator.getitem:
+        return False
+    index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+    return all(item is None or item is Ellipsis or isinstance(item, int | slice) for item in index)
+
+
+SHARED_BYTES = 2**16  # smaller arrays have memory of their own, so that they can have a name of their own
+SHORT = 32  # NumPy reduces along a last axis of fewer elements faster if they lie in columns
+
+
+def _in_columns(program: Program) -> set[Value]:
+    """Choose matrices of short rows that are reduced row by row, and all that is computed from them elementwise."""
+    reduced = {
+        call.args[0]
+        for call in program.calls
+        if call.function in REDUCERS and call.kwargs.get("axis") in (1, -1) and _is_tall(call.args[0])
+    }
+    chosen: set[Value] = set()
+    for call in program.calls:
+        if takes_out(call) and _is_tall(call.output):
+            related = {value for value in call.operands() if value.shape == call.output.shape}
+            if call.output in reduced or (is_elementwise(call) and related & chosen):
+                chosen.add(call.output)
+    for call in reversed(program.calls):
+        if takes_out(call) and call.output in chosen and is_elementwise(call):
+            chosen |= {value for value in call.operands() if value.kind == "call" and value.shape == call.output.shape}
+    return chosen
+
+
+def _is_tall(value: Any) -> bool:
+    return isinstance(value, Value) and len(value.shape) == 2 and 1 < value.shape[1] <= SHORT < 2 * value.shape[0]

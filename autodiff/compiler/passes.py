@@ -1,0 +1,294 @@
+"""Simplifications of a program, each a function that gives another program with the same results.
+
+They run in the order of `PASSES`. One that may change rounding is in `INEXACT`, and is left out of exact programs.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.program import Call, Function, Program, Value, mapped
+from autodiff.tensor import astype
+
+Pass = Callable[[Program], Program]
+
+# What a longer name comes down to.
+_REDUCTIONS: dict[Function, Any] = {
+    np.sum: np.add.reduce,
+    np.prod: np.multiply.reduce,
+    np.max: np.maximum.reduce,
+    np.amax: np.maximum.reduce,
+    np.min: np.minimum.reduce,
+    np.amin: np.minimum.reduce,
+    np.all: np.logical_and.reduce,
+    np.any: np.logical_or.reduce,
+}
+REDUCERS = {ufunc.reduce for ufunc in (np.add, np.multiply, np.maximum, np.minimum, np.logical_and, np.logical_or)}
+
+
+def rewrite(program: Program, change: Callable[[Call], list[Call] | Value | None]) -> Program:
+    """Go through the calls in order and change them.
+
+    Args:
+        program: the program.
+        change: given a call, on the values as they are by then, gives None to leave it, calls to put in its place, of
+            which the last gives the values that it gave, or an older value that is the same as its output.
+    """
+    new: dict[Value, Value] = {}
+    calls: list[Call] = []
+    for call in program.calls:
+        call = call.with_values(new)
+        found = change(call)
+        if isinstance(found, Value):
+            new[call.output] = found
+        else:
+            calls += [call] if found is None else found
+    return program.replacing(calls, new)
+
+
+def lower(program: Program) -> Program:
+    """Say reductions by ufuncs, means as sums divided, and leave out copies: a value is never changed."""
+
+    def change(call: Call) -> list[Call] | Value | None:
+        function, args, kwargs = call.function, call.args, dict(call.kwargs)
+        x = args[0] if args and isinstance(args[0], Value) else None
+        if x is None:
+            return None
+        if function is np.copy or (function is np.positive and x.is_array and x.dtype == call.output.dtype):
+            return x
+        if function is astype and x.dtype == call.output.dtype and x.is_array:
+            return x
+        if function in (np.ones_like, np.zeros_like) and len(args) == 1 and not kwargs:
+            make = np.ones if function is np.ones_like else np.zeros
+            if x.is_array:
+                return [_like(call, make, (x.shape, np.dtype(x.dtype)), {})]
+            return [_like(call, np.dtype(x.dtype).type, (int(function is np.ones_like),), {})]
+        if function in (np.transpose, np.swapaxes) and x.is_array and len(x.shape) == 2:
+            order = args[1:] if function is np.transpose else sorted(k % 2 for k in args[1:])
+            if function is np.swapaxes and order == [0, 1]:
+                return [_like(call, np.transpose, (x,), {})]
+        if function is np.square and x.is_array:
+            return [_like(call, np.multiply, (x, x), kwargs)]
+        if function in _REDUCTIONS:
+            settings = {key: value for key, value in kwargs.items() if value is not np._NoValue}
+            names = ("axis", "dtype", "out", "keepdims", "initial", "where")
+            settings |= dict(zip(names, args[1:]))
+            settings.setdefault("axis", None)
+            return _reduced(call, _REDUCTIONS[function], x, settings)
+        if function in REDUCERS and (len(args) > 1 or kwargs.get("keepdims")):
+            settings = kwargs | dict(zip(("axis", "dtype", "out", "keepdims"), args[1:]))
+            return _reduced(call, function, x, {"axis": 0} | settings)
+        if function is np.mean and x.is_array and np.dtype(x.dtype).kind == "f" and np.dtype(x.dtype).itemsize > 2:
+            settings = {key: value for key, value in kwargs.items() if value is not np._NoValue}
+            settings |= dict(zip(("axis", "dtype", "out", "keepdims"), args[1:]))
+            if settings.get("dtype") is None and not settings.get("where"):
+                total = _fresh(call.output)
+                sums = _reduced(_like(call, function, args, kwargs, total), np.add.reduce, x, {"axis": None} | settings)
+                count = math.prod(x.shape) // max(1, math.prod(call.output.shape))
+                divide = np.divide if call.output.is_array else operator.truediv
+                return [*sums, _like(call, divide, (total, count), {})]
+        return None
+
+    return rewrite(program, change)
+
+
+def _like(call: Call, function: Function, args: Any, kwargs: Any, output: Value | None = None) -> Call:
+    """Make another call at the place of one, by default for its output."""
+    return Call(function, tuple(args), kwargs, call.outputs if output is None else [output], False, call.stamp)
+
+
+def _fresh(value: Value) -> Value:
+    return Value("call", value.shape, value.dtype, value.is_array, axes=value.axes)
+
+
+def _reduced(call: Call, reduce: Function, x: Value, settings: dict[str, Any]) -> list[Call]:
+    """Reduce without keeping axes, which come back as a view: so the same reduction is seen to be the same."""
+    keepdims = settings.pop("keepdims", False)
+    settings = {key: value for key, value in settings.items() if value is not None or key == "axis"}
+    axis = settings["axis"]
+    axes = tuple(range(len(x.shape))) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(sorted(k % len(x.shape) for k in axes)) if x.shape else ()
+    settings["axis"] = axes[0] if len(axes) == 1 else None if len(axes) == len(x.shape) else axes
+    if not keepdims:
+        return [_like(call, reduce, (x,), settings)]
+    shape = tuple(n for k, n in enumerate(x.shape) if k not in axes)
+    reduced = Value("call", shape, call.output.dtype, bool(shape))
+    view = np.expand_dims if shape else np.reshape
+    return [
+        _like(call, reduce, (x,), settings, reduced),
+        _like(call, view, (reduced, axes if shape else call.output.shape), {}),
+    ]
+
+
+def dead(program: Program) -> Program:
+    """Leave out calls whose values nobody uses."""
+    wanted = {value for value in program.kept() if isinstance(value, Value)}
+    calls = []
+    for call in reversed(program.calls):
+        if call.effect or any(output in wanted for output in call.outputs):
+            calls.append(call)
+            wanted.update(call.operands())
+    return program.replacing(reversed(calls), {})
+
+
+def repeated(program: Program) -> Program:
+    """Make a call once that is made several times on the same values."""
+    known: dict[Any, Value] = {}
+
+    def change(call: Call) -> Value | None:
+        if call.effect or call.several:
+            return None
+        key = call.function, _key(call.args), _key(tuple(sorted(call.kwargs.items())))
+        if key in known:
+            return known[key]
+        known[key] = call.output
+        return None
+
+    return rewrite(program, change)
+
+
+def _key(arg: Any) -> Any:
+    """Give something hashable that is the same only for the same argument: 1, 1.0 and True are different."""
+    if isinstance(arg, list | tuple):
+        return type(arg), tuple(map(_key, arg))
+    if isinstance(arg, slice):
+        return slice, _key((arg.start, arg.stop, arg.step))
+    if isinstance(arg, bool | int | float | np.generic):
+        return type(arg), repr(arg)
+    return arg if isinstance(arg, Value | str | type | np.dtype) or callable(arg) else (type(arg), id(arg), repr(arg))
+
+
+def constant(program: Program) -> Program:
+    """Compute numbers that depend on nothing."""
+    known: dict[Value, Any] = {}
+
+    def number(arg: Any) -> Any:
+        return mapped(arg, lambda item: known.get(item, item) if isinstance(item, Value) else item)
+
+    def change(call: Call) -> list[Call] | None:
+        args = tuple(map(number, call.args))
+        kwargs = {key: number(value) for key, value in call.kwargs.items()}
+        changed = Call(call.function, args, kwargs, call.outputs, call.several, call.stamp, call.effect)
+        if call.effect or call.several or call.output.is_array or any(True for _ in changed.operands()):
+            return [changed]
+        result = call.function(*args, **kwargs)
+        known[call.output] = result[()] if isinstance(result, np.ndarray) else result
+        return []
+
+    rewritten = rewrite(program, change)
+    rewritten.results = [number(value) for value in rewritten.results]
+    return rewritten
+
+
+def neutral(program: Program) -> Program:
+    """Leave out products with one and sums with zero that change neither shape nor dtype."""
+
+    def change(call: Call) -> Value | None:
+        if call.function in (np.multiply, operator.mul, np.divide, operator.truediv) and len(call.args) == 2:
+            x, y = call.args
+            pairs = [(x, y)] if call.function in (np.divide, operator.truediv) else [(x, y), (y, x)]
+            for value, other in pairs:
+                if isinstance(value, Value) and _is_number(other, 1) and _same_kind(value, call.output):
+                    return value
+        return None
+
+    return rewrite(program, change)
+
+
+def _is_number(x: Any, number: int) -> bool:
+    return isinstance(x, int | float | np.generic) and not isinstance(x, bool) and x == number
+
+
+def _same_kind(value: Value, output: Value) -> bool:
+    return (value.shape, value.dtype, value.is_array) == (output.shape, output.dtype, output.is_array)
+
+
+def sums_as_products(program: Program) -> Program:
+    """Sum the rows of a matrix by a product with ones, which BLAS does faster. The order of summation changes."""
+
+    def change(call: Call) -> list[Call] | None:
+        x = call.args[0] if call.args else None
+        if call.function != np.add.reduce or dict(call.kwargs) != {"axis": 0} or not isinstance(x, Value):
+            return None
+        if len(x.shape) != 2 or x.shape[0] < 2 or x.dtype not in (np.float32, np.float64):
+            return None
+        ones = Value("call", (x.shape[0],), x.dtype, True)
+        return [
+            _like(call, np.ones, (x.shape[0], np.dtype(x.dtype)), {}, ones),
+            _like(call, np.matmul, (ones, x), {}),
+        ]
+
+    return rewrite(program, change)
+
+
+def scaled_products(program: Program) -> Program:
+    """Say ``rate * (X.T @ G)`` as ``X.T @ (rate * G)`` where G is smaller, or is scaled anyway. Rounding changes."""
+    makers = {call.output: call for call in program.calls}
+    uses = use_counts(program)
+    wanted: dict[Value, tuple[Any, Value]] = {}  # output of a product -> what it is multiplied by, and the result
+    for call in program.calls:
+        if call.function is np.multiply and call.output.is_array and not call.kwargs:
+            for scale, value in (call.args, call.args[::-1]):
+                maker = makers.get(value) if isinstance(value, Value) else None
+                if maker and maker.function is np.matmul and uses[value] == 1 and _is_given_number(scale):
+                    wanted[value] = scale, call.output
+    scaled: dict[Any, Value] = {}
+    done: set[Value] = set()
+
+    def change(call: Call) -> list[Call] | None:
+        if call.output in done:
+            return []
+        if call.output not in wanted:
+            return None
+        scale, output = wanted[call.output]
+        left, right = call.args
+        key = scale, right
+        pays = np.prod(right.shape) <= np.prod(output.shape)
+        if len(output.shape) > 2 or right.dtype != output.dtype or not (pays or key in scaled):
+            return None
+        before = []
+        if key not in scaled:
+            scaled[key] = _fresh(right)
+            before.append(_like(call, np.multiply, (scale, right), {}, scaled[key]))
+        done.add(output)
+        return [*before, _like(call, np.matmul, (left, scaled[key]), {}, output)]
+
+    return rewrite(program, change)
+
+
+def _is_given_number(x: Any) -> bool:
+    """Whether something is a Python number that is known before the first call."""
+    return type(x) is float or (isinstance(x, Value) and x.kind in ("input", "state") and x.dtype is float)
+
+
+def use_counts(program: Program) -> Counter[Value]:
+    """Count how often each value is used, as an argument or as a result."""
+    uses = Counter(operand for call in program.calls for operand in call.operands())
+    uses.update(value for value in program.kept() if isinstance(value, Value))
+    return uses
+
+
+PASSES: dict[str, Pass] = {
+    "lower": lower,
+    "constant": constant,
+    "neutral": neutral,
+    "sums_as_products": sums_as_products,
+    "repeated": repeated,
+    "dead": dead,
+    "scaled_products": scaled_products,
+}
+INEXACT = {"sums_as_products", "scaled_products"}
+
+
+def simplified(program: Program, exact: bool, without: frozenset[str] = frozenset()) -> Program:
+    """Run the passes."""
+    for name, simplify in PASSES.items():
+        if name not in without and not (exact and name in INEXACT):
+            program = simplify(program)
+    return program

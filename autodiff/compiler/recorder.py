@@ -1,0 +1,370 @@
+"""Recording arrays: they compute as arrays do, and write down each call that is made on them.
+
+Put in the place of the arrays inside Tensors, optimizers and layers, they turn one run of a step into a `Program`.
+Neither the engine nor the step knows.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, NoReturn
+from weakref import WeakSet
+
+import numpy as np
+
+from autodiff.compiler.program import Call, Function, Value, mapped
+from autodiff.dispatch import require
+from autodiff.names import name_of, user_frame
+from autodiff.spans import tick
+from autodiff.tensor import Tensor, astype
+
+Axis = int | tuple[int, ...] | None
+
+_UFUNCS: dict[Function, np.ufunc] = {
+    operator.add: np.add,
+    operator.sub: np.subtract,
+    operator.mul: np.multiply,
+    operator.truediv: np.divide,
+    operator.floordiv: np.floor_divide,
+    operator.mod: np.remainder,
+    operator.pow: np.power,
+    operator.matmul: np.matmul,
+    operator.and_: np.bitwise_and,
+    operator.or_: np.bitwise_or,
+    operator.xor: np.bitwise_xor,
+    operator.lt: np.less,
+    operator.le: np.less_equal,
+    operator.gt: np.greater,
+    operator.ge: np.greater_equal,
+    operator.eq: np.equal,
+    operator.ne: np.not_equal,
+    operator.neg: np.negative,
+    operator.pos: np.positive,
+    operator.abs: np.absolute,
+    operator.invert: np.invert,
+}
+
+_OF_FORM: set[Function] = {
+    np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast, np.common_type,
+    np.min_scalar_type, np.shares_memory, np.may_share_memory,
+}  # fmt: skip
+_OF_UNKNOWN_SIZE: set[Function] = {
+    np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.extract, np.trim_zeros, np.bincount,
+    np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.unique_all, np.unique_counts, np.unique_inverse,
+    np.unique_values,
+}  # fmt: skip
+
+TRACING: ContextVar[bool] = ContextVar("tracing", default=False)  # whether a step is being recorded
+
+
+class Recording:
+    """The calls made so far on the recording arrays of one run."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._constants: dict[int, tuple[Any, Value]] = {}
+        self._alive: WeakSet[Recorded] = WeakSet()
+
+    def wrap(self, data: Any, value: Value) -> Recorded:
+        """Make a recording array."""
+        recorded = Recorded(data, value, self)
+        self._alive.add(recorded)
+        return recorded
+
+    def constants(self) -> list[tuple[Any, Value]]:
+        """List the arrays that were used and are neither input nor state."""
+        return list(self._constants.values())
+
+    def call(self, function: Function, args: Any, kwargs: Mapping[str, Any] | None = None, effect: bool = False) -> Any:
+        """Run a function on what the recording arrays hold, and write the call down."""
+        kwargs = kwargs or {}
+        symbols = [mapped(arg, self.symbol) for arg in args]
+        options = {name: mapped(arg, self.symbol) for name, arg in kwargs.items()}
+        result = function(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
+        if isinstance(result, np.ndarray):
+            function = _UFUNCS.get(function, function)
+            result = result if result.ndim else result[()]
+        several = isinstance(result, list | tuple)
+        results = list(result) if several else [result]
+        outputs = [Value.of(one, "call") for one in results]
+        self.calls.append(Call(function, tuple(symbols), options, outputs, several, tick(), effect))
+        wrapped = [self.wrap(one, value) for one, value in zip(results, outputs, strict=True)]
+        if not several:
+            return wrapped[0]
+        return result._make(wrapped) if hasattr(result, "_make") else type(result)(wrapped)
+
+    def write(self, target: Any, result: Any) -> None:
+        """Put other contents into an array: from now on, what stands for it in the program is what they are."""
+        recorded = self._of(target)
+        if not isinstance(recorded.data, np.ndarray):
+            raise refusal("a number cannot be changed in place")
+        if result.shape != recorded.shape:
+            result = self.call(np.broadcast_to, (result, recorded.shape))
+        if result.dtype != recorded.dtype:
+            result = self.call(astype, (result, recorded.dtype))
+        np.copyto(recorded.data, result.data)
+        recorded.value = result.value
+        recorded.changed = True
+        for other in self._alive:
+            if other is not recorded and other is not result and np.may_share_memory(other.data, recorded.data):
+                other.stale = True
+
+    def _of(self, array: Any) -> Recorded:
+        """Find the recording array that is to be changed."""
+        if not isinstance(array, Recorded):
+            raise refusal(
+                f"an array of shape {np.shape(array)} that is not part of the state is changed in place: name it in "
+                "state="
+            )
+        return array
+
+    def symbol(self, arg: Any) -> Any:
+        """Give what stands in the program for an argument."""
+        if isinstance(arg, RecordedGenerator):
+            return arg.value
+        if isinstance(arg, Recorded):
+            if arg.stale:
+                raise refusal("a view is used after the array that it shows was changed in place: copy it before")
+            return arg.value
+        if isinstance(arg, np.ndarray):
+            if id(arg) not in self._constants:
+                self._constants[id(arg)] = arg, Value.of(arg, "constant")
+            return self._constants[id(arg)][1]
+        return arg
+
+
+def held(arg: Any) -> Any:
+    """Give an argument with what the recording arrays in it hold."""
+    return mapped(arg, lambda item: item.data if isinstance(item, Recorded | RecordedGenerator) else item)
+
+
+def refusal(problem: str) -> TypeError:
+    """Make the error for what cannot be recorded, which names the line of the user's file."""
+    frame = user_frame()
+    return TypeError(f'compile: {problem} (File "{frame.filename}", line {frame.lineno}: {frame.line})')
+
+
+class Recorded:
+    """An array, or number, that writes down the calls made on it.
+
+    Attributes:
+        data: what it holds.
+        value: what stands for it in the program; another one once it was changed in place.
+        changed: whether it was changed in place.
+        stale: whether it is a view of something that was changed in place since.
+    """
+
+    __slots__ = ("__weakref__", "changed", "data", "recording", "stale", "value")
+
+    def __init__(self, data: Any, value: Value, recording: Recording) -> None:
+        self.data = data
+        self.value = value
+        self.recording = recording
+        self.changed = self.stale = False
+
+    # What it is, which does not depend on its elements
+
+    shape = property(lambda self: np.shape(self.data))
+    ndim = property(lambda self: np.ndim(self.data))
+    size = property(lambda self: int(np.size(self.data)))
+    dtype = property(lambda self: np.asarray(self.data).dtype)
+    nbytes = property(lambda self: self.data.nbytes)
+    itemsize = property(lambda self: self.data.itemsize)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[position] for position in range(len(self)))
+
+    # NumPy's dispatch
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        if any(isinstance(one, Tensor) for one in inputs):
+            return NotImplemented  # the Tensor records the call itself
+        if method == "at":
+            raise refusal(f"{ufunc.__name__}.at cannot be recorded: use x.at[index].add(v) of a Tensor")
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        return self._answer(function, inputs, kwargs, out[0] if out and len(out) == 1 else out)
+
+    def __array_function__(self, function: Function, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if any(issubclass(kind, Tensor) for kind in types):
+            return NotImplemented
+        return self._answer(function, args, {k: v for k, v in kwargs.items() if k != "out"}, kwargs.get("out"))
+
+    def _answer(self, function: Function, args: Any, kwargs: Mapping[str, Any], out: Any) -> Any:
+        """Answer NumPy's protocols."""
+        if function in _OF_FORM:
+            return function(*held(list(args)), **{name: held(arg) for name, arg in kwargs.items()})
+        if function in _OF_UNKNOWN_SIZE and isinstance(args[0], Recorded):
+            raise refusal(f"the size of what {name_of(function)} gives depends on values, and a program's may not")
+        if out is not None and (isinstance(out, tuple) or kwargs.get("where", True) is not True):
+            raise refusal(f"{name_of(function)} with several out= or with where= cannot be recorded")
+        result = self.recording.call(function, args, kwargs)
+        if out is None:
+            return result
+        self.recording.write(out, result)
+        return out
+
+    def record_call(self, function: Function, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """Write a call down whose function may look into the arrays."""
+        return self.recording.call(function, args, kwargs, effect=function is require)
+
+    # Operators and methods
+
+    def __getitem__(self, index: Any) -> Any:
+        for item in index if isinstance(index, tuple) else (index,):
+            if isinstance(item, Recorded) and item.dtype == bool and item.ndim:
+                raise refusal(
+                    "the size of x[mask] depends on values, and a program's may not: use np.where(mask, x, 0)"
+                )
+        return self.recording.call(operator.getitem, (self, index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.recording.write(self, self.recording.call(updated, (self, index, value)))
+
+    @property
+    def T(self) -> Any:  # noqa: N802 (ndarray's name)
+        """The array with its axes reversed."""
+        return self.recording.call(np.transpose, (self,))
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 (ndarray's name)
+        """The array with its last two axes swapped."""
+        return self.recording.call(np.swapaxes, (self, -1, -2))
+
+    def astype(self, dtype: Any, copy: bool = True) -> Any:
+        """Convert to another dtype."""
+        return self.recording.call(astype, (self, np.dtype(dtype)))
+
+    def reshape(self, *shape: Any) -> Any:
+        """Give the same elements another shape."""
+        return self.recording.call(np.reshape, (self, shape[0] if len(shape) == 1 else shape))
+
+    def transpose(self, *axes: Any) -> Any:
+        """Permute the axes."""
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = axes[0]
+        return self.recording.call(np.transpose, (self, axes or None))
+
+    # What would make the program depend on a value
+
+    def __bool__(self) -> bool:
+        raise refusal(
+            "the step branches on a value (bool, if, while, and, or, not), and a program takes one way only: use "
+            "np.where, or decide outside of the step"
+        )
+
+    def _refuse_conversion(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise refusal(
+            "a value is taken out of the step as a number or array (float(), int(), .item(), np.asarray()), where it "
+            "would be the same for ever: compute with NumPy functions of Tensors and arrays, or "
+            "return it from the step"
+        )
+
+    __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = tobytes = _refuse_conversion
+
+    def _refuse_text(self, *args: Any) -> NoReturn:
+        raise refusal("a value is printed, or made text, within the step: return it, and print it there")
+
+    __str__ = __repr__ = __format__ = _refuse_text
+
+    __hash__ = object.__hash__
+
+
+def updated(array: Any, index: Any, value: Any) -> Any:
+    """Give a copy of an array with some elements replaced."""
+    copy = np.array(array)
+    copy[index] = value
+    return copy
+
+
+def _define_operator(name: str) -> None:
+    function = getattr(operator, name)
+    word = name.rstrip("_")
+
+    def method(self: Recorded, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return NotImplemented
+        return self.recording.call(function, (self, other))
+
+    def reflected(self: Recorded, other: Any) -> Any:
+        return self.recording.call(function, (other, self))
+
+    def in_place(self: Recorded, other: Any) -> Any:
+        if isinstance(other, Tensor) or not isinstance(self.data, np.ndarray):
+            return method(self, other)
+        self.recording.write(self, self.recording.call(function, (self, other)))
+        return self
+
+    setattr(Recorded, f"__{word}__", method)
+    if word not in ("lt", "le", "gt", "ge", "eq", "ne"):
+        setattr(Recorded, f"__r{word}__", reflected)
+        setattr(Recorded, f"__i{word}__", in_place)
+
+
+def _define_sign(name: str) -> None:
+    function = getattr(operator, name)
+    setattr(Recorded, f"__{name}__", lambda self: self.recording.call(function, (self,)))
+
+
+def _define_method(name: str, function: Function) -> None:
+    setattr(Recorded, name, lambda self, *args, **kwargs: self._answer(function, (self, *args), kwargs, None))
+
+
+for _function in _UFUNCS:
+    if _function in (operator.neg, operator.pos, operator.abs, operator.invert):
+        _define_sign(_function.__name__)
+    else:
+        _define_operator(_function.__name__)
+for _name in (
+    "sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin", "argsort", "cumsum", "cumprod",
+    "clip", "copy", "diagonal", "dot", "nonzero", "ravel", "repeat", "round", "searchsorted", "squeeze", "swapaxes",
+    "take", "trace",
+):  # fmt: skip
+    _define_method(_name, getattr(np, _name))
+_define_method("flatten", np.ravel)
+
+
+class RecordedGenerator(np.random.Generator):
+    """A Generator that writes down what is drawn from it, so that each run of the program draws anew.
+
+    Attributes:
+        data: the Generator that draws.
+        value: what stands for it in the program.
+    """
+
+    def __init__(self, data: np.random.Generator, value: Value, recording: Recording) -> None:
+        super().__init__(data.bit_generator)
+        self.data = data
+        self.value = value
+        self.recording = recording
+
+
+def _define_draw(name: str) -> None:
+    draw = getattr(np.random.Generator, name)
+
+    def method(self: RecordedGenerator, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("out") is not None:
+            raise refusal(f"Generator.{name} with out= cannot be recorded")
+        return self.recording.call(draw, (self, *args), kwargs, effect=True)
+
+    setattr(RecordedGenerator, name, method)
+
+
+def _define_refused_draw(name: str) -> None:
+    def method(self: RecordedGenerator, *args: Any, **kwargs: Any) -> NoReturn:
+        raise refusal(f"Generator.{name} cannot be recorded: call it outside of the step")
+
+    setattr(RecordedGenerator, name, method)
+
+
+for _name in dir(np.random.Generator):
+    if _name in ("shuffle", "spawn"):
+        _define_refused_draw(_name)
+    elif not _name.startswith("_") and _name != "bit_generator":
+        _define_draw(_name)

@@ -1,0 +1,359 @@
+"""The source text of a program: Python with NumPy, as one would have written it by hand."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import keyword
+import math
+import operator
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.memory import Buffer, Plan, may_view
+from autodiff.compiler.program import Call, Function, Program, Value
+from autodiff.compiler.recorder import updated
+from autodiff.dispatch import require
+from autodiff.names import name_of
+from autodiff.spans import Span
+from autodiff.tape import pullback
+from autodiff.tensor import astype
+
+WIDTH = 108  # characters of a line, before it is indented
+_SIGNS: dict[Function, str] = {
+    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",
+    operator.mod: "%", operator.pow: "**", operator.matmul: "@", operator.and_: "&", operator.or_: "|",
+    operator.xor: "^", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "==",
+    operator.ne: "!=",
+}  # fmt: skip
+_PREFIXES: dict[Function, str] = {operator.neg: "-", operator.pos: "+", operator.invert: "~"}
+
+
+class Writer:
+    """Writes the source of one program.
+
+    Args:
+        program: the program.
+        plan: where its arrays lie.
+        title: what the docstring says.
+        log: the spans of what was at work while the program was recorded, for the comments.
+    """
+
+    def __init__(self, program: Program, plan: Plan, title: str, log: Sequence[Span]) -> None:
+        self._program = program
+        self._plan = plan
+        self._title = title
+        self._log = log
+        self._names: dict[Any, str] = {}
+        self._taken: set[str] = {"np", "build", "step"}
+        self._fixed: list[str] = []  # lines of build
+        self.imports = {"import numpy as np"}
+        # Those of Tensors come first: the binding of a program to its arrays relies on it.
+        self.arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
+        self.numbers = [value for value, _ in program.state if value not in set(self.arrays)]
+        self.changed_numbers = [
+            after for before, after in program.state if before in set(self.numbers) and after is not before
+        ]
+        used = [value for call in (*plan.once, *plan.calls) for value in call.operands()]
+        used += [value for value in program.kept() if isinstance(value, Value)]
+        self.constants = list(dict.fromkeys(value for value in used if value.kind == "constant"))
+
+    def source(self) -> str:
+        """Give the text of the module: ``build``, which makes the memory, and in it ``step``, which it returns."""
+        plan = self._plan
+        for value in (*self.arrays, *self._program.inputs, *self.numbers):
+            self._name(value, value.name or "x")
+        for number, value in enumerate(self.constants):
+            self._name(value, value.name or f"constant_{number}")
+        for buffer in plan.buffers:
+            self._allocate(buffer)
+        for value, home in plan.home.items():
+            self._names[value] = self._names[home.value if home.value.kind == "state" else home]
+        self._inlined = self._to_inline()
+        for call in plan.once:
+            self._fixed += self._statement(call)
+        body: list[str] = []
+        comment = ""
+        for call in plan.calls:
+            said = self._comment(call)
+            if said != comment:
+                body.append(f"# {said}")
+                comment = said
+            body += self._statement(call)
+        body += self._copies()
+        results = [self._result(value) for value in (*self._program.results, *self.changed_numbers)]
+        body.append(f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
+        parameters = ", ".join(self._names[value] for value in (*self._program.inputs, *self.numbers))
+        given = ", ".join(self._names[value] for value in (*self.arrays, *self.constants))
+        lines = [
+            *sorted(self.imports, key=lambda line: (line != "import numpy as np", line)),
+            "",
+            "",
+            *_wrapped(f"def build({given}):"),
+            f'    """{self._title}"""',
+            *("    " + line for line in self._fixed),
+            "",
+            *("    " + line for line in _wrapped(f"def step({parameters}):")),
+            *("        " + line for line in body),
+            "",
+            "    return step",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _to_inline(self) -> set[Value]:
+        """Choose numbers that are computed from numbers and used once: they are written where they are used."""
+        calls = self._plan.calls
+        uses = Counter(operand for call in calls for operand in call.operands())
+        uses.update(value for value in (*self._program.results, *self.changed_numbers) if isinstance(value, Value))
+        return {
+            call.output
+            for call in calls
+            if uses[call.output] == 1
+            and not (call.effect or call.several or call.output.is_array)
+            and not any(operand.is_array for operand in call.operands())
+        }
+
+    # Names
+
+    def _name(self, key: Any, wish: str) -> str:
+        """Give something a name that nothing else has."""
+        base = wish if wish.isidentifier() and not keyword.iskeyword(wish) else f"{wish}_"
+        name, number = base, 1
+        while name in self._taken:
+            number += 1
+            name = f"{base}_{number}"
+        self._taken.add(name)
+        self._names[key] = name
+        return name
+
+    def _wish(self, value: Value, call: Call | None) -> str:
+        if value.name:
+            return value.name
+        if call is None:
+            return "x"
+        module = self._module(call)
+        if module:
+            return module
+        word = name_of(call.function).split(".")[-2 if name_of(call.function).endswith(".reduce") else -1]
+        return {"getitem": "picked", "matmul": "product", "add": "total"}.get(word, word)
+
+    def _module(self, call: Call) -> str:
+        """Name the module in whose forward pass a call was made."""
+        path, _ = _place(call, self._log)
+        return path.replace(".", "_")
+
+    def _allocate(self, buffer: Buffer) -> None:
+        value = buffer.value
+        maker = next((call for call in self._plan.calls if value in call.outputs), None)
+        name = self._name(buffer, self._wish(value, maker))
+        if buffer.axes is None:
+            self._fixed.append(f"{name} = np.empty({value.shape}, {self._dtype(value.dtype)})")
+            return
+        shape = tuple(value.shape[axis] for axis in buffer.axes)
+        if buffer.columns:
+            rows, turned = self._name((buffer, "T"), f"{name}_T"), "T"
+        else:
+            rows, turned = (
+                self._name((buffer, "T"), f"{name}_memory"),
+                f"transpose{tuple(np.argsort(buffer.axes).tolist())}",
+            )
+        self._fixed.append(f"{rows} = np.empty({shape}, {self._dtype(value.dtype)})")
+        self._fixed.append(f"{name} = {rows}.{turned}")
+
+    def _dtype(self, dtype: Any) -> str:
+        return f"np.{np.dtype(dtype).name}" if np.dtype(dtype).name != "bool" else "np.bool"
+
+    # Statements
+
+    def _comment(self, call: Call) -> str:
+        _, said = _place(call, self._log)
+        if said or not self._log:
+            return said
+        return "loss" if self._before_backward(call) else ""
+
+    def _before_backward(self, call: Call) -> bool:
+        """Whether a backward pass comes after a call, and a forward pass came before."""
+        return any(span.owner() is pullback and span.start < call.stamp for span in self._log)
+
+    def _statement(self, call: Call) -> list[str]:
+        """Write one call."""
+        if call.function is require:
+            condition, error, message, *values = call.args
+            for value in values:
+                message = message.replace("{}", "{" + self._text(value) + "}", 1)
+            return [
+                f"if not {self._operand(condition)}:",
+                f"    raise {error.__name__}({'f' if values else ''}{message!r})",
+            ]
+        home = self._plan.home.get(call.output)
+        if home is not None:
+            across = home.columns and call.function is np.matmul
+            return _wrapped(self._call(call, out=self._names[(home, "T") if across else call.output]))
+        if call.output in self._inlined:
+            self._names[call.output] = self._call(call)
+            return []
+        if call.function is updated:
+            array, index, value = call.args
+            name = self._name(call.output, self._wish(call.output, call))
+            return [f"{name} = {self._text(array)}.copy()", f"{name}[{self._index(index)}] = {self._text(value)}"]
+        names = [self._name(output, self._wish(output, call)) for output in call.outputs]
+        left = ", ".join(names) + ("," if call.several and len(names) == 1 else "")
+        return _wrapped(f"{left} = {self._call(call)}")
+
+    def _call(self, call: Call, out: str | None = None) -> str:
+        function, args, kwargs = call.function, call.args, call.kwargs
+        if function in _SIGNS:
+            return f"{self._operand(args[0])} {_SIGNS[function]} {self._operand(args[1])}"
+        if function in _PREFIXES:
+            return f"{_PREFIXES[function]}{self._operand(args[0])}"
+        if function is operator.getitem:
+            return f"{self._operand(args[0])}[{self._index(args[1])}]"
+        if function is astype:
+            return f"{self._operand(args[0])}.astype({self._dtype(args[1])})"
+        if function is np.transpose and len(args) == 1 and not kwargs:
+            return f"{self._operand(args[0])}.T"
+        if inspect.ismethoddescriptor(function) and getattr(function, "__objclass__", None) is np.random.Generator:
+            rest = [self._text(arg) for arg in args[1:]] + [f"{k}={self._text(v)}" for k, v in kwargs.items()]
+            return f"{self._operand(args[0])}.{function.__name__}({', '.join(rest)})"
+        given = [self._text(arg) for arg in args] + [f"{key}={self._text(value)}" for key, value in kwargs.items()]
+        if out is not None:
+            given.append(f"out={out}")
+        if function is np.matmul and out is not None and all(len(v.shape) <= 2 for v in call.operands()):
+            home = self._plan.home[call.output]
+            if home.value.kind != "state" and (home.axes is None or home.columns):  # np.dot wants rows to write into
+                function = np.dot
+        return f"{self._dotted(function)}({', '.join(given)})"
+
+    def _copies(self) -> list[str]:
+        """Write what is left to be copied into the state."""
+        pending = [(before, after) for before, after in self._plan.written if after is not None]
+        lines = []
+        texts = {}
+        for _, after in pending:
+            home = self._plan.home.get(after)
+            if after.kind == "state" or (home is not None and home.value.kind == "state"):
+                texts[after] = self._name(object(), "kept")
+                lines.append(f"{texts[after]} = {self._text(after)}.copy()")
+        for before, after in pending:
+            lines.append(f"{self._names[before]}[...] = {texts.get(after) or self._text(after)}")
+        return lines
+
+    def _result(self, value: Any) -> str:
+        text = self._text(value)
+        if not isinstance(value, Value):
+            return text
+        maker = next((call for call in self._plan.calls if value in call.outputs), None)
+        if value.is_array and (maker is None or may_view(maker) or value in self._plan.home):
+            return f"{text}.copy()"
+        return text
+
+    # Arguments
+
+    def _operand(self, arg: Any) -> str:
+        text = self._text(arg)
+        return f"({text})" if text.startswith("-") or " " in text else text
+
+    def _text(self, arg: Any) -> str:
+        if isinstance(arg, Value):
+            return self._names[arg]
+        if isinstance(arg, tuple | list):
+            items = ", ".join(map(self._text, arg))
+            return f"[{items}]" if isinstance(arg, list) else f"({items}{',' if len(arg) == 1 else ''})"
+        if isinstance(arg, np.generic):
+            return self._number(arg)
+        if isinstance(arg, float) and not math.isfinite(arg):
+            return {math.inf: "np.inf", -math.inf: "-np.inf"}.get(arg, "np.nan")
+        if isinstance(arg, np.dtype) or (isinstance(arg, type) and issubclass(arg, np.generic)):
+            return self._dtype(arg)
+        if isinstance(arg, type):
+            return arg.__name__
+        if isinstance(arg, slice):
+            return f"slice({self._text(arg.start)}, {self._text(arg.stop)}, {self._text(arg.step)})"
+        if arg is Ellipsis:
+            return "..."
+        if callable(arg):
+            return self._dotted(arg)
+        return repr(arg)
+
+    def _number(self, number: np.generic) -> str:
+        """Name a NumPy number, which is made once, since it takes longer than what is done with it."""
+        key = type(number), repr(number)
+        if key not in self._names:
+            value = repr(str(number)) if isinstance(number, np.longdouble) else self._text(number.item())
+            self._name(key, "number")
+            self._fixed.append(f"{self._names[key]} = {self._dtype(number.dtype)}({value})")
+        return self._names[key]
+
+    def _index(self, index: Any) -> str:
+        if isinstance(index, tuple) and index:
+            return ", ".join(map(self._index, index)) + ("," if len(index) == 1 else "")
+        if isinstance(index, slice):
+            ends = ["" if end is None else self._text(end) for end in (index.start, index.stop)]
+            return ":".join(ends) + ("" if index.step is None else f":{self._text(index.step)}")
+        return self._text(index)
+
+    def _dotted(self, function: Function) -> str:
+        """Name a function as a program calls it, and import its module."""
+        path = _public_names().get(function)
+        if path is not None:
+            return path
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, np.ufunc):
+            return f"{self._dotted(owner)}.{function.__name__}"
+        module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", name_of(function))
+        if isinstance(function, np.ufunc):
+            module, name = "scipy.special", function.__name__
+            if not hasattr(sys.modules[module], name):
+                module = "scipy.special._ufuncs"
+        if not module or "<" in name:
+            raise TypeError(f"compile: {name_of(function)} has no name by which a program could call it")
+        self.imports.add(f"import {module}")
+        return f"{module}.{name}"
+
+
+@functools.cache
+def _public_names() -> dict[Function, str]:
+    """Find under which names NumPy has its functions."""
+    names: dict[Function, str] = {}
+    for prefix, module in (("np.fft", np.fft), ("np.linalg", np.linalg), ("np", np)):
+        for name in dir(module):
+            function = getattr(module, name, None) if not name.startswith("_") else None
+            if callable(function) and not isinstance(function, type):
+                preferred = name == getattr(function, "__name__", name)
+                if preferred or function not in names:
+                    names[function] = f"{prefix}.{name}"
+    return names
+
+
+def _wrapped(line: str) -> list[str]:
+    """Break a long call after the commas between its arguments."""
+    if len(line) <= WIDTH or "(" not in line:
+        return [line]
+    head, _, rest = line.partition("(")
+    lines, current = [], head + "("
+    for part in rest.split(", "):
+        if len(current) + len(part) > WIDTH:
+            lines.append(current.rstrip())
+            current = "    "
+        current += part + ", "
+    return [*lines, current.removesuffix(", ")]
+
+
+def _place(call: Call, log: Sequence[Span]) -> tuple[str, str]:
+    """Say where in the step a call was made: in which module, by its path, and a line for a comment."""
+    owners = [owner for span in log if span.start > call.stamp > span.end and (owner := span.owner()) is not None]
+    modules = [owner for owner in owners if hasattr(owner, "named_modules")]
+    if pullback in owners:
+        return "", "backward"
+    if modules:
+        inner, outer = modules[0], modules[-1]
+        path = next((path for path, module in outer.named_modules() if module is inner), "")
+        head = repr(inner).split(":")[0].split("\n")[0]
+        return path, f"{path}: {head}" if path else head
+    if any(hasattr(owner, "param_groups") for owner in owners):
+        return "", "update"
+    return "", ""

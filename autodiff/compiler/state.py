@@ -1,0 +1,125 @@
+"""Where the state of a step lies: the arrays, numbers and generators that a run finds, and leaves changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from autodiff.tensor import Tensor
+from autodiff.tree import walk
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one piece of state lies.
+
+    Attributes:
+        name: how the program calls it.
+        get: gives what lies there: an array, a number or a Generator.
+        set: puts something else there.
+        tensor: the Tensor whose data it is, or None.
+    """
+
+    name: str
+    get: Callable[[], Any]
+    set: Callable[[Any], None]
+    tensor: Tensor | None = None
+
+    @classmethod
+    def of_tensor(cls, name: str, tensor: Tensor) -> Place:
+        """Make the place of a Tensor's data."""
+        return cls(name, lambda: tensor._data, lambda data: setattr(tensor, "data", data), tensor)
+
+    @classmethod
+    def of_item(cls, name: str, holder: Any, key: Any) -> Place:
+        """Make the place of an item of a list or dict."""
+        return cls(name, lambda: holder[key], lambda value: holder.__setitem__(key, value))
+
+    @classmethod
+    def of_attribute(cls, name: str, holder: Any, attribute: str) -> Place:
+        """Make the place of an attribute."""
+        return cls(name, lambda: getattr(holder, attribute), lambda value: setattr(holder, attribute, value))
+
+    @classmethod
+    def of_itself(cls, name: str, thing: Any) -> Place:
+        """Make the place of an array or Generator that the step refers to by a name of its own."""
+        return cls(name, lambda: thing, lambda value: None)
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """What can be part of the state beside Tensors, arrays and Generators, such as a module or an optimizer."""
+
+    def places(self) -> list[Place]:
+        """List where its state lies, and make what of it would be made later."""
+
+    def settings(self) -> Hashable:
+        """Give all else that a step may depend on: with other settings it is another program."""
+
+    def version(self) -> Hashable:
+        """Give what is the same only if the settings are, and is there sooner."""
+
+
+def stateful_parts(state: Any) -> list[Stateful]:
+    """List the modules, optimizers and the like in a state."""
+    return [part for _, part in walk(state) if isinstance(part, Stateful)]
+
+
+def places_of(state: Any) -> list[Place]:
+    """List where all state lies, each place once and under a name of its own.
+
+    Raises:
+        TypeError: a part of the state is none.
+    """
+    found: list[Place] = []
+    for path, part in walk(state):
+        name = "state" + "".join(c if c.isalnum() else "_" for c in path).rstrip("_")
+        if isinstance(part, Stateful):
+            found += part.places()
+        elif isinstance(part, Tensor):
+            found.append(Place.of_tensor(part.name or name, part))
+        elif isinstance(part, np.ndarray | np.random.Generator):
+            found.append(Place.of_itself(name, part))
+        else:
+            raise TypeError(
+                f"compile: state must be modules, optimizers, schedules, Tensors, arrays and Generators, or lists of "
+                f"them, got {part!r}"
+            )
+    return sorted(_distinct(found), key=lambda place: place.tensor is None)
+
+
+def _distinct(places: list[Place]) -> list[Place]:
+    """Keep one place for each Tensor, and join those where the same Generator lies."""
+    tensors: set[int] = set()
+    generators: dict[int, int] = {}
+    names: set[str] = set()
+    kept: list[Place] = []
+    for place in places:
+        lies = place.get()
+        if place.tensor is not None:
+            if id(place.tensor) in tensors:
+                continue
+            tensors.add(id(place.tensor))
+        elif isinstance(lies, np.random.Generator):
+            if id(lies) in generators:
+                first = generators[id(lies)]
+                kept[first] = _joined(kept[first], place)
+                continue
+            generators[id(lies)] = len(kept)
+        name = place.name
+        while name in names:
+            name += "_"
+        names.add(name)
+        kept.append(replace(place, name=name))
+    return kept
+
+
+def _joined(one: Place, other: Place) -> Place:
+    def set_both(value: Any) -> None:
+        one.set(value)
+        other.set(value)
+
+    return replace(one, set=set_both)

@@ -1,0 +1,197 @@
+"""One run of a step on recording arrays, which leaves the step's state as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.program import Program, Value
+from autodiff.compiler.recorder import TRACING, Recorded, RecordedGenerator, Recording
+from autodiff.compiler.state import Place
+from autodiff.tensor import Tensor, constant, data_of
+from autodiff.tree import Rebuild, flatten
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one run of a step on recording arrays gave.
+
+    Attributes:
+        program: the calls that were made.
+        rebuild: puts the program's results into the form that the step returned.
+        constants: arrays that were used and are neither input nor state, with what stands for them in the program.
+    """
+
+    program: Program
+    rebuild: Callable[[Sequence[Any]], Any]
+    constants: list[tuple[Any, Value]]
+
+
+def trace(
+    step: Callable[..., Any], places: Sequence[Place], inputs: Sequence[Any], names: Sequence[str], rebuild: Rebuild
+) -> Trace:
+    """Run a step once on recording arrays.
+
+    Args:
+        step: the step.
+        places: where its state lies; afterwards everything there is as it was.
+        inputs: the leaves of its arguments. Arrays, Tensors and Python floats become inputs of the program, anything
+            else is part of it.
+        names: what the program calls them.
+        rebuild: makes ``(args, kwargs)`` of the leaves.
+
+    Raises:
+        TypeError: the step looks into a value, or does what cannot be recorded.
+    """
+    recording = Recording()
+    opened = [_opened(leaf, name, recording) for leaf, name in zip(inputs, names, strict=True)]
+    with kept(places):
+        stand_ins = [_stand_in(place, recording) for place in places]
+        before = [stand_in.value for stand_in in stand_ins]
+        substitutes = {}
+        for place, stand_in in zip(places, stand_ins):
+            if place.tensor is None:
+                substitutes[id(place.get())] = stand_in
+            else:
+                place.tensor.grad = None
+            place.set(stand_in)
+        args, kwargs = rebuild(opened)
+        token = TRACING.set(True)
+        try:
+            result = _substituted(step, substitutes)(*args, **kwargs)
+        finally:
+            TRACING.reset(token)
+        leaves, rebuild_result = flatten(result)
+        results = [_value_of(leaf, recording) for leaf in leaves]
+        after = [_value_of(place.get(), recording) for place in places]
+        for place in places:
+            if place.tensor is not None and place.tensor.grad is not None:
+                _value_of(place.tensor.grad, recording).name = f"d_{place.name}"
+    variables = []
+    for leaf, name in zip(opened, names, strict=True):
+        if is_input(leaf):
+            recorded = data_of(leaf)
+            if recorded.changed:
+                raise TypeError(
+                    f"compile: the step changes its argument {name!r} in place: return it, or name it in state="
+                )
+            variables.append(recorded.value)
+    program = Program(variables, list(zip(before, after, strict=True)), recording.calls, results)
+    were_tensors = [isinstance(leaf, Tensor) for leaf in leaves]
+    if result is leaves[0] if len(leaves) == 1 else False:
+        only = constant if were_tensors[0] else lambda x: x
+        return Trace(program, lambda outputs: only(outputs[0]), recording.constants())
+
+    def rebuilt(outputs: Sequence[Any]) -> Any:
+        return rebuild_result([constant(x) if was else x for x, was in zip(outputs, were_tensors, strict=True)])
+
+    return Trace(program, rebuilt, recording.constants())
+
+
+def is_input(leaf: Any) -> bool:
+    """Whether a leaf of the arguments may have another value in each run of one program."""
+    return isinstance(leaf, Tensor | np.ndarray | np.generic | Recorded) or type(leaf) is float
+
+
+def _opened(leaf: Any, name: str, recording: Recording) -> Any:
+    """Give the recording array that stands for an argument, in a Tensor if that is one."""
+    if not is_input(leaf):
+        return leaf
+    data = data_of(leaf)
+    recorded = recording.wrap(data, Value.of(data, "input", name))
+    if not isinstance(leaf, Tensor):
+        return recorded
+    tensor = constant(recorded)
+    tensor.requires_grad, tensor.name = leaf.requires_grad, leaf.name
+    return tensor
+
+
+def _stand_in(place: Place, recording: Recording) -> Any:
+    """Give what takes the place of a piece of state in a recorded run."""
+    data = copy.deepcopy(place.get())
+    if isinstance(data, np.random.Generator):
+        value = Value("state", (), np.random.Generator, False, place.name)
+        return RecordedGenerator(data, value, recording)
+    return recording.wrap(data, Value.of(data, "state", place.name))
+
+
+def _value_of(leaf: Any, recording: Recording) -> Any:
+    """Give what stands in the program for something that is left after a recorded run."""
+    if isinstance(leaf, Tensor) and isinstance(leaf.data, Recorded):
+        leaf = leaf.data
+    return recording.symbol(data_of(leaf))
+
+
+@contextlib.contextmanager
+def kept(places: Sequence[Place]) -> Iterator[None]:
+    """Put everything back that a block changes in the state: what lies in a place, and what it holds."""
+    found = []
+    for place in places:
+        original = place.get()
+        tensor = place.tensor
+        marks = None if tensor is None else (tensor._order, tensor.grad)
+        found.append((place, original, copy.deepcopy(original), marks))
+    try:
+        yield
+    finally:
+        for place, original, saved, marks in found:
+            if isinstance(original, np.random.Generator):
+                original.bit_generator.state = saved.bit_generator.state
+            elif isinstance(original, np.ndarray):
+                np.copyto(original, saved)
+            place.set(original)
+            if place.tensor is not None and marks is not None:
+                place.tensor._order, place.tensor.grad = marks
+
+
+def _substituted(step: Callable[..., Any], substitutes: Mapping[int, Any]) -> Callable[..., Any]:
+    """Give a copy of a function that uses something else in place of some arrays or generators around it."""
+    if not isinstance(step, types.FunctionType):
+        return step
+    cells = tuple(
+        types.CellType(substitutes[id(cell.cell_contents)]) if id(cell.cell_contents) in substitutes else cell
+        for cell in step.__closure__ or ()
+    )
+    names = {
+        name: substitutes[id(step.__globals__[name])]
+        for name in step.__code__.co_names
+        if id(step.__globals__.get(name)) in substitutes
+    }
+    if not names and cells == (step.__closure__ or ()):
+        return step
+    copied = types.FunctionType(step.__code__, step.__globals__ | names, step.__name__, step.__defaults__, cells)
+    copied.__kwdefaults__ = step.__kwdefaults__
+    return copied
+
+
+def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:
+    """Call the leaves of ``(args, kwargs)`` by the names of the step's parameters.
+
+    Example:
+        >>> input_names(lambda x, batch: None, ["[0][0]", "[0][1]['images']", "[1]['rate']"])
+        ['x', 'batch_images', 'rate']
+    """
+    code = getattr(step, "__code__", None)
+    parameters = code.co_varnames[: code.co_argcount] if code else ()
+    names = []
+    for path in paths:
+        is_keyword = path.startswith("[1]")
+        first, _, rest = path[4:].partition("]")
+        name = first.strip("'\"")
+        if not is_keyword:
+            name = parameters[int(first)] if int(first) < len(parameters) else f"input_{first}"
+        names.append(identifier(name + rest))
+    return names
+
+
+def identifier(text: str) -> str:
+    """Make a Python name of a path."""
+    name = re.sub(r"\W+", "_", text).strip("_")
+    return name if name.isidentifier() else f"x_{name}"
