@@ -30,6 +30,11 @@ def is_numpy(x: Any) -> bool:
     return isinstance(x, np.ndarray | np.generic) or hasattr(x, "record_call")
 
 
+def as_float(x: Any) -> Any:
+    """Give a Python number of a NumPy one, or have that recorded."""
+    return x.as_float() if hasattr(x, "record_call") else float(x)
+
+
 @recordable
 def require(condition: Any, error: type[Exception], message: str, *values: Any) -> None:
     """Raise an error unless a condition on values holds.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.dispatch import as_float
 from autodiff.tensor import as_array
 from nn import functional, init
 from nn.activations import ACTIVATIONS
@@ -236,7 +237,7 @@ class BatchNorm1d(Module):
         batches = self.num_batches_tracked
         share = self.momentum
         if share is None:
-            share = 1 / (1 + batches.item()) if batches is not None else 0.0
+            share = as_float(1 / (1 + batches.data)) if batches is not None else 0.0
         out = functional.batch_norm(
             x,
             self.running_mean,

@@ -210,8 +210,9 @@ class _Program:
         self.takes_arrays = not kwargs and all(type(arg) is np.ndarray for arg in args)
         self._forms = [(np.shape(leaf), getattr(leaf, "dtype", None)) for leaf in leaves]
         arrays = {value: array for array, value in traced.constants}
-        self._constants = [arrays[value] for value in writer.constants]
-        self._surroundings = Surroundings(step, self._constants)
+        constants = [arrays[value] for value in writer.constants]
+        self._surroundings = Surroundings(step, constants)
+        self._constants = [*constants, *writer.functions]
         by_value = {before: place for (before, _), place in zip(program.state, places, strict=True)}
         array_places = [by_value[value] for value in writer.arrays]
         self._array_tensors = [place.tensor for place in array_places if place.tensor is not None]

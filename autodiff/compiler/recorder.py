@@ -214,6 +214,10 @@ class Recorded:
         """Write a call down whose function may look into the arrays."""
         return self.recording.call(function, args, kwargs, effect=function is require)
 
+    def as_float(self) -> Any:
+        """Give the number as a Python number, which is recorded too."""
+        return self if type(self.data) is float else self.recording.call(float, (self,))
+
     # Operators and methods
 
     def __getitem__(self, index: Any) -> Any:

@@ -52,6 +52,7 @@ class Writer:
         self._taken: set[str] = {"np", "build", "step"}
         self._fixed: list[str] = []  # lines of build
         self.imports = {"import numpy as np"}
+        self.functions: list[Function] = []  # those that are given to build after the constants
         # Those of Tensors come first: the binding of a program to its arrays relies on it.
         self.arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
         self.numbers = [value for value, _ in program.state if value not in set(self.arrays)]
@@ -88,7 +89,7 @@ class Writer:
         results = [self._result(value) for value in (*self._program.results, *self.changed_numbers)]
         body.append(f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
         parameters = ", ".join(self._names[value] for value in (*self._program.inputs, *self.numbers))
-        given = ", ".join(self._names[value] for value in (*self.arrays, *self.constants))
+        given = ", ".join(self._names[value] for value in (*self.arrays, *self.constants, *self.functions))
         lines = [
             *sorted(self.imports, key=lambda line: (line != "import numpy as np", line)),
             "",
@@ -288,6 +289,13 @@ class Writer:
             self._fixed.append(f"{self._names[key]} = {self._dtype(number.dtype)}({value})")
         return self._names[key]
 
+    def _given(self, function: Function) -> str:
+        """Name a function that no module has: like an array that is a constant, it is given to ``build``."""
+        if function not in self._names:
+            self._name(function, name_of(function))
+            self.functions.append(function)
+        return self._names[function]
+
     def _index(self, index: Any) -> str:
         if isinstance(index, tuple) and index:
             return ", ".join(map(self._index, index)) + ("," if len(index) == 1 else "")
@@ -309,8 +317,10 @@ class Writer:
             module, name = "scipy.special", function.__name__
             if not hasattr(sys.modules[module], name):
                 module = "scipy.special._ufuncs"
-        if not module or "<" in name:
-            raise TypeError(f"compile: {name_of(function)} has no name by which a program could call it")
+        if module == "builtins":
+            return name
+        if not module or "." in name or "<" in name:
+            return self._given(function)
         self.imports.add(f"import {module}")
         return f"{module}.{name}"
 

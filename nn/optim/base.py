@@ -11,6 +11,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.compiler.state import Place
+from autodiff.dispatch import as_float
 from autodiff.spans import note, tick
 from autodiff.tensor import data_of
 from nn.checks import check_number
@@ -28,7 +29,7 @@ def _number(inside: Callable[[float], bool], domain: str) -> Check:
 
     def check(caller: str, name: str, value: Any) -> float:
         check_number(caller, name, value, inside, domain)
-        return float(value)  # a NumPy number would change the dtype of the arrays that it meets
+        return as_float(value)  # a NumPy number would change the dtype of the arrays that it meets
 
     return check
 
@@ -467,16 +468,8 @@ class Optimizer:
 
     def _place_of_rate(self, position: int) -> Place:
         group = self.param_groups[position]
-
-        def get() -> Any:
-            return self._seen[position][1]["lr"]  # checked, since `version` is asked before
-
-        def set_rate(rate: Any) -> None:
-            options = self._options("step", position) | {"lr": rate}
-            group["lr"] = rate
-            self._seen[position] = [group[name] for name in self.defaults], options  # also one that cannot be checked
-
-        return Place("lr" if len(self.param_groups) == 1 else f"lr_{position}", get, set_rate)
+        name = "lr" if len(self.param_groups) == 1 else f"lr_{position}"
+        return Place(name, lambda: as_float(group["lr"]), lambda rate: group.__setitem__("lr", rate))
 
     def _place_of_steps(self, members: list[int]) -> Place:
         def set_all(step: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 import autodiff as ad
+from autodiff.dispatch import as_float, require
 from autodiff.tensor import data_of
 from nn.checks import check_number
 from nn.optim.base import checked_parameters
@@ -54,19 +55,21 @@ def clip_grad_norm_(
         for parameter in found
         if parameter.grad is not None and parameter.size
     ]
-    total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
-    if error_if_nonfinite and not math.isfinite(total):
-        raise RuntimeError(
-            f"clip_grad_norm_: the norm of the gradients is {total}; leave such a step out, or find its cause with "
-            "autodiff.detect_anomaly"
+    total = np.linalg.norm(np.stack(norms), norm_type) if norms else 0.0
+    if error_if_nonfinite:
+        require(
+            np.isfinite(total),
+            RuntimeError,
+            "clip_grad_norm_: the norm of the gradients is {}; leave such a step out, or find its cause with "
+            "autodiff.detect_anomaly",
+            total,
         )
-    factor = float(max_norm) / (total + 1e-6)
-    if not factor >= 1:
-        with np.errstate(invalid="ignore"):  # an infinite gradient times a factor of zero
-            for parameter in found:
-                if parameter.grad is not None:
-                    parameter.grad = parameter.grad * factor
-    return total
+    factor = np.minimum(float(max_norm) / (total + 1e-6), 1.0)
+    with np.errstate(invalid="ignore"):  # an infinite gradient times a factor of zero
+        for parameter in found:
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad * factor.astype(parameter.dtype)
+    return as_float(total)  # type: ignore[no-any-return]
 
 
 def clip_grad_value_(parameters: Iterable[ad.Tensor], clip_value: float) -> None:

@@ -70,7 +70,7 @@ class SGD(Optimizer):
             g = g + options["weight_decay"] * p
         if momentum:
             slots["momentum"] *= momentum
-            slots["momentum"] += (1 - options["dampening"]) * g if options["dampening"] and step > 1 else g
+            slots["momentum"] += (1 - options["dampening"] * (step > 1)) * g if options["dampening"] else g
             g = g + momentum * slots["momentum"] if options["nesterov"] else slots["momentum"]
         p -= options["lr"] * g
         return p
@@ -304,8 +304,8 @@ class Adagrad(Optimizer):
         """Step along the gradient over the root of the sum."""
         if options["weight_decay"]:
             g = g + options["weight_decay"] * p
-        if step == 1:
-            slots["sum"] += options["initial_accumulator_value"]
+        if options["initial_accumulator_value"]:
+            slots["sum"] += options["initial_accumulator_value"] * (step == 1)
         slots["sum"] += g * g
         direction = np.sqrt(slots["sum"])
         direction += options["eps"]

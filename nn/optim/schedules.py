@@ -7,9 +7,11 @@ such as a warm-up and a decay, and a rate assigned by hand is the one that is sc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
+from autodiff.compiler.state import Place
+from autodiff.dispatch import recordable
 from nn.checks import check_choice, check_count, check_number
 from nn.optim.base import Optimizer
 
@@ -45,7 +47,7 @@ class Schedule:
         self._check_groups("step")
         self.last_epoch += 1
         for group, base in zip(self.optimizer.param_groups, self.base_lrs):
-            group["lr"] = self.following(group["lr"], base, self.last_epoch)
+            group["lr"] = recordable(self.following)(group["lr"], base, self.last_epoch)
 
     def following(self, lr: float, base: float, epoch: int) -> float:
         """Give the learning rate of an epoch.
@@ -110,6 +112,19 @@ class Schedule:
     def _progress(self) -> dict[str, float]:
         """Give the attributes that steps change."""
         return {"last_epoch": self.last_epoch}
+
+    def places(self) -> list[Place]:
+        """List where a compiled step finds the schedule's state."""
+        return [Place.of_attribute("last_epoch", self, "last_epoch")]
+
+    def settings(self) -> Hashable:
+        """Give all else that `following` depends on: a compiled step is another one with other settings."""
+        own = {name: value for name, value in vars(self).items() if name not in self._progress()}
+        return tuple((name, id(value) if name == "optimizer" else repr(value)) for name, value in own.items())
+
+    def version(self) -> Hashable:
+        """Give what is the same only if the settings are."""
+        return self.settings()
 
     def _check_groups(self, method: str) -> None:
         if len(self.base_lrs) != len(self.optimizer.param_groups):
