@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nn import functional
+from nn.checks import check_integer
 from nn.module import Module
 
 
@@ -185,6 +186,9 @@ class Softmax(Module):
 
     It is not part of a network that is trained with `functional.cross_entropy`, which takes logits.
 
+    Raises:
+        TypeError: the axis is not an integer.
+
     Example:
         >>> Softmax()(np.zeros((1, 2)))
         array([[0.5, 0.5]])
@@ -193,6 +197,7 @@ class Softmax(Module):
     axis: int
 
     def __init__(self, axis: int = -1) -> None:
+        check_integer(type(self).__name__, "axis", axis)
         self.axis = axis
 
     def forward(self, x: Any) -> Any:

@@ -9,6 +9,50 @@ from typing import Any
 import numpy as np
 
 
+def to_array(caller: str, name: str, x: Any) -> Any:
+    """Make arrays of lists, numbers and other libraries' tables, and leave what speaks NumPy's protocols as it is."""
+    if hasattr(x, "__array_function__"):
+        return x
+    try:
+        return np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{caller}: {name} must not be ragged; every row must have the same shape") from None
+
+
+def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Any:
+    """Refuse what is not real numbers, and give it as an array or a Tensor.
+
+    Args:
+        caller: what the message begins with.
+        name: of the argument.
+        x: what was given.
+        kinds: of dtypes; without "b" for arithmetic that booleans do not have.
+    """
+    array = x if hasattr(x, "__array_function__") else to_array(caller, name, x)  # spares the most frequent case a call
+    if array.dtype.kind not in kinds:
+        way_out = "; convert it with .astype(float)" if array.dtype.kind == "b" else ""
+        got = f"dtype {array.dtype}" if array.shape else repr(x)
+        raise TypeError(f"{caller}: {name} must be real numbers, got {got}{way_out}")
+    return array
+
+
+def check_dtype(caller: str, dtype: Any) -> Any:
+    """Refuse what is not a floating-point dtype, and give it."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.kind != "f":
+        raise TypeError(f"{caller}: dtype must be floating-point, such as np.float32, got {dtype!r}")
+    return found
+
+
+def check_integer(caller: str, name: str, value: Any, domain: str = "an integer") -> None:
+    """Refuse what is not an integer; where None is one more choice, the text of the domain says so."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{caller}: {name} must be {domain}, got {value!r}")
+
+
 def check_count(caller: str, name: str, value: Any) -> None:
     """Refuse what is not a positive integer."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
@@ -36,6 +80,18 @@ def check_probability(caller: str, p: Any) -> None:
     check_number(caller, "p", p, lambda p: 0 <= p < 1, "a probability below 1, 0 <= p < 1")
 
 
+def check_rows(caller: str, name: str, rows: Any) -> Any:
+    """Refuse what is not one row for each sample, all of them whole, and give it as an array."""
+    rows = to_array(caller, name, rows)
+    if isinstance(rows, np.ma.MaskedArray):
+        raise TypeError(
+            f"{caller}: {name} are a masked array, whose mask would be lost; leave out rows that miss numbers"
+        )
+    if rows.ndim == 0:
+        raise ValueError(f"{caller}: {name} must have one row for each sample, got a scalar")
+    return rows
+
+
 def check_dataset(caller: str, X: Any, y: Any) -> None:
     """Refuse inputs and targets that are not as many, or none."""
     if len(X) != len(y):
@@ -54,7 +110,6 @@ def check_shape(caller: str, name: str, shape: Any) -> tuple[int, ...]:
 
 def check_padding(caller: str, index: Any, rows: int) -> None:
     """Refuse a padding index that is not that of a row."""
-    if isinstance(index, bool) or not isinstance(index, int | np.integer):
-        raise TypeError(f"{caller}: padding_idx must be an integer or None, got {index!r}")
+    check_integer(caller, "padding_idx", index, "an integer or None")
     if not -rows <= index < rows:
         raise IndexError(f"{caller}: padding_idx must lie from {-rows} to {rows - 1} for {rows} rows, got {index}")

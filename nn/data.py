@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.tensor import as_array
-from nn.checks import check_count, check_dataset
+from nn.checks import check_count, check_dataset, check_rows
 from nn.init import Seed, generator
 
 
@@ -29,17 +28,14 @@ def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: boo
         The rows of ``X`` and ``y`` of one batch, copied, in their dtype.
 
     Raises:
-        TypeError: ``rng`` is neither a Generator nor a seed.
-        ValueError: the lengths differ, there are no rows, or the batch size is not a positive integer.
+        TypeError: ``rng`` is neither a Generator nor a seed, or an array is masked.
+        ValueError: the lengths differ, there are no rows, they are ragged, or the batch size is not a positive integer.
 
     Example:
         >>> [len(X) for X, y in batches(np.zeros((5, 2)), np.zeros(5), batch_size=2, rng=0)]
         [2, 2, 1]
     """
-    X, y = as_array(X), as_array(y)
-    for name, rows in (("inputs", X), ("targets", y)):
-        if rows.ndim == 0:
-            raise ValueError(f"batches: {name} must have one row for each sample, got a scalar")
+    X, y = check_rows("batches", "inputs", X), check_rows("batches", "targets", y)
     check_dataset("batches", X, y)
     check_count("batches", "batch_size", batch_size)
     return _batches(X, y, batch_size, generator(rng), drop_last)

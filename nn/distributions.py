@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff.tensor import as_array, data_of
+from autodiff.tensor import data_of
 from nn import functional
+from nn.checks import check_real
 from nn.init import Seed, generator
 
 _LOG_ROOT_TWO_PI = math.log(2 * math.pi) / 2
@@ -37,13 +38,10 @@ class Distribution:
 
     def __init__(self, **given: Any) -> None:
         kind = type(self).__name__
-        for name, value in given.items():
-            if as_array(value).dtype.kind not in "fiub":
-                raise TypeError(f"{kind}: {name} must be real numbers, got {value!r}")
+        arrays = {name: check_real(kind, name, value) for name, value in given.items()}
         # NumPy lets a Python number take the dtype of the arrays beside it.
-        dtypes = [value if isinstance(value, int | float) else as_array(value).dtype for value in given.values()]
+        dtypes = [value if isinstance(value, int | float) else arrays[name].dtype for name, value in given.items()]
         self.dtype = np.result_type(0.0, *dtypes)
-        arrays = {name: as_array(value) for name, value in given.items()}
         self._given = {name: x if x.dtype == self.dtype else x.astype(self.dtype) for name, x in arrays.items()}
         for name, x in self._given.items():
             self._demand(name, ~np.isnan(data_of(x)), "real numbers")
@@ -130,9 +128,7 @@ class Distribution:
     def _value(self, method: str, value: Any) -> Any:
         """Give a value as an array or Tensor, if the distribution can take it."""
         caller = f"{type(self).__name__}.{method}"
-        array = as_array(value)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{caller}: the value must be real numbers, got {value!r}")
+        array = check_real(caller, "the value", value)
         if not hasattr(value, "dtype") or array.dtype.kind != "f":
             array = array.astype(self.dtype)
         try:

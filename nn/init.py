@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nn.checks import check_choice
+from nn.checks import check_choice, check_number
 
 Seed = np.random.Generator | int | None
 
@@ -19,9 +19,12 @@ def generator(rng: Seed) -> np.random.Generator:
 
     Raises:
         TypeError: ``rng`` is neither a Generator nor a seed.
+        ValueError: a seed is negative.
     """
-    if not (rng is None or isinstance(rng, int | np.integer | np.random.Generator)):
+    if isinstance(rng, bool) or not (rng is None or isinstance(rng, int | np.integer | np.random.Generator)):
         raise TypeError(f"rng must be a numpy.random.Generator, an integer seed or None, got {rng!r}")
+    if isinstance(rng, int | np.integer) and rng < 0:
+        raise ValueError(f"rng: a seed must not be negative, got {rng}")
     return np.random.default_rng(rng)
 
 
@@ -55,11 +58,15 @@ def xavier_uniform(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = Non
         rng: a Generator or a seed.
         dtype: of the result.
 
+    Raises:
+        TypeError: the gain is no number.
+        ValueError: the shape is not two positive integers, or the gain is not finite.
+
     Example:
         >>> xavier_uniform((2, 3), rng=0).shape
         (2, 3)
     """
-    return _uniform(shape, gain * math.sqrt(6 / sum(_fans(shape))), rng, dtype)
+    return _uniform(shape, _scaled(gain, 6 / sum(_fans(shape))), rng, dtype)
 
 
 def xavier_normal(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = None, dtype: Any = np.float32) -> Any:
@@ -67,7 +74,7 @@ def xavier_normal(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = None
 
     Arguments and source are those of `xavier_uniform`.
     """
-    return _normal(shape, gain * math.sqrt(2 / sum(_fans(shape))), rng, dtype)
+    return _normal(shape, _scaled(gain, 2 / sum(_fans(shape))), rng, dtype)
 
 
 def kaiming_uniform(
@@ -81,7 +88,7 @@ def kaiming_uniform(
         >>> bool(abs(kaiming_uniform((6, 100), rng=0)).max() <= 1)
         True
     """
-    return _uniform(shape, gain * math.sqrt(3 / _fans(shape)[0]), rng, dtype)
+    return _uniform(shape, _scaled(gain, 3 / _fans(shape)[0]), rng, dtype)
 
 
 def kaiming_normal(
@@ -91,13 +98,19 @@ def kaiming_normal(
 
     Arguments and source are those of `kaiming_uniform`.
     """
-    return _normal(shape, gain / math.sqrt(_fans(shape)[0]), rng, dtype)
+    return _normal(shape, _scaled(gain, 1 / _fans(shape)[0]), rng, dtype)
 
 
 def _fans(shape: tuple[int, int]) -> tuple[int, int]:
-    if len(shape) != 2 or min(shape) < 1:
-        raise ValueError(f"weights have the shape (fan_in, fan_out), both positive, got {shape}")
+    counted = isinstance(shape, list | tuple) and all(isinstance(fan, int | np.integer) for fan in shape)
+    if not counted or len(shape) != 2 or min(shape) < 1:
+        raise ValueError(f"weights have the shape (fan_in, fan_out), both positive integers, got {shape!r}")
     return shape
+
+
+def _scaled(gain: float, square: float) -> float:
+    check_number("initial weights", "gain", gain, lambda gain: True, "finite")
+    return gain * math.sqrt(square)
 
 
 def _uniform(shape: tuple[int, int], bound: float, rng: Seed, dtype: Any) -> Any:

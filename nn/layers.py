@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from autodiff.dispatch import as_float
-from autodiff.tensor import as_array
 from nn import functional, init
 from nn.activations import ACTIVATIONS
-from nn.checks import check_choice, check_count, check_number, check_padding, check_probability, check_shape
+from nn.checks import (
+    check_choice,
+    check_count,
+    check_dtype,
+    check_integer,
+    check_number,
+    check_padding,
+    check_probability,
+    check_real,
+    check_shape,
+    to_array,
+)
 from nn.init import Seed, generator
 from nn.module import Buffer, Module, Parameter
 
@@ -45,6 +54,7 @@ class Linear(Module):
         dtype: of the parameters.
 
     Raises:
+        TypeError: the dtype is not floating-point.
         ValueError: a size is not a positive integer, or the nonlinearity is unknown.
 
     Example:
@@ -72,6 +82,7 @@ class Linear(Module):
     ) -> None:
         check_count("Linear", "a layer's size", in_features)
         check_count("Linear", "a layer's size", out_features)
+        dtype = check_dtype("Linear", dtype)
         gain = init.gain(nonlinearity)
         draw = init.kaiming_uniform if nonlinearity == "relu" else init.xavier_uniform
         self.in_features = in_features
@@ -119,12 +130,14 @@ class Flatten(Module):
     end_dim: int
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim = operator.index(start_dim)
-        self.end_dim = operator.index(end_dim)
+        check_integer("Flatten", "start_dim", start_dim)
+        check_integer("Flatten", "end_dim", end_dim)
+        self.start_dim = start_dim
+        self.end_dim = end_dim
 
     def forward(self, x: Any) -> Any:
         """Join the axes; any shape that has them."""
-        x = as_array(x)
+        x = to_array("Flatten", "x", x)
         first, last = (axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
         if not 0 <= first <= last < x.ndim:
             raise ValueError(
@@ -184,7 +197,7 @@ class BatchNorm1d(Module):
         dtype: of parameters and running numbers.
 
     Raises:
-        TypeError: ``eps`` or ``momentum`` is no number.
+        TypeError: ``eps`` or ``momentum`` is no number, or the dtype not floating-point.
         ValueError: an argument is outside its domain.
 
     Example:
@@ -218,6 +231,7 @@ class BatchNorm1d(Module):
         check_number("BatchNorm1d", "eps", eps, lambda eps: eps > 0, "positive")
         if momentum is not None:
             check_number("BatchNorm1d", "momentum", momentum, lambda share: 0 <= share <= 1, "from 0 to 1, or None")
+        dtype = check_dtype("BatchNorm1d", dtype)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -229,10 +243,11 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Any) -> Any:
         """Standardize ``(N, C)`` or ``(N, C, L)``."""
-        if np.ndim(x) not in (2, 3) or np.shape(x)[1] != self.num_features:
+        x = check_real("BatchNorm1d", "x", x)
+        if len(x.shape) not in (2, 3) or x.shape[1] != self.num_features:
             raise ValueError(
                 f"BatchNorm1d: the input must have the shape (N, {self.num_features}) or (N, {self.num_features}, L), "
-                f"got {np.shape(x)}"
+                f"got {x.shape}"
             )
         batches = self.num_batches_tracked
         share = self.momentum
@@ -271,7 +286,7 @@ class LayerNorm(Module):
         dtype: of the parameters.
 
     Raises:
-        TypeError: ``eps`` is no number.
+        TypeError: ``eps`` is no number, or the dtype not floating-point.
         ValueError: a length is not a positive integer, or ``eps`` is not positive.
 
     Example:
@@ -295,6 +310,7 @@ class LayerNorm(Module):
     ) -> None:
         self.normalized_shape = check_shape("LayerNorm", "normalized_shape", normalized_shape)
         check_number("LayerNorm", "eps", eps, lambda eps: eps > 0, "positive")
+        dtype = check_dtype("LayerNorm", dtype)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
@@ -322,7 +338,7 @@ class Embedding(Module):
 
     Raises:
         IndexError: ``padding_idx`` is out of range.
-        TypeError: ``padding_idx`` is not an integer.
+        TypeError: ``padding_idx`` is not an integer, or the dtype not floating-point.
         ValueError: a size is not a positive integer.
 
     Example:
@@ -346,14 +362,14 @@ class Embedding(Module):
     ) -> None:
         check_count("Embedding", "num_embeddings", num_embeddings)
         check_count("Embedding", "embedding_dim", embedding_dim)
-        vectors = generator(rng).standard_normal((num_embeddings, embedding_dim)).astype(dtype)
+        vectors = generator(rng).standard_normal((num_embeddings, embedding_dim))
         if padding_idx is not None:
             check_padding("Embedding", padding_idx, num_embeddings)
             vectors[padding_idx] = 0
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
-        self.weight = Parameter(vectors)
+        self.weight = Parameter(vectors, dtype=check_dtype("Embedding", dtype))
 
     def forward(self, indices: Any) -> Any:
         """Map integers of any shape to ``(*shape, embedding_dim)``."""
@@ -411,6 +427,7 @@ class MLP(Sequential):
         dtype: of the parameters.
 
     Raises:
+        TypeError: the dtype is not floating-point.
         ValueError: there are fewer than two sizes, a size is not a positive integer, the activation is unknown, or
             dropout is not a probability below 1.
 

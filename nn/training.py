@@ -16,7 +16,7 @@ import autodiff as ad
 from autodiff.tensor import data_of
 from nn import functional
 from nn.checkpoint import Checkpoint, Progress
-from nn.checks import check_count, check_dataset, check_number
+from nn.checks import check_count, check_dataset, check_number, check_real, check_rows
 from nn.data import batches
 from nn.history import History
 from nn.init import Seed, generator
@@ -423,18 +423,7 @@ def _dtype(model: Module) -> Any:
 
 def _dataset(caller: str, X: Any, y: Any, dtype: Any) -> tuple[Any, Any]:
     """Give inputs and targets as arrays of the model's dtype, labels and memory-mapped arrays as they are."""
-    arrays = []
-    for name, rows in (("inputs", X), ("targets", y)):
-        try:
-            array = rows if isinstance(rows, np.memmap) else np.asarray(rows)
-        except ValueError:
-            raise ValueError(f"{caller}: {name} are ragged; every row must have the same shape") from None
-        if array.dtype.kind not in "fiub":
-            raise ValueError(f"{caller}: {name} must be real numbers, got dtype {array.dtype}")
-        if array.ndim == 0:
-            raise ValueError(f"{caller}: {name} must have one row for each sample, got a scalar")
-        arrays.append(array)
-    X, y = arrays
+    X, y = (check_rows(caller, name, check_real(caller, name, rows)) for name, rows in (("inputs", X), ("targets", y)))
     check_dataset(caller, X, y)
     X, y = (
         rows if isinstance(rows, np.memmap) else _converted(caller, name, rows, dtype, rows)

@@ -207,13 +207,21 @@ def test_targets_of_cross_entropy(logits: Any, target: Any, error: type[Exceptio
     assert str(caught.value).startswith("cross_entropy: ")
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, 1j, "a"], ids=["negative", "above one", "NaN", "complex", "text"])
-def test_targets_of_binary_cross_entropy(value: Any) -> None:
-    message = "binary_cross_entropy_with_logits: targets must be probabilities between 0 and 1"
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        pytest.param(-0.1, ValueError, "targets must be probabilities between 0 and 1", id="negative"),
+        pytest.param(1.1, ValueError, "targets must be probabilities between 0 and 1", id="above one"),
+        pytest.param(np.nan, ValueError, "targets must be probabilities between 0 and 1", id="NaN"),
+        pytest.param(1j, TypeError, "targets must be real numbers, got dtype complex128", id="complex"),
+        pytest.param("a", TypeError, "targets must be real numbers, got dtype <U32", id="text"),
+    ],
+)
+def test_targets_of_binary_cross_entropy(value: Any, error: type[Exception], message: str) -> None:
     refuse(
         lambda: functional.binary_cross_entropy_with_logits(ad.Tensor([0.0, 0.0]), np.array([0.5, value])),
-        ValueError,
-        message,
+        error,
+        "binary_cross_entropy_with_logits: " + message,
     )
 
 
@@ -293,19 +301,132 @@ def test_dropout_outside_its_domain(p: Any) -> None:
     refuse(lambda: functional.dropout(np.ones(3), p, training=False), ValueError, f"dropout: {problem}")
 
 
-@pytest.mark.parametrize("shape", [(3,), (0, 2), (2, 0), (1, 2, 3)], ids=repr)
+@pytest.mark.parametrize("shape", [(3,), (0, 2), (2, 0), (1, 2, 3), 3, (2.5, 3), ("a", "b"), None], ids=repr)
 def test_shapes_of_weights(shape: Any) -> None:
     for draw in (nn.init.xavier_uniform, nn.init.xavier_normal, nn.init.kaiming_uniform, nn.init.kaiming_normal):
         refuse(
             lambda draw=draw: draw(shape),
             ValueError,
-            f"weights have the shape (fan_in, fan_out), both positive, got {shape}",
+            f"weights have the shape (fan_in, fan_out), both positive integers, got {shape!r}",
         )
+
+
+@pytest.mark.parametrize("gain", [np.nan, np.inf, "a", None], ids=repr)
+def test_gains_of_weights(gain: Any) -> None:
+    error, text = (ValueError, "") if isinstance(gain, float) else (TypeError, "a number, ")
+    for draw in (nn.init.xavier_uniform, nn.init.xavier_normal, nn.init.kaiming_uniform, nn.init.kaiming_normal):
+        message = f"initial weights: gain must be {text}finite, got {gain!r}"
+        refuse(lambda draw=draw: draw((2, 3), gain=gain), error, message)
+
+
+@pytest.mark.parametrize("dtype", [int, bool, complex, object, "abc", "U3", 3.0], ids=repr)
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("Linear", lambda dtype: nn.Linear(2, 3, dtype=dtype)),
+        ("Linear", lambda dtype: nn.MLP([2, 3], dtype=dtype)),
+        ("BatchNorm1d", lambda dtype: nn.BatchNorm1d(3, affine=False, dtype=dtype)),
+        ("LayerNorm", lambda dtype: nn.LayerNorm(3, elementwise_affine=False, dtype=dtype)),
+        ("Embedding", lambda dtype: nn.Embedding(3, 2, dtype=dtype)),
+    ],
+    ids=["Linear", "MLP", "BatchNorm1d", "LayerNorm", "Embedding"],
+)
+def test_dtypes_of_layers(name: str, make: Callable[[Any], Any], dtype: Any) -> None:
+    refuse(lambda: make(dtype), TypeError, f"{name}: dtype must be floating-point, such as np.float32, got {dtype!r}")
+
+
+@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (np.int64(-3), ValueError), (True, TypeError)], ids=repr)
+def test_seeds(seed: Any, error: type[Exception]) -> None:
+    problem = f"rng: a seed must not be negative, got {seed}"
+    if error is TypeError:
+        problem = f"rng must be a numpy.random.Generator, an integer seed or None, got {seed!r}"
+    refuse(lambda: nn.Linear(2, 3, rng=seed), error, problem)
+    refuse(lambda: nn.Dropout(rng=seed), error, problem)
 
 
 @pytest.mark.parametrize("layer", [np.tanh, "relu", nn.ReLU], ids=["function", "text", "class"])
 def test_layers_that_are_no_modules(layer: Any) -> None:
     refuse(lambda: nn.Sequential(nn.ReLU(), layer), TypeError, "Sequential: a layer must be a Module, got ")
+
+
+# Dtypes
+
+NOT_REAL = {
+    "text": (np.array([["a", "b"], ["c", "d"]]), "got dtype <U1"),
+    "objects": (np.array([[1, None], [2, 3]]), "got dtype object"),
+    "complex": (np.array([[1j, 2], [3, 4]]), "got dtype complex128"),
+    "dates": (np.zeros((2, 2), "datetime64[D]"), "got dtype datetime64[D]"),
+    "None": (None, "got None"),
+    "a text": ("abc", "got 'abc'"),
+    "a dictionary": ({}, "got {}"),
+}
+TWO = np.full((2, 2), 0.5)
+
+ACTIVATIONS = (
+    "relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "log_sigmoid", "hardtanh", "softmax",
+    "log_softmax", "logsumexp",
+)  # fmt: skip
+LOSSES = (
+    "mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "kl_div", "poisson_nll_loss",
+)  # fmt: skip
+NUMBERS: dict[str, Callable[[Any], Any]] = {
+    **{f"{name}: x": getattr(functional, name) for name in ACTIVATIONS},
+    **{f"{name}: predictions": lambda x, name=name: getattr(functional, name)(x, TWO) for name in LOSSES},
+    "cross_entropy: logits": lambda x: functional.cross_entropy(x, [0, 1]),
+    "nll_loss: logits": lambda x: functional.nll_loss(x, [0, 1]),
+    "gaussian_nll_loss: predictions": lambda x: functional.gaussian_nll_loss(x, TWO, 1.0),
+}
+NUMBERS_OR_BOOLEANS: dict[str, Callable[[Any], Any]] = {
+    **{f"{name}: targets": lambda x, name=name: getattr(functional, name)(TWO, x) for name in LOSSES},
+    "gaussian_nll_loss: var": lambda x: functional.gaussian_nll_loss(TWO, TWO, x),
+    "linear: x": nn.Linear(2, 3),
+    "dropout: x": nn.Dropout(0.5),
+    "BatchNorm1d: x": nn.BatchNorm1d(2),
+    "batch_norm: x": lambda x: functional.batch_norm(x, None, None, training=True),
+    "layer_norm: x": nn.LayerNorm(2),
+    "embedding: weight": lambda x: functional.embedding([0], x),
+}
+NUMBERS_OR_NONE: dict[str, Callable[[Any], Any]] = {
+    "batch_norm: weight": lambda x: functional.batch_norm(TWO, np.ones(2), np.ones(2), x),
+    "batch_norm: running_mean": lambda x: functional.batch_norm(TWO, x, None, training=True),
+    "batch_norm: running_var": lambda x: functional.batch_norm(TWO, None, x, training=True),
+    "layer_norm: weight": lambda x: functional.layer_norm(TWO, 2, x),
+    "cross_entropy: weight": lambda x: functional.cross_entropy(TWO, [0, 1], x),
+    "mse_loss: weight": lambda x: functional.mse_loss(TWO, TWO, weight=x),
+    "binary_cross_entropy: weight": lambda x: functional.binary_cross_entropy(TWO, TWO, x),
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "call"), [*NUMBERS.items(), *NUMBERS_OR_BOOLEANS.items(), *NUMBERS_OR_NONE.items()], ids=lambda x: str(x)
+)
+def test_what_is_not_real_numbers(what: str, call: Callable[[Any], Any]) -> None:
+    for x, got in NOT_REAL.values():
+        if x is not None or what not in NUMBERS_OR_NONE:
+            refuse(lambda x=x: call(x), TypeError, f"{what} must be real numbers, {got}")
+    if what in NUMBERS:
+        message = f"{what} must be real numbers, got dtype bool; convert it with .astype(float)"
+        refuse(lambda: call(np.ones((2, 2), bool)), TypeError, message)
+    refuse(lambda: call([[1.0], [2.0, 3.0]]), ValueError, f"{what} must not be ragged; every row must have the same")
+
+
+@pytest.mark.parametrize("running", [[0.0, 0.0], np.zeros(2, int), np.zeros(2, bool)], ids=["list", "int", "bool"])
+@pytest.mark.parametrize("name", ["running_mean", "running_var"])
+def test_running_numbers_are_written_into(running: Any, name: str) -> None:
+    given = {"running_mean": np.zeros(2), "running_var": np.ones(2)} | {name: running}
+    message = f"batch_norm: {name} is written into while training, and must be a floating-point array, got {running!r}"
+    refuse(lambda: functional.batch_norm(TWO, **given, training=True), TypeError, message)
+    functional.batch_norm(TWO, **given)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_mean_of_nothing(name: str) -> None:
+    loss = getattr(functional, name)
+    empty = ad.Tensor(np.zeros((0, 2)))
+    refuse(lambda: loss(empty, empty), ValueError, f"{name}: there is no mean over an input of shape (0, 2)")
+    assert loss(empty, empty, reduction="sum") == 0
+    assert loss(empty, empty, reduction="none").shape == (0, 2)
 
 
 # Losses, normalization, tables and activations
@@ -371,6 +492,55 @@ TABLE = np.zeros((5, 2))
             "nll_loss: the target must be labels of shape (4,), got (4, 3); for probabilities use cross_entropy on "
             "logits, or kl_div",
             id="nll_loss of probabilities",
+        ),
+        pytest.param(
+            lambda: functional.nll_loss(LOGITS, [["a"] * 3] * 4),
+            ValueError,
+            "nll_loss: the target must be labels of shape (4,), got (4, 3)",
+            id="nll_loss of text",
+        ),
+        pytest.param(
+            lambda: functional.softmax(LOGITS, 2),
+            np.exceptions.AxisError,
+            "softmax: there is no axis 2 in an input of shape (4, 3)",
+            id="axis of softmax",
+        ),
+        pytest.param(
+            lambda: functional.log_softmax(LOGITS, None),
+            TypeError,
+            "log_softmax: axis must be an integer, got None",
+            id="no axis of log_softmax",
+        ),
+        pytest.param(
+            lambda: functional.softmax(LOGITS[:, :0]),
+            ValueError,
+            "softmax: there are no logits along axis -1 of an input of shape (4, 0)",
+            id="softmax of nothing",
+        ),
+        pytest.param(lambda: nn.Softmax("0"), TypeError, "Softmax: axis must be an integer, got '0'", id="Softmax"),
+        pytest.param(
+            lambda: nn.LogSoftmax(1.0), TypeError, "LogSoftmax: axis must be an integer, got 1.0", id="LogSoftmax"
+        ),
+        pytest.param(
+            lambda: nn.Flatten("a"), TypeError, "Flatten: start_dim must be an integer, got 'a'", id="axis of Flatten"
+        ),
+        pytest.param(
+            lambda: nn.Flatten()([[1.0], [2.0, 3.0]]),
+            ValueError,
+            "Flatten: x must not be ragged; every row must have the same shape",
+            id="Flatten of ragged rows",
+        ),
+        pytest.param(
+            lambda: functional.embedding([[0], [1, 2]], TABLE),
+            ValueError,
+            "embedding: indices must not be ragged",
+            id="ragged indices",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(LOGITS, [[0], [1, 2]]),
+            ValueError,
+            "cross_entropy: target must not be ragged",
+            id="ragged target",
         ),
         pytest.param(
             lambda: functional.nll_loss(LOGITS, [0.0, 1.0, 2.0, 0.0]),

@@ -65,12 +65,31 @@ def test_lists_are_cut_too() -> None:
         (lambda: batches(ROWS, LABELS, 0), "batches: batch_size must be a positive integer, got 0"),
         (lambda: batches(ROWS, LABELS, 2.5), "batches: batch_size must be a positive integer, got 2.5"),
         (lambda: batches(ROWS, LABELS, True), "batches: batch_size must be a positive integer, got True"),
+        (lambda: batches([[1], [2, 3]], [0, 1], 1), "batches: inputs must not be ragged; every row must have the same"),
+        (lambda: batches(ROWS, LABELS, 5, rng=-1), "rng: a seed must not be negative, got -1"),
     ],
-    ids=["lengths differ", "no rows", "zero", "float", "boolean"],
+    ids=["lengths differ", "no rows", "zero", "float", "boolean", "ragged", "negative seed"],
 )
 def test_bad_batches_are_refused_at_once(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+def test_a_mask_is_not_lost() -> None:
+    with pytest.raises(
+        TypeError, match="batches: targets are a masked array, whose mask would be lost; leave out rows"
+    ):
+        batches(ROWS, np.ma.masked_array(LABELS, LABELS > 0), 5)
+
+
+def test_tables_of_pandas_are_cut_by_position() -> None:
+    pandas = pytest.importorskip("pandas")
+    index = np.random.default_rng(1).permutation(len(ROWS))  # as a split of a table leaves it
+    table, labels = pandas.DataFrame(ROWS, index), pandas.Series(LABELS, index)
+    for (X, y), (rows, targets) in zip(batches(table, labels, 8, rng=0), batches(ROWS, LABELS, 8, rng=0), strict=True):
+        assert type(X) is type(y) is np.ndarray
+        np.testing.assert_array_equal(X, rows)
+        np.testing.assert_array_equal(y, targets)
 
 
 def test_scalars_are_refused() -> None:

@@ -752,10 +752,7 @@ def test_progress_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.param({"clip_norm": np.inf}, "fit: clip_norm must be positive, or None, got inf", id="infinite norm"),
         pytest.param({"y": LABELS[:-1]}, "fit: 50 rows of inputs but 49 targets", id="lengths differ"),
         pytest.param({"X": X[:0], "y": LABELS[:0]}, "fit: the dataset is empty", id="no rows"),
-        pytest.param({"X": X.astype(str)}, "fit: inputs must be real numbers, got dtype <U", id="inputs of text"),
-        pytest.param({"X": X + 1j}, "fit: inputs must be real numbers, got dtype complex", id="complex inputs"),
-        pytest.param({"y": LABELS.astype(str)}, "fit: targets must be real numbers, got dtype <U", id="text targets"),
-        pytest.param({"y": LABELS + 1j}, "fit: targets must be real numbers, got dtype complex", id="complex targets"),
+        pytest.param({"X": [[1.0], [2.0, 3.0]]}, "fit: inputs must not be ragged", id="ragged inputs"),
         pytest.param({"X": 3.0}, "fit: inputs must have one row for each sample, got a scalar", id="a scalar"),
         pytest.param(
             {"validation_data": (X[:5], LABELS[:4])},
@@ -813,6 +810,24 @@ def test_things_that_are_something_else(options: dict[str, Any], error: type[Exc
     with pytest.raises(error, match=message):
         nn.fit(model, X, LABELS, **options)
     assert bits(model) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        pytest.param(lambda rows: rows.astype(str), "must be real numbers, got dtype <U", id="text"),
+        pytest.param(lambda rows: rows + 1j, "must be real numbers, got dtype complex", id="complex"),
+        pytest.param(lambda rows: rows.astype(object), "must be real numbers, got dtype object", id="objects"),
+        pytest.param(lambda rows: None, "must be real numbers, got None", id="None"),
+        pytest.param(lambda rows: (row for row in rows), "must be real numbers, got <generator", id="generator"),
+        pytest.param(lambda rows: np.ma.masked_array(rows, rows > 0), "are a masked array, whose mask", id="masked"),
+    ],
+)
+@pytest.mark.parametrize("name", ["inputs", "targets"])
+def test_data_that_are_no_numbers(wrong: Any, message: str, name: str) -> None:
+    data = (wrong(X), LABELS) if name == "inputs" else (X, wrong(LABELS))
+    with pytest.raises(TypeError, match=f"fit: {name} {re.escape(message)}"):
+        nn.fit(mlp(), *data)
 
 
 def test_only_a_module_is_fitted() -> None:

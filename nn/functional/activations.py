@@ -13,21 +13,10 @@ import numpy as np
 
 import autodiff as ad
 from autodiff import activations
-from autodiff.tensor import as_array
-from nn.checks import check_choice, check_number
+from nn.checks import check_choice, check_integer, check_number, check_real
 
-relu = ad.primitive(activations.relu)
-sigmoid = ad.primitive(activations.sigmoid)
-
-
-def tanh(x: Any) -> Any:
-    """Hyperbolic tangent, elementwise; the same as `numpy.tanh`.
-
-    Example:
-        >>> float(tanh(0.0))
-        0.0
-    """
-    return np.tanh(x)
+_relu = ad.primitive(activations.relu)
+_sigmoid = ad.primitive(activations.sigmoid)
 
 
 @ad.primitive
@@ -51,15 +40,7 @@ def _tanh_gelu(x: Any) -> Any:
 
 
 @ad.primitive
-def silu(x: Any) -> Any:
-    """Sigmoid linear unit ``x sigmoid(x)``, elementwise, also called swish.
-
-    Elfwing, Uchibe and Doya, Sigmoid-weighted linear units (2018), equation 6.
-
-    Example:
-        >>> silu(np.array([-1e4, 0.0, 1e4]))
-        array([   -0.,     0., 10000.])
-    """
+def _silu(x: Any) -> Any:
     return x * activations.sigmoid(x)
 
 
@@ -70,13 +51,7 @@ def _softplus(x: Any, beta: float, threshold: float) -> Any:
 
 
 @ad.primitive
-def log_sigmoid(x: Any) -> Any:
-    """Logarithm of `sigmoid`, ``-log(1 + exp(-x))``, elementwise, finite where the sigmoid itself rounds to zero.
-
-    Example:
-        >>> log_sigmoid(np.array([-1e4, 1e4]))
-        array([-10000.,     -0.])
-    """
+def _log_sigmoid(x: Any) -> Any:
     return -np.logaddexp(0, -x)
 
 
@@ -107,7 +82,7 @@ def _tanh_gelu_x(g: Any, out: Any, x: Any) -> Any:
 
 
 def _silu_x(g: Any, out: Any, x: Any) -> Any:
-    probability = sigmoid(x)
+    probability = _sigmoid(x)
     return g * (probability * (1 + x * (1 - probability)))
 
 
@@ -115,10 +90,70 @@ ad.defvjp(_leaky_relu, lambda g, out, x, negative_slope: np.where(x > 0, g, g * 
 ad.defvjp(_elu, lambda g, out, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.where(x > 0, 0, x)))))
 ad.defvjp(_gelu, lambda g, out, x: g * (_scipy_special().ndtr(x) + x * np.exp(x * x / -2) / _ROOT_TWO_PI))
 ad.defvjp(_tanh_gelu, _tanh_gelu_x)
-ad.defvjp(silu, _silu_x)
-ad.defvjp(_softplus, lambda g, out, x, beta, threshold: np.where(beta * x > threshold, g, g * sigmoid(beta * x)))
-ad.defvjp(log_sigmoid, lambda g, out, x: g * sigmoid(-x))
+ad.defvjp(_silu, _silu_x)
+ad.defvjp(_softplus, lambda g, out, x, beta, threshold: np.where(beta * x > threshold, g, g * _sigmoid(beta * x)))
+ad.defvjp(_log_sigmoid, lambda g, out, x: g * _sigmoid(-x))
 ad.defvjp(_hardtanh, lambda g, out, x, min_val, max_val: np.where((x > min_val) & (x < max_val), g, 0))
+
+
+def relu(x: Any) -> Any:
+    """Rectified linear unit ``max(x, 0)``, elementwise; at 0 its derivative is 0.
+
+    Nair and Hinton, Rectified linear units improve restricted Boltzmann machines (2010), section 2.
+
+    Args:
+        x: of any shape.
+
+    Raises:
+        TypeError: ``x`` is not real numbers; so it is for every activation.
+
+    Example:
+        >>> relu(np.array([-1.0, 2.0]))
+        array([0., 2.])
+    """
+    return _relu(_numbers("relu", x))
+
+
+def sigmoid(x: Any) -> Any:
+    """Logistic function ``1 / (1 + exp(-x))``, elementwise, without overflow and to full relative precision.
+
+    Example:
+        >>> sigmoid(np.array([-1e4, 0.0, 1e4]))
+        array([0. , 0.5, 1. ])
+    """
+    return _sigmoid(_numbers("sigmoid", x))
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent, elementwise; the same as `numpy.tanh`.
+
+    Example:
+        >>> float(tanh(0.0))
+        0.0
+    """
+    return np.tanh(_numbers("tanh", x))
+
+
+def silu(x: Any) -> Any:
+    """Sigmoid linear unit ``x sigmoid(x)``, elementwise, also called swish.
+
+    Elfwing, Uchibe and Doya, Sigmoid-weighted linear units (2018), equation 6.
+
+    Example:
+        >>> silu(np.array([-1e4, 0.0, 1e4]))
+        array([   -0.,     0., 10000.])
+    """
+    return _silu(_numbers("silu", x))
+
+
+def log_sigmoid(x: Any) -> Any:
+    """Logarithm of `sigmoid`, ``-log(1 + exp(-x))``, elementwise, finite where the sigmoid itself rounds to zero.
+
+    Example:
+        >>> log_sigmoid(np.array([-1e4, 1e4]))
+        array([-10000.,     -0.])
+    """
+    return _log_sigmoid(_numbers("log_sigmoid", x))
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
@@ -139,7 +174,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
         array([-0.01,  2.  ])
     """
     check_number("leaky_relu", "negative_slope", negative_slope, lambda slope: True, "finite")
-    return _leaky_relu(as_array(x), negative_slope)
+    return _leaky_relu(_numbers("leaky_relu", x), negative_slope)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
@@ -161,7 +196,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
         array([-1.e+00,  0.e+00,  1.e+04])
     """
     check_number("elu", "alpha", alpha, lambda alpha: True, "finite")
-    return _elu(as_array(x), alpha)
+    return _elu(_numbers("elu", x), alpha)
 
 
 def gelu(x: Any, approximate: str = "none") -> Any:
@@ -182,7 +217,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
         array([-0.1588,  0.    ,  0.8412])
     """
     check_choice("gelu", "approximation", approximate, ("none", "tanh"))
-    return _gelu(as_array(x)) if approximate == "none" else _tanh_gelu(as_array(x))
+    return (_gelu if approximate == "none" else _tanh_gelu)(_numbers("gelu", x))
 
 
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -205,7 +240,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """
     check_number("softplus", "beta", beta, lambda beta: beta > 0, "positive")
     check_number("softplus", "threshold", threshold, lambda threshold: True, "finite")
-    return _softplus(as_array(x), beta, threshold)
+    return _softplus(_numbers("softplus", x), beta, threshold)
 
 
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
@@ -228,7 +263,12 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     """
     check_number("hardtanh", "max_val", max_val, lambda high: True, "finite")
     check_number("hardtanh", "min_val", min_val, lambda low: low < max_val, f"below max_val, which is {max_val!r}")
-    return _hardtanh(as_array(x), min_val, max_val)
+    return _hardtanh(_numbers("hardtanh", x), min_val, max_val)
+
+
+def _numbers(caller: str, x: Any) -> Any:
+    """Give real numbers as an array or a Tensor; booleans, which cannot be subtracted, are none."""
+    return check_real(caller, "x", x, "fiu")
 
 
 # Softmax and its relatives
@@ -284,7 +324,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
         >>> softmax(np.array([1e4, 1e4, -1e4]))
         array([0.5, 0.5, 0. ])
     """
-    return _softmax(_checked_logits("softmax", x), axis)
+    return _softmax(_logits("softmax", x, axis), axis)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
@@ -294,7 +334,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
         >>> log_softmax(np.array([0.0, 1e4]))
         array([-10000.,      0.])
     """
-    return _log_softmax(_checked_logits("log_softmax", x), axis)
+    return _log_softmax(_logits("log_softmax", x, axis), axis)
 
 
 def logsumexp(x: Any, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Any:
@@ -309,11 +349,19 @@ def logsumexp(x: Any, axis: int | tuple[int, ...] | None = -1, keepdims: bool = 
         >>> float(logsumexp(np.array([1000.0, 1000.0])) - 1000)
         0.693147180559...
     """
+    x = _numbers("logsumexp", x)
     out = _logsumexp(x, axis)
     return out if keepdims else np.squeeze(out, axis=axis if axis is not None else tuple(range(np.ndim(x))))
 
 
-def _checked_logits(caller: str, x: Any) -> Any:
-    if np.ndim(x) == 0:
+def _logits(caller: str, x: Any, axis: Any) -> Any:
+    """Give logits as an array or a Tensor that has some along the axis."""
+    x = _numbers(caller, x)
+    if x.ndim == 0:
         raise ValueError(f"{caller}: the input needs at least one axis, got a scalar")
+    check_integer(caller, "axis", axis)
+    if not -x.ndim <= axis < x.ndim:
+        raise np.exceptions.AxisError(f"{caller}: there is no axis {axis} in an input of shape {x.shape}")
+    if x.shape[axis] == 0:
+        raise ValueError(f"{caller}: there are no logits along axis {axis} of an input of shape {x.shape}")
     return x

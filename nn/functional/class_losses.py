@@ -8,10 +8,10 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.dispatch import require
-from autodiff.tensor import as_array, data_of
-from nn.checks import check_choice, check_number
+from autodiff.tensor import data_of
+from nn.checks import check_choice, check_integer, check_number, check_real, to_array
 from nn.functional.activations import _log_softmax, _softmax
-from nn.functional.losses import REDUCTIONS, _in_dtype_of, _real, _real_like, _reduced, _reduced_by_weight
+from nn.functional.losses import REDUCTIONS, _in_dtype_of, _real_like, _reduced, _reduced_by_weight
 
 
 @ad.primitive
@@ -92,7 +92,7 @@ def cross_entropy(
         array([1.126928, 0.      ])
     """
     check_choice("cross_entropy", "reduction", reduction, REDUCTIONS)
-    logits = as_array(input)
+    logits = _checked_logits("cross_entropy", input)
     target = _checked_target("cross_entropy", logits, target, ignore_index)
     if weight is None and ignore_index is None and label_smoothing == 0:
         return _cross_entropy(logits, target, reduction)
@@ -138,13 +138,14 @@ def nll_loss(
         0.980829
     """
     check_choice("nll_loss", "reduction", reduction, REDUCTIONS)
-    log_probabilities = as_array(input)
-    target = data_of(_checked_target("nll_loss", log_probabilities, target, ignore_index))
-    if target.ndim == 2:
+    log_probabilities = _checked_logits("nll_loss", input)
+    target = to_array("nll_loss", "target", data_of(target))
+    if target.ndim != 1:
         raise ValueError(
-            f"nll_loss: the target must be labels of shape ({len(target)},), got {target.shape}; for probabilities use "
-            "cross_entropy on logits, or kl_div"
+            f"nll_loss: the target must be labels of shape ({len(log_probabilities)},), got {target.shape}; for "
+            "probabilities use cross_entropy on logits, or kl_div"
         )
+    target = _checked_target("nll_loss", log_probabilities, target, ignore_index)
     counts, labels, row_weights = _counted(target, _class_weights("nll_loss", weight, log_probabilities), ignore_index)
     losses = -row_weights * log_probabilities[np.arange(len(labels)), labels]
     return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
@@ -161,7 +162,7 @@ def _class_weights(caller: str, weight: Any, logits: Any) -> Any:
         return np.ones(classes, logits.dtype)
     if getattr(weight, "requires_grad", False):
         raise TypeError(f"{caller}: class weights are constants; give weight.data")
-    values = _real(caller, "weight", data_of(weight))
+    values = check_real(caller, "weight", data_of(weight))
     if values.shape != (classes,):
         raise ValueError(f"{caller}: weight must have the shape ({classes},), one for each class, got {values.shape}")
     require(np.all(values >= 0), ValueError, f"{caller}: weight must not be negative or NaN, got {{}}", values)
@@ -175,12 +176,18 @@ def _counted(labels: Any, weight: Any, ignore_index: int | None) -> tuple[Any, A
     return counts, labels, np.where(counts, weight[labels], 0)
 
 
+def _checked_logits(caller: str, logits: Any) -> Any:
+    """Refuse what is not numbers for each class of each row, and give it as an array or a Tensor."""
+    logits = check_real(caller, "logits", logits, "fiu")
+    if len(logits.shape) != 2 or 0 in logits.shape:
+        raise ValueError(f"{caller}: logits must have the shape (N, C), neither zero, got {logits.shape}")
+    return logits
+
+
 def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | None) -> Any:
     """Refuse labels and probabilities that do not fit the logits, and give them as an array or a Tensor."""
     shape = logits.shape
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"{caller}: logits must have the shape (N, C), neither zero, got {shape}")
-    labels = as_array(target)
+    labels = to_array(caller, "target", target)
     values = data_of(labels)
     if values.ndim == 1:
         if values.dtype.kind not in "iu":
@@ -191,8 +198,7 @@ def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | N
         if len(values) != shape[0]:
             raise ValueError(f"{caller}: {len(values)} labels for {shape[0]} rows of logits")
         if ignore_index is not None:
-            if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
-                raise TypeError(f"{caller}: ignore_index must be an integer or None, got {ignore_index!r}")
+            check_integer(caller, "ignore_index", ignore_index, "an integer or None")
             values = np.where(values == ignore_index, 0, values)
         # Without a sign, a negative number is a very large one.
         largest = np.maximum.reduce(values.astype(np.uint64), initial=0)

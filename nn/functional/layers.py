@@ -10,7 +10,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.tensor import as_array, data_of
-from nn.checks import check_number, check_padding, check_probability, check_shape
+from nn.checks import check_number, check_padding, check_probability, check_real, check_shape, to_array
 from nn.init import Seed, generator
 
 
@@ -44,13 +44,15 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         Of shape ``(..., out_features)``.
 
     Raises:
+        TypeError: ``x`` is not real numbers.
         ValueError: the shapes do not fit.
 
     Example:
         >>> linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
         array([11.5])
     """
-    x, weight = as_array(x), as_array(weight)
+    x, weight = check_real("linear", "x", x), as_array(weight)
+    bias = None if bias is None else as_array(bias)
     inputs, features = x.shape, weight.shape
     fits = len(features) == 2 and len(inputs) > 0 and inputs[-1] == features[0]
     if not fits or (bias is not None and bias.shape != features[1:]):
@@ -73,6 +75,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Seed = None) -> 
         rng: a Generator or a seed.
 
     Raises:
+        TypeError: ``x`` is not real numbers, or ``p`` no number.
         ValueError: ``p`` is not a probability below 1.
 
     Example:
@@ -82,7 +85,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Seed = None) -> 
     check_probability("dropout", p)
     if not training or p == 0:
         return x
-    x = as_array(x)
+    x = check_real("dropout", "x", x)
     kept = generator(rng).random(np.shape(x), dtype=np.float32) >= p
     return x * (kept / np.asarray(1 - p, dtype=x.dtype if x.dtype.kind == "f" else np.float64))
 
@@ -135,7 +138,7 @@ def batch_norm(
         Of the shape of ``x``.
 
     Raises:
-        TypeError: an option is no number.
+        TypeError: an argument is not real numbers, or a running number that is to be written into no array of them.
         ValueError: the shapes do not fit, an option is outside its domain, a training batch has only one number for
             each feature, or there are no running numbers outside training. The running numbers stay as they were.
 
@@ -146,25 +149,20 @@ def batch_norm(
     """
     check_number("batch_norm", "eps", eps, lambda eps: eps > 0, "positive")
     check_number("batch_norm", "momentum", momentum, lambda share: 0 <= share <= 1, "a share from 0 to 1")
-    x = as_array(x)
+    x = check_real("batch_norm", "x", x)
     shape = x.shape
     if len(shape) < 2:
         raise ValueError(f"batch_norm: x must have the shape (N, C) or (N, C, ...), got {shape}")
-    for name, array in zip(
-        ("running_mean", "running_var", "weight", "bias"), (running_mean, running_var, weight, bias), strict=True
-    ):
-        if array is not None and np.shape(array) != shape[1:2]:
-            raise ValueError(
-                f"batch_norm: x of shape {shape} needs a {name} of shape ({shape[1]},), got {np.shape(array)}"
-            )
+    running_mean = _features("running_mean", running_mean, shape, training)
+    running_var = _features("running_var", running_var, shape, training)
+    weight, bias = _features("weight", weight, shape), _features("bias", bias, shape)
     axes = (0, *range(2, len(shape)))
 
     def aligned(array: Any) -> Any:
         return array if len(shape) == 2 else np.reshape(array, (-1,) + (1,) * (len(shape) - 2))
 
     if training:
-        count = math.prod(shape) // max(shape[1], 1)
-        if count < 2:
+        if math.prod(shape) < 2 * shape[1]:
             raise ValueError(
                 f"batch_norm: a training batch needs more than one number for each feature, got x of shape {shape}; "
                 "leave out the last batch, or evaluate"
@@ -187,6 +185,20 @@ def batch_norm(
     return out if bias is None else out + aligned(bias)
 
 
+def _features(name: str, array: Any, shape: tuple[int, ...], written: bool = False) -> Any:
+    """Give one number for each feature of an input as an array or a Tensor, or None."""
+    if array is None:
+        return None
+    found = check_real("batch_norm", name, array)
+    if found.shape != shape[1:2]:
+        raise ValueError(f"batch_norm: x of shape {shape} needs a {name} of shape ({shape[1]},), got {found.shape}")
+    if written and (found is not array or found.dtype.kind != "f"):
+        raise TypeError(
+            f"batch_norm: {name} is written into while training, and must be a floating-point array, got {array!r}"
+        )
+    return found
+
+
 def layer_norm(
     x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -205,7 +217,7 @@ def layer_norm(
         Of the shape of ``x``.
 
     Raises:
-        TypeError: ``eps`` is no number.
+        TypeError: an argument is not real numbers.
         ValueError: the shapes do not fit, or ``eps`` is not positive.
 
     Example:
@@ -215,11 +227,11 @@ def layer_norm(
     """
     check_number("layer_norm", "eps", eps, lambda eps: eps > 0, "positive")
     row = check_shape("layer_norm", "normalized_shape", normalized_shape)
-    x = as_array(x)
+    x = check_real("layer_norm", "x", x)
     if x.shape[x.ndim - len(row) :] != row:
         raise ValueError(f"layer_norm: x must have a shape that ends with {row}, got {x.shape}")
     for name, array in (("weight", weight), ("bias", bias)):
-        if array is not None and np.shape(array) != row:
+        if array is not None and check_real("layer_norm", name, array).shape != row:
             raise ValueError(f"layer_norm: {name} must have the shape {row}, got {np.shape(array)}")
     out = _standardized(x, tuple(range(-len(row), 0)), eps)
     if weight is not None:
@@ -245,7 +257,7 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
 
     Raises:
         IndexError: an index, or ``padding_idx``, is out of range.
-        TypeError: the indices are not integers.
+        TypeError: the indices are not integers, or ``weight`` is not real numbers.
         ValueError: ``weight`` is not a table.
 
     Example:
@@ -254,7 +266,8 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
                [0. , 0.5],
                [2. , 2.5]])
     """
-    indices, weight = np.asarray(data_of(indices)), as_array(weight)
+    indices = np.asarray(to_array("embedding", "indices", data_of(indices)))
+    weight = check_real("embedding", "weight", weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must have the shape (K, D), got {weight.shape}")
     rows = len(weight)

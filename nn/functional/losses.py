@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff.tensor import as_array, data_of
-from nn.checks import check_choice, check_number
+from autodiff.tensor import data_of
+from nn.checks import check_choice, check_number, check_real
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -181,8 +181,8 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
         array([  0.693147, 100.      ])
     """
     caller = "binary_cross_entropy"
-    _check_probabilities(caller, "targets", target)
     p, target = _pair(caller, input, target, reduction)
+    _check_probabilities(caller, "targets", target)
     _check_probabilities(caller, "input", p, "; apply sigmoid, or use binary_cross_entropy_with_logits")
     losses = _binary_cross_entropy(p, target)
     if weight is not None:
@@ -220,8 +220,8 @@ def binary_cross_entropy_with_logits(
         array([0.693147, 0.      ])
     """
     caller = "binary_cross_entropy_with_logits"
-    _check_probabilities(caller, "targets", target)
     logits, target = _pair(caller, input, target, reduction)
+    _check_probabilities(caller, "targets", target)
     positive = target
     if pos_weight is not None:
         positive = target * _element_weights(caller, "pos_weight", pos_weight, logits, broadcast=True)
@@ -255,7 +255,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         0.130812
     """
     check_choice("kl_div", "reduction", reduction, (*REDUCTIONS, "batchmean"))
-    prediction, target = _pair("kl_div", input, target, "sum" if reduction == "batchmean" else reduction)
+    prediction, target = _pair("kl_div", input, target, "mean" if reduction == "batchmean" else reduction)
     if log_target:
         losses = np.exp(target) * (target - prediction)
     else:
@@ -387,14 +387,6 @@ def poisson_nll_loss(
 # What losses ask of their arguments
 
 
-def _real(caller: str, name: str, x: Any) -> Any:
-    """Give real numbers as an array or a Tensor."""
-    x = as_array(x)
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"{caller}: {name} must be real numbers, got dtype {x.dtype}")
-    return x
-
-
 def _in_dtype_of(prediction: Any, x: Any) -> Any:
     """Convert to the dtype of the predictions, if that is floating-point."""
     return x.astype(prediction.dtype) if prediction.dtype.kind == "f" and x.dtype != prediction.dtype else x
@@ -402,25 +394,27 @@ def _in_dtype_of(prediction: Any, x: Any) -> Any:
 
 def _real_like(prediction: Any, caller: str, name: str, x: Any) -> Any:
     """Give real numbers; those without a floating-point dtype of their own take that of the predictions."""
-    array = _real(caller, name, x)
+    array = check_real(caller, name, x)
     return array if hasattr(x, "dtype") and array.dtype.kind == "f" else _in_dtype_of(prediction, array)
 
 
 def _pair(caller: str, prediction: Any, target: Any, reduction: str) -> tuple[Any, Any]:
     """Give predictions and targets of one shape as arrays or Tensors."""
     check_choice(caller, "reduction", reduction, REDUCTIONS)
-    if np.shape(prediction) != np.shape(target):
+    prediction = check_real(caller, "predictions", prediction, "fiu")
+    target = _real_like(prediction, caller, "targets", target)
+    if prediction.shape != target.shape:
         raise ValueError(
-            f"{caller}: prediction and target must have the same shape, got {np.shape(prediction)} and "
-            f"{np.shape(target)}"
+            f"{caller}: prediction and target must have the same shape, got {prediction.shape} and {target.shape}"
         )
-    prediction = _real(caller, "predictions", prediction)
-    return prediction, _real_like(prediction, caller, "targets", target)
+    if reduction == "mean" and 0 in prediction.shape:
+        raise ValueError(f"{caller}: there is no mean over an input of shape {prediction.shape}")
+    return prediction, target
 
 
 def _element_weights(caller: str, name: str, weight: Any, losses: Any, broadcast: bool = False) -> Any:
     """Give the weights of elements, of the losses' shape or one that broadcasts to it, in the losses' dtype."""
-    weight = _real(caller, name, weight)
+    weight = check_real(caller, name, weight)
     try:
         fits = weight.shape == losses.shape or (
             broadcast and np.broadcast_shapes(weight.shape, losses.shape) == losses.shape
@@ -441,6 +435,6 @@ def _mean_by_weight(caller: str, losses: Any, weight: Any, reduction: str) -> An
 
 
 def _check_probabilities(caller: str, name: str, x: Any, way_out: str = "") -> None:
-    values = np.asarray(data_of(x))
-    if values.dtype.kind not in "fiub" or not np.all((values >= 0) & (values <= 1)):
+    values = data_of(x)
+    if not np.all((values >= 0) & (values <= 1)):
         raise ValueError(f"{caller}: {name} must be probabilities between 0 and 1{way_out}")
