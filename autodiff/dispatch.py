@@ -36,19 +36,29 @@ def as_float(x: Any) -> Any:
 
 
 @recordable
+def look_up(table: Any, indices: Any) -> Any:
+    """Give ``table[indices]``, also where an array that records calls is the index and a plain one the table."""
+    return table[indices]
+
+
+@recordable
 def require(condition: Any, error: type[Exception], message: str, *values: Any) -> None:
     """Raise an error unless a condition on values holds.
 
     Args:
-        condition: a boolean.
+        condition: a boolean, or an array of them, all of which must be true.
         error: the type of the error.
         message: its text, with a pair of braces for each of the values.
-        values: what is put in their places.
+        values: what is put in their places: numbers, or arrays that broadcast to the shape of an array of conditions,
+            of which the element is shown where it first does not hold.
 
     Example:
-        >>> require(2 < 1, ValueError, "must be below {}, got {}", 1, 2)
+        >>> require(np.array([1.0, -1.0]) > 0, ValueError, "must be positive, got {}", np.array([1.0, -1.0]))
         Traceback (most recent call last):
-        ValueError: must be below 1, got 2
+        ValueError: must be positive, got -1.0
     """
-    if not condition:
+    if isinstance(condition, np.ndarray):
+        if not condition.all():
+            raise error(message.format(*(np.broadcast_to(value, condition.shape)[~condition][0] for value in values)))
+    elif not condition:
         raise error(message.format(*values))

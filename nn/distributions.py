@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
+from autodiff.dispatch import require
 from autodiff.tensor import data_of
 from nn import functional
 from nn.checks import check_real
@@ -117,9 +118,8 @@ class Distribution:
 
     def _demand(self, name: str, inside: Any, domain: str) -> None:
         """Refuse a parameter that has elements outside its domain."""
-        if not np.all(inside):
-            wrong = data_of(self._given[name])[~inside].flat[0]
-            raise ValueError(f"{type(self).__name__}: {name} must be {domain}, got {wrong}")
+        message = f"{type(self).__name__}: {name} must be {domain}, got {{}}"
+        require(inside, ValueError, message, data_of(self._given[name]))
 
     def _supports(self, value: Any) -> Any:
         """Say for each element of an array whether the distribution can take it."""
@@ -139,9 +139,7 @@ class Distribution:
                 f"{self.batch_shape}"
             ) from None
         inside = np.broadcast_to(self._supports(data_of(array)), shape)
-        if not np.all(inside):
-            wrong = np.broadcast_to(data_of(array), shape)[~inside].flat[0]
-            raise ValueError(f"{caller}: the value must be {self.domain}, got {wrong}")
+        require(inside, ValueError, f"{caller}: the value must be {self.domain}, got {{}}", data_of(array))
         return array
 
     def _whole(self, x: Any) -> Any:
@@ -368,11 +366,7 @@ class Uniform(_Continuous):
         super().__init__(low=low, high=high)
         self.low, self.high = self._given.values()
         low, high = np.broadcast_arrays(data_of(self.low), data_of(self.high))
-        if not np.all(low < high):
-            wrong = ~(low < high)
-            raise ValueError(
-                f"Uniform: low must be below high, got low={low[wrong].flat[0]} and high={high[wrong].flat[0]}"
-            )
+        require(low < high, ValueError, "Uniform: low must be below high, got low={} and high={}", low, high)
 
     @property
     def _low(self) -> Any:
@@ -640,8 +634,11 @@ class Categorical(_Discrete):
             self._demand(name, (values >= 0) & (values < np.inf), "finite and not negative")
         else:
             self._demand(name, values < np.inf, "numbers or -inf")
-        if not np.all(np.any(values > (0 if name == "probs" else -np.inf), axis=-1)):
-            raise ValueError(f"Categorical: {name} must leave one class possible, got a row that excludes all")
+        require(
+            np.any(values > (0 if name == "probs" else -np.inf), axis=-1),
+            ValueError,
+            f"Categorical: {name} must leave one class possible, got a row that excludes all",
+        )
 
     @property
     def probs(self) -> Any:

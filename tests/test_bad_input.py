@@ -196,8 +196,8 @@ def altered(value: float) -> Any:
             "need labels of shape (4,) or probabilities of shape (4, 3), got (4, 2)",
             id="too few classes",
         ),
-        pytest.param(altered(np.nan), ValueError, "some are negative or NaN", id="NaN probability"),
-        pytest.param(altered(-0.1), ValueError, "some are negative or NaN", id="negative probability"),
+        pytest.param(altered(np.nan), ValueError, "must not be negative or NaN, got nan", id="NaN probability"),
+        pytest.param(altered(-0.1), ValueError, "must not be negative or NaN, got -0.1", id="negative probability"),
         pytest.param(PROBABILITIES + 0j, TypeError, "probabilities must be real", id="complex probabilities"),
     ],
 )
@@ -399,7 +399,8 @@ NUMBERS_OR_NONE: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("what", "call"), [*NUMBERS.items(), *NUMBERS_OR_BOOLEANS.items(), *NUMBERS_OR_NONE.items()], ids=lambda x: str(x)
+    ("what", "call"),
+    [pytest.param(*item, id=item[0]) for item in (NUMBERS | NUMBERS_OR_BOOLEANS | NUMBERS_OR_NONE).items()],
 )
 def test_what_is_not_real_numbers(what: str, call: Callable[[Any], Any]) -> None:
     for x, got in NOT_REAL.values():
@@ -465,7 +466,7 @@ TABLE = np.zeros((5, 2))
         pytest.param(
             lambda: functional.nll_loss(LOGITS, [0, 1, 2, 0], [1.0, -2.0, 1.0]),
             ValueError,
-            "nll_loss: weight must not be negative or NaN, got [ 1. -2.  1.]",
+            "nll_loss: weight must not be negative or NaN, got -2.0",
             id="negative class weight",
         ),
         pytest.param(
@@ -582,7 +583,7 @@ TABLE = np.zeros((5, 2))
         pytest.param(
             lambda: functional.binary_cross_entropy(ad.Tensor([1.5]), [1.0]),
             ValueError,
-            "binary_cross_entropy: input must be probabilities between 0 and 1; apply sigmoid, or use "
+            "binary_cross_entropy: input must be probabilities between 0 and 1, got 1.5; apply sigmoid, or use "
             "binary_cross_entropy_with_logits",
             id="binary_cross_entropy of logits",
         ),
@@ -601,7 +602,7 @@ TABLE = np.zeros((5, 2))
         pytest.param(
             lambda: functional.kl_div([-1.0], [-1.0]),
             ValueError,
-            "kl_div: targets must not be negative; some are negative or NaN; logarithms need log_target=True",
+            "kl_div: targets must not be negative or NaN, got -1.0; logarithms need log_target=True",
             id="kl_div of logarithms",
         ),
         pytest.param(
@@ -638,7 +639,7 @@ TABLE = np.zeros((5, 2))
         pytest.param(
             lambda: functional.poisson_nll_loss([-1.0], [1], log_input=False),
             ValueError,
-            "poisson_nll_loss: rates must not be negative; logarithms of rates need log_input=True",
+            "poisson_nll_loss: rates must not be negative, got -1.0; logarithms of rates need log_input=True",
             id="negative rates",
         ),
         pytest.param(

@@ -183,13 +183,7 @@ class Writer:
     def _statement(self, call: Call) -> list[str]:
         """Write one call."""
         if call.function is require:
-            condition, error, message, *values = call.args
-            for value in values:
-                message = message.replace("{}", "{" + self._text(value) + "}", 1)
-            return [
-                f"if not {self._operand(condition)}:",
-                f"    raise {error.__name__}({'f' if values else ''}{message!r})",
-            ]
+            return self._requirement(*call.args)
         home = self._plan.home.get(call.output)
         if home is not None:
             across = home.columns and call.function is np.matmul
@@ -204,6 +198,19 @@ class Writer:
         names = [self._name(output, self._wish(output, call)) for output in call.outputs]
         left = ", ".join(names) + ("," if call.several and len(names) == 1 else "")
         return _wrapped(f"{left} = {self._call(call)}")
+
+    def _requirement(self, condition: Value, error: type[Exception], message: str, *values: Any) -> list[str]:
+        """Write what `require` does."""
+        holds = f"{self._text(condition)}.all()" if condition.is_array else self._operand(condition)
+        shown = []
+        for value in values:
+            text = self._text(value)
+            if condition.is_array:
+                spread = text if value.shape == condition.shape else f"np.broadcast_to({text}, {condition.shape})"
+                text = f"{spread}[~{self._text(condition)}][0]"
+            shown.append(text)
+        given = f".format({', '.join(shown)})" if shown else ""
+        return [f"if not {holds}:", f"    raise {self._text(error)}({message!r}{given})"]
 
     def _call(self, call: Call, out: str | None = None) -> str:
         function, args, kwargs = call.function, call.args, call.kwargs
@@ -271,7 +278,7 @@ class Writer:
         if isinstance(arg, np.dtype) or (isinstance(arg, type) and issubclass(arg, np.generic)):
             return self._dtype(arg)
         if isinstance(arg, type):
-            return arg.__name__
+            return self._dotted(arg)
         if isinstance(arg, slice):
             return f"slice({self._text(arg.start)}, {self._text(arg.stop)}, {self._text(arg.step)})"
         if arg is Ellipsis:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff.dispatch import require
+from autodiff.dispatch import look_up, require
 from autodiff.tensor import data_of
 from nn.checks import check_choice, check_integer, check_number, check_real, to_array
 from nn.functional.activations import _log_softmax, _softmax
@@ -165,7 +165,7 @@ def _class_weights(caller: str, weight: Any, logits: Any) -> Any:
     values = check_real(caller, "weight", data_of(weight))
     if values.shape != (classes,):
         raise ValueError(f"{caller}: weight must have the shape ({classes},), one for each class, got {values.shape}")
-    require(np.all(values >= 0), ValueError, f"{caller}: weight must not be negative or NaN, got {{}}", values)
+    require(values >= 0, ValueError, f"{caller}: weight must not be negative or NaN, got {{}}", values)
     return _in_dtype_of(logits, values)
 
 
@@ -173,7 +173,7 @@ def _counted(labels: Any, weight: Any, ignore_index: int | None) -> tuple[Any, A
     """Say which rows count, and give a label and a weight for each row: 0 for those that do not."""
     counts = np.ones(len(labels), bool) if ignore_index is None else labels != ignore_index
     labels = np.where(counts, labels, 0)
-    return counts, labels, np.where(counts, weight[labels], 0)
+    return counts, labels, np.where(counts, look_up(weight, labels), 0)
 
 
 def _checked_logits(caller: str, logits: Any) -> Any:
@@ -217,9 +217,10 @@ def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | N
         )
     probabilities = _real_like(logits, caller, "probabilities", target)
     require(
-        np.all(probabilities >= 0),
+        data_of(probabilities) >= 0,
         ValueError,
-        f"{caller}: probabilities must not be negative; some are negative or NaN",
+        f"{caller}: probabilities must not be negative or NaN, got {{}}",
+        data_of(probabilities),
     )
     if ignore_index is not None and ignore_index >= 0:
         raise ValueError(f"{caller}: ignore_index={ignore_index!r} is for labels; give probabilities without it")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
+from autodiff.dispatch import require
 from autodiff.tensor import as_array, data_of
 from nn.checks import check_number, check_padding, check_probability, check_real, check_shape, to_array
 from nn.init import Seed, generator
@@ -266,18 +267,19 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
                [0. , 0.5],
                [2. , 2.5]])
     """
-    indices = np.asarray(to_array("embedding", "indices", data_of(indices)))
+    indices = to_array("embedding", "indices", data_of(indices))
     weight = check_real("embedding", "weight", weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must have the shape (K, D), got {weight.shape}")
     rows = len(weight)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"embedding: indices must be integers, got {indices.dtype}; convert them with .astype(int)")
-    low, high = np.min(indices, initial=0), np.max(indices, initial=0)
-    if low < 0 or (indices.size and high >= rows):
-        raise IndexError(
-            f"embedding: indices must lie from 0 to {rows - 1} for {rows} rows, got {low if low < 0 else high}"
-        )
+    require(
+        (indices >= 0) & (indices < rows),
+        IndexError,
+        f"embedding: indices must lie from 0 to {rows - 1} for {rows} rows, got {{}}",
+        indices,
+    )
     out = weight[indices]
     if padding_idx is None:
         return out

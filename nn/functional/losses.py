@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
+from autodiff.dispatch import require
 from autodiff.tensor import data_of
 from nn.checks import check_choice, check_number, check_real
 
@@ -260,10 +261,12 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         losses = np.exp(target) * (target - prediction)
     else:
         values = data_of(target)
-        if not np.all(values >= 0):
-            raise ValueError(
-                "kl_div: targets must not be negative; some are negative or NaN; logarithms need log_target=True"
-            )
+        require(
+            values >= 0,
+            ValueError,
+            "kl_div: targets must not be negative or NaN, got {}; logarithms need log_target=True",
+            values,
+        )
         # 0 log(0) is 0, and its derivative, which does not exist, is taken to be that of the other term.
         losses = target * (np.log(np.where(values > 0, target, 1)) - prediction)
     if reduction == "batchmean":
@@ -315,10 +318,12 @@ def gaussian_nll_loss(
     check_number(caller, "eps", eps, lambda eps: eps > 0, "positive")
     mean, target = _pair(caller, input, target, reduction)
     var = _real_like(mean, caller, "var", var)
-    if np.any(data_of(var) < 0):
-        raise ValueError(
-            f"{caller}: var must not be negative; for a number of any sign, give its softplus or exponential"
-        )
+    require(
+        ~(data_of(var) < 0),
+        ValueError,
+        f"{caller}: var must not be negative, got {{}}; for a number of any sign, give its softplus or exponential",
+        data_of(var),
+    )
     if var.ndim and var.shape == mean.shape[:-1]:
         var = np.expand_dims(var, -1)
     fits = var.ndim == mean.ndim and all(own in (1, size) for own, size in zip(var.shape, mean.shape))
@@ -369,13 +374,17 @@ def poisson_nll_loss(
     caller = "poisson_nll_loss"
     check_number(caller, "eps", eps, lambda eps: eps >= 0, "at least 0")
     rate, target = _pair(caller, input, target, reduction)
-    if np.any(data_of(target) < 0):
-        raise ValueError(f"{caller}: targets are counts and must not be negative")
+    counts = data_of(target)
+    require(~(counts < 0), ValueError, f"{caller}: targets are counts and must not be negative, got {{}}", counts)
     if log_input:
         losses = np.exp(rate) - target * rate
     else:
-        if np.any(data_of(rate) < 0):
-            raise ValueError(f"{caller}: rates must not be negative; logarithms of rates need log_input=True")
+        require(
+            ~(data_of(rate) < 0),
+            ValueError,
+            f"{caller}: rates must not be negative, got {{}}; logarithms of rates need log_input=True",
+            data_of(rate),
+        )
         losses = rate - target * np.log(rate + eps)
     if full:
         large = data_of(target) > 1
@@ -436,5 +445,9 @@ def _mean_by_weight(caller: str, losses: Any, weight: Any, reduction: str) -> An
 
 def _check_probabilities(caller: str, name: str, x: Any, way_out: str = "") -> None:
     values = data_of(x)
-    if not np.all((values >= 0) & (values <= 1)):
-        raise ValueError(f"{caller}: {name} must be probabilities between 0 and 1{way_out}")
+    require(
+        (values >= 0) & (values <= 1),
+        ValueError,
+        f"{caller}: {name} must be probabilities between 0 and 1, got {{}}{way_out}",
+        values,
+    )
