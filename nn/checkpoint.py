@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.files import remove_drafts
 from nn.history import History
 from nn.io import read_arrays, write_arrays
 from nn.module import Module
@@ -117,7 +118,7 @@ class Checkpoint:
         write_arrays(self.path, arrays, {_ENTRY: json.dumps(entry, default=lambda array: array.tolist())})
 
     def load(self, epochs: int) -> Progress:
-        """Set model, optimizer, schedule and generators to what the file holds.
+        """Set model, optimizer, schedule and generators to what the file holds, and remove a killed run's drafts of it.
 
         Args:
             epochs: how many the run is to have in the end.
@@ -131,9 +132,11 @@ class Checkpoint:
         if _ENTRY not in metadata:
             raise ValueError(f"fit: {self.path} holds no run of fit; give checkpoint= another path")
         try:
-            return self._load(arrays, json.loads(metadata[_ENTRY]), epochs)
+            progress = self._load(arrays, json.loads(metadata[_ENTRY]), epochs)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(f"fit: {self.path} is damaged ({error!r}); give checkpoint= another path") from None
+        remove_drafts(self.path)
+        return progress
 
     def _load(self, arrays: dict[str, Any], entry: dict[str, Any], epochs: int) -> Progress:
         if entry["version"] != VERSION:

@@ -257,9 +257,12 @@ def whole() -> tuple[Any, nn.History]:
 
 
 def assert_goes_on(path: Path, whole: tuple[Any, nn.History]) -> None:
+    other = path.parent / ".another.tmp"
+    other.touch()
     model, history = run(path, epochs=20)
     assert bits(model) == bits(whole[0])
     assert seen(history) == seen(whole[1])
+    assert listing(path.parent) == [other.name, path.name]  # no half of a file stays, and nothing else goes
 
 
 needs_sigkill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")

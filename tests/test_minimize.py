@@ -173,6 +173,7 @@ def test_where_the_closure_raises_the_parameters_are_as_before(method: str, call
 
 
 X = ad.Tensor([1.0, 2.0])
+OTHER = ad.Tensor([1.0, 2.0])
 
 
 @pytest.mark.parametrize(
@@ -183,6 +184,21 @@ X = ad.Tensor([1.0, 2.0])
         (lambda: optim.minimize(lambda: 1.0, [X]), TypeError, "minimize: the closure must return the loss, a scalar"),
         (
             lambda: optim.minimize(lambda: X.detach().sum(), [X]),
+            ValueError,
+            "minimize: the loss does not depend on the parameters",
+        ),
+        (
+            lambda: optim.minimize(lambda: ad.Tensor(3.0) * 2, [X], method="Newton-CG"),
+            ValueError,
+            "minimize: the loss does not depend on the parameters",
+        ),
+        (
+            lambda: optim.minimize(lambda: (OTHER * OTHER).sum(), [X]),
+            ValueError,
+            "minimize: the loss does not depend on the parameters",
+        ),
+        (
+            lambda: optim.minimize(lambda: ad.Tensor(3.0), [X]),
             ValueError,
             "minimize: the loss does not depend on the parameters",
         ),

@@ -101,7 +101,10 @@ class _Objective:
             one = np.ones_like(loss.data)
             seed = constant(one) if self.second_order else one
         with recording(self.second_order):
-            self.gradients = self._pulled([(loss, seed)], self.second_order)
+            reached = pullback([(loss, seed)], self.second_order, self.parameters)
+        if not reached:
+            raise ValueError("minimize: the loss does not depend on the parameters; compute it from them")
+        self.gradients = self._of_all(reached)
         self.x = x.copy()
         return float(loss), _joined([getattr(gradient, "data", gradient) for gradient in self.gradients])
 
@@ -112,16 +115,15 @@ class _Objective:
         pairs = zip(self.gradients, self._split(vector), strict=True)
         with recording(False):
             seeds = [(g, v) for g, v in pairs if isinstance(g, ad.Tensor) and g.requires_grad]
-            return _joined(self._pulled(seeds, False))
+            return _joined(self._of_all(pullback(seeds, False, self.parameters)))
 
     def move_to(self, x: Any) -> None:
         """Put a vector into the parameters."""
         for parameter, piece in zip(self.parameters, self._split(x), strict=True):
             parameter.data = piece
 
-    def _pulled(self, seeds: list[tuple[ad.Tensor, Any]], create_graph: bool) -> list[Any]:
-        """Carry gradients back to the parameters; zeros where none arrives."""
-        reached = pullback(seeds, create_graph, self.parameters)
+    def _of_all(self, reached: dict[ad.Tensor, Any]) -> list[Any]:
+        """Give a gradient for every parameter, zeros where none arrived."""
         return [reached[p] if p in reached else np.zeros_like(p.data) for p in self.parameters]
 
     def _split(self, x: Any) -> list[Any]:
@@ -137,8 +139,6 @@ class _Objective:
             raise TypeError(f"minimize: the closure must return the loss, a scalar Tensor, got {loss!r}")
         if loss.size != 1:
             raise ValueError(f"minimize: the loss must be a scalar, got shape {loss.shape}; reduce it, as with .mean()")
-        if not loss.requires_grad:
-            raise ValueError("minimize: the loss does not depend on the parameters; compute it from them")
 
 
 def _joined(arrays: list[Any]) -> Any:
