@@ -13,6 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 import autodiff as ad
+from autodiff.anomaly import WATCHES
+from autodiff.dispatch import require
 from autodiff.tensor import data_of
 from nn import functional
 from nn.checkpoint import Checkpoint, Progress
@@ -25,6 +27,7 @@ from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_nor
 
 Loss = Callable[[Any, Any], Any]
 Metric = Callable[[Any, Any], Any]
+Step = Callable[[Any, Any], tuple[Any, Any]]
 Callback = Callable[[int, Module, History], Any]
 
 LOSSES: dict[str, Loss] = {
@@ -33,6 +36,8 @@ LOSSES: dict[str, Loss] = {
     "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
 }
 
+# A program takes about as long to make as this many steps.
+_WORTHWHILE = 500
 # Rows are evaluated, and looked at, a block of this many bytes at a time, so that a file need not fit into memory.
 _BLOCK_BYTES = 2**24
 
@@ -54,6 +59,7 @@ def fit(
     min_delta: float = 0.0,
     callbacks: Sequence[Callback] = (),
     checkpoint: str | os.PathLike[str] | None = None,
+    compile: bool | None = None,
     rng: Seed = None,
 ) -> History:
     """Train a model by mini-batches, and show the progress on a terminal.
@@ -93,6 +99,9 @@ def fit(
             the optimizer's state and the position of ``rng`` given are then replaced. ``epochs`` may be raised, which
             does not revive a run that was stopped; all other arguments must be those of the file. Not in it are the
             data, and what callbacks remember.
+        compile: whether steps run as programs, as `autodiff.compile` makes them. With True they do, rounded as they
+            may be. By default they do where that pays and changes not a bit: where a batch of one shape comes often
+            enough, and model, loss and optimizer are made of nothing but this package's own classes and functions.
         rng: a Generator or a seed for the order of the rows.
 
     Returns:
@@ -168,6 +177,7 @@ def fit(
         # an array in another order may end in other bits.
         progress = file.load(epochs)
     history = progress.history
+    take_step = _stepper(model, measure, optimizer, clip_norm, compile, epochs * (len(X) // batch_size))
     in_memory = not isinstance(X, np.memmap) and not isinstance(y, np.memmap)
     try:
         with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=None, dynamic_ncols=True) as bar:
@@ -177,7 +187,7 @@ def fit(
                 start = time.perf_counter()
                 pieces = batches(X, y, batch_size, rng=order)
                 pieces = pieces if in_memory else _converted_batches(pieces, X, y, dtype)
-                value, means = _epoch(model, measure, measured, optimizer, clip_norm, pieces, epoch)
+                value, means = _epoch(model, take_step, measured, pieces, epoch)
                 seconds = time.perf_counter() - start
                 history.loss.append(value)
                 for name, mean in means.items():
@@ -221,37 +231,66 @@ def fit(
 
 
 def _epoch(
-    model: Module,
-    measure: Loss,
-    metrics: dict[str, Metric],
-    optimizer: Optimizer,
-    clip_norm: float | None,
-    pieces: Iterable[tuple[Any, Any]],
-    epoch: int,
+    model: Module, take_step: Step, metrics: dict[str, Metric], pieces: Iterable[tuple[Any, Any]], epoch: int
 ) -> tuple[float, dict[str, float]]:
     """Take one step for each batch, and give the means of the loss and of the metrics."""
     model.train()
     total = rows = 0.0
     totals = dict.fromkeys(metrics, 0.0)
     for step, (inputs, targets) in enumerate(pieces, start=1):
-        optimizer.zero_grad()
-        outputs = model(inputs)
-        value = measure(outputs, targets)
-        if not isinstance(value, ad.Tensor) or value.size != 1:
-            raise TypeError(f"fit: the loss must return a scalar Tensor computed from the predictions, got {value!r}")
-        number = value.item()
-        if not math.isfinite(number):
-            raise _not_finite(f"loss is {number} at epoch {epoch}, step {step}")
-        value.backward()
-        if clip_norm is not None:
-            clip_grad_norm_(optimizer.parameters, clip_norm)
-        optimizer.step()
-        total += number * len(inputs)
+        try:
+            value, outputs = take_step(inputs, targets)
+        except _NotFiniteError as error:
+            raise _not_finite(f"loss is {error} at epoch {epoch}, step {step}") from None
+        total += value.item() * len(inputs)
         rows += len(inputs)
         if metrics:
             for name, result in _numbers(metrics, data_of(outputs), targets).items():
                 totals[name] += result * len(inputs)
     return total / rows, {name: result / rows for name, result in totals.items()}
+
+
+def _stepper(
+    model: Module, measure: Loss, optimizer: Optimizer, clip_norm: float | None, compile: bool | None, steps: int
+) -> Step:
+    """Make the function that takes a step, and gives its loss and the predictions."""
+
+    def step(inputs: Any, targets: Any) -> tuple[Any, Any]:
+        optimizer.zero_grad()
+        outputs = model(inputs)
+        loss = measure(outputs, targets)
+        if not isinstance(loss, ad.Tensor) or loss.size != 1:
+            raise TypeError(f"fit: the loss must return a scalar Tensor computed from the predictions, got {loss!r}")
+        require(np.isfinite(loss), _NotFiniteError, "{}", data_of(loss))
+        loss.backward()
+        if clip_norm is not None:
+            clip_grad_norm_(optimizer.parameters, clip_norm)
+        optimizer.step()
+        return loss, outputs
+
+    if compile:
+        return ad.compile(step, state=(model, optimizer))
+    if compile is False or WATCHES or steps < _WORTHWHILE or not _all_own(model, measure, optimizer):
+        return step
+    compiled = ad.compile(step, state=(model, optimizer), exact=True)
+    whole: list[tuple[int, ...]] = []
+
+    def compiled_where_worthwhile(inputs: Any, targets: Any) -> tuple[Any, Any]:
+        if not whole:
+            whole.append(inputs.shape)
+        return (compiled if inputs.shape == whole[0] else step)(inputs, targets)
+
+    return compiled_where_worthwhile
+
+
+def _all_own(model: Module, measure: Loss, optimizer: Optimizer) -> bool:
+    """Whether all that a step calls is defined in this package, so that nothing in it is a surprise to a compiler."""
+    parts = [*map(type, model.modules()), type(optimizer)]
+    return measure in LOSSES.values() and all(part.__module__.partition(".")[0] == "nn" for part in parts)
+
+
+class _NotFiniteError(FloatingPointError):
+    """A step was not taken, since its loss is no finite number."""
 
 
 def _watch(progress: Progress, model: Module, patience: int, min_delta: float) -> None:

@@ -211,7 +211,7 @@ class _Program:
         self._forms = [(np.shape(leaf), getattr(leaf, "dtype", None)) for leaf in leaves]
         arrays = {value: array for array, value in traced.constants}
         constants = [arrays[value] for value in writer.constants]
-        self._surroundings = Surroundings(step, constants)
+        self._surroundings = Surroundings(step, list(arrays.values()))
         self._constants = [*constants, *writer.functions]
         by_value = {before: place for (before, _), place in zip(program.state, places, strict=True)}
         array_places = [by_value[value] for value in writer.arrays]

@@ -61,13 +61,18 @@ class Writer:
         ]
         used = [value for call in (*plan.once, *plan.calls) for value in call.operands()]
         used += [value for value in program.kept() if isinstance(value, Value)]
-        self.constants = list(dict.fromkeys(value for value in used if value.kind == "constant"))
+        constants = list(dict.fromkeys(value for value in used if value.kind == "constant"))
+        self.constants = [value for value in constants if _regular(value.data) is None]
+        self._regular = [value for value in constants if value not in self.constants]
 
     def source(self) -> str:
         """Give the text of the module: ``build``, which makes the memory, and in it ``step``, which it returns."""
         plan = self._plan
         for value in (*self.arrays, *self._program.inputs, *self.numbers):
             self._name(value, value.name or "x")
+        for value in self._regular:
+            text = str(_regular(value.data))
+            self._fixed.append(f"{self._name(value, value.name or text[3:].partition('(')[0])} = {text}")
         for number, value in enumerate(self.constants):
             self._name(value, value.name or f"constant_{number}")
         for buffer in plan.buffers:
@@ -344,6 +349,18 @@ def _public_names() -> dict[Function, str]:
                 if preferred or function not in names:
                     names[function] = f"{prefix}.{name}"
     return names
+
+
+def _regular(array: Any) -> str | None:
+    """Write an array that a short call makes, or None."""
+    if not isinstance(array, np.ndarray) or not array.flags.c_contiguous or array.dtype.kind not in "fiub":
+        return None
+    name = f"np.{array.dtype.name}" if array.dtype.name != "bool" else "np.bool"
+    if array.ndim == 1 and array.dtype.kind in "iu" and np.array_equal(array, np.arange(len(array))):
+        return f"np.arange({len(array)})" if array.dtype == np.intp else f"np.arange({len(array)}, dtype={name})"
+    if array.size and np.isfinite(array.flat[0]) and (array == array.flat[0]).all() and not np.signbit(array.flat[0]):
+        return f"np.full({array.shape}, {array.flat[0].item()!r}, {name})"
+    return None
 
 
 def _wrapped(line: str) -> list[str]:

@@ -70,7 +70,9 @@ def trace(
             TRACING.reset(token)
         leaves, rebuild_result = flatten(result)
         results = [_value_of(leaf, recording) for leaf in leaves]
-        after = [_value_of(place.get(), recording) for place in places]
+        # What is its own place is still there, while the step has used what stands for it.
+        left = [place.get() for place in places]
+        after = [_value_of(substitutes.get(id(one), one), recording) for one in left]
         for place in places:
             if place.tensor is not None and place.tensor.grad is not None:
                 _value_of(place.tensor.grad, recording).name = f"d_{place.name}"
@@ -164,8 +166,6 @@ def _substituted(step: Callable[..., Any], substitutes: Mapping[int, Any]) -> Ca
         for name in step.__code__.co_names
         if id(step.__globals__.get(name)) in substitutes
     }
-    if not names and cells == (step.__closure__ or ()):
-        return step
     copied = types.FunctionType(step.__code__, step.__globals__ | names, step.__name__, step.__defaults__, cells)
     copied.__kwdefaults__ = step.__kwdefaults__
     return copied

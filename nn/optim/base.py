@@ -27,7 +27,7 @@ Check = Callable[[str, str, Any], Any]
 def _number(inside: Callable[[float], bool], domain: str) -> Check:
     """Make the check of a number in a domain."""
 
-    def check(caller: str, name: str, value: Any) -> float:
+    def check(caller: str, name: str, value: Any) -> Any:
         check_number(caller, name, value, inside, domain)
         return as_float(value)  # a NumPy number would change the dtype of the arrays that it meets
 

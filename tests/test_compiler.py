@@ -1,0 +1,704 @@
+"""Compiled steps: they give what the step gives, keep its state, refuse what would be baked in, and can be read."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+from autodiff import Tensor
+from autodiff.compiler.passes import INEXACT, PASSES
+from autodiff.tensor import data_of
+from nn import functional
+from tests.cases import CASES, Case
+from tests.test_rules import is_float, several, weighted_sum
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(16, 6)).astype(np.float32)
+LABELS = rng.integers(0, 4, 16)
+SHARES = rng.dirichlet(np.ones(4), 16).astype(np.float32)
+NUMBERS = rng.normal(size=(16, 4)).astype(np.float32)
+
+# Every rule
+
+
+def gradient_step(case: Case) -> Callable[..., Any]:
+    """Make the step that computes a case's values and its gradients by all arguments that have one."""
+    positions = [k for k, arg in enumerate(case.args) if is_float(arg)]
+
+    def step(*arrays: Any) -> Any:
+        args = list(case.args)
+        variables = [Tensor(array) for array in arrays]
+        for position, variable in zip(positions, variables, strict=True):
+            args[position] = variable
+        outputs = several(case.function(*args))
+        weighted_sum(outputs).backward()
+        return list(outputs), [variable.grad for variable in variables]
+
+    return step
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_exact_programs_give_every_case_to_the_last_bit(case: Case) -> None:
+    step = gradient_step(case)
+    compiled = ad.compile(step, exact=True)  # the first call compares two steps bit by bit
+    arrays = [arg for arg in case.args if is_float(arg)]
+    compiled(*arrays)
+    for found, wanted in zip(flat(compiled(*arrays)), flat(step(*arrays)), strict=True):
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+
+
+def flat(results: Any) -> Iterator[Any]:
+    outputs, gradients = results
+    return (np.asarray(data_of(result)) for result in (*outputs, *gradients))
+
+
+@pytest.mark.parametrize("case", CASES[::7], ids=str)
+def test_simplified_programs_give_the_cases_to_rounding(case: Case) -> None:
+    step = gradient_step(case)
+    arrays = [arg for arg in case.args if is_float(arg)]
+    for found, wanted in zip(flat(ad.compile(step, check=False)(*arrays)), flat(step(*arrays)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)
+
+
+# Layers, losses, optimizers
+
+Training = Callable[[], tuple[nn.Module, Any, Callable[..., Any]]]
+
+
+def mlp(activation: str = "relu") -> nn.Module:
+    return nn.MLP([6, 8, 4], activation=activation, rng=0)
+
+
+def training(
+    model: Callable[[], nn.Module] = mlp,
+    loss: Callable[[Any, Any], Any] = functional.cross_entropy,
+    optimizer: Callable[[Any], Any] = lambda parameters: nn.optim.SGD(parameters, lr=0.05),
+    before_update: Callable[[nn.Module], Any] = lambda model: None,
+    schedule: Callable[[Any], Any] | None = None,
+) -> Training:
+    """Describe a training: each call makes a model, its state and its step anew."""
+
+    def make() -> tuple[nn.Module, Any, Callable[..., Any]]:
+        network = model()
+        changer = optimizer(network.parameters())
+        schedules = [] if schedule is None else [schedule(changer)]
+
+        def step(inputs: Any, targets: Any) -> Any:
+            changer.zero_grad()
+            value = loss(network(inputs), targets)
+            value.backward()
+            before_update(network)
+            changer.step()
+            for each in schedules:
+                each.step()
+            return value
+
+        return network, [network, changer, *schedules], step
+
+    return make
+
+
+class Table(nn.Module):
+    def __init__(self, padding_idx: int | None = None) -> None:
+        self.table = nn.Embedding(10, 5, padding_idx=padding_idx, rng=0)
+        self.layer = nn.Linear(15, 4, rng=1)
+
+    def forward(self, indices: Any) -> Any:
+        return self.layer(np.reshape(self.table(indices), (-1, 15)))
+
+
+def stack(*middle: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    return lambda: nn.Sequential(nn.Linear(6, 8, rng=0), *(make() for make in middle), nn.Linear(8, 4, rng=2))
+
+
+def shared_generator() -> nn.Module:
+    generator = np.random.default_rng(3)
+    return stack(lambda: nn.Dropout(0.5, rng=generator), lambda: nn.Dropout(0.3, rng=generator))()
+
+
+def two_groups(parameters: Any) -> nn.optim.Optimizer:
+    first, second, *others = parameters
+    groups = [{"params": [first, second], "lr": 0.1}, {"params": others, "momentum": 0.9}]
+    return nn.optim.SGD(groups, lr=0.01)
+
+
+ACTIVATIONS = (
+    "sigmoid tanh relu leaky_relu elu gelu silu softplus log_sigmoid softmax log_softmax hardtanh".split()  # noqa: SIM905
+)
+INDICES = rng.integers(0, 10, (16, 3))
+TRAININGS: dict[str, tuple[Training, Any, Any]] = {
+    **{name: (training(lambda name=name: mlp(name)), X, LABELS) for name in ACTIVATIONS},  # type: ignore[misc]
+    "Flatten": (training(lambda: nn.Sequential(nn.Flatten(), mlp())), X, LABELS),
+    "Dropout": (training(stack(lambda: nn.Dropout(0.5, rng=1))), X, LABELS),
+    "Dropout, shared generator": (training(shared_generator), X, LABELS),
+    "BatchNorm1d": (training(stack(lambda: nn.BatchNorm1d(8))), X, LABELS),
+    "BatchNorm1d, cumulative": (training(stack(lambda: nn.BatchNorm1d(8, momentum=None))), X, LABELS),
+    "LayerNorm": (training(stack(lambda: nn.LayerNorm(8))), X, LABELS),
+    "Embedding": (training(Table), INDICES, LABELS),
+    "Embedding, padding": (training(lambda: Table(0)), INDICES, LABELS),
+    "without bias": (training(lambda: nn.Linear(6, 4, bias=False, rng=0)), X, LABELS),
+    "ten layers": (training(lambda: nn.MLP([6, *[5] * 10, 4], rng=0)), X, LABELS),
+    "probabilities": (training(), X, SHARES),
+    "class weights": (training(loss=lambda o, y: functional.cross_entropy(o, y, [1.0, 2.0, 3.0, 4.0])), X, LABELS),
+    "ignore_index": (training(loss=lambda o, y: functional.cross_entropy(o, y, ignore_index=1)), X, LABELS),
+    "label_smoothing": (training(loss=lambda o, y: functional.cross_entropy(o, y, label_smoothing=0.1)), X, LABELS),
+    "nll_loss": (training(loss=lambda o, y: functional.nll_loss(functional.log_softmax(o), y)), X, LABELS),
+    "mse_loss": (training(loss=functional.mse_loss), X, NUMBERS),
+    "l1_loss": (training(loss=functional.l1_loss), X, NUMBERS),
+    "huber_loss": (training(loss=functional.huber_loss), X, NUMBERS),
+    "binary_cross_entropy": (
+        training(loss=lambda o, y: functional.binary_cross_entropy(functional.sigmoid(o), y)), X, SHARES
+    ),
+    "of logits": (training(loss=functional.binary_cross_entropy_with_logits), X, SHARES),
+    "kl_div": (training(loss=lambda o, y: functional.kl_div(functional.log_softmax(o), y)), X, SHARES),
+    "gaussian_nll_loss": (training(loss=lambda o, y: functional.gaussian_nll_loss(o, y, o * o + 1)), X, NUMBERS),
+    "poisson_nll_loss": (training(loss=functional.poisson_nll_loss), X, SHARES),
+    "a loss of one's own": (
+        training(loss=lambda o, y: -functional.log_softmax(o)[np.arange(16), y].mean()), X, LABELS
+    ),
+    **{
+        f"{name}, {options}": (
+            training(optimizer=lambda p, n=name, o=options: getattr(nn.optim, n)(p, **o)), X, LABELS  # type: ignore[misc]
+        )
+        for name, options in [
+            ("SGD", {"momentum": 0.9, "nesterov": True}),
+            ("SGD", {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.1}),
+            ("Adam", {}),
+            ("Adam", {"amsgrad": True, "weight_decay": 0.1}),
+            ("AdamW", {}),
+            ("RMSprop", {"centered": True, "momentum": 0.9, "weight_decay": 0.01}),
+            ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.5}),
+        ]
+    },
+    "groups": (training(optimizer=two_groups), X, LABELS),
+    "clip_grad_norm_": (training(before_update=lambda m: nn.optim.clip_grad_norm_(m.parameters(), 0.1)), X, LABELS),
+    "clip_grad_value_": (training(before_update=lambda m: nn.optim.clip_grad_value_(m.parameters(), 0.01)), X, LABELS),
+    "StepLR": (training(schedule=lambda o: nn.optim.StepLR(o, 2)), X, LABELS),
+    "CosineAnnealingLR": (training(schedule=lambda o: nn.optim.CosineAnnealingLR(o, 4)), X, LABELS),
+    "ExponentialLR": (training(schedule=lambda o: nn.optim.ExponentialLR(o, 0.9)), X, LABELS),
+    "LinearWarmup": (training(schedule=lambda o: nn.optim.LinearWarmup(o, 4)), X, LABELS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_training_compiled_is_the_training(name: str, exact: bool) -> None:
+    make, inputs, targets = TRAININGS[name]
+    model, state, step = make()
+    reference, _, eager = make()
+    compiled = ad.compile(step, state, exact=exact)
+    for _ in range(6):
+        found, wanted = compiled(inputs, targets), eager(inputs, targets)
+        assert type(found) is type(wanted)
+        agree(found.data, wanted.data, exact)
+    for path, array in reference.state_dict().items():
+        agree(model.state_dict()[path], array, exact)
+
+
+def agree(found: Any, wanted: Any, exact: bool) -> None:
+    if exact:
+        np.testing.assert_array_equal(found, wanted)
+    else:
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_float64_and_a_penalty_on_the_gradient() -> None:
+    def make() -> tuple[nn.Module, Any, Callable[..., Any]]:
+        model = nn.MLP([6, 8, 4], activation="tanh", rng=0, dtype=np.float64)
+        optimizer = nn.optim.Adam(model.parameters())
+
+        def step(inputs: Any, labels: Any) -> Any:
+            optimizer.zero_grad()
+            x = Tensor(inputs)
+            model(x).sum().backward(create_graph=True)
+            slope = x.grad
+            optimizer.zero_grad()
+            loss = (slope * slope).sum() + functional.cross_entropy(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return model, (model, optimizer), step
+
+    model, state, step = make()
+    reference, _, eager = make()
+    compiled = ad.compile(step, state, exact=True)
+    inputs = X.astype(np.float64)
+    for _ in range(3):
+        assert compiled(inputs, LABELS).item() == eager(inputs, LABELS).item()
+    for path, array in reference.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[path], array)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda x: ad.value_and_grad(lambda x: np.tanh(x).sum() ** 2)(x), id="value_and_grad"),
+        pytest.param(lambda x: ad.grad(lambda x: ad.grad(lambda x: np.sum(x**4))(x).sum())(x), id="grad of grad"),
+        pytest.param(lambda x: ad.jacobian(lambda x: np.tanh(x) * x.sum())(x[0]), id="jacobian"),
+        pytest.param(lambda x: ad.hvp(lambda x: np.tanh(x).sum() ** 2)(x[0], x[1]), id="hvp"),
+        pytest.param(lambda x: ad.jvp(np.tanh, (x,), (x,)), id="jvp"),
+        pytest.param(lambda x: ad.grad(ad.checkpoint(lambda x: np.sum(np.exp(np.sin(x)))))(x), id="checkpoint"),
+        pytest.param(lambda x: {"mean": x.mean(axis=0), "rest": [x - 1, (x > 0, 3, None)]}, id="containers"),
+        pytest.param(lambda x: np.linalg.eigh(x.T @ x), id="several outputs"),
+    ],
+)
+def test_transforms_and_containers(function: Callable[[Any], Any]) -> None:
+    x = X.astype(np.float64)
+    compiled = ad.compile(function, exact=True)
+    for scale in (1.0, 2.0):
+        found, wanted = (list(ad.tree.walk(f(scale * x))) for f in (compiled, function))
+        assert [path for path, _ in found] == [path for path, _ in wanted]
+        for (_, one), (_, other) in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+# State
+
+
+def scaled(factor: Any = 2.0) -> tuple[nn.Module, nn.optim.SGD, Callable[..., Any]]:
+    model = nn.Linear(2, 1, rng=0)
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = ((model(x) - 1) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return model, optimizer, step
+
+
+ROWS = np.array([[1.0, 2.0], [0.5, -1.0], [0.0, 1.0]], np.float32)
+
+
+def test_what_is_assigned_between_calls_counts() -> None:
+    model, optimizer, step = scaled()
+    reference, other, eager = scaled()
+    compiled = ad.compile(step, (model, optimizer), exact=True)
+    for k in range(6):
+        for network, changer in ((model, optimizer), (reference, other)):
+            changer.lr = 0.1 / (k + 1)
+            if k == 2:
+                network.weight.data = np.ones((2, 1), np.float32)
+            if k == 3:
+                changer.param_groups[0]["momentum"] = 0.9
+            if k == 4:
+                network.bias.requires_grad = False
+        assert compiled(ROWS).item() == eager(ROWS).item()
+    for path, array in reference.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[path], array)
+
+
+def test_optimizer_state_goes_into_a_file_and_on() -> None:
+    make, inputs, targets = TRAININGS["Adam, {}"]
+    _, (model, optimizer), step = make()
+    _, (_, other_optimizer), _ = make()
+    ad.compile(step, (model, optimizer))(inputs, targets)
+    other_optimizer.load_state_dict(optimizer.state_dict())
+    assert other_optimizer.steps == [1, 1, 1, 1]
+    assert all(type(count) is int for count in optimizer.steps)
+
+
+def test_a_generator_goes_on_where_it_was() -> None:
+    generator, same = np.random.default_rng(7), np.random.default_rng(7)
+
+    def noisy(x: Any) -> Any:
+        return x + generator.normal(size=3), generator.integers(0, 9, 2)
+
+    compiled = ad.compile(noisy, generator)
+    for _ in range(3):
+        noise, integers = compiled(np.zeros(3))
+        np.testing.assert_array_equal(noise, same.normal(size=3))
+        np.testing.assert_array_equal(integers, same.integers(0, 9, 2))
+
+
+def test_an_array_and_a_number_in_a_tensor_are_state() -> None:
+    total, count = np.zeros(3), Tensor(0.0)
+
+    def add(x: Any) -> Any:
+        nonlocal total
+        total += x
+        count.data = count.data + 1
+        return total / count.data
+
+    compiled = ad.compile(add, [total, count])
+    np.testing.assert_array_equal(compiled(np.ones(3)), np.ones(3))
+    np.testing.assert_array_equal(compiled(3 * np.ones(3)), 2 * np.ones(3))
+    np.testing.assert_array_equal(total, 4 * np.ones(3))
+    assert count.item() == 2
+
+
+def test_parameters_are_written_into_and_the_change_is_noticed() -> None:
+    model, optimizer, step = scaled()
+    compiled = ad.compile(step, (model, optimizer))
+    weight = model.weight.data
+    compiled(ROWS)
+    assert model.weight.data is weight
+    loss = model(ROWS).sum()
+    compiled(ROWS)
+    assert model.weight.grad is None
+    with pytest.raises(RuntimeError, match="was changed after"):
+        loss.backward()
+
+
+def test_two_arrays_that_change_places() -> None:
+    one, two = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+
+    def swap() -> None:
+        one.data, two.data = two.data, one.data
+
+    compiled = ad.compile(swap, (one, two))
+    compiled()
+    np.testing.assert_array_equal(one.data, [3, 4])
+    np.testing.assert_array_equal(two.data, [1, 2])
+
+
+# Forms of the arguments
+
+
+def test_other_shapes_and_dtypes_make_other_programs() -> None:
+    compiled = ad.compile(lambda x, scale: (x * scale).sum())
+    assert compiled(np.ones(3), 2.0) == 6
+    assert compiled(np.ones(3), 3.0) == 9
+    assert "<compiled <lambda>, 1 programs>" in repr(compiled)
+    assert compiled(np.ones(4), 2.0) == 8
+    assert compiled(np.ones(3, np.float32), 2.0).dtype == np.float32
+    assert compiled(np.ones(3), scale=2) == 6
+    assert compiled(Tensor(np.ones(3)), 2.0).item() == 6
+    assert "<compiled <lambda>, 5 programs>" in repr(compiled)
+
+
+def test_many_forms_are_told_of_and_the_oldest_is_let_go() -> None:
+    compiled = ad.compile(np.sum)
+    for n in range(16):
+        compiled(np.ones(n))
+    with pytest.warns(RuntimeWarning, match="17 forms of its arguments, and only the last 16 are kept"):
+        compiled(np.ones(16))
+    assert "16 programs" in repr(compiled)
+
+
+def test_results_are_the_callers() -> None:
+    model, _, _ = scaled()
+    compiled = ad.compile(lambda x: (np.tanh(x), x, x.T, model.weight.data, np.arange(2)), model)
+    first = compiled(ROWS)
+    copies = [np.array(result) for result in first]
+    for result in compiled(2 * ROWS):
+        result[...] = 7
+    model.weight.data = np.zeros((2, 1), np.float32)
+    for result, copy in zip(first, copies, strict=True):
+        np.testing.assert_array_equal(result, copy)
+    np.testing.assert_array_equal(compiled(ROWS)[4], np.arange(2))
+
+
+def test_threads_do_not_mix_their_buffers() -> None:
+    compiled = ad.compile(lambda x: np.tanh(np.tanh(x) @ x).sum(axis=0) * 2)
+    inputs = [rng.normal(size=(40, 40)) for _ in range(4)]
+    wanted = [np.tanh(np.tanh(x) @ x).sum(axis=0) * 2 for x in inputs]
+    wrong = []
+
+    def work(x: Any, right: Any) -> None:
+        wrong.extend(x for _ in range(50) if not np.allclose(compiled(x), right))
+
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(inputs, wanted, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_compiled_step_in_a_compiled_step() -> None:
+    inner = ad.compile(lambda x: np.tanh(x) + 1)
+    outer = ad.compile(lambda x: inner(x) * 2)
+    np.testing.assert_array_equal(outer(ROWS), (np.tanh(ROWS) + 1) * 2)
+    assert "tanh" in outer.source
+
+
+def test_nothing_grows() -> None:
+    model, optimizer, step = scaled()
+    compiled = ad.compile(step, (model, optimizer))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2500):
+            compiled(ROWS)
+        before = sys.getallocatedblocks()
+        for _ in range(2000):
+            compiled(ROWS)
+        assert sys.getallocatedblocks() - before < 300
+    finally:
+        gc.enable()
+
+
+# What cannot be a program
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        pytest.param(lambda x: x if x.sum() > 0 else -x, "the step branches on a value", id="if"),
+        pytest.param(lambda x: x * float(x.sum()), "a value is taken out of the step", id="float"),
+        pytest.param(lambda x: x * x.sum().item(), "a value is taken out of the step", id="item"),
+        pytest.param(lambda x: np.array([x.sum(), 1.0]), "a value is taken out of the step", id="np.array"),
+        pytest.param(lambda x: f"{x}", "a value is printed, or made text", id="print"),
+        pytest.param(lambda x: x[x > 0], r"the size of x\[mask\] depends on values", id="mask"),
+        pytest.param(lambda x: np.nonzero(x), "the size of what nonzero gives depends on values", id="nonzero"),
+        pytest.param(lambda x: Tensor(x).sum().item(), "a value is taken out of the step", id="item of a Tensor"),
+    ],
+)
+def test_looking_into_values_is_refused_with_the_line(function: Callable[[Any], Any], message: str) -> None:
+    compiled = ad.compile(function)
+    with pytest.raises(TypeError, match=f"compile: {message}.*test_compiler.py"):
+        compiled(ROWS)
+
+
+def test_in_place_changes_that_are_no_state_are_refused() -> None:
+    def change(x: Any) -> None:
+        x += 1
+
+    with pytest.raises(TypeError, match="the step changes its argument 'x' in place"):
+        ad.compile(change)(ROWS.copy())
+    seen = np.zeros(3)
+
+    def remember(x: Any) -> None:
+        np.add(seen, x, out=seen)
+
+    with pytest.raises(TypeError, match="not part of the state is changed in place"):
+        ad.compile(remember)(np.ones(3))
+
+    def use_a_view(x: Any) -> Any:
+        y = x * 2
+        row = y[0]
+        y += 1
+        return row
+
+    with pytest.raises(TypeError, match="a view is used after the array that it shows was changed"):
+        ad.compile(use_a_view)(ROWS)
+
+
+SCALE = 2.0
+
+
+def test_a_global_that_changes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = ad.compile(lambda x: x * SCALE)
+    compiled(ROWS)
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 3.0)
+    with pytest.raises(
+        RuntimeError, match=r"the step reads 'SCALE', which was 2.0 when it was compiled and is now 3.0"
+    ):
+        compiled(ROWS)
+
+
+def test_a_constant_that_changes_is_noticed() -> None:
+    offsets = np.ones(2, np.float32)
+    compiled = ad.compile(lambda x: x + offsets)
+    compiled(ROWS)
+    offsets[0] = 5
+    with pytest.raises(
+        RuntimeError, match="the contents of 'offsets', which the step uses as a constant, have changed"
+    ):
+        compiled(ROWS)
+
+
+def test_what_is_different_in_each_run_is_noticed_at_once() -> None:
+    numbers = iter(range(100))
+    compiled = ad.compile(lambda x: x * next(numbers))
+    with pytest.raises(RuntimeError, match="in step 1, result differs between <lambda> as it was written and as a"):
+        compiled(ROWS)
+    model, optimizer, _ = scaled()
+
+    def accumulate(x: Any) -> None:
+        model(x).sum().backward()
+        optimizer.step()
+
+    with pytest.raises(RuntimeError, match=r"in step 2, state 'weight' differs.*zero_grad"):
+        ad.compile(accumulate, (model, optimizer))(ROWS)
+    np.testing.assert_array_equal(model.weight.data, nn.Linear(2, 1, rng=0).weight.data)
+
+
+def test_a_step_that_fails_leaves_the_state() -> None:
+    model, optimizer, _ = scaled()
+    before = model.state_dict()
+
+    def step(x: Any) -> None:
+        model(x).sum().backward()
+        optimizer.step()
+        raise KeyError("no")
+
+    with pytest.raises(KeyError):
+        ad.compile(step, (model, optimizer))(ROWS)
+    assert model.weight.grad is None
+    for path, array in before.items():
+        np.testing.assert_array_equal(model.state_dict()[path], array)
+    assert optimizer.steps == [0, 0]
+
+
+def test_checks_of_values_are_kept() -> None:
+    make, inputs, targets = TRAININGS["relu"]
+    model, state, step = make()
+    compiled = ad.compile(step, state)
+    compiled(inputs, targets)
+    before = model.state_dict()
+    for wrong in (-1, 4):
+        labels = targets.copy()
+        labels[5] = wrong
+        with pytest.raises(ValueError, match=f"labels must lie from 0 to 3 for 4 classes, got {wrong}"):
+            compiled(inputs, labels)
+    for path, array in before.items():
+        np.testing.assert_array_equal(model.state_dict()[path], array)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: ad.compile(3), TypeError, "the step must be a function, got 3"),
+        (lambda: ad.compile(np.sum, state=3), TypeError, "state must be modules, optimizers"),
+        (
+            lambda: ad.compile(np.sum, without=["speed"]),
+            ValueError,
+            "there is no simplification 'speed'; there are lower",
+        ),
+        (lambda: ad.compile(np.sum).source, RuntimeError, "there is no program before the first call of sum"),
+    ],
+)
+def test_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"compile: {message}"):
+        call()
+
+
+# The text
+
+
+def test_the_source_runs_on_its_own(tmp_path: Path) -> None:
+    model, state, step = training(optimizer=lambda p: nn.optim.SGD(p, lr=0.5))()
+    compiled = ad.compile(step, state)
+    weights = {path: array.copy() for path, array in model.state_dict().items()}
+    losses = [compiled(X, LABELS).item() for _ in range(3)]
+    path = compiled.save(tmp_path / "step.py")
+    assert path.read_text() == compiled.source
+
+    spec = importlib.util.spec_from_file_location("saved_step", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    run = module.build(*weights.values())
+    assert [run(X, LABELS, 0.5, count)[0] for count in range(3)] == pytest.approx(losses, rel=1e-6)
+    assert set(module.__dict__) >= {"np", "build"}
+    assert "autodiff" not in compiled.source
+
+
+def test_the_source_reads_as_by_hand() -> None:
+    _, state, step = training()()
+    compiled = ad.compile(step, state)
+    compiled(X, LABELS)
+    lines = [line.strip() for line in compiled.source.splitlines()]
+    for expected in (
+        "def step(inputs, targets, lr, step_count):",
+        "# layers.0: Linear(6, 8)",
+        "# layers.1: ReLU()",
+        "# loss",
+        "# backward",
+        "# update",
+        "np.dot(inputs, layers_0_weight, out=layers_0)",
+    ):
+        assert expected in lines, expected
+    assert max(map(len, lines)) <= 200
+
+
+# Simplifications
+
+
+def calls(step: Callable[..., Any], *args: Any, **options: Any) -> list[str]:
+    """List the lines of a program that call something."""
+    compiled = ad.compile(step, **options)
+    compiled(*args)
+    body = compiled.source.partition("def step")[2]
+    return [line.strip() for line in body.splitlines() if "np." in line]
+
+
+SQUARE = rng.normal(size=(40, 40))
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "fewer"),
+    [
+        ("dead", lambda x: (np.exp(x), np.sin(x))[1], 1),
+        ("repeated", lambda x: np.exp(x) + np.exp(x), 1),
+        ("constant", lambda x: x * (ad.grad(np.square)(np.float64(3.0)) - np.shape(x)[0]), 0),
+        ("neutral", lambda x: x * 1 * 1.0, 2),
+    ],
+)
+def test_a_simplification_makes_fewer_calls(name: str, step: Callable[..., Any], fewer: int) -> None:
+    assert len(calls(step, SQUARE, without=[name])) - len(calls(step, SQUARE)) == fewer
+
+
+def test_reductions_are_said_by_ufuncs() -> None:
+    (line,) = calls(lambda x: np.max(x, axis=1), SQUARE)
+    assert "np.maximum.reduce(x, axis=1)" in line
+    assert "np.max(" in calls(lambda x: np.max(x, axis=1), SQUARE, without=["lower"])[0]
+
+
+def test_what_changes_rounding_is_left_out_of_exact_programs() -> None:
+    def step(x: Any) -> Any:
+        return np.tanh(np.add.reduce(np.exp(x), axis=0))
+
+    assert any("np.dot(ones" in line for line in calls(step, SQUARE))
+    assert not any("np.dot(ones" in line for line in calls(step, SQUARE, exact=True))
+    assert not any("np.dot(ones" in line for line in calls(step, SQUARE, without=["sums_as_products"]))
+    for name in INEXACT:
+        assert "ounding changes" in str(PASSES[name].__doc__) or "order of summation" in str(PASSES[name].__doc__)
+
+
+def test_the_rate_is_multiplied_into_the_smaller_factor() -> None:
+    w = Tensor(np.zeros((50, 40)))
+
+    def descend(x: Any, g: Any, rate: float) -> None:
+        w.data = w.data - rate * (x.T @ g)
+
+    x, g = rng.normal(size=(8, 50)), rng.normal(size=(8, 40))
+    lines = calls(descend, x, g, 0.1, state=w)
+    assert len(lines) == 3
+    assert "np.multiply(rate, g" in lines[0]
+    np.testing.assert_allclose(w.data, -0.1 * (x.T @ g), rtol=1e-12, atol=1e-14)
+
+
+def test_memory_is_used_again() -> None:
+    def chain(x: Any) -> Any:
+        for _ in range(10):
+            x = np.tanh(x @ x)
+        return x.sum()
+
+    compiled = ad.compile(chain)
+    compiled(rng.normal(size=(100, 100)))
+    assert compiled.source.count("np.empty((100, 100)") == 2
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_every_simplification_can_be_left_out(name: str) -> None:
+    make, inputs, targets = TRAININGS["Adam, {}"]
+    _, state, step = make()
+    _, _, eager = make()
+    compiled = ad.compile(step, state, without=[name])
+    for _ in range(3):
+        assert compiled(inputs, targets).item() == pytest.approx(eager(inputs, targets).item(), rel=1e-5)
+
+
+def test_recording_does_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ad.compile(lambda x: np.log(np.exp(x)).mean())(ROWS)
