@@ -38,13 +38,18 @@ def detect_anomaly() -> Iterator[None]:
         Traceback (most recent call last):
         FloatingPointError: backward: sqrt of shape (2,) gave inf at index (1,) as the gradient of its...
     """
-    watch = Watch()
+    # NumPy's own warnings would only say the same, and without the line.
+    with watching(Watch()), np.errstate(all="ignore"):
+        yield
+
+
+@contextlib.contextmanager
+def watching(watch: Watch) -> Iterator[None]:
+    """Let a watch see all calls and gradients of this thread or task, in place of another one, until the block ends."""
     token = _watch.set(watch)
     WATCHES.append(watch)
     try:
-        # NumPy's own warnings would only say the same, and without the line.
-        with np.errstate(all="ignore"):
-            yield
+        yield
     finally:
         WATCHES.remove(watch)
         _watch.reset(token)
