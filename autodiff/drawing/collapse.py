@@ -185,19 +185,27 @@ def _group(view: View, key: str, kind: GroupKind, path: str, head: str, repetiti
 
 
 def _replaced(view: View, groups: Iterable[tuple[Group, Box | None]]) -> View:
-    """Put groups in the places of the items that they are made of."""
+    """Put groups in the places of the items that they are made of: of the first call, so that the order leads on."""
     boxes = dict(view.boxes)
     group_of: dict[str, Group] = {}
     for group, box in groups:
         group_of.update((view.place[node.key], group) for node in group.nodes)
         if box is not None:
             boxes[group.key] = box
-    items = {item.key: item for item in (group_of.get(item.key, item) for item in view.items)}
-    return View(list(items.values()), {key: boxes[key] for key in items if key in boxes})
+    items: dict[str, Item] = {}
+    places: dict[str, tuple[bool, int]] = {}
+    for index, old in enumerate(view.items):
+        item = group_of.get(old.key, old)
+        items[item.key] = item
+        places[item.key] = min(places.get(item.key, (True, index)), (is_leaf(old), index))
+    ordered = sorted(items, key=lambda key: places[key][1])
+    return View([items[key] for key in ordered], {key: boxes[key] for key in ordered if key in boxes})
 
 
 def _at_depth(view: View, depth: int) -> View:
     """Make one item of each call of a module that is below so many levels of boxes."""
+    if not view.boxes:
+        return view
     inside: dict[Box, list[Node]] = defaultdict(list)
     for key, node in view.nodes.items():
         modules = _modules(view.boxes[key]) if key in view.boxes else []
