@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def draw(
     *args: Any,
     graph: str = "forward",
     depth: int | None = None,
-    show: str | Sequence[str] = ("shape", "grad"),
+    show: str | Collection[str] = ("shape", "grad"),
     color: str | None = None,
     theme: str = "light",
     **kwargs: Any,
@@ -175,9 +176,10 @@ def draw(
         Drawing(nodes=5, calls=2)
     """
     _check_options(graph, depth, show, color, theme)
-    given = {"graph": graph != "forward", "depth": depth is not None, "color": color, "theme": theme != "light"}
-    given["show"] = tuple(show) != ("shape", "grad")
-    outputs, names = outputs_of(what, args, kwargs, [option for option, is_given in given.items() if is_given])
+    options = {"graph": graph, "depth": depth, "show": show, "color": color, "theme": theme}
+    defaults = inspect.signature(draw).parameters
+    given = [option for option, value in options.items() if value != defaults[option].default]
+    outputs, names = outputs_of(what, args, kwargs, given)
     if graph == "backward":
         backward = backward_graph(outputs)
         nodes = trace(backward.gradients, names, backward.turn)
@@ -186,26 +188,22 @@ def draw(
         nodes = trace(outputs, names)
         boxes = boxes_of(nodes)
     view = arrange(nodes, boxes, depth, fold=color is None)
-    style = Style(
-        frozenset([show] if isinstance(show, str) else show), THEMES[theme], _gradients(nodes, outputs, color)
-    )
+    parts = frozenset([show] if isinstance(show, str) else show)
+    style = Style(parts, THEMES[theme], None if color is None else _gradients(nodes, outputs))
     return Drawing(digraph(view, style), len(nodes), sum(node.kind not in LEAVES for node in nodes))
 
 
-def _gradients(nodes: Sequence[Node], outputs: Sequence[Tensor], color: str | None) -> dict[str, Any] | None:
-    """Give the gradient of each node by its key, if nodes are coloured by it."""
-    if color is None:
-        return None
+def _gradients(nodes: Sequence[Node], outputs: Sequence[Tensor]) -> dict[str, Any]:
+    """Give the gradient of each node that has one, by its key."""
     found = gradients_of_all(outputs)
-    return {
-        node.key: found[node.value._order]
-        for node in nodes
-        if isinstance(node.value, Tensor) and node.value._order in found
-    }
+    tensors = {node.key: node.value for node in nodes if isinstance(node.value, Tensor)}
+    return {key: found[tensor._order] for key, tensor in tensors.items() if tensor._order in found}
 
 
-def _check_options(graph: str, depth: int | None, show: str | Sequence[str], color: str | None, theme: str) -> None:
+def _check_options(graph: str, depth: int | None, show: str | Collection[str], color: str | None, theme: str) -> None:
     """Refuse unknown values of the options of `draw`."""
+    if not isinstance(show, str | list | tuple | set | frozenset):
+        raise TypeError(f"draw: show must be a name or several, got {type(show).__name__}")
     choices: tuple[tuple[str, Any, Sequence[Any]], ...] = (
         ("graph", graph, ("forward", "backward")),
         ("color", color, (None, "grad")),

@@ -21,7 +21,7 @@ class Scale:
     def __init__(self, norms: Mapping[str, float | None], theme: Theme) -> None:
         self._norms = {key: value for key, value in norms.items() if value is not None}
         self._theme = theme
-        exponents = [math.log10(value) for value in self._norms.values() if 0 < value < math.inf]
+        exponents = [round(math.log10(value), 3) for value in self._norms.values() if 0 < value < math.inf]
         self._low = math.floor(min(exponents, default=0))
         decades = max(math.ceil(max(exponents, default=0)) - self._low, 2)
         self._step = math.ceil(decades / STEPS)

@@ -36,14 +36,16 @@ def rows_of(data: Any, theme: Theme, colour: str) -> list[str]:
         return [_table(table, theme, colour)]
     x = array.astype(np.float64).ravel()
     finite = x[np.isfinite(x)]
+    largest = float(np.abs(finite).max(initial=0.0)) or 1.0  # divided by it, no sum overflows
     rows = []
     if finite.size:
-        rows.append(row(f"mean {finite.mean():.3g}, std {finite.std():.3g}", colour))
+        mean, std = (largest * float(moment(finite / largest)) for moment in (np.mean, np.std))
+        rows.append(row(f"mean {mean:.3g}, std {std:.3g}", colour))
     if finite.size < x.size:
         counts = (("NaN", np.isnan(x)), ("Inf", np.isposinf(x)), ("-Inf", np.isneginf(x)))
         parts = [f"{int(found.sum()):,} {name}" for name, found in counts if found.any()]
         rows.append(row(f"{', '.join(parts)} of {x.size:,}", colour, "b"))
-    return [*rows, _strip(x, finite, theme)]
+    return [*rows, _strip(x / largest, theme)]
 
 
 def number(value: Any) -> str:
@@ -73,11 +75,11 @@ def _table(table: Any, theme: Theme, colour: str) -> str:
     return f"<tr><td>{inner}</td></tr>"
 
 
-def _strip(x: Any, finite: Any, theme: Theme) -> str:
+def _strip(x: Any, theme: Theme) -> str:
     """Draw the elements in a row of coloured cells."""
     cells = min(STRIP, x.size)
     starts = np.arange(cells) * x.size // cells
-    with np.errstate(all="ignore"):
+    with np.errstate(invalid="ignore"):  # of Inf - Inf
         means = np.add.reduceat(x, starts) / np.diff(np.append(starts, x.size))
     highest = float(np.abs(means[np.isfinite(means)]).max(initial=0.0)) or 1.0
     negative, zero, positive = theme.strip
