@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -18,7 +21,7 @@ import autodiff as ad
 import nn
 from autodiff.drawing import draw
 from autodiff.drawing.scale import Scale
-from autodiff.drawing.themes import THEMES, ladder, text_on
+from autodiff.drawing.themes import FONT, THEMES, ladder, text_on
 from tests.pictures import lines_of, needs_graphviz, shown_in
 
 X = np.linspace(-1, 1, 20, dtype=np.float32).reshape(5, 4)
@@ -450,3 +453,45 @@ def test_names_of_modules_are_shown_and_never_obeyed() -> None:
 def test_nothing_of_nn_is_imported_for_a_picture() -> None:
     code = "import sys, autodiff as ad; ad.draw(ad.Tensor(1.0) * 2); print('nn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+# Text in its box
+
+_MEASURE = """<script>
+const found = [];
+for (const node of document.querySelectorAll("g.node")) {
+  const shapes = [...node.querySelectorAll("polygon, ellipse, path, polyline")].map((s) => s.getBoundingClientRect());
+  const left = Math.min(...shapes.map((s) => s.left)), right = Math.max(...shapes.map((s) => s.right));
+  const top = Math.min(...shapes.map((s) => s.top)), bottom = Math.max(...shapes.map((s) => s.bottom));
+  for (const text of node.querySelectorAll("text")) {
+    const place = text.getBoundingClientRect();
+    const outside = Math.max(left - place.left, place.right - right, top - place.top, place.bottom - bottom);
+    found.push([text.textContent, outside]);
+  }
+}
+document.body.textContent = "MEASURED" + JSON.stringify(found) + "END";
+</script>"""
+
+
+@needs_graphviz
+@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium to measure text in")
+@pytest.mark.parametrize("fonts", [FONT, "DejaVu Sans Condensed"])
+def test_text_does_not_overflow_its_box(fonts: str, tmp_path: Path) -> None:
+    model = nn.MLP([4, 8, 3], activation="relu", rng=0)
+    loss = nn.functional.cross_entropy(model(X), np.zeros(5, int))
+    loss.backward()
+    names = [ad.Tensor(1.0, name=name) for name in ("W" * 40, "i" * 40, "∂L/∂W₁ ∇²φ", "Слой", "<b>&amp;</b>")]
+    drawings = [
+        draw(loss, show=("shape", "value", "grad")),
+        draw(loss, graph="backward", depth=1),
+        draw(loss, theme="dark", depth=1),
+        draw(sum(names, start=ad.Tensor(0.0))),
+    ]
+    page = tmp_path / "page.html"
+    pictures = "".join(drawing._repr_html_() for drawing in drawings).replace(FONT, fonts)
+    page.write_text(f'<meta charset="utf-8"><body>{pictures}{_MEASURE}', "utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run([*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True)
+    measured = json.loads(html.unescape(done.stdout.split("MEASURED")[1].split("END")[0]))
+    assert len(measured) > 150
+    assert [(text, outside) for text, outside in measured if outside > 0] == []

@@ -17,13 +17,17 @@ _SYMMETRIC = {np.add, np.multiply, np.maximum, np.minimum, np.logaddexp}  # the 
 # The bound on steps of the network simplex takes a graph of 500 nodes from a minute to seconds; a small one never
 # reaches it.
 _LAYOUT = {"rankdir": "TB", "nodesep": "0.3", "ranksep": "0.35", "pad": "0.2", "ordering": "in", "nslimit": "2"}
-_ITEM = {"fontsize": "12", "height": "0.4", "margin": "0.14,0.06", "penwidth": "1.4"}
+_ITEM = {"fontsize": "12", "height": "0.4", "margin": "0.17,0.06", "penwidth": "1.4"}
 _ARROW = {"fontsize": "9", "arrowsize": "0.7", "labeldistance": "1.6"}
 _BOX = {"fontsize": "11", "style": "rounded,filled", "margin": "10", "labeljust": "l"}
 
 
 def digraph(view: View, style: Style) -> graphviz.Digraph:
-    """Make the Graphviz graph of a picture, with a legend of what is in it."""
+    """Make the Graphviz graph of a picture, with a legend of what is in it.
+
+    Items and edges have ids, by which a page finds them in the image: ``node_n3``, and ``edge_n1_n3_2`` for the one
+    from n1 to the second operand of n3.
+    """
     return _Writer(view, style).graph
 
 

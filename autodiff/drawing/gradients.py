@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.anomaly import Watch, watching
-from autodiff.tape import Outputs, pullback, recording, tick, unbroadcast
+from autodiff.tape import pullback, recording, tick
 from autodiff.tensor import Tensor, constant, data_of, variable
 
 
@@ -64,22 +64,15 @@ class _Watch(Watch):
     """Keeps what each rule gives."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.gradients: dict[int, Any] = {}
         self.origins: list[tuple[int, int]] = []
 
-    def see_call(self, tensor: Tensor, function: Any, values: Any) -> None:
-        """Do nothing."""
-
     def see_gradient(self, node: Tensor, argument: Tensor, gradient: Any) -> None:
-        """Keep what the rule of a call gave for one of its arguments."""
+        """Keep what a call contributes to the gradient of one of its arguments."""
         self.origins.append((tick(), node._order))
         self.add(argument, gradient)
 
     def add(self, tensor: Tensor, gradient: Any) -> None:
         """Add a part of a Tensor's gradient to those that came before."""
-        g = data_of(gradient)
-        if not isinstance(g, Outputs) and np.shape(g) != tensor.shape:
-            g = unbroadcast(np.asarray(g), tensor.shape)
-        known = self.gradients.get(tensor._order)
+        g, known = data_of(gradient), self.gradients.get(tensor._order)
         self.gradients[tensor._order] = g if known is None else known + g

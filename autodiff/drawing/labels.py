@@ -12,7 +12,7 @@ import numpy as np
 from autodiff.drawing.collapse import Group, Item, View
 from autodiff.drawing.graph import LEAVES, Node
 from autodiff.drawing.text import brief, function_name, is_number, literal, norm, shape
-from autodiff.drawing.themes import Theme
+from autodiff.drawing.themes import THEMES, Theme
 from autodiff.drawing.values import number, row, rows_of
 from autodiff.tensor import Tensor, data_of
 
@@ -27,8 +27,8 @@ class Style:
         gradients: where nodes are coloured by the norm of their gradient, that of each node that has one, by its key.
     """
 
-    show: frozenset[str]
-    theme: Theme
+    show: frozenset[str] = frozenset({"shape", "grad"})
+    theme: Theme = THEMES["light"]
     gradients: Mapping[str, Any] | None = None
 
     def gradient(self, node: Node) -> Any:

@@ -13,7 +13,7 @@ SHAPES = {
     "constant": {"shape": "note", "style": "filled"},
     "call": {"shape": "box", "style": "rounded,filled"},
     "gradient": {"shape": "box", "style": "rounded,filled"},
-    "module": {"shape": "box", "style": "filled", "penwidth": "2.2"},
+    "module": {"shape": "box", "style": "filled", "penwidth": "2.2", "margin": "0.24,0.06"},
     "left out": {"shape": "box", "style": "filled,dashed"},
 }
 
