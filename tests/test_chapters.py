@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import re
 import subprocess
@@ -22,6 +23,7 @@ from demos import (
     activations,
     backpropagation,
     conditional_expectation,
+    gradient_flow,
     linear_regression,
     maximum_likelihood,
     monte_carlo,
@@ -33,6 +35,7 @@ PICTURES = {
     "activations": ["activations.png"],
     "backpropagation": ["backpropagation.png", "backpropagation.svg"],
     "conditional_expectation": ["conditional_expectation.png"],
+    "gradient_flow": ["gradient_flow.png", "gradient_flow.svg"],
     "linear_regression": ["linear_regression.png"],
     "maximum_likelihood": ["maximum_likelihood.png"],
     "monte_carlo": ["monte_carlo.png"],
@@ -93,6 +96,23 @@ def test_backpropagation(seed: int, tmp_path: Path, capsys: pytest.CaptureFixtur
     wanted = [result["by_hand"][name] for name in ("X", "W1", "b1", "z", "h", "W2", "b2", "O")]
     assert sorted(shown) == sorted(f"{np.linalg.norm(gradient):.3g}" for gradient in wanted)
     assert "∂L/∂W₁ = Xᵀ ∂L/∂z" in out
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_gradient_flow(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(gradient_flow, tmp_path, capsys, seed)
+    assert result["difference"] < 1e-13
+    sigmoid, relu, large = result["norms"].values()
+    assert sigmoid[-1] > 4**9 * sigmoid[0]
+    assert 0.4 < relu[0] / relu[-1] < 2.5
+    assert large[0] > 200 * large[-1]
+    for name, rate in result["rates"].items():
+        assert rate == pytest.approx(result["predicted"][name], rel=0.06), name
+        assert f"{rate:.3f}" in out
+    graph = html.unescape((tmp_path / "gradient_flow.svg").read_text())
+    shown = [float(norm) for norm in re.findall(r">gradient norm ([\d.e-]+)<", graph)]
+    assert min(shown) == pytest.approx(sigmoid[0], rel=0.01)
+    assert graph.count(": Sigmoid()") == graph.count(": ReLU()") == 9
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -14,13 +14,10 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.drawing import Drawing, draw, picture, render
+from autodiff.drawing import draw, render
 from autodiff.drawing.graph import Node, trace
+from tests.pictures import lines_of, needs_graphviz, shown_in
 
-needs_graphviz = pytest.mark.skipif(
-    not (shutil.which("dot") or importlib.util.find_spec("pygraphviz")),
-    reason="neither dot nor pygraphviz is installed",
-)
 needs_pygraphviz = pytest.mark.skipif(
     not importlib.util.find_spec("pygraphviz"), reason="the pygraphviz wheel is not installed"
 )
@@ -41,19 +38,8 @@ def two_layers() -> ad.Tensor:
     return ((np.tanh(x @ W1 + b1) @ W2 + b2 - rng.normal(size=(8, 1))) ** 2).mean()
 
 
-def lines_of(drawing: Drawing, title: str) -> str:
-    """The line of the source that defines the one node with a title."""
-    found = [line for line in drawing.source.splitlines() if f"<b>{title}</b>" in line]
-    assert len(found) == 1, found
-    return found[0]
-
-
 def node_of(nodes: list[Node], tensor: ad.Tensor) -> Node:
     return next(node for node in nodes if node.value is tensor)
-
-
-def shown_in(svg: str) -> list[str | None]:
-    return [text.text for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
 
 
 # What is in the graph
@@ -109,8 +95,8 @@ def test_edges_lead_from_the_arguments_to_the_call_in_their_order():
     assert node_of(nodes, difference).operands == tuple(keys)
     source = draw(difference).source
     head = node_of(nodes, difference).key
-    assert f"{keys[0]} -> {head} [headlabel=1]" in source
-    assert f"{keys[1]} -> {head} [headlabel=2 weight=8]" in source
+    assert f"{keys[0]} -> {head} [headlabel=1 id=edge_{keys[0]}_{head}_1]" in source
+    assert f"{keys[1]} -> {head} [headlabel=2 id=edge_{keys[1]}_{head}_2 weight=8]" in source
     assert "headlabel" not in draw(x * y).source
 
 
@@ -327,26 +313,6 @@ def test_a_long_name_is_cut_in_its_middle():
 
 
 # Size
-
-
-def test_a_deep_chain():
-    y = ad.Tensor(1.0)
-    for _ in range(100_000):
-        y = -y
-    drawing = draw(y)
-    assert repr(drawing) == "Drawing(nodes=100001, calls=100000)"
-    assert drawing.source.count(" -> ") == 100_001  # one leads to the legend and is not seen
-
-
-def test_too_large_for_an_image(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture, "MOST_NODES", 2)
-    drawing = draw(ad.Tensor(1.0) * 2)
-    with pytest.raises(ValueError, match=r"image of 3 nodes .*the most is 2.*: save it as \.dot, or draw a smaller"):
-        drawing.save(tmp_path / "graph.svg")
-    with pytest.raises(ValueError, match="image of 3 nodes"):
-        drawing._repr_svg_()
-    assert list(tmp_path.iterdir()) == []
-    assert drawing.save(tmp_path / "graph.dot").exists()
 
 
 @needs_graphviz

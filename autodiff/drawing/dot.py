@@ -1,97 +1,132 @@
-"""How a graph looks: the shape, colour and text of each kind of node, and the legend, as Graphviz source."""
+"""A picture as Graphviz source: its items, edges and boxes, and the legend."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any
 
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
-from autodiff.drawing.graph import Kind, Node
-from autodiff.drawing.text import brief, function_name, is_number, literal, norm, shape
-from autodiff.tensor import Tensor, data_of
+from autodiff.drawing.collapse import Group, Item, View, is_leaf
+from autodiff.drawing.labels import Style, label
+from autodiff.drawing.modules import Box
+from autodiff.drawing.scale import Scale
+from autodiff.drawing.text import literal
+from autodiff.drawing.themes import FONT, SHAPES, text_on
+from autodiff.tensor import data_of
 
-# Borders are in the colours of Okabe and Ito, which people with any colour vision can tell apart; fills are pale
-# tints of them, on which black text has a contrast above 10:1. Shapes say the same once more.
-_LOOK: dict[Kind, dict[str, str]] = {
-    "input": {"shape": "ellipse", "style": "filled", "color": "#0072B2", "fillcolor": "#DCECF7", "margin": "0.05,0.02"},
-    "parameter": {"shape": "cylinder", "style": "filled", "color": "#E69F00", "fillcolor": "#FDF0D5"},
-    "constant": {"shape": "note", "style": "filled", "color": "#CC79A7", "fillcolor": "#F8EAF2"},
-    "call": {"shape": "box", "style": "rounded,filled", "color": "#767676", "fillcolor": "#F5F5F5"},
-}
-_OUTPUT = {"color": "#009E73", "fillcolor": "#DDF3EC", "peripheries": "2"}
-_FONT = {"fontname": "Helvetica,Arial,sans-serif", "fontcolor": "#1A1A1A"}
 _SYMMETRIC = {np.add, np.multiply, np.maximum, np.minimum, np.logaddexp}  # the order of their arguments is no matter
 # The bound on steps of the network simplex takes a graph of 500 nodes from a minute to seconds; a small one never
 # reaches it.
 _LAYOUT = {"rankdir": "TB", "nodesep": "0.3", "ranksep": "0.35", "pad": "0.2", "ordering": "in", "nslimit": "2"}
-_ARROW = {"color": "#767676", "arrowsize": "0.7", "labeldistance": "1.6"}
-_QUIET = "#505050"
+_ITEM = {"fontsize": "12", "height": "0.4", "margin": "0.17,0.06", "penwidth": "1.4"}
+_ARROW = {"fontsize": "9", "arrowsize": "0.7", "labeldistance": "1.6"}
+_BOX = {"fontsize": "11", "style": "rounded,filled", "margin": "10", "labeljust": "l"}
 
 
-def digraph(nodes: Sequence[Node]) -> graphviz.Digraph:
-    """Make the Graphviz graph of the nodes, with a legend of the kinds among them."""
-    graph = graphviz.Digraph(
-        "autodiff",
-        graph_attr=_FONT | _LAYOUT,
-        node_attr=_FONT | {"fontsize": "12", "height": "0.4", "margin": "0.14,0.06", "penwidth": "1.4"},
-        edge_attr=_FONT | {"fontcolor": _QUIET, "fontsize": "9"} | _ARROW,
-    )
-    dtype = next(data_of(node.value).dtype for node in nodes if node.is_output)
-    calls = {node.key for node in nodes if node.kind == "call"}
-    for node in nodes:
-        graph.node(node.key, _label(node, dtype), **_look(node))
-        numbered = len(node.operands) > 1 and node.value._function not in _SYMMETRIC
-        for position, operand in enumerate(node.operands, start=1):
-            # The weight makes Graphviz draw a chain of calls as a straight spine.
-            weight = "8" if operand in calls else None
-            graph.edge(operand, node.key, weight=weight, headlabel=str(position) if numbered else None)
-    _add_legend(graph, nodes, dtype)
-    return graph
+def digraph(view: View, style: Style) -> graphviz.Digraph:
+    """Make the Graphviz graph of a picture, with a legend of what is in it.
+
+    Items and edges have ids, by which a page finds them in the image: ``node_n3``, and ``edge_n1_n3_2`` for the one
+    from n1 to the second operand of n3.
+    """
+    return _Writer(view, style).graph
 
 
-def _look(node: Node) -> dict[str, str]:
-    return {**_LOOK[node.kind], **(_OUTPUT if node.is_output else {})}
+class _Writer:
+    """Writes a picture piece by piece."""
 
+    def __init__(self, view: View, style: Style) -> None:
+        self.view, self.style, self.theme = view, style, style.theme
+        self.dtype = next(data_of(node.value).dtype for node in view.nodes.values() if node.is_output)
+        self.items = {item.key: item for item in view.items}
+        self.scale = Scale({item.key: style.norm(item) for item in view.items}, style.theme)
+        self.graph = graphviz.Digraph(
+            "autodiff",
+            graph_attr=_LAYOUT | {"fontname": FONT, "fontcolor": self.theme.text, "bgcolor": self.theme.ground},
+            node_attr=_ITEM | {"fontname": FONT, "fontcolor": self.theme.text},
+            edge_attr=_ARROW | {"fontname": FONT, "fontcolor": self.theme.quiet, "color": self.theme.line},
+        )
+        if view.note:
+            self.graph.attr(label=view.note, labelloc="t", fontsize="11")
+        self._fill(self.graph, None, self._contents(), 0)
+        for item in view.items:
+            self._add_edges(item)
+        self._add_legend()
 
-def _label(node: Node, dtype: Any) -> str:
-    value = node.value
-    data = data_of(value)
-    name = value.name if isinstance(value, Tensor) else None
-    lines: list[str] = []
-    if node.kind == "call":
-        title = function_name(value._function)
-        lines += node.settings
-        if name:
-            lines.insert(0, name)
-    elif node.kind == "constant":
-        title = name or (brief(data) if is_number(data) else "array")
-    else:
-        title = name or node.kind
-    if not (node.kind == "constant" and is_number(data)):
-        own = getattr(data, "dtype", None)
-        lines.append(shape(data) if own is None or own == dtype else f"{shape(data)} {own}")
-    gradient = value.grad if isinstance(value, Tensor) else None
-    if gradient is not None:
-        lines.append(f"gradient {shape(gradient)}")
-        lines.append(f"norm {norm(gradient):.3g}")
-    quiet = "".join(f'<br/><font point-size="10" color="{_QUIET}">{literal(line)}</font>' for line in lines)
-    return f"<<b>{literal(title)}</b>{quiet}>"
+    def _contents(self) -> dict[Box | None, list[Item | Box]]:
+        """List what is in each box, and outside of all, in order."""
+        contents: dict[Box | None, list[Item | Box]] = {None: []}
+        for item in self.view.items:
+            box = self.view.boxes.get(item.key)
+            for around in box.chain if box else ():
+                if around not in contents:
+                    contents[around] = []
+                    contents[around.parent].append(around)
+            contents[box].append(item)
+        return contents
 
+    def _fill(
+        self, graph: graphviz.Digraph, box: Box | None, contents: dict[Box | None, list[Item | Box]], level: int
+    ) -> None:
+        """Write what is in a box, or outside of all."""
+        for part in contents[box]:
+            if not isinstance(part, Box):
+                self._add_item(graph, part)
+                continue
+            with graph.subgraph(name=f"cluster_{part.key}") as cluster:
+                cluster.attr(
+                    label=self._box_label(part), color=self.theme.frame, fillcolor=self.theme.boxes[level % 2], **_BOX
+                )
+                if not part.is_module:
+                    cluster.attr(style="rounded,filled,dashed", labeljust="r", labelloc="b")
+                self._fill(cluster, part, contents, level + 1)
 
-def _add_legend(graph: graphviz.Digraph, nodes: Sequence[Node], dtype: Any) -> None:
-    """Add a row with one sample of each kind of node that occurs, below the outputs."""
-    occurring = {node.kind for node in nodes}
-    samples: dict[str, dict[str, str]] = {kind: look for kind, look in _LOOK.items() if kind in occurring}
-    samples["output"] = _LOOK["call"] | _OUTPUT
-    keys = [f"legend_{kind}" for kind in samples]
-    with graph.subgraph(name="cluster_legend") as legend:
-        legend.attr(label=f"{dtype} unless noted", fontsize="9", fontcolor=_QUIET, color="#D9D9D9", style="rounded")
-        legend.attr(rank="same")
-        legend.attr("node", fontsize="9", height="0.25", margin="0.08,0.03")
-        for key, (kind, look) in zip(keys, samples.items()):
-            legend.node(key, kind, **look)
-    for node in nodes:
-        if node.is_output:
-            graph.edge(node.key, keys[len(keys) // 2], style="invis")
+    def _box_label(self, box: Box) -> str:
+        """Write the title of a box with as much space beside it, so that an arrow into the middle does not cross it."""
+        title = literal(box.title)
+        cell = f'<td align="left"><font color="{self.theme.quiet}">{title}</font></td>'
+        space = f'<td width="{min(5 * len(box.title), 100)}"></td>' if box.is_module else ""
+        return f'<<table border="0" cellborder="0" cellspacing="0"><tr>{cell}{space}</tr></table>>'
+
+    def _add_item(self, graph: graphviz.Digraph, item: Item) -> None:
+        look = self.theme.look(item.kind, item.is_output)
+        colours = self.theme.text, self.theme.quiet
+        if (fill := self.scale.fill(item.key)) is not None:
+            look["fillcolor"] = fill
+            colours = (text_on(fill),) * 2
+        graph.node(item.key, label(item, self.view, self.style, self.dtype, colours), id=f"node_{item.key}", **look)
+
+    def _add_edges(self, item: Item) -> None:
+        sources = [self.view.place[operand] for operand in item.operands]
+        numbered = not isinstance(item, Group) and len(sources) > 1 and item.value._function not in _SYMMETRIC
+        seen = set()
+        for position, source in enumerate(sources, start=1):
+            # Of what is drawn as one, one arrow says all.
+            if source in seen and (isinstance(item, Group) or self.items[source].kind == "left out"):
+                continue
+            seen.add(source)
+            is_sure = numbered and self.items[source].kind != "left out"
+            self.graph.edge(
+                source,
+                item.key,
+                id=f"edge_{source}_{item.key}_{position}",
+                # The weight makes Graphviz draw a chain of calls as a straight spine.
+                weight=None if is_leaf(self.items[source]) else "8",
+                headlabel=str(position) if is_sure else None,
+            )
+
+    def _add_legend(self) -> None:
+        """Add a row with one sample of each kind of item that occurs, below the outputs."""
+        kinds = [kind for kind in SHAPES if any(item.kind == kind for item in self.view.items)]
+        keys = [f"legend_{kind}" for kind in kinds] + ["legend_output"]
+        with self.graph.subgraph(name="cluster_legend") as legend:
+            legend.attr(label=f"{self.dtype} unless noted", fontcolor=self.theme.quiet, color=self.theme.frame)
+            legend.attr(rank="same", fontsize="9", style="rounded")
+            legend.attr("node", fontsize="9", height="0.25", margin="0.08,0.03")
+            for kind in kinds:
+                legend.node(f"legend_{kind}", kind, **self.theme.look(kind, False))
+            legend.node("legend_output", "output", **self.theme.look("call", True))
+            if self.scale.is_used:
+                legend.node("legend_scale", self.scale.legend(), shape="plain")
+        for item in self.view.items:
+            if item.is_output:
+                self.graph.edge(item.key, keys[len(keys) // 2], style="invis")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,8 @@ from autodiff.drawing.text import brief, index
 from autodiff.tape import ELEMENTWISE, VJPS, Function
 from autodiff.tensor import Tensor, output
 
-Kind = Literal["input", "parameter", "constant", "call"]
+Kind = Literal["input", "parameter", "constant", "call", "gradient"]
+LEAVES: tuple[Kind, ...] = ("input", "parameter", "constant")
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,12 @@ class Node:
 
     Attributes:
         key: identifies the node in its graph.
-        kind: what it is.
+        kind: what it is; "gradient" is a call of the backward pass.
         value: the Tensor, array or number itself.
         operands: keys of the nodes that a call takes its arrays from, in the order of its arguments.
         settings: the call's other arguments, such as an axis or an index, as text.
         is_output: whether it is one of the Tensors that the graph was asked for.
+        name: how the user calls it, or None.
     """
 
     key: str
@@ -36,13 +38,20 @@ class Node:
     operands: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     is_output: bool = False
+    name: str | None = None
 
 
-def trace(outputs: Sequence[Tensor]) -> list[Node]:
+def trace(outputs: Sequence[Tensor], names: Mapping[int, str] | None = None, turn: float = -np.inf) -> list[Node]:
     """List every node that the outputs were computed from, and themselves, in order of creation.
 
     A Tensor or an array that is used several times is one node; a number is a node each time it is used.
+
+    Args:
+        outputs: the Tensors.
+        names: of Tensors and arrays that have none of their own, by their identity.
+        turn: the stamp at which the backward pass began, if its calls are among the nodes.
     """
+    names = names or {}
     arguments: dict[int, tuple[list[Any], list[str]]] = {}
     found = list(outputs)
     tensors = []
@@ -67,18 +76,29 @@ def trace(outputs: Sequence[Tensor]) -> list[Node]:
             if key is None:
                 key = f"n{count}"
                 count += 1
-                nodes.append(Node(key, "constant", operand))
+                name = None
                 if np.shape(operand):
                     keys[id(operand)] = key
+                    name = names.get(id(operand))
+                nodes.append(Node(key, "constant", operand, name=name))
             operand_keys.append(key)
-        is_output = id(tensor) in wanted
-        nodes.append(Node(keys[id(tensor)], _kind(tensor), tensor, tuple(operand_keys), tuple(settings), is_output))
+        nodes.append(
+            Node(
+                key=keys[id(tensor)],
+                kind=_kind(tensor, turn),
+                value=tensor,
+                operands=tuple(operand_keys),
+                settings=tuple(settings),
+                is_output=id(tensor) in wanted,
+                name=tensor.name or names.get(id(tensor)),
+            )
+        )
     return nodes
 
 
-def _kind(tensor: Tensor) -> Kind:
+def _kind(tensor: Tensor, turn: float) -> Kind:
     if tensor._function is not None:
-        return "call"
+        return "call" if tensor._order > turn else "gradient"
     if not tensor.requires_grad:
         return "constant"
     return "input" if type(tensor) is Tensor else "parameter"

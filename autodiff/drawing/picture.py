@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Sequence
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import graphviz  # type: ignore[import-untyped]
 
+from autodiff.drawing.collapse import arrange
 from autodiff.drawing.dot import digraph
-from autodiff.drawing.graph import trace
+from autodiff.drawing.given import outputs_of
+from autodiff.drawing.gradients import backward_graph, gradients_of_all
+from autodiff.drawing.graph import LEAVES, Node, trace
+from autodiff.drawing.labels import Style
+from autodiff.drawing.modules import boxes_of
 from autodiff.drawing.render import render
+from autodiff.drawing.themes import THEMES
 from autodiff.files import write_atomically
 from autodiff.tensor import Tensor
 
 ENDINGS = ("svg", "png", "pdf", "dot")
-MOST_NODES = 2000
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Drawing:
             The path.
 
         Raises:
-            ValueError: the ending is none of these, or the graph is too large for an image.
+            ValueError: the ending is none of these, or the graph takes too long to lay out.
             RuntimeError: an image is wanted and there is no Graphviz.
             OSError: the file cannot be written.
 
@@ -74,16 +84,29 @@ class Drawing:
     def _repr_svg_(self) -> str:
         return self._image("svg").decode()
 
+    def _repr_html_(self) -> str:
+        svg = self._repr_svg_()
+        return f'<div style="overflow: auto">{svg[svg.index("<svg") :]}</div>'
+
+    def show(self) -> None:
+        """Show the picture: in a notebook below the cell, elsewhere in the web browser.
+
+        Raises:
+            RuntimeError: there is no Graphviz, or no browser; the message says where the picture was written.
+            ValueError: the graph takes too long to lay out.
+        """
+        ipython = sys.modules.get("IPython")
+        if ipython is not None and hasattr(ipython.get_ipython(), "kernel"):
+            ipython.display.display(self)
+            return
+        path = self.save(Path(tempfile.mkdtemp(), "graph.svg"))
+        if not webbrowser.open(path.as_uri()):
+            raise RuntimeError(f"show: there is no web browser to open; the picture is in {path}")
+
     def __repr__(self) -> str:
         return f"Drawing(nodes={self.nodes}, calls={self.calls})"
 
     def _image(self, form: str) -> bytes:
-        way_out = "save it as .dot, or draw a smaller part, such as a Tensor computed earlier"
-        if self.nodes > MOST_NODES:
-            raise ValueError(
-                f"an image of {self.nodes} nodes would take Graphviz very long and could not be read (the most is "
-                f"{MOST_NODES}): {way_out}"
-            )
         graph = self.digraph
         if form == "png":
             graph = graph.copy()
@@ -91,49 +114,109 @@ class Drawing:
         try:
             return render(graph.source, form)
         except TimeoutError as error:
-            raise ValueError(f"an image of these {self.nodes} nodes takes too long: {error}; {way_out}") from None
+            raise ValueError(
+                f"an image of these {self.nodes} nodes takes too long: {error}; save it as .dot, or draw a smaller "
+                "part, such as a Tensor computed earlier"
+            ) from None
 
 
-def draw(output: Tensor | Sequence[Tensor]) -> Drawing:
-    """Draw the graph of calls that computed a Tensor, or several of them.
+def draw(
+    what: Any,
+    /,
+    *args: Any,
+    graph: str = "forward",
+    depth: int | None = None,
+    show: str | Collection[str] = ("shape", "grad"),
+    color: str | None = None,
+    theme: str = "light",
+    **kwargs: Any,
+) -> Drawing:
+    """Draw the graph of calls that computed a Tensor, or what a function computes from example inputs.
 
-    Every array and every call is a node with its shape; an arrow leads from what is used to the call that uses it,
-    with the argument's number where the order matters. Inputs (Tensors made by hand), parameters (those of a class
-    derived from Tensor), constants and calls differ in shape and colour, as the legend says. A dtype is shown where it
-    is not the output's. After `Tensor.backward`, inputs and parameters show the shape and the Euclidean norm of their
-    gradient.
+    Every array and every call is a node; an arrow leads from what is used to the call that uses it, with the argument's
+    number where the order matters. Inputs (Tensors made by hand), parameters (those of a class derived from Tensor),
+    constants and calls differ in shape and colour, as the legend says. Tensors are called by the ``name`` they were
+    given, example inputs by the function's arguments, parameters by their path. What modules did is in a box for each
+    of their calls, named by path and class, if the call is one of the latest 10,000 and the module is still there.
+
+    A graph of more than some hundred nodes is shortened until it fits, and a note at the top says how: modules become
+    single nodes, what is repeated is drawn once, and the middle of what is still too long is left out.
 
     Args:
-        output: a Tensor that was computed from one that requires a gradient, or a list or tuple of such Tensors.
+        what: a Tensor that was computed from one that requires a gradient, a list or tuple of such Tensors, or a
+            function, such as a model, of example inputs. The function is called once, with a Tensor in place of every
+            float and every array of floats.
+        args: the example inputs: numbers, arrays, or lists, tuples, dicts and dataclasses of them.
+        graph: "forward", or "backward" for the calls that compute the gradients, as ``create_graph=True`` records them.
+            An output that is no scalar is given a gradient of ones.
+        depth: how many levels of modules are drawn as boxes. A module below is one node with the shapes that go in and
+            come out, and what is repeated three times or more is drawn once, in a box that says how often; with
+            ``color`` all are drawn.
+        show: which of "shape", "value" and "grad" are written into a node. A value is a number, a small table, or mean,
+            standard deviation and a strip of colours; a gradient is what `Tensor.backward` left, and shown by its
+            Euclidean norm, and with "value" also by its numbers. A dtype is shown where it is not the output's.
+        color: "grad" fills each node with a colour for the norm of the gradient of the outputs' sum by its value, on
+            a logarithmic scale. It is computed for the picture, and nothing else is changed.
+        theme: "light" or "dark".
+        kwargs: example inputs by keyword.
 
     Returns:
         The picture, to look at in a notebook or to save.
 
     Raises:
-        TypeError: what was given is not a Tensor.
-        ValueError: nothing was recorded, or the list is empty.
+        TypeError: what was given cannot be drawn, or the function does not take the inputs.
+        ValueError: nothing was recorded, the list is empty, or an option is unknown.
 
     Example:
         >>> x, w = Tensor([1.0, 2.0], name="x"), Tensor([3.0, 4.0], name="w")
         >>> drawing = draw((x * w).sum())
         >>> drawing
         Drawing(nodes=4, calls=2)
+        >>> draw(lambda x, y: x * y + 1, x=2.0, y=3.0)
+        Drawing(nodes=5, calls=2)
     """
-    outputs = [output] if isinstance(output, Tensor) else output
-    if not isinstance(outputs, list | tuple):
-        raise TypeError(f"draw: expected a Tensor or a list of Tensors, got {type(output).__name__}")
-    if not outputs:
-        raise ValueError("draw: the list of Tensors is empty, so there is nothing to draw")
-    for one in outputs:
-        if not isinstance(one, Tensor):
-            raise TypeError(f"draw: expected a list of Tensors, got one with a {type(one).__name__}")
-        if not one.requires_grad:
-            raise ValueError(
-                f"draw: {one._label()} has no graph: compute it from a Tensor with requires_grad=True, and not under "
-                "no_grad()"
-            )
-    nodes = trace(outputs)
-    return Drawing(digraph(nodes), len(nodes), sum(node.kind == "call" for node in nodes))
+    _check_options(graph, depth, show, color, theme)
+    options = {"graph": graph, "depth": depth, "show": show, "color": color, "theme": theme}
+    defaults = inspect.signature(draw).parameters
+    given = [option for option, value in options.items() if value != defaults[option].default]
+    outputs, names = outputs_of(what, args, kwargs, given)
+    if graph == "backward":
+        backward = backward_graph(outputs)
+        nodes = trace(backward.gradients, names, backward.turn)
+        boxes = boxes_of(nodes, backward.origins)
+    else:
+        nodes = trace(outputs, names)
+        boxes = boxes_of(nodes)
+    view = arrange(nodes, boxes, depth, fold=color is None)
+    parts = frozenset([show] if isinstance(show, str) else show)
+    style = Style(parts, THEMES[theme], None if color is None else _gradients(nodes, outputs))
+    return Drawing(digraph(view, style), len(nodes), sum(node.kind not in LEAVES for node in nodes))
+
+
+def _gradients(nodes: Sequence[Node], outputs: Sequence[Tensor]) -> dict[str, Any]:
+    """Give the gradient of each node that has one, by its key."""
+    found = gradients_of_all(outputs)
+    tensors = {node.key: node.value for node in nodes if isinstance(node.value, Tensor)}
+    return {key: found[tensor._order] for key, tensor in tensors.items() if tensor._order in found}
+
+
+def _check_options(graph: str, depth: int | None, show: str | Collection[str], color: str | None, theme: str) -> None:
+    """Refuse unknown values of the options of `draw`."""
+    if not isinstance(show, str | list | tuple | set | frozenset):
+        raise TypeError(f"draw: show must be a name or several, got {type(show).__name__}")
+    choices: tuple[tuple[str, Any, Sequence[Any]], ...] = (
+        ("graph", graph, ("forward", "backward")),
+        ("color", color, (None, "grad")),
+        ("theme", theme, tuple(THEMES)),
+        *(("show", part, ("shape", "value", "grad")) for part in ([show] if isinstance(show, str) else show)),
+    )
+    for option, value, known in choices:
+        if value not in known:
+            raise ValueError(f"draw: {option}={value!r} is unknown; known are {', '.join(map(repr, known))}")
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):
+        raise ValueError(f"draw: depth must be None or a number of levels, 0, 1, 2 and so on, got {depth!r}")
+    if color is not None and graph == "backward":
+        raise ValueError("draw: color='grad' is for graph='forward': it shows the gradients by the forward pass")
 
 
 def _listed(endings: Sequence[str]) -> str:

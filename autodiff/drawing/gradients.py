@@ -1,0 +1,78 @@
+"""The backward pass, looked at: the gradient that reaches each node, and the graph of the calls that compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autodiff.anomaly import Watch, watching
+from autodiff.tape import pullback, recording, tick
+from autodiff.tensor import Tensor, constant, data_of, variable
+
+
+@dataclass(frozen=True)
+class Backward:
+    """A recorded backward pass.
+
+    Attributes:
+        gradients: what came out: the gradient of each leaf.
+        turn: the stamp before its first call.
+        origins: for each use of a rule, in order, the stamp after it, and the stamp of the Tensor whose call it was.
+    """
+
+    gradients: list[Tensor]
+    turn: int
+    origins: list[tuple[int, int]]
+
+
+def backward_graph(outputs: Sequence[Tensor]) -> Backward:
+    """Record the backward pass from outputs, each of which begins with a gradient of ones.
+
+    The ones are a variable, so that every call is recorded that does something with a gradient.
+    """
+    turn = tick()
+    top = outputs[0].name if len(outputs) == 1 and outputs[0].name else "L"
+    seeds = [variable(np.ones_like(output.data)) for output in outputs]
+    for seed, output in zip(seeds, outputs):
+        seed.name = f"∂{top}/∂{output.name or top}"
+    watch = _Watch()
+    with recording(True), watching(watch):
+        found = pullback(zip(outputs, seeds), create_graph=True)
+    gradients = []
+    for leaf, g in found.items():
+        gradient = g if isinstance(g, Tensor) else constant(g)
+        gradient.name = f"∂{top}/∂{leaf.name}" if leaf.name else None
+        gradients.append(gradient)
+    return Backward(gradients, turn, watch.origins)
+
+
+def gradients_of_all(outputs: Sequence[Tensor]) -> dict[int, Any]:
+    """Give the gradient of the sum of the outputs by every Tensor they were computed from; its stamp is the key."""
+    watch = _Watch()
+    seeds = [(output, np.ones_like(output.data)) for output in outputs]
+    for output, seed in seeds:
+        watch.add(output, seed)
+    with recording(False), watching(watch):
+        pullback(seeds)
+    return watch.gradients
+
+
+class _Watch(Watch):
+    """Keeps what each rule gives."""
+
+    def __init__(self) -> None:
+        self.gradients: dict[int, Any] = {}
+        self.origins: list[tuple[int, int]] = []
+
+    def see_gradient(self, node: Tensor, argument: Tensor, gradient: Any) -> None:
+        """Keep what a call contributes to the gradient of one of its arguments."""
+        self.origins.append((tick(), node._order))
+        self.add(argument, gradient)
+
+    def add(self, tensor: Tensor, gradient: Any) -> None:
+        """Add a part of a Tensor's gradient to those that came before."""
+        g, known = data_of(gradient), self.gradients.get(tensor._order)
+        self.gradients[tensor._order] = g if known is None else known + g
