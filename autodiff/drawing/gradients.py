@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.anomaly import Watch, watching
-from autodiff.tape import pullback, recording, tick
+from autodiff.spans import tick
+from autodiff.tape import pullback, recording
 from autodiff.tensor import Tensor, constant, data_of, variable
 
 

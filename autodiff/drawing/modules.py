@@ -136,7 +136,8 @@ def _nesting_of_the_graph(nodes: Sequence[Node], stamps: dict[str, int]) -> _Nes
     ordered = sorted(set(stamps.values()), reverse=True)
     threads: dict[int, list[_Call]] = defaultdict(list)
     for span in latest():
-        if span.end < ordered[0] and span.start > ordered[-1] and (owner := span.owner()) is not None:
+        owner = span.owner()
+        if hasattr(owner, "named_modules") and span.end < ordered[0] and span.start > ordered[-1]:
             threads[span.thread].append(_Call(owner, span.start, span.end))
     nestings = {thread: _nest(calls, ordered) for thread, calls in threads.items()}
     if len(nestings) < 2:

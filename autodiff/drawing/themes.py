@@ -9,7 +9,7 @@ FONT = "Helvetica,Arial,Liberation Sans,DejaVu Sans Condensed,sans-serif"
 
 SHAPES = {
     "input": {"shape": "ellipse", "style": "filled", "margin": "0.05,0.02"},
-    "parameter": {"shape": "cylinder", "style": "filled"},
+    "parameter": {"shape": "folder", "style": "filled"},
     "constant": {"shape": "note", "style": "filled"},
     "call": {"shape": "box", "style": "rounded,filled"},
     "gradient": {"shape": "box", "style": "rounded,filled"},
