@@ -656,9 +656,15 @@ def _result(
     return tensor
 
 
-def called(function: Function, data: Any, args: tuple[Any, ...], values: tuple[Any, ...]) -> Tensor:
+def called(
+    function: Function,
+    data: Any,
+    args: tuple[Any, ...],
+    values: tuple[Any, ...],
+    kwargs: Mapping[str, Any] = _NO_KEYWORDS,
+) -> Tensor:
     """Give the Tensor of a call that was run already, with its result."""
-    return _result(data, function, args, values, _NO_KEYWORDS, True)
+    return _result(data, function, args, values, kwargs, True)
 
 
 def constant(data: Any) -> Tensor:

@@ -620,6 +620,19 @@ def test_the_source_reads_as_by_hand() -> None:
     assert max(map(len, lines)) <= 200
 
 
+def test_the_program_is_drawn() -> None:
+    _, state, step = training()()
+    compiled = ad.compile(step, state)
+    with pytest.raises(RuntimeError, match="no program before the first call"):
+        ad.draw(compiled)
+    compiled(X, LABELS)
+    source = ad.draw(compiled).source
+    for name in ("inputs", "targets", "layers_0_weight", "layers_0_weight after", "lr", "matmul", "exp"):
+        assert f"<b>{name}</b>" in source, name
+    with pytest.raises(TypeError, match="give no example inputs"):
+        ad.draw(compiled, X)
+
+
 # Simplifications
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import spans
+from autodiff.compiler.graph import graph_of
 from autodiff.compiler.memory import plan
 from autodiff.compiler.passes import PASSES, simplified
 from autodiff.compiler.recorder import TRACING
@@ -164,9 +165,15 @@ class Compiled:
         Raises:
             RuntimeError: there is none before the first call.
         """
-        if self._latest is None:
-            raise RuntimeError(f"compile: there is no program before the first call of {name_of(self._step)}")
-        return self._latest.source
+        return self._made().source
+
+    def graph(self) -> list[Tensor]:
+        """Give the program that was made last as Tensors without numbers, as ``autodiff.draw(compiled)`` draws it.
+
+        Raises:
+            RuntimeError: there is none before the first call.
+        """
+        return graph_of(self._made().program)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the text of the program that was made last to a file, which is a module of its own.
@@ -178,6 +185,11 @@ class Compiled:
         path = Path(path)
         write_atomically(path, self.source.encode())
         return path
+
+    def _made(self) -> _Program:
+        if self._latest is None:
+            raise RuntimeError(f"compile: there is no program before the first call of {name_of(self._step)}")
+        return self._latest
 
     def __repr__(self) -> str:
         return f"<compiled {name_of(self._step)}, {len(self._programs)} programs>"

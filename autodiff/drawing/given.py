@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from autodiff.compiler import Compiled
 from autodiff.names import name_of
 from autodiff.tape import recording
 from autodiff.tensor import Tensor, data_of, is_float, is_variable, variable
@@ -20,7 +21,7 @@ def outputs_of(
     """Give the Tensors to draw, and the names of the inputs.
 
     Args:
-        what: a Tensor, a list or tuple of Tensors, or a function of example inputs, such as a model.
+        what: a Tensor, a list or tuple of Tensors, a compiled step, or a function of example inputs, such as a model.
         args: the example inputs.
         kwargs: those given by keyword.
         options: keywords that were taken as options of `draw`, which the function must not have too.
@@ -29,6 +30,11 @@ def outputs_of(
         TypeError: it is none of these, or the function does not take these inputs.
         ValueError: nothing was recorded, or the list is empty.
     """
+    if isinstance(what, Compiled):
+        if args or kwargs:
+            raise TypeError("draw: of a compiled step, the program is drawn that was made last; give no example inputs")
+        with recording(True):
+            return what.graph(), {}
     if callable(what) and not isinstance(what, type):
         return _called(what, args, kwargs, options)
     outputs = [what] if isinstance(what, Tensor) else what

@@ -137,15 +137,15 @@ def draw(
     number where the order matters. Inputs (Tensors made by hand), parameters (those of a class derived from Tensor),
     constants and calls differ in shape and colour, as the legend says. Tensors are called by the ``name`` they were
     given, example inputs by the function's arguments, parameters by their path. What modules did is in a box for each
-    of their calls, named by path and class, if the call is one of the latest 10,000 and the module is still there.
+    of their calls, named by path and class, if the call is one of the latest 2,000 and the module is still there.
 
     A graph of more than some hundred nodes is shortened until it fits, and a note at the top says how: modules become
     single nodes, what is repeated is drawn once, and the middle of what is still too long is left out.
 
     Args:
         what: a Tensor that was computed from one that requires a gradient, a list or tuple of such Tensors, or a
-            function, such as a model, of example inputs. The function is called once, with a Tensor in place of every
-            float and every array of floats.
+            function, such as a model, of example inputs, which is called once, with a Tensor in place of every float
+            and every array of floats; or a compiled step, whose program is drawn as it was simplified.
         args: the example inputs: numbers, arrays, or lists, tuples, dicts and dataclasses of them.
         graph: "forward", or "backward" for the calls that compute the gradients, as ``create_graph=True`` records them.
             An output that is no scalar is given a gradient of ones.

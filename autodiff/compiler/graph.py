@@ -1,0 +1,65 @@
+"""A program as Tensors with a graph, which pictures are drawn of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.program import Program, Value, mapped
+from autodiff.tape import Outputs
+from autodiff.tensor import Tensor, called, output, variable
+
+
+class State(Tensor):
+    """What stands in a picture for a piece of state; it is drawn as a parameter is."""
+
+    __slots__ = ()
+
+
+def graph_of(program: Program) -> list[Tensor]:
+    """Give what a program returns, and what it leaves in the state, as Tensors that were made by its calls.
+
+    They have the shapes and dtypes, but no numbers: every element is zero.
+    """
+    made: dict[Value, Any] = {}
+
+    def stand_in(item: Any) -> Any:
+        if not isinstance(item, Value):
+            return item
+        if item not in made:
+            made[item] = item.data if item.kind == "constant" else _leaf(item)
+        return made[item]
+
+    for call in program.calls:
+        if not call.outputs or call.output.dtype is type(None):
+            continue
+        args = [mapped(arg, stand_in) for arg in call.args]
+        args += [mapped(arg, stand_in) for arg in call.kwargs.values() if isinstance(arg, Value)]
+        settings = {key: arg for key, arg in call.kwargs.items() if not isinstance(arg, Value)}
+        blanks = [_blank(value) for value in call.outputs]
+        whole = called(
+            call.function, Outputs(blanks) if call.several else blanks[0], tuple(args), tuple(args), settings
+        )
+        for position, value in enumerate(call.outputs):
+            part = called(output, blanks[position], (whole, position), (whole, position)) if call.several else whole
+            part.name = value.name
+            made[value] = part
+    for before, after in program.state:
+        if after is not before and isinstance(made.get(after), Tensor):
+            made[after].name = made[after].name or f"{before.name} after"
+    return [made[value] for value in dict.fromkeys(program.kept()) if isinstance(made.get(value), Tensor)]
+
+
+def _leaf(value: Value) -> Tensor:
+    leaf = variable(_blank(value))
+    if value.kind == "state":
+        leaf.__class__ = State
+    leaf.name = value.name
+    return leaf
+
+
+def _blank(value: Value) -> Any:
+    """Make zeros of a shape and dtype that take no memory."""
+    known = value.dtype if isinstance(value.dtype, np.dtype) or value.dtype in (bool, int, float) else float
+    return np.broadcast_to(np.zeros((), known), value.shape) if value.is_array else np.dtype(known).type(0)
