@@ -7,12 +7,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autodiff.files import remove_drafts
+from nn.checks import check_path
 from nn.history import History
 from nn.io import read_arrays, write_arrays
 from nn.module import Module
@@ -66,9 +66,7 @@ class Checkpoint:
         rng: np.random.Generator,
         settings: Mapping[str, Any],
     ) -> None:
-        if not isinstance(path, str | os.PathLike):
-            raise TypeError(f"fit: checkpoint must be the path of a file, got {path!r}")
-        self.path = Path(path)
+        self.path = check_path("fit: checkpoint", path)
         if self.path.is_dir():
             raise IsADirectoryError(errno.EISDIR, f"fit: checkpoint={str(path)!r} is a folder; name a file in it")
         if not self.path.parent.is_dir():

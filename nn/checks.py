@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,13 @@ def check_choice(caller: str, name: str, value: Any, known: Any) -> None:
 def check_probability(caller: str, p: Any) -> None:
     """Refuse a dropout probability outside [0, 1)."""
     check_number(caller, "p", p, lambda p: 0 <= p < 1, "a probability below 1, 0 <= p < 1")
+
+
+def check_path(caller: str, path: Any) -> Path:
+    """Refuse what is not the path of a file, and give it."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{caller}: expected the path of a file, got {path!r}")
+    return Path(path)
 
 
 def check_rows(caller: str, name: str, rows: Any) -> Any:

@@ -194,7 +194,25 @@ class _Continuous(Distribution):
         return np.where(too_low | too_high, np.inf, divergence)
 
 
-class Normal(_Continuous):
+class _LocationScale(_Continuous):
+    """A distribution on all real numbers, of ``loc + scale ε``, where ε has a mean of zero."""
+
+    loc: Any
+    scale: Any
+    domain = "real numbers"
+
+    def __init__(self, loc: Any, scale: Any) -> None:
+        super().__init__(loc=loc, scale=scale)
+        self.loc, self.scale = self._given.values()
+        self._demand("scale", data_of(self.scale) > 0, "positive")
+
+    @property
+    def mean(self) -> Any:
+        """Expected value ``loc``."""
+        return self._whole(self.loc)
+
+
+class Normal(_LocationScale):
     """Normal distribution of mean ``loc`` and standard deviation ``scale``.
 
     Density ``exp(-(x - loc)² / (2 scale²)) / (scale √(2π))``;
@@ -220,15 +238,6 @@ class Normal(_Continuous):
         0.625
     """
 
-    loc: Any
-    scale: Any
-    domain = "real numbers"
-
-    def __init__(self, loc: Any, scale: Any) -> None:
-        super().__init__(loc=loc, scale=scale)
-        self.loc, self.scale = self._given.values()
-        self._demand("scale", data_of(self.scale) > 0, "positive")
-
     def log_prob(self, value: Any) -> Any:
         """Logarithm of the density; see `Distribution.log_prob`."""
         z = (self._value("log_prob", value) - self.loc) / self.scale
@@ -251,11 +260,6 @@ class Normal(_Continuous):
         return self._whole(np.log(self.scale) + (0.5 + _LOG_ROOT_TWO_PI))
 
     @property
-    def mean(self) -> Any:
-        """Expected value ``loc``."""
-        return self._whole(self.loc)
-
-    @property
     def stddev(self) -> Any:
         """Standard deviation ``scale``."""
         return self._whole(self.scale)
@@ -272,7 +276,7 @@ class Normal(_Continuous):
         return (spread * spread + shift * shift) / 2 + np.log(self.scale) + _LOG_ROOT_TWO_PI - p.entropy()
 
 
-class Laplace(_Continuous):
+class Laplace(_LocationScale):
     """Laplace distribution, of density ``exp(-|x - loc| / scale) / (2 scale)``.
 
     Goodfellow, Bengio and Courville, Deep Learning (2016), section 3.9.4.
@@ -290,15 +294,6 @@ class Laplace(_Continuous):
         >>> p.log_prob(np.array([0.0, 1.0])).round(6), p.cdf(np.array([0.0, 1.0])).round(6)
         (array([-0.693147, -1.693147]), array([0.5    , 0.81606]))
     """
-
-    loc: Any
-    scale: Any
-    domain = "real numbers"
-
-    def __init__(self, loc: Any, scale: Any) -> None:
-        super().__init__(loc=loc, scale=scale)
-        self.loc, self.scale = self._given.values()
-        self._demand("scale", data_of(self.scale) > 0, "positive")
 
     def log_prob(self, value: Any) -> Any:
         """Logarithm of the density; see `Distribution.log_prob`."""
@@ -319,11 +314,6 @@ class Laplace(_Continuous):
     def entropy(self) -> Any:
         """Entropy ``1 + log(2 scale)``; see `Distribution.entropy`."""
         return self._whole(np.log(2 * self.scale) + 1)
-
-    @property
-    def mean(self) -> Any:
-        """Expected value ``loc``."""
-        return self._whole(self.loc)
 
     @property
     def stddev(self) -> Any:

@@ -6,10 +6,10 @@ import csv
 import io
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from autodiff.files import write_atomically
+from nn.checks import check_path
 
 
 @dataclass
@@ -68,10 +68,12 @@ class History:
 
         Raises:
             OSError: the path cannot be written.
+            TypeError: the path is none.
             ValueError: the lists have different lengths.
 
         Example:
             >>> import tempfile
+            >>> from pathlib import Path
             >>> with tempfile.TemporaryDirectory() as folder:
             ...     History(loss=[0.5, 0.25], seconds=[1.0, 1.5]).to_csv(folder + "/run.csv")
             ...     print(Path(folder, "run.csv").read_text())
@@ -87,7 +89,7 @@ class History:
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["epoch", *columns])
         table.writerows([epoch, *row] for epoch, row in enumerate(zip(*columns.values(), strict=True), start=1))
-        write_atomically(Path(path), text.getvalue().encode())
+        write_atomically(check_path("History.to_csv", path), text.getvalue().encode())
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the learning curves: losses on a log scale and, on the right, the accuracy.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import autodiff as ad
 from nn.layers import Linear, Sequential
-from nn.module import Module
+from nn.module import Buffer, Module, Parameter, _members
 
 
 def to_torch(model: Module) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def to_torch(model: Module) -> dict[str, Any]:
 
     A Linear layer's weight is transposed, since PyTorch's has the shape ``(out_features, in_features)``. The layers of
     a `Sequential` are called by their position alone, ``0.weight`` for ``layers.0.weight``, and all else by its path.
-    A layer that stands in several places has the name of the first.
+    What stands in several places has, as there, a name for each.
 
     Args:
         model: whose counterpart in PyTorch has the same layers, under the same attributes.
@@ -35,8 +35,8 @@ def to_torch(model: Module) -> dict[str, Any]:
         >>> {name: array.shape for name, array in to_torch(nn.MLP([4, 3, 2])).items()}
         {'0.weight': (3, 4), '0.bias': (3,), '2.weight': (2, 3), '2.bias': (2,)}
     """
-    state = _state("to_torch", model)
-    return {name: _turned(state[path], transposed) for path, (name, transposed) in _entries(model, state).items()}
+    _by_path("to_torch", model)
+    return {entry.name: _turned(entry.tensor.data, entry.transposed) for entry in _entries(model)}
 
 
 def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,14 +47,16 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         model: says which entries there are, and which are weights of Linear layers. It is not changed.
-        state: PyTorch's tensors, on the CPU and without gradient as ``state_dict`` gives them, or arrays, by name.
+        state: PyTorch's tensors, on the CPU and without gradient as ``state_dict`` gives them, or arrays, by name. What
+            stands in several places needs one of its names, since PyTorch's files have only one.
 
     Returns:
         Arrays by their paths in the model, copied.
 
     Raises:
         TypeError: ``model`` is not a Module, ``state`` is no dict, or an entry cannot be made an array.
-        ValueError: entries are missing, unexpected or of another shape. The message names all of them.
+        ValueError: entries are missing, unexpected, of another shape, or different under two names of the same thing.
+            The message names all of them.
 
     Example:
         >>> import nn
@@ -64,47 +66,61 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Any]:
         >>> model(np.array([[10.0, 20.0]])).data
         array([[53.]])
     """
-    own = _state("from_torch", model)
+    paths = _by_path("from_torch", model)
     if not isinstance(state, Mapping):
         raise TypeError(f"from_torch: expected a dict of arrays by name, got {type(state).__name__}")
-    entries = _entries(model, own)
     arrays = {name: _array(name, value) for name, value in state.items()}
+    found: dict[int, tuple[str, Any]] = {}  # by the id of a Tensor, where its array was and what it is
     problems = []
-    for path, (name, transposed) in entries.items():
-        shape = own[path].shape[::-1] if transposed else own[path].shape
+    missing: dict[int, str] = {}
+    expected = set()
+    for name, tensor, transposed in _entries(model):
+        expected.add(name)
+        shape = tensor.shape[::-1] if transposed else tensor.shape
         if name not in arrays:
-            problems.append(f"missing {name} of shape {shape}")
+            missing.setdefault(id(tensor), f"missing {name} of shape {shape}")
         elif arrays[name].shape != shape:
             problems.append(f"{name} has shape {arrays[name].shape}, not {shape}")
-    expected = {name for name, _ in entries.values()}
+        else:
+            array = _turned(arrays[name], transposed)
+            first, other = found.setdefault(id(tensor), (name, array))
+            if array.tobytes() != other.tobytes():
+                problems.append(f"{name} differs from {first}, which is the same here")
+    problems += [text for tensor, text in missing.items() if tensor not in found]
     problems += [f"unexpected {name}" for name in arrays if name not in expected]
     if problems:
         raise ValueError(
             f"from_torch: the entries are not those of this {type(model).__name__} in PyTorch: {'; '.join(problems)}"
         )
-    return {path: _turned(arrays[name], transposed) for path, (name, transposed) in entries.items()}
+    return {path: found[id(tensor)][1] for path, tensor in paths.items()}
 
 
-def _state(caller: str, model: Any) -> dict[str, Any]:
+def _by_path(caller: str, model: Any) -> dict[str, ad.Tensor]:
+    """Give the parameters and buffers of a model by their path here, and refuse one in which two share a path."""
     if not isinstance(model, Module):
         raise TypeError(f"{caller}: expected a Module, got {model!r}")
-    return model.state_dict()
+    return model._by_path()
 
 
-def _entries(model: Module, paths: Iterable[str]) -> dict[str, tuple[str, bool]]:
-    """Give for each path PyTorch's name and whether it is the weight of a Linear layer, which lies transposed there.
+class _Entry(NamedTuple):
+    """A place of a parameter or buffer."""
 
-    The name is the path without the lists in which a Sequential keeps its layers.
-    """
-    modules = dict(model.named_modules())
-    lists = {f"{path}.layers" if path else "layers" for path, part in modules.items() if isinstance(part, Sequential)}
-    entries = {}
-    for path in paths:
-        parts = path.split(".")
-        kept = [part for end, part in enumerate(parts, start=1) if ".".join(parts[:end]) not in lists]
-        owner, _, last = path.rpartition(".")
-        entries[path] = ".".join(kept), last == "weight" and isinstance(modules.get(owner), Linear)
-    return entries
+    name: str  # in PyTorch
+    tensor: Parameter | Buffer
+    transposed: bool  # whether it lies transposed there
+
+
+def _entries(module: Module, prefix: str = "", around: tuple[Module, ...] = ()) -> Iterator[_Entry]:
+    """Give every place of every parameter and buffer; the list in which a Sequential keeps its layers has no name."""
+    around = (*around, module)
+    for attribute, value in vars(module).items():
+        within = "" if isinstance(module, Sequential) and attribute == "layers" else attribute
+        for path, part in _members(value, within):
+            name = prefix + path.removeprefix(".")
+            if not isinstance(part, Module):
+                yield _Entry(name, part, attribute == "weight" and isinstance(module, Linear))
+            elif part not in around:
+                yield from _entries(part, f"{name}.", around)
 
 
 def _turned(array: Any, transposed: bool) -> Any:

@@ -13,6 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from autodiff.files import write_atomically
+from nn.checks import check_path
 from nn.module import Module
 
 
@@ -28,7 +29,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OSError: the path cannot be written.
-        TypeError: ``model`` is not a Module.
+        TypeError: ``model`` is not a Module, or ``path`` no path.
 
     Example:
         >>> import nn, tempfile
@@ -39,9 +40,8 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
           layers.0: Linear(2, 1): weight (2, 1), bias (1,), 3 parameters
         >>> folder.cleanup()
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"save: expected a Module and then a path, got {model!r}")
-    write_arrays(path, model.state_dict())
+    _check_model("save", model)
+    write_arrays(check_path("save", path), model.state_dict())
 
 
 def load(model: Module, path: str | os.PathLike[str]) -> Module:
@@ -53,9 +53,11 @@ def load(model: Module, path: str | os.PathLike[str]) -> Module:
 
     Raises:
         OSError: the path cannot be read.
+        TypeError: ``model`` is not a Module, or ``path`` no path.
         ValueError: the file is not safetensors or incomplete, or its entries do not fit the model; nothing is loaded.
     """
-    arrays, _ = read_arrays("load", path)
+    _check_model("load", model)
+    arrays, _ = read_arrays("load", check_path("load", path))
     try:
         model.load_state_dict(arrays)
     except ValueError as error:
@@ -63,9 +65,12 @@ def load(model: Module, path: str | os.PathLike[str]) -> Module:
     return model
 
 
-def write_arrays(
-    path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None
-) -> None:
+def _check_model(caller: str, model: Any) -> None:
+    if not isinstance(model, Module):
+        raise TypeError(f"{caller}: expected a Module and then a path, got {model!r}")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays by name to a safetensors file, as `save` does, with texts by name beside them.
 
     Raises:
@@ -73,17 +78,17 @@ def write_arrays(
     """
     # safetensors writes an array's memory as it lies, whatever its strides say
     ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write_atomically(Path(path), safetensors.numpy.save(ordered, None if metadata is None else dict(metadata)))
+    write_atomically(path, safetensors.numpy.save(ordered, None if metadata is None else dict(metadata)))
 
 
-def read_arrays(caller: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
+def read_arrays(caller: str, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Read the arrays and the texts of a safetensors file.
 
     Raises:
         OSError: the path cannot be read.
         ValueError: the file is not safetensors, or incomplete.
     """
-    content = Path(path).read_bytes()
+    content = path.read_bytes()
     try:
         arrays = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:

@@ -110,8 +110,8 @@ def fit(
     Raises:
         TypeError: an argument is of the wrong type, the loss returns no scalar Tensor, or a metric no number.
         ValueError: a loss or metric is unknown, the optimizer belongs to another model or the schedule to another
-            optimizer, inputs and targets are not as many or none, they are not finite real numbers, ``patience`` comes
-            without validation data, a number is outside its domain, or the checkpoint is of another run.
+            optimizer, inputs and targets are not as many or none, they are not finite, ``patience`` comes without
+            validation data, a number is outside its domain, or the checkpoint is of another run.
         FloatingPointError: a loss is not finite. The model is as it was before that step.
         OSError: the checkpoint cannot be read or written.
 
@@ -143,8 +143,7 @@ def fit(
     check_number("fit", "min_delta", min_delta, lambda delta: delta >= 0, "at least 0")
     if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
         raise TypeError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
-    if not isinstance(model, Module):
-        raise TypeError(f"fit: the model must be a Module, got {model!r}")
+    _check_model("fit", model)
     parameters = model.parameters()
     optimizer = _optimizer(parameters, optimizer, schedule)
     if validation_data is not None and (not isinstance(validation_data, list | tuple) or len(validation_data) != 2):
@@ -323,7 +322,8 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: str | Loss = "cross_entropy
         The loss, and the share of rows whose largest logit is that of their label; None where y is no labels.
 
     Raises:
-        ValueError: the loss is unknown, or inputs and targets do not fit or are not finite real numbers.
+        TypeError: the model is no Module, inputs or targets are not real numbers, or the loss returns no number.
+        ValueError: the loss is unknown, or inputs and targets do not fit or are not finite.
 
     Example:
         >>> import nn
@@ -333,6 +333,7 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: str | Loss = "cross_entropy
         (1.0986, 0.5)
     """
     measure = _loss("evaluate", loss)
+    _check_model("evaluate", model)
     dtype = _dtype(model)
     X, y = _dataset("evaluate", X, y, dtype)
     value, outputs, targets = _evaluated("evaluate", model, measure, X, y, dtype)
@@ -345,7 +346,7 @@ def _evaluated(caller: str, model: Module, measure: Loss, X: Any, y: Any, dtype:
         outputs = [model(_converted(caller, "inputs", X[rows], dtype, X)) for rows in _blocks(X)]
         predictions = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         targets = _converted(caller, "targets", y, dtype, y)
-        return float(measure(predictions, targets)), data_of(predictions), targets
+        return _number(f"{caller}: the loss", measure(predictions, targets)), data_of(predictions), targets
 
 
 def _accuracy(outputs: Any, targets: Any) -> float | None:
@@ -367,14 +368,16 @@ def _accuracy_metric(outputs: Any, targets: Any) -> float:
 
 def _numbers(metrics: dict[str, Metric], outputs: Any, targets: Any) -> dict[str, float]:
     """Give the value of each metric."""
-    found = {}
-    for name, metric in metrics.items():
-        value = data_of(metric(outputs, targets))
-        number = value.item() if getattr(value, "shape", None) == () else value
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise TypeError(f"fit: the metric {name!r} must return a number, got {value!r}")
-        found[name] = float(number)
-    return found
+    return {name: _number(f"fit: the metric {name!r}", metric(outputs, targets)) for name, metric in metrics.items()}
+
+
+def _number(what: str, value: Any) -> float:
+    """Give what a loss or a metric returned as a Python number."""
+    value = data_of(value)
+    number = value.item() if getattr(value, "size", 0) == 1 else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise TypeError(f"{what} must return a number, got {value!r}")
+    return float(number)
 
 
 @contextlib.contextmanager
@@ -421,6 +424,11 @@ def _optimizer(parameters: list[Any], optimizer: Optimizer | None, schedule: Sch
     if schedule is not None and schedule.optimizer is not optimizer:
         raise ValueError("fit: the schedule is of another optimizer; give optimizer= the one that it was made with")
     return Adam(parameters) if optimizer is None else optimizer
+
+
+def _check_model(caller: str, model: Any) -> None:
+    if not isinstance(model, Module):
+        raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
 
 
 def _loss(caller: str, loss: str | Loss) -> Loss:

@@ -488,7 +488,7 @@ def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     refuse(tmp_path / "missing" / "run", "missing/run' is in a folder that does not exist; make it", FileNotFoundError)
     refuse(tmp_path / "folder", "folder' is a folder; name a file in it", IsADirectoryError)
-    with pytest.raises(TypeError, match="fit: checkpoint must be the path of a file, got 3"):
+    with pytest.raises(TypeError, match="fit: checkpoint: expected the path of a file, got 3"):
         run(3)  # type: ignore[arg-type]
     assert listing(tmp_path) == ["folder"]
 

@@ -37,12 +37,15 @@ def network(kind: str, seed: int = 0) -> nn.Module:
         return nn.Sequential(
             nn.Linear(4, 6, rng=rng), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 5, rng=rng), nn.LayerNorm(5)
         )
+    if kind == "shared":
+        layer, norm = nn.Linear(4, 4, rng=rng), nn.BatchNorm1d(4)
+        return nn.Sequential(layer, norm, nn.Tanh(), nn.Sequential(norm, layer), layer)
     if kind == "embedding":
         return nn.Sequential(nn.Embedding(7, 3, rng=rng), nn.Flatten(), nn.Linear(12, 2, rng=rng))
     return TwoPaths(seed)
 
 
-KINDS = ["linear", "mlp", "norms", "embedding", "paths"]
+KINDS = ["linear", "mlp", "norms", "shared", "embedding", "paths"]
 
 
 def torch_network(kind: str) -> Any:
@@ -54,6 +57,9 @@ def torch_network(kind: str) -> Any:
         return t.Sequential(t.Linear(4, 8), t.Tanh(), t.Linear(8, 8), t.Tanh(), t.Linear(8, 2))
     if kind == "norms":
         return t.Sequential(t.Linear(4, 6), t.BatchNorm1d(6), t.ReLU(), t.Linear(6, 5), t.LayerNorm(5))
+    if kind == "shared":
+        layer, norm = t.Linear(4, 4), t.BatchNorm1d(4)
+        return t.Sequential(layer, norm, t.Tanh(), t.Sequential(norm, layer), layer)
     if kind == "embedding":
         return t.Sequential(t.Embedding(7, 3), t.Flatten(), t.Linear(12, 2))
 
@@ -85,7 +91,7 @@ def test_a_pytorch_models_state_gives_its_outputs(kind: str) -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     theirs, ours, x = torch_network(kind), network(kind), inputs(kind)
-    if kind == "norms":
+    if kind in ("norms", "shared"):
         theirs(torch.from_numpy(x))  # moves the running numbers
     ours.load_state_dict(from_torch(ours, theirs.state_dict()))
     np.testing.assert_allclose(ours.eval()(x).data, torch_outputs(theirs, x), rtol=1e-5, atol=1e-6)
@@ -113,7 +119,7 @@ def test_files_of_either_open_in_the_other(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
     theirs, ours, x = torch_network(kind), network(kind, seed=2), inputs(kind)
 
-    files.save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    files.save_model(theirs, tmp_path / "theirs.safetensors")
     ours.load_state_dict(from_torch(ours, safetensors.numpy.load_file(tmp_path / "theirs.safetensors")))
     np.testing.assert_allclose(ours.eval()(x).data, torch_outputs(theirs, x), rtol=1e-5, atol=1e-6)
 
@@ -177,6 +183,31 @@ def test_everything_that_does_not_fit_is_named() -> None:
         from_torch(model, {"0.weight": np.zeros((4, 3)), "0.bias": np.zeros(3), "1.bias": [1.0], "2.bias": np.zeros(2)})
     for part in ("0.weight has shape (4, 3), not (3, 4)", "missing 2.weight of shape (2, 3)", "unexpected 1.bias"):
         assert part in str(caught.value)
+
+
+def test_a_shared_layer_is_one_here() -> None:
+    model = network("shared")
+    state = to_torch(model)
+    assert [name for name in state if name.endswith("weight")] == [
+        "0.weight", "1.weight", "3.0.weight", "3.1.weight", "4.weight",
+    ]  # fmt: skip
+    del state["0.weight"], state["3.1.weight"]
+    assert from_torch(model, state)["layers.0.weight"].tobytes() == model.layers[0].weight.data.tobytes()
+    state["3.1.weight"] = state["4.weight"] + 1
+    with pytest.raises(ValueError, match=r"PyTorch: 4\.weight differs from 3\.1\.weight, which is the same here$"):
+        from_torch(model, state)
+    del state["3.1.weight"], state["4.weight"]
+    with pytest.raises(ValueError, match=r"PyTorch: missing 0\.weight of shape \(4, 4\)$"):
+        from_torch(model, state)
+
+
+def test_a_model_that_refers_to_itself() -> None:
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            self.layer = nn.Linear(2, 3)
+            self.loop = {"itself": self}
+
+    assert list(to_torch(Loop())) == ["layer.weight", "layer.bias"]
 
 
 def test_a_state_of_ours_is_not_taken_for_pytorchs() -> None:

@@ -266,6 +266,11 @@ def test_the_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkey
     assert events == [("fsync", path.stat().st_size, False), ("replace", tmp_path, False)]
 
 
-def test_swapped_arguments_are_noticed(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="save: expected a Module and then a path, got 'model"):
-        nn.save("model.safetensors", nn.MLP([2, 1], rng=0))  # type: ignore[arg-type]
+@pytest.mark.parametrize("call", [nn.save, nn.load])
+def test_swapped_arguments_are_noticed(call: Any) -> None:
+    name = call.__name__
+    with pytest.raises(TypeError, match=f"{name}: expected a Module and then a path, got 'model"):
+        call("model.safetensors", nn.MLP([2, 1], rng=0))
+    for path in (None, 3, b"model"):
+        with pytest.raises(TypeError, match=f"{name}: expected the path of a file, got {path!r}"):
+            call(nn.MLP([2, 1], rng=0), path)

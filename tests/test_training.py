@@ -598,6 +598,12 @@ def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
         nn.History().to_csv(tmp_path / "missing" / "run.csv")
 
 
+@pytest.mark.parametrize("path", [None, 3, b"run.csv"], ids=repr)
+def test_a_table_without_a_path(path: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"History.to_csv: expected the path of a file, got {path!r}")):
+        nn.History().to_csv(path)
+
+
 def test_a_table_of_lists_of_different_lengths(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"History\.to_csv: the lists have different lengths: loss 2, lr 1"):
         nn.History(loss=[1.0, 2.0], lr=[0.1]).to_csv(tmp_path / "run.csv")
@@ -774,6 +780,18 @@ def test_bad_arguments(change: dict[str, Any], message: str) -> None:
         nn.fit(model, arguments.pop("X"), arguments.pop("y"), **arguments)
     assert bits(model) == before
     assert model.training
+
+
+@pytest.mark.parametrize("value", [None, "0.5", np.zeros(2), True], ids=repr)
+def test_evaluate_with_a_loss_that_gives_no_number(value: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"evaluate: the loss must return a number, got {value!r}")):
+        nn.evaluate(mlp(), X, LABELS, loss=lambda outputs, targets: value)
+
+
+@pytest.mark.parametrize("model", [None, nn.MLP, np.tanh], ids=["None", "class", "function"])
+def test_only_a_module_is_evaluated(model: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"evaluate: the model must be a Module, got {model!r}")):
+        nn.evaluate(model, X, LABELS)
 
 
 @pytest.mark.parametrize("loss", ["hinge", None])
