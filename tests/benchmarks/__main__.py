@@ -21,27 +21,34 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tests.benchmarks import chain, ladder, operation, optimizers, scalars
+from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, scalars
 from tests.benchmarks.report import REPORTS, Measurement
 from tests.benchmarks.worker import ROOT, in_fresh_process
 
-PEERS = ("torch", "jax", "autograd", "mygrad", "micrograd")
+PEERS = ("torch", "jax", "autograd", "mygrad", "micrograd", "scikit-learn", "numba")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
-        description="Time this library against others, side by side on this machine. A whole run takes some minutes; "
-        "let the machine do nothing else meanwhile.",
+        description="Time this library against others, side by side on this machine. A whole run takes about "
+        "three quarters of an hour, most of it for `compiled`; let the machine do nothing else meanwhile.",
     )
     parser.add_argument(
-        "benchmark", nargs="?", choices=["all", *REPORTS], default="all", help="which benchmark (default: all)"
+        "benchmark",
+        nargs="?",
+        choices=["all", *REPORTS],
+        default="all",
+        help="which benchmark (default: all): a training step (ladder), a compiled one, the whole training of the "
+        "digits demo, a recorded operation, the optimizers, graphs of single numbers (scalars), long chains",
     )
     parser.add_argument(
-        "--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="for the ladder (default: 1 2)"
+        "--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="for ladder and compiled (default: 1 2)"
     )
-    parser.add_argument("--sizes", nargs="+", choices=ladder.SIZES, default=list(ladder.SIZES), help="of the ladder")
+    parser.add_argument(
+        "--sizes", nargs="+", choices=ladder.SIZES, default=list(ladder.SIZES), help="of ladder and compiled"
+    )
     parser.add_argument("--rounds", type=int, default=None, help="times that every process is started (default: 3)")
     parser.add_argument(
         "--patience",
@@ -80,6 +87,13 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     for contender in _rotated(list(ladder.CONTENDERS), number):
                         named = {"contender": contender, "size": size, "threads": threads}
                         yield {"benchmark": "ladder", **turn, **named, **clock}
+        if "compiled" in chosen:
+            yield from _compiled_tasks(options, number, turn | clock)
+        if "digits" in chosen:
+            trainings = 1 if options.quick else digits.TRAININGS
+            for contender in _rotated(list(digits.CONTENDERS), number):
+                task = {"benchmark": "digits", **turn, "threads": 1, "contender": contender}
+                yield {**task, "seed": number * trainings, "trainings": trainings}
         if "operation" in chosen:
             for contender in _rotated(list(operation.CONTENDERS), number):
                 yield {"benchmark": "operation", **turn, "threads": 1, "contender": contender, **clock}
@@ -95,6 +109,19 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 yield {**task, "quantity": "seconds", "operations": 200_000}
                 if number == 0:
                     yield {**task, "quantity": "bytes"}
+
+
+def _compiled_tasks(options: argparse.Namespace, number: int, common: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """List the processes of a round of `compiled`: the variants of small networks with the fewest threads only."""
+    for size in [*options.sizes, *compiled.VARIANTS]:
+        for threads in options.threads if size in options.sizes else [min(options.threads)]:
+            for contender in _rotated(compiled.contenders(size, threads), number):
+                named = {"contender": contender, "size": size, "threads": threads}
+                yield {"benchmark": "compiled", "quantity": "seconds", **named, **common}
+    for size in compiled.MEASURED_FOR_MEMORY if number == 0 else ():
+        for contender in compiled.LIBRARY:
+            named = {"contender": contender, "size": size, "threads": 1}
+            yield {"benchmark": "compiled", "quantity": "bytes", **named, "round": number}
 
 
 def _rotated(names: list[str], by: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 A step is the forward pass, softmax cross-entropy on integer labels, the backward pass and a plain SGD update, in
 float32, with ReLU between the layers. A contender is a function that takes a `Problem` and returns ``step``, which
-trains once and returns the loss as it was before the update. All start from the same weights and data.
+trains once and returns the loss as it was before the update. All start from the same weights and data. The contenders
+that `compiled` shares know other activations and Adam too.
 """
 
 from __future__ import annotations
@@ -20,16 +21,23 @@ Array = np.ndarray[Any, Any]
 Step = Callable[[], Any]
 
 LEARNING_RATE = 0.1
+ADAM_LEARNING_RATE = 1e-3
 CHECKED_STEPS = 5
 RELATIVE_TOLERANCE = 5e-6  # float32 rounding, grown over the checked steps
 
 
 @dataclass(frozen=True)
 class Size:
-    """Examples in a batch and the widths of the layers, input and output included."""
+    """Examples in a batch, the widths of the layers, input and output included, and what else makes a step.
+
+    The activation is "relu", "tanh" or "sigmoid", the optimizer "SGD" or "Adam", the loss "cross_entropy" or "hinge".
+    """
 
     batch: int
     widths: tuple[int, ...]
+    activation: str = "relu"
+    optimizer: str = "SGD"
+    loss: str = "cross_entropy"
 
     def __str__(self) -> str:
         return f"{self.batch}, {'-'.join(map(str, self.widths))}"
@@ -47,6 +55,7 @@ SIZES = {
 class Problem:
     """What a contender trains on, and where it starts: weights of shape ``(in, out)`` and biases ``(out,)``."""
 
+    size: Size
     x: Array
     labels: Array
     weights: list[Array]
@@ -58,6 +67,7 @@ class Problem:
         rng = np.random.default_rng(0)
         layers = list(zip(size.widths, size.widths[1:]))
         return cls(
+            size=size,
             x=rng.standard_normal((size.batch, size.widths[0]), dtype=np.float32),
             labels=rng.integers(0, size.widths[-1], size.batch),
             weights=[rng.standard_normal(layer, dtype=np.float32) * np.float32(layer[0] ** -0.5) for layer in layers],
@@ -65,30 +75,46 @@ class Problem:
         )
 
 
-def this_library(problem: Problem) -> Step:
-    """The public interface, run eagerly."""
+def cross_entropy(model: Any, x: Any, labels: Any) -> Any:
+    """The loss of this library's contenders."""
     import nn
 
-    model = nn.MLP([problem.x.shape[1], *(len(b) for b in problem.biases)], activation="relu")
+    return nn.functional.cross_entropy(model(x), labels)
+
+
+def our_step(problem: Problem, loss_of: Callable[..., Any]) -> tuple[Callable[[Any, Any], Any], Any]:
+    """Write the step with the public interface, as a function of the inputs and labels, and give what it changes."""
+    import nn
+
+    widths = [problem.x.shape[1], *(len(b) for b in problem.biases)]
+    model = nn.MLP(widths, activation=problem.size.activation)
     state = {}
     for i, (W, b) in enumerate(zip(problem.weights, problem.biases)):
         state |= {f"layers.{2 * i}.weight": W, f"layers.{2 * i}.bias": b}
     model.load_state_dict(state)
-    optimizer = nn.optim.SGD(model.parameters(), lr=LEARNING_RATE)
-    x, labels = problem.x, problem.labels
+    if problem.size.optimizer == "Adam":
+        optimizer: Any = nn.optim.Adam(model.parameters(), lr=ADAM_LEARNING_RATE)
+    else:
+        optimizer = nn.optim.SGD(model.parameters(), lr=LEARNING_RATE)
 
-    def step() -> Any:
+    def step(x: Any, labels: Any) -> Any:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), labels)
+        loss = loss_of(model, x, labels)
         loss.backward()
         optimizer.step()
         return loss
 
-    return step
+    return step, (model, optimizer)
+
+
+def this_library(problem: Problem) -> Step:
+    """The public interface, run eagerly."""
+    step, _ = our_step(problem, cross_entropy)
+    return lambda: step(problem.x, problem.labels)
 
 
 def numpy_by_hand(problem: Problem) -> Step:
-    """The chain rule written out in NumPy, every result in a buffer that was made beforehand.
+    """The chain rule written out in NumPy, every result in a buffer that was made beforehand: ReLU and SGD only.
 
     The logits are computed transposed, classes by examples: NumPy reduces a short last axis slowly. For the same
     reason bias gradients are products with a vector of ones. The true gradients exist after a step, as they do in
@@ -172,7 +198,8 @@ def products_alone(problem: Problem) -> Step:
     return step
 
 
-def _torch() -> Any:
+def limited_torch() -> Any:
+    """PyTorch, with as many threads as the worker was given."""
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -180,15 +207,19 @@ def _torch() -> Any:
 
 
 def torch_modules(problem: Problem) -> Step:
-    """PyTorch as its tutorials write it: ``nn.Sequential``, ``cross_entropy``, ``optim.SGD``."""
-    torch = _torch()
+    """PyTorch as its tutorials write it: ``nn.Sequential``, ``cross_entropy``, an optimizer of ``optim``."""
+    torch = limited_torch()
+    activation = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid}[problem.size.activation]
     layers = []
     for W, b in zip(problem.weights, problem.biases):
         linear = torch.nn.Linear(*W.shape)
         linear.load_state_dict({"weight": torch.from_numpy(W.T.copy()), "bias": torch.from_numpy(b)})
-        layers += [linear, torch.nn.ReLU()]
+        layers += [linear, activation()]
     model = torch.nn.Sequential(*layers[:-1])
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+    if problem.size.optimizer == "Adam":
+        optimizer = torch.optim.Adam(model.parameters(), lr=ADAM_LEARNING_RATE)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
     x, labels = torch.from_numpy(problem.x), torch.from_numpy(problem.labels)
     cross_entropy = torch.nn.functional.cross_entropy
 
@@ -202,27 +233,73 @@ def torch_modules(problem: Problem) -> Step:
     return step
 
 
-def torch_tensors(problem: Problem) -> Step:
-    """PyTorch with its modules and optimizer left out: tensors and `torch.autograd.grad`."""
-    torch = _torch()
-    weights = [torch.from_numpy(W).requires_grad_() for W in problem.weights]
-    biases = [torch.from_numpy(b).requires_grad_() for b in problem.biases]
-    parameters = weights + biases
+def torch_loss(problem: Problem, torch: Any) -> Callable[[Any], Any]:
+    """The loss as a function of PyTorch tensors, all weights and then all biases."""
     x, labels = torch.from_numpy(problem.x), torch.from_numpy(problem.labels)
     cross_entropy = torch.nn.functional.cross_entropy
+    activation = getattr(torch, problem.size.activation)
+    last = len(problem.weights) - 1
+
+    def loss_of(parameters: Any) -> Any:
+        h = x
+        for W, b in zip(parameters[:last], parameters[last + 1 :]):
+            h = activation(torch.addmm(b, h, W))
+        return cross_entropy(torch.addmm(parameters[-1], h, parameters[last]), labels)
+
+    return loss_of
+
+
+def torch_tensors(problem: Problem) -> Step:
+    """PyTorch with its modules left out: tensors, `torch.autograd.grad`, and SGD by hand or the fused Adam."""
+    torch = limited_torch()
+    parameters = [torch.from_numpy(array).requires_grad_() for array in problem.weights + problem.biases]
+    loss_of = torch_loss(problem, torch)
+    if problem.size.optimizer == "Adam":
+        adam = torch.optim.Adam(parameters, lr=ADAM_LEARNING_RATE, fused=True)
+
+        def descend(gradients: Any) -> None:
+            for parameter, gradient in zip(parameters, gradients):
+                parameter.grad = gradient
+            adam.step()
+    else:
+
+        def descend(gradients: Any) -> None:
+            with torch.no_grad():
+                for parameter, gradient in zip(parameters, gradients):
+                    parameter.sub_(gradient, alpha=LEARNING_RATE)
 
     def step() -> Any:
-        h = x
-        for W, b in zip(weights[:-1], biases[:-1]):
-            h = torch.relu(torch.addmm(b, h, W))
-        loss = cross_entropy(torch.addmm(biases[-1], h, weights[-1]), labels)
-        gradients = torch.autograd.grad(loss, parameters)
-        with torch.no_grad():
-            for parameter, gradient in zip(parameters, gradients):
-                parameter.sub_(gradient, alpha=LEARNING_RATE)
+        loss = loss_of(parameters)
+        descend(torch.autograd.grad(loss, parameters))
         return loss
 
     return step
+
+
+Update = Callable[[list[Any], list[Any], Any], tuple[list[Any], Any]]
+
+
+def sgd_update(parameters: list[Any], gradients: list[Any], slots: Any) -> tuple[list[Any], Any]:
+    """Give the parameters after a step of plain SGD; arrays of any library."""
+    return [p - LEARNING_RATE * g for p, g in zip(parameters, gradients)], slots
+
+
+def adam_update(parameters: list[Any], gradients: list[Any], slots: Any) -> tuple[list[Any], Any]:
+    """Give the parameters after a step of Adam, and its slots: means, mean squares, steps; arrays of any library."""
+    means, squares, step = slots
+    step = step + 1
+    means = [0.9 * mean + 0.1 * g for mean, g in zip(means, gradients)]
+    squares = [0.999 * square + 0.001 * g * g for square, g in zip(squares, gradients)]
+    rate, correction = ADAM_LEARNING_RATE / (1 - 0.9**step), 1 / (1 - 0.999**step)
+    moved = [p - rate * m / ((v * correction) ** 0.5 + 1e-8) for p, m, v in zip(parameters, means, squares)]
+    return moved, (means, squares, step)
+
+
+def functional_optimizer(optimizer: str, parameters: list[Any], zero: Any) -> tuple[Update, Any]:
+    """Give the update of an optimizer, and its slots at the start; ``zero`` is a float32 scalar of the library."""
+    if optimizer == "SGD":
+        return sgd_update, ()
+    return adam_update, ([p * 0 for p in parameters], [p * 0 for p in parameters], zero)
 
 
 def jax_jit(problem: Problem) -> Step:
@@ -230,25 +307,29 @@ def jax_jit(problem: Problem) -> Step:
     import jax
     import jax.numpy as jnp
 
+    activation = getattr(jax.nn, problem.size.activation)
+    last = len(problem.weights) - 1
+
     def loss_of(parameters: Any, x: Any, labels: Any) -> Any:
         h = x
-        for W, b in parameters[:-1]:
-            h = jax.nn.relu(h @ W + b)
-        W, b = parameters[-1]
-        scores = jax.nn.log_softmax(h @ W + b)
+        for W, b in zip(parameters[:last], parameters[last + 1 :]):
+            h = activation(h @ W + b)
+        scores = jax.nn.log_softmax(h @ parameters[last] + parameters[-1])
         return -jnp.mean(jnp.take_along_axis(scores, labels[:, None], axis=1))
 
-    def update(parameters: Any, x: Any, labels: Any) -> Any:
-        loss, gradients = jax.value_and_grad(loss_of)(parameters, x, labels)
-        return jax.tree.map(lambda p, g: p - LEARNING_RATE * g, parameters, gradients), loss
+    parameters = [jnp.array(array) for array in problem.weights + problem.biases]
+    update, slots = functional_optimizer(problem.size.optimizer, parameters, jnp.float32(0))
 
-    compiled = jax.jit(update, donate_argnums=0)
-    parameters = [(jnp.array(W), jnp.array(b)) for W, b in zip(problem.weights, problem.biases)]
+    def train(parameters: Any, slots: Any, x: Any, labels: Any) -> Any:
+        loss, gradients = jax.value_and_grad(loss_of)(parameters, x, labels)
+        return *update(parameters, gradients, slots), loss
+
+    compiled = jax.jit(train, donate_argnums=(0, 1))
     x, labels = jnp.array(problem.x), jnp.array(problem.labels)
 
     def step() -> Any:
-        nonlocal parameters
-        parameters, loss = jax.block_until_ready(compiled(parameters, x, labels))
+        nonlocal parameters, slots
+        parameters, slots, loss = jax.block_until_ready(compiled(parameters, slots, x, labels))
         return loss
 
     return step
@@ -311,13 +392,17 @@ def mygrad(problem: Problem) -> Step:
 
 PRODUCTS = "the matrix products alone"
 REFERENCE = "PyTorch nn + optim"
+EAGER = "this library, eager"
+BY_HAND = "hand-written NumPy, out= everywhere"
+BARE_TENSORS = "PyTorch, bare tensors"
+JAX = "JAX jit"
 CONTENDERS: dict[str, Callable[[Problem], Step]] = {
-    "this library, eager": this_library,
+    EAGER: this_library,
     PRODUCTS: products_alone,
-    "hand-written NumPy, out= everywhere": numpy_by_hand,
+    BY_HAND: numpy_by_hand,
     REFERENCE: torch_modules,
-    "PyTorch, bare tensors": torch_tensors,
-    "JAX jit": jax_jit,
+    BARE_TENSORS: torch_tensors,
+    JAX: jax_jit,
     "MyGrad": mygrad,
     "HIPS autograd": hips_autograd,
 }

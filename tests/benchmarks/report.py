@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.benchmarks import chain, ladder, operation, optimizers, scalars
+from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, scalars
 
 Measurement = dict[str, Any]
 Best = Callable[[Measurement], float]
@@ -47,7 +47,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths)) + " |" for row in rows)
 
 
-def cell(measurements: Sequence[Measurement], reference: Sequence[Measurement], best: Best) -> str:
+def cell(
+    measurements: Sequence[Measurement], reference: Sequence[Measurement], best: Best, per_second: float = 1e6
+) -> str:
     """Show a contender: the median over the rounds, in microseconds, and behind it the ratio to the reference.
 
     The ratio is taken within each round, between processes that ran shortly after each other, and then the median.
@@ -59,7 +61,7 @@ def cell(measurements: Sequence[Measurement], reference: Sequence[Measurement], 
     if problems:
         return str(problems[0])
     calm = [m for m in measurements if not m.get("disturbed")]
-    shown = number(statistics.median(map(best, calm or measurements)) * 1e6)
+    shown = number(statistics.median(map(best, calm or measurements)) * per_second)
     found = ratio(measurements, reference, best)
     if found is not None:
         shown += f" ({found:.2f})"
@@ -83,6 +85,18 @@ def _pairs(
     return [(ours[number], theirs[number]) for number in ours if number in theirs]
 
 
+def verdict(
+    measurements: Sequence[Measurement], others: Iterable[Sequence[Measurement]], best: Best, limit: float
+) -> str:
+    """Compare a contender with the best of some others: the ratio, its limit, and whether it is met."""
+    found = [(r, other) for other in others if (r := ratio(measurements, other, best)) is not None]
+    if not found or any("problem" in m for m in measurements):
+        return "not measured"
+    largest, strongest = max(found, key=lambda pair: pair[0])
+    star = "" if _pairs(measurements, strongest, best, calm=True) else " *"
+    return f"{largest:.3f}, at most {limit:.2f}: {'met' if largest <= limit else '**not met**'}{star}"
+
+
 def fastest(measurement: Measurement) -> float:
     """Seconds a call in the best batch."""
     return float(min(measurement["seconds"]))
@@ -91,16 +105,9 @@ def fastest(measurement: Measurement) -> float:
 def ladder_report(measurements: Sequence[Measurement]) -> str:
     """A table with a row a contender and a column a size, for each number of threads."""
     sizes = [size for size in ladder.SIZES if any(m["size"] == size for m in measurements)]
-    rows = []
-    for threads in sorted({m["threads"] for m in measurements}):
-        rows.append([f"**{WORDS.get(threads, f'{threads} threads')}**", *[""] * len(sizes)])
-        for contender in ladder.CONTENDERS:
-            cells = []
-            for size in sizes:
-                same = [m for m in measurements if (m["size"], m["threads"]) == (size, threads)]
-                mine = [m for m in same if m["contender"] == contender]
-                cells.append(cell(mine, [m for m in same if m["contender"] == ladder.REFERENCE], fastest))
-            rows.append([contender, *cells])
+    rows = rows_by_threads(
+        measurements, sizes, lambda size, threads: list(ladder.CONTENDERS), lambda size: ladder.REFERENCE
+    )
     text = (
         "## One training step\n\n"
         f"Microseconds a step (ratio to {ladder.REFERENCE}): forward, softmax cross-entropy, backward, plain SGD "
@@ -111,6 +118,159 @@ def ladder_report(measurements: Sequence[Measurement]) -> str:
     )
     header = ["microseconds a step", *(f"{size}: batch {ladder.SIZES[size]}" for size in sizes)]
     return text + table(header, rows) + "\n" + spread(measurements) + remarks(measurements)
+
+
+def rows_by_threads(
+    measurements: Sequence[Measurement],
+    sizes: Sequence[str],
+    runs: Callable[[str, int], list[str]],
+    reference: Callable[[str], str],
+) -> list[list[str]]:
+    """Make the rows of contenders for each number of threads.
+
+    Args:
+        measurements: of all contenders.
+        sizes: the columns.
+        runs: says who runs a size with so many threads.
+        reference: says by whom the others are divided.
+    """
+    rows = []
+    for threads in _numbers_of_threads(measurements):
+        rows.append([_in_words(threads), *[""] * len(sizes)])
+        for contender in dict.fromkeys(name for size in sizes for name in runs(size, threads)):
+            cells = []
+            for size in sizes:
+                mine = selected(measurements, contender, size, threads)
+                against = selected(measurements, reference(size), size, threads)
+                cells.append(cell(mine, against, fastest) if contender in runs(size, threads) else "")
+            rows.append([contender, *cells])
+    return rows
+
+
+def selected(measurements: Sequence[Measurement], contender: str, size: str, threads: int) -> list[Measurement]:
+    """Pick the measurements of one contender at one thing."""
+    wanted = contender, size, threads
+    return [m for m in measurements if (m["contender"], m["size"], m["threads"]) == wanted]
+
+
+def _numbers_of_threads(measurements: Sequence[Measurement]) -> list[int]:
+    return sorted({m["threads"] for m in measurements})
+
+
+def _in_words(threads: int) -> str:
+    return f"**{WORDS.get(threads, f'{threads} threads')}**"
+
+
+def compiled_report(measurements: Sequence[Measurement]) -> str:
+    """Tables of times, of the limits they are to keep, of first calls, and of memory."""
+    timed = [m for m in measurements if m["quantity"] == "seconds"]
+    text = (
+        "## A compiled step\n\n"
+        f"Microseconds a step (ratio to {ladder.REFERENCE}; for the {compiled.MOONS}, to {compiled.MICROGRAD}), as in "
+        f"the table of one training step: the median over {rounds(timed)} of the best of {batches(timed)} batches in a "
+        "fresh process, pinned to as many cores as it has threads. Losses were checked against the same training in "
+        f"float64 over {ladder.CHECKED_STEPS} steps before timing.\n\n"
+    )
+    sizes, variants = (
+        [name for name in names if any(m["size"] == name for m in timed)] for names in (ladder.SIZES, compiled.VARIANTS)
+    )
+    header = ["microseconds a step", *(f"{size}: batch {ladder.SIZES[size]}" for size in sizes)]
+    text += table(header, _compiled_rows(timed, sizes)) + "\n" + spread(timed)
+    text += "\nWhat the ratios are to be at most:\n\n" + table(["ratio", *sizes], _limits(timed, sizes)) + "\n"
+    if variants:
+        text += (
+            "\nVariants of T: with Adam, with other activations, with other batches, with ten hidden layers of 32; and "
+            f"{compiled.MICROGRAD}'s demo of two moons, batch {compiled.WORKLOADS[compiled.MOONS]}, with its loss.\n\n"
+        )
+        few = [m for m in timed if m["size"] in variants]
+        text += table(["microseconds a step", *variants], _compiled_rows(few, variants)) + "\n"
+    text += "\nSeconds of the first step, in which a compiler works:\n\n"
+    text += table(["seconds", *sizes, *variants], _first_calls(timed, [*sizes, *variants])) + "\n"
+    return text + _memory([m for m in measurements if m["quantity"] == "bytes"]) + remarks(measurements)
+
+
+def _compiled_rows(measurements: Sequence[Measurement], sizes: Sequence[str]) -> list[list[str]]:
+    return rows_by_threads(measurements, sizes, compiled.contenders, compiled.reference)
+
+
+def _limits(measurements: Sequence[Measurement], sizes: Sequence[str]) -> list[list[str]]:
+    """Make the rows of the ratios that are to be kept."""
+    rows = []
+    for threads in _numbers_of_threads(measurements):
+        rows.append([_in_words(threads), *[""] * len(sizes)])
+        for name, (contender, others, limits) in compiled.LIMITS.items():
+            cells = []
+            for size in sizes:
+                against = [selected(measurements, other, size, threads) for other in others]
+                cells.append(verdict(selected(measurements, contender, size, threads), against, fastest, limits[size]))
+            rows.append([name, *cells])
+    return rows
+
+
+def _first_calls(measurements: Sequence[Measurement], sizes: Sequence[str]) -> list[list[str]]:
+    """Make the rows of those who compile, with the fewest threads."""
+    threads = _numbers_of_threads(measurements)[0]
+    rows = []
+    for contender in compiled.COMPILERS:
+        cells = []
+        for size in sizes:
+            mine = selected(measurements, contender, size, threads)
+            runs = contender in compiled.contenders(size, threads)
+            cells.append(cell(mine, [], lambda m: m["first_call"], per_second=1) if runs else "")
+        rows.append([contender, *cells])
+    return rows
+
+
+def _memory(measurements: Sequence[Measurement]) -> str:
+    """A table with a row a way to run this library's step, and columns for later steps and for the first."""
+    if not measurements:
+        return ""
+    columns = [(size, part) for part in ("bytes", "first_bytes") for size in compiled.MEASURED_FOR_MEMORY]
+    rows = []
+    for contender in compiled.LIBRARY:
+        cells = []
+        for size, part in columns:
+            (mine,), (reference,) = (selected(measurements, name, size, 1) for name in (contender, ladder.EAGER))
+            shown = mine.get("problem")
+            if shown is None:
+                shown = number(mine[part] / 1e6)
+                shown += f" ({mine[part] / reference[part]:.2f})" if part in reference else ""
+            cells.append(str(shown))
+        rows.append([contender, *cells])
+    header = [f"{size}{', first step' if part == 'first_bytes' else ''}" for size, part in columns]
+    return (
+        "\nMegabytes at the peak of a step (ratio to the eager one, to be at most 1), parameters included, data not: "
+        "NumPy's arrays that were there before it and what was allocated in it, traced in a process of its own. In the "
+        "first step a program is also made and compared with the eager step on copies.\n\n"
+        + table(["megabytes", *header], rows)
+        + "\n"
+    )
+
+
+def digits_report(measurements: Sequence[Measurement]) -> str:
+    """A table with a row a library: time, this library's share of it, and what was learned."""
+    ours = [m for m in measurements if m["contender"] == digits.OURS]
+    rows = []
+    for contender in digits.CONTENDERS:
+        mine = [m for m in measurements if m["contender"] == contender]
+        accuracies = [accuracy for m in mine for accuracy in m.get("accuracies", ())]
+        learned = "-"
+        if accuracies:
+            learned = f"{statistics.median(accuracies):.4f} ({min(accuracies):.4f} to {max(accuracies):.4f})"
+        limit = digits.LIMITS.get(contender)
+        share = "" if limit is None else verdict(ours, [mine], fastest, limit)
+        rows.append([contender, cell(mine, [], fastest, per_second=1), share, learned])
+    trainings = max(m["trainings"] for m in measurements)
+    text = (
+        "## The digits job\n\n"
+        f"Seconds for {digits.EPOCHS} epochs over the training images of `demos.digits`, without validation: "
+        f"64-{digits.HIDDEN}-10, ReLU, batches of {digits.BATCH_SIZE}, Adam. One thread; the median over "
+        f"{rounds(measurements)} of the best of {trainings} training{'s' if trainings > 1 else ''} in a fresh process. "
+        "The accuracy on the test images is the median over all trainings, each with a seed of its own, and in brackets "
+        "stand the least and the greatest.\n\n"
+    )
+    header = ["", "seconds", "this library's time / this one's", "test accuracy"]
+    return text + table(header, rows) + "\n" + remarks(measurements)
 
 
 def operation_report(measurements: Sequence[Measurement]) -> str:
@@ -224,6 +384,8 @@ def best_of_step(name: str) -> Best:
 
 REPORTS = {
     "ladder": ladder_report,
+    "compiled": compiled_report,
+    "digits": digits_report,
     "operation": operation_report,
     "optimizers": optimizers_report,
     "scalars": scalars_report,
