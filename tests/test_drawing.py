@@ -109,8 +109,9 @@ def test_edges_lead_from_the_arguments_to_the_call_in_their_order():
     assert node_of(nodes, difference).operands == tuple(keys)
     source = draw(difference).source
     head = node_of(nodes, difference).key
-    assert f"{keys[0]} -> {head} [headlabel=1]" in source
-    assert f"{keys[1]} -> {head} [headlabel=2 weight=8]" in source
+    assert f"{keys[0]} -> {head} [headlabel=1 id=edge_{keys[0]}_{head}_1]" in source
+    assert f"{keys[1]} -> {head} [headlabel=2 id=edge_{keys[1]}_{head}_2 weight=8]" in source
+    assert f"id=node_{head} " in source
     assert "headlabel" not in draw(x * y).source
 
 
@@ -283,6 +284,35 @@ def test_any_gradient_can_be_shown(gradient, shown):
     assert f">norm {shown}<" in lines_of(draw(x.sum()), "x")
 
 
+# Formulas
+
+
+def test_edges_that_a_gradient_comes_back_along_have_a_formula():
+    x, w = ad.Tensor([1.0, 2.0], name="x"), Parameter([3.0, 4.0], name="w")
+    source = draw(np.tanh(x * w) ** 2 - np.ones(2), formulas=True).source
+    labels = re.findall(r"label=<&#160;&#160;(.*)&#160;>", source)
+    shown = [re.sub("<.*?>", "", label) for label in labels]
+    assert sorted(shown) == sorted(
+        ["∂(x·w)/∂x = w", "∂(x·w)/∂w = x", "∂tanh(x)/∂x = 1 − tanh2(x)", "∂(x2)/∂x = 2·x", "∂(x − y)/∂x = 1"]
+    )
+    assert "∂(<i>x</i>·<i>w</i>)/∂<i>w</i> = <i>x</i>" in labels
+    assert "1 − tanh<sup>2</sup>(<i>x</i>)" in source
+    assert "headlabel" not in source
+
+
+def test_one_array_used_twice_has_a_formula_for_each_use():
+    x = ad.Tensor([1.0, 2.0], name="x")
+    nodes = trace([x / x])
+    edges = re.findall(r"id=edge_(\w+) label=<&#160;&#160;(.*)&#160;>", draw(x / x, formulas=True).source)
+    first, second = (re.sub("<.*?>", "", label) for _, label in sorted(edges))
+    assert (first, second) == ("∂(x₁/x₂)/∂x₁ = 1/x₂", "∂(x₁/x₂)/∂x₂ = −x₁/x₂2")
+    assert [edge for edge, _ in sorted(edges)] == [f"{nodes[0].key}_{nodes[1].key}_{k}" for k in (1, 2)]
+
+
+def test_a_rule_without_a_formula_is_named_vjp():
+    assert "label=<&#160;&#160;vjp&#160;>" in draw(ad.Tensor([[2.0, 1.0], [1.0, 3.0]]).prod(), formulas=True).source
+
+
 # Names as they are
 
 NAMES = [
@@ -300,9 +330,11 @@ NAMES = [
 
 @needs_graphviz
 def test_names_are_shown_and_never_obeyed():
-    drawing = draw(sum((ad.Tensor(1.0, name=name) for name in NAMES), start=ad.Tensor(0.0)))
-    shown = shown_in(drawing._repr_svg_())
+    total = sum((ad.Tensor(1.0, name=name) for name in NAMES), start=ad.Tensor(0.0))
+    shown = shown_in(draw(total)._repr_svg_())
     assert [name for name in NAMES if name not in shown] == []
+    with_formulas = "".join(text or "" for text in shown_in(draw(total, formulas=True)._repr_svg_()))
+    assert [name for name in NAMES if f"/∂{name} = 1" not in with_formulas] == []
 
 
 @needs_graphviz

@@ -8,7 +8,9 @@ from typing import Any
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
+from autodiff.drawing.formulas import edge_formulas
 from autodiff.drawing.graph import Kind, Node
+from autodiff.drawing.notation import Run
 from autodiff.drawing.text import brief, function_name, is_number, literal, norm, shape
 from autodiff.tensor import Tensor, data_of
 
@@ -30,8 +32,16 @@ _ARROW = {"color": "#767676", "arrowsize": "0.7", "labeldistance": "1.6"}
 _QUIET = "#505050"
 
 
-def digraph(nodes: Sequence[Node]) -> graphviz.Digraph:
-    """Make the Graphviz graph of the nodes, with a legend of the kinds among them."""
+def digraph(nodes: Sequence[Node], formulas: bool = False) -> graphviz.Digraph:
+    """Make the Graphviz graph of the nodes, with a legend of the kinds among them.
+
+    Nodes and edges have ids, by which a page finds them in the image: ``node_n3``, and ``edge_n1_n3_2`` for the one
+    from n1 to the second operand of n3.
+
+    Args:
+        nodes: what to draw.
+        formulas: write the local derivative on each edge that a gradient comes back along.
+    """
     graph = graphviz.Digraph(
         "autodiff",
         graph_attr=_FONT | _LAYOUT,
@@ -39,14 +49,23 @@ def digraph(nodes: Sequence[Node]) -> graphviz.Digraph:
         edge_attr=_FONT | {"fontcolor": _QUIET, "fontsize": "9"} | _ARROW,
     )
     dtype = next(data_of(node.value).dtype for node in nodes if node.is_output)
+    nodes_by_key = {node.key: node for node in nodes}
     calls = {node.key for node in nodes if node.kind == "call"}
     for node in nodes:
-        graph.node(node.key, _label(node, dtype), **_look(node))
-        numbered = len(node.operands) > 1 and node.value._function not in _SYMMETRIC
+        graph.node(node.key, _label(node, dtype), id=f"node_{node.key}", **_look(node))
+        texts = edge_formulas(node, nodes_by_key) if formulas else {}
+        numbered = not formulas and len(node.operands) > 1 and node.value._function not in _SYMMETRIC
         for position, operand in enumerate(node.operands, start=1):
             # The weight makes Graphviz draw a chain of calls as a straight spine.
             weight = "8" if operand in calls else None
-            graph.edge(operand, node.key, weight=weight, headlabel=str(position) if numbered else None)
+            graph.edge(
+                operand,
+                node.key,
+                id=f"edge_{operand}_{node.key}_{position}",
+                label=_typeset(texts[position]) if position in texts else None,
+                weight=weight,
+                headlabel=str(position) if numbered else None,
+            )
     _add_legend(graph, nodes, dtype)
     return graph
 
@@ -78,6 +97,12 @@ def _label(node: Node, dtype: Any) -> str:
         lines.append(f"norm {norm(gradient):.3g}")
     quiet = "".join(f'<br/><font point-size="10" color="{_QUIET}">{literal(line)}</font>' for line in lines)
     return f"<<b>{literal(title)}</b>{quiet}>"
+
+
+def _typeset(runs: Sequence[Run]) -> str:
+    """Write a formula as a label: names in italics, with raised and lowered pieces."""
+    pieces = [f"<{style}>{literal(text)}</{style}>" if style else literal(text) for text, style in runs]
+    return f"<&#160;&#160;{''.join(pieces)}&#160;>"  # with some room beside the line
 
 
 def _add_legend(graph: graphviz.Digraph, nodes: Sequence[Node], dtype: Any) -> None:

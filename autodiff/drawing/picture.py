@@ -94,7 +94,7 @@ class Drawing:
             raise ValueError(f"an image of these {self.nodes} nodes takes too long: {error}; {way_out}") from None
 
 
-def draw(output: Tensor | Sequence[Tensor]) -> Drawing:
+def draw(output: Tensor | Sequence[Tensor], *, formulas: bool = False) -> Drawing:
     """Draw the graph of calls that computed a Tensor, or several of them.
 
     Every array and every call is a node with its shape; an arrow leads from what is used to the call that uses it,
@@ -105,6 +105,9 @@ def draw(output: Tensor | Sequence[Tensor]) -> Drawing:
 
     Args:
         output: a Tensor that was computed from one that requires a gradient, or a list or tuple of such Tensors.
+        formulas: write on each edge the local derivative that the chain rule multiplies with there, such as
+            ``∂(x·w)/∂w = x``, or what becomes of the gradient ``g``, such as ``g ↦ xᵀ g``. It is read off the rule of
+            the call; where that cannot be, or would be too long, the edge says ``vjp``.
 
     Returns:
         The picture, to look at in a notebook or to save.
@@ -133,7 +136,7 @@ def draw(output: Tensor | Sequence[Tensor]) -> Drawing:
                 "no_grad()"
             )
     nodes = trace(outputs)
-    return Drawing(digraph(nodes), len(nodes), sum(node.kind == "call" for node in nodes))
+    return Drawing(digraph(nodes, formulas), len(nodes), sum(node.kind == "call" for node in nodes))
 
 
 def _listed(endings: Sequence[str]) -> str:
