@@ -38,13 +38,18 @@ def detect_anomaly() -> Iterator[None]:
         Traceback (most recent call last):
         FloatingPointError: backward: sqrt of shape (2,) gave inf at index (1,) as the gradient of its...
     """
-    watch = Watch()
+    # NumPy's own warnings would only say the same, and without the line.
+    with watching(_AnomalyWatch()), np.errstate(all="ignore"):
+        yield
+
+
+@contextlib.contextmanager
+def watching(watch: Watch) -> Iterator[None]:
+    """Let a watch see all calls and gradients of this thread or task, until the block ends."""
     token = _watch.set(watch)
     WATCHES.append(watch)
     try:
-        # NumPy's own warnings would only say the same, and without the line.
-        with np.errstate(all="ignore"):
-            yield
+        yield
     finally:
         WATCHES.remove(watch)
         _watch.reset(token)
@@ -56,6 +61,21 @@ def current_watch() -> Watch | None:
 
 
 class Watch:
+    """What is told of every call and every gradient. This one leaves it at that."""
+
+    @contextlib.contextmanager
+    def walking(self) -> Iterator[None]:
+        """Enclose a backward pass."""
+        yield
+
+    def see_call(self, tensor: Tensor, function: Any, values: Any) -> None:
+        """Look at what a call gave."""
+
+    def see_gradient(self, node: Tensor, argument: Tensor, gradient: Any) -> None:
+        """Look at what a call contributes to the gradient of one of its arguments."""
+
+
+class _AnomalyWatch(Watch):
     """What is known of the calls made since `detect_anomaly` began."""
 
     def __init__(self) -> None:
@@ -72,7 +92,7 @@ class Watch:
             self._walks -= 1
 
     def see_call(self, tensor: Tensor, function: Any, values: Any) -> None:
-        """Look at what a call gave."""
+        """Refuse a result that is not finite."""
         if self._walks:
             return
         frame = self._lines[tensor._order] = user_frame()
@@ -85,7 +105,7 @@ class Watch:
             )
 
     def see_gradient(self, node: Tensor, argument: Tensor, gradient: Any) -> None:
-        """Look at what the rule of a call gave for one of its arguments."""
+        """Refuse a contribution that is not finite."""
         found = _first_not_finite(getattr(gradient, "_data", gradient))
         if found is not None:
             frame = self._lines.get(node._order)

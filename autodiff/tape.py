@@ -254,8 +254,6 @@ def _walk(
                 # Unpacking arguments is slow: put in their places, two take a tenth off a walk over scalars, and
                 # appended to a tuple, one takes off as much.
                 d = rule(g, out, args[0], args[1]) if binary else rule(*(g, out) + args, **kwargs)  # noqa: RUF005
-                if watch is not None:
-                    watch.see_gradient(node, parent, d)
                 # A NumPy scalar's type says its shape and dtype, and is there sooner by a tenth of the walk.
                 if not (type(d) is type(value) is np.float64):
                     try:
@@ -264,6 +262,8 @@ def _walk(
                         conforms = False
                     if not conforms:
                         d = _conform(d, value, function, position)
+                if watch is not None:
+                    watch.see_gradient(node, parent, d)
                 if parent_order not in pending:
                     pending[parent_order] = parent, d, False
                     if parent._function is not None and parent_order not in ends:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from autodiff.drawing.graph import Node
-from autodiff.drawing.notation import Run, bracketed, plain, separated, subscript, written
+from autodiff.drawing.notation import Run, bracketed, plain, raised, separated, subscript, written
 from autodiff.drawing.simplification import COPYING, SPREADING, tidied
 from autodiff.drawing.symbols import OpaqueError, Symbol, is_elementwise, symbols_in, values_of
-from autodiff.drawing.text import is_number
+from autodiff.drawing.text import function_name, is_number
 from autodiff.tape import ELEMENTWISE, VJPS, Function, Outputs
 from autodiff.tensor import Tensor, data_of, is_variable
 
@@ -84,7 +84,7 @@ def formulas(
     outs = [Symbol(call._data, name)] if name and name not in taken else [result, Symbol(call._data, "out")]
     g = _gradient(call, "g" if "g" not in taken else "ḡ", gradient)
     found: list[tuple[Tensor, Formula | None]] = []
-    for rule, arg, symbol in zip(VJPS[function], call._args, args):
+    for rule, arg, symbol in zip(VJPS.get(function, ()), call._args, args):
         variables = list(_variables(arg, symbol, None))
         for out in outs if variables else ():
             derived = _variables(arg, symbol, _derive(rule, g, out, args, call._kwargs))
@@ -94,6 +94,23 @@ def formulas(
                 break
         found += ((one, formula) for one, _, formula in variables)
     return found
+
+
+def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run, ...]:
+    """Write a recorded call, or only the name of its function where the whole would be too long.
+
+    Example:
+        >>> x = Tensor(2.0, name="x")
+        >>> plain(expression(x * x, lambda one: one.name))
+        'x·x'
+    """
+    function: Any = call._function
+    try:
+        args = _named(call, name_of, numbered=False)
+        runs = written(Symbol(call._data, function=function, args=args, kwargs=call._kwargs))
+    except OpaqueError:
+        runs = ()
+    return runs if 0 < len(plain(runs)) <= LONGEST_FORMULA else ((f"{function_name(function)}(…)", ""),)
 
 
 def edge_formulas(node: Node, nodes: Mapping[str, Node]) -> dict[int, tuple[Run, ...]]:
@@ -115,8 +132,8 @@ def edge_formulas(node: Node, nodes: Mapping[str, Node]) -> dict[int, tuple[Run,
     }
 
 
-def variable_positions(node: Node, nodes: Mapping[str, Node], variables: Sequence[tuple[Tensor, Any]]) -> list[int]:
-    """Find the operand, counted from one, that each of the Tensors among a call's arguments is."""
+def variable_positions(node: Node, nodes: Mapping[str, Node], variables: Iterable[tuple[Tensor, Any]]) -> list[int]:
+    """Find the operand, counted from one, that each of the Tensors is that a gradient flows back to."""
     places: dict[int, list[int]] = {}
     for position, key in enumerate(node.operands, start=1):
         places.setdefault(id(nodes[key].value), []).append(position)
@@ -133,9 +150,9 @@ def _variables(arg: Any, symbol: Any, piece: Any) -> Iterator[tuple[Tensor, Any,
             yield from _variables(*parts)
 
 
-def _named(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Any, ...]:
-    """Give the arguments of a call, with symbols for the arrays that it computes with."""
-    rules = VJPS[call._function]  # type: ignore[index]
+def _named(call: Tensor, name_of: Callable[[Any], str | None], numbered: bool = True) -> tuple[Any, ...]:
+    """Give the arguments of a call, with symbols for the arrays that it computes with; of equal names, numbered."""
+    rules = VJPS.get(call._function, ())  # type: ignore[arg-type]
     is_elementwise = call._function in ELEMENTWISE
 
     def named(arg: Any, parameter: str) -> Any:
@@ -155,14 +172,14 @@ def _named(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Any, ...
     symbols = list(symbols_in(args))
     names = [one.name for one in symbols]
     for number, one in enumerate(symbols, start=1):
-        if names.count(one.name) > 1:
-            one.name += subscript(number)
+        if numbered and names.count(one.name) > 1:
+            one.name += f"⁽{raised(str(number))}⁾"
     return tuple(args)
 
 
 def _parameter(function: Any, position: int) -> str:
     """Name an argument as the function's rule does."""
-    for rule in filter(None, VJPS[function]):
+    for rule in filter(None, VJPS.get(function, ())):
         parameters = list(inspect.signature(rule).parameters.values())[2:]
         names = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
         if position < len(names):

@@ -14,7 +14,7 @@ from autodiff.drawing.symbols import OpaqueError, Symbol, symbols_in
 from autodiff.drawing.text import brief, function_name, index, is_number
 from autodiff.placement import scatter_add
 from autodiff.tape import PLAIN, Function
-from autodiff.tensor import total
+from autodiff.tensor import output, total
 
 Run = tuple[str, str]  # a piece of text, and how it is set: "" upright, "i" italic, "sup" raised, "sub" lowered
 
@@ -65,7 +65,8 @@ def plain(runs: Sequence[Run]) -> str:
 _RAISED = str.maketrans("0123456789−T", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀ")
 
 
-def _raised(text: str) -> str:
+def raised(text: str) -> str:
+    """Write a text as an exponent: raised where Unicode has its characters."""
     if all(ord(character) in _RAISED for character in text):
         return text.translate(_RAISED)
     return f"^{text}" if text.isalnum() else f"^({text})"
@@ -75,7 +76,7 @@ def _lowered(text: str) -> str:
     return text.translate(str.maketrans("0123456789−", "₀₁₂₃₄₅₆₇₈₉₋"))
 
 
-_SHIFTED: dict[str, Callable[[str], str]] = {"sup": _raised, "sub": _lowered}
+_SHIFTED: dict[str, Callable[[str], str]] = {"sup": raised, "sub": _lowered}
 
 
 def _merged(runs: Sequence[Run]) -> list[Run]:
@@ -271,6 +272,7 @@ _WRITERS: dict[Function, Callable[[Symbol, str], _Written | None]] = {
     np.swapaxes: _written_transpose,
     np.matrix_transpose: lambda x, times: ([*_at_least(x.args[0], _ATOM, times), ("T", "sup")], _POWER),
     operator.getitem: _written_index,
+    output: _written_index,
     **dict.fromkeys(_MATRIX_PRODUCTS, _written_matrix_product),
     **dict.fromkeys(_SUMS, _written_total),
 }

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import graphviz  # type: ignore[import-untyped]
 
 from autodiff.drawing.dot import digraph
 from autodiff.drawing.graph import trace
+from autodiff.drawing.page import page
 from autodiff.drawing.render import render
 from autodiff.files import write_atomically
 from autodiff.tensor import Tensor
 
-ENDINGS = ("svg", "png", "pdf", "dot")
+ENDINGS = ("svg", "png", "pdf", "dot", "html")
 MOST_NODES = 2000
+_WAY_OUT = "save it as .dot, or draw a smaller part, such as a Tensor computed earlier"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Drawing:
         digraph: the graph as the ``graphviz`` package has it, to change colours or labels before saving.
         nodes: number of nodes.
         calls: number of those that are calls, as opposed to inputs, parameters and constants.
+        outputs: the Tensors that it is the picture of.
 
     Example:
         >>> drawing = draw(Tensor(2.0, name="x") ** 3)
@@ -37,6 +40,7 @@ class Drawing:
     digraph: graphviz.Digraph
     nodes: int
     calls: int
+    outputs: tuple[Tensor, ...] = field(repr=False)
 
     @property
     def source(self) -> str:
@@ -46,15 +50,20 @@ class Drawing:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file: whole, or not at all.
 
+        A file that ends with html is a page to step through the evaluation of the graph, and back through the chain
+        rule, with all numbers: of each gradient, the local derivative and the product of the two. The gradients are
+        computed anew; those of the Tensors stay as they are.
+
         Args:
-            path: where to; its ending (svg, png, pdf or dot) says in which format.
+            path: where to; its ending (svg, png, pdf, dot or html) says in which format.
 
         Returns:
             The path.
 
         Raises:
             ValueError: the ending is none of these, or the graph is too large for an image.
-            RuntimeError: an image is wanted and there is no Graphviz.
+            RuntimeError: an image is wanted and there is no Graphviz; or a page is, and a Tensor was changed in place
+                since the graph was computed.
             OSError: the file cannot be written.
 
         Example:
@@ -68,7 +77,13 @@ class Drawing:
         form = path.suffix.lower().removeprefix(".")
         if form not in ENDINGS:
             raise ValueError(f"save: cannot tell the format of {str(path)!r}; the endings known are {_listed(ENDINGS)}")
-        write_atomically(path, self.source.encode() if form == "dot" else self._image(form))
+        if form == "dot":
+            content = self.source.encode()
+        elif form == "html":
+            content = self._page().encode()
+        else:
+            content = self._image(form)
+        write_atomically(path, content)
         return path
 
     def _repr_svg_(self) -> str:
@@ -77,13 +92,19 @@ class Drawing:
     def __repr__(self) -> str:
         return f"Drawing(nodes={self.nodes}, calls={self.calls})"
 
-    def _image(self, form: str) -> bytes:
-        way_out = "save it as .dot, or draw a smaller part, such as a Tensor computed earlier"
+    def _page(self) -> str:
+        self._check_size("a page")
+        return page(self.outputs)
+
+    def _check_size(self, what: str) -> None:
         if self.nodes > MOST_NODES:
             raise ValueError(
-                f"an image of {self.nodes} nodes would take Graphviz very long and could not be read (the most is "
-                f"{MOST_NODES}): {way_out}"
+                f"{what} of {self.nodes} nodes would take Graphviz very long and could not be read (the most is "
+                f"{MOST_NODES}): {_WAY_OUT}"
             )
+
+    def _image(self, form: str) -> bytes:
+        self._check_size("an image")
         graph = self.digraph
         if form == "png":
             graph = graph.copy()
@@ -91,7 +112,7 @@ class Drawing:
         try:
             return render(graph.source, form)
         except TimeoutError as error:
-            raise ValueError(f"an image of these {self.nodes} nodes takes too long: {error}; {way_out}") from None
+            raise ValueError(f"an image of these {self.nodes} nodes takes too long: {error}; {_WAY_OUT}") from None
 
 
 def draw(output: Tensor | Sequence[Tensor], *, formulas: bool = False) -> Drawing:
@@ -136,7 +157,7 @@ def draw(output: Tensor | Sequence[Tensor], *, formulas: bool = False) -> Drawin
                 "no_grad()"
             )
     nodes = trace(outputs)
-    return Drawing(digraph(nodes, formulas), len(nodes), sum(node.kind == "call" for node in nodes))
+    return Drawing(digraph(nodes, formulas), len(nodes), sum(node.kind == "call" for node in nodes), tuple(outputs))
 
 
 def _listed(endings: Sequence[str]) -> str:
