@@ -358,6 +358,7 @@ def test_where_paths_meet_the_sum_is_shown(open_page: Open) -> None:
     assert page.locator("#graph .edge.active").count() == 2
     page.locator("#step").get_by_role("button", name="v₁", exact=True).click()
     assert page.inner_text("#heading") == "∂v₃/∂v₁"
+    assert page.evaluate("document.activeElement.id") == "heading"
 
 
 @needs_chromium

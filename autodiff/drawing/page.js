@@ -116,7 +116,10 @@ const term = (sign, shown) => make("div", { class: "term" }, make("span", { clas
 
 function jump(node, phase, ...content) {
   const button = make("button", { type: "button", class: "link" }, ...content);
-  button.addEventListener("click", () => show(stepOf(node.key, phase)));
+  button.addEventListener("click", () => {
+    go(stepOf(node.key, phase));
+    get("heading").focus();  // the button is gone
+  });
   return button;
 }
 
@@ -226,7 +229,7 @@ function prepareImage() {
   const { width, height } = image.viewBox.baseVal;
   image.setAttribute("width", width);
   image.removeAttribute("height");
-  image.style.minWidth = `${0.75 * width}px`;
+  image.style.minWidth = `${0.85 * width}px`;
   image.setAttribute("role", "group");
   image.setAttribute("aria-label", `Graph of ${nodes.length} nodes`);
   for (const title of image.querySelectorAll("title")) {
@@ -314,7 +317,9 @@ function show(at) {
   const phase = make("b", {}, step.phase === "forward" ? "evaluation" : "chain rule");
   get("where").replaceChildren(`Step ${current + 1} of ${steps.length} · `, phase, ` · ${sentence(step)}`);
   get("step").replaceChildren(...explained(step).filter((part) => part !== null));
-  get("step").querySelector("h2").id = "heading";
+  const heading = get("step").querySelector("h2");
+  heading.id = "heading";
+  heading.tabIndex = -1;
   get("panel").scrollTop = 0;
   light(step);
   const slider = get("slider");

@@ -40,7 +40,8 @@ def page(outputs: Sequence[Tensor]) -> str:
         outputs: what was computed. The gradients are those of the sum of all their elements.
 
     Returns:
-        One HTML document that needs nothing else. Without Graphviz, a list of the calls stands in place of the graph.
+        One HTML document that needs nothing else. Where Graphviz is missing, or cannot do it, a list of the calls
+        stands in place of the graph.
 
     Raises:
         RuntimeError: a Tensor was changed in place since it was used.
@@ -51,7 +52,7 @@ def page(outputs: Sequence[Tensor]) -> str:
     try:
         image = render(drawn.source, "svg").decode()
         graph = image[image.index("<svg") :]
-    except RuntimeError:
+    except (RuntimeError, TimeoutError):
         graph = ""
     parts = {name: files("autodiff.drawing").joinpath(f"page.{name}").read_text("utf-8") for name in ("css", "js")}
     parts["digest"] = base64.b64encode(hashlib.sha256(parts["js"].encode()).digest()).decode()
