@@ -261,6 +261,7 @@ def declared(rule: Callable[..., Any]) -> Tensor:
         pytest.param(lambda g, out, x: np.asarray(g) * 2, id="converts"),
         pytest.param(lambda g, out, x: np.multiply(g, 2, out=np.empty(2)), id="writes"),
         pytest.param(lambda g, out, x: g * np.array([2.0, 2.0]), id="an array without a name"),
+        pytest.param(lambda g, out, x: np.multiply(g, 2, dtype=float), id="options"),
         pytest.param(
             lambda g, out, x: g * (np.sin(x) + np.cos(x)) * (np.tan(x) + np.sinh(x)) * np.exp(np.cosh(x) * np.sinh(x)),
             id="long",

@@ -50,10 +50,11 @@ def digraph(nodes: Sequence[Node], formulas: bool = False) -> graphviz.Digraph:
     )
     dtype = next(data_of(node.value).dtype for node in nodes if node.is_output)
     nodes_by_key = {node.key: node for node in nodes}
+    reserved = {name for node in nodes if (name := getattr(node.value, "name", None))}
     calls = {node.key for node in nodes if node.kind == "call"}
     for node in nodes:
         graph.node(node.key, _label(node, dtype), id=f"node_{node.key}", **_look(node))
-        texts = edge_formulas(node, nodes_by_key) if formulas else {}
+        texts = edge_formulas(node, nodes_by_key, reserved) if formulas else {}
         numbered = not formulas and len(node.operands) > 1 and node.value._function not in _SYMMETRIC
         for position, operand in enumerate(node.operands, start=1):
             # The weight makes Graphviz draw a chain of calls as a straight spine.

@@ -6,9 +6,10 @@ remember the calls they were made by. What the rule gives for them is tidied up 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ class Formula:
 
 
 def formulas(
-    call: Tensor, name_of: Callable[[Any], str | None], gradient: Any = None
+    call: Tensor, name_of: Callable[[Any], str | None], gradient: Any = None, reserved: Collection[str] = ()
 ) -> list[tuple[Tensor, Formula | None]]:
     """Derive the formula of each argument of a recorded call that a gradient flows back to.
 
@@ -63,6 +64,7 @@ def formulas(
         call: a Tensor that a call made.
         name_of: gives the name of a Tensor or an array, or None; then it is called as its rule calls it.
         gradient: the numbers that stand for ``g``: the gradient of the call, of its shape; ones by default.
+        reserved: names that arguments without one must not get, as they mean something else.
 
     Returns:
         The Tensors among the arguments that require a gradient, in the order of the arguments, each with its formula.
@@ -76,7 +78,7 @@ def formulas(
         ['∂tanh(x)/∂x = 1 − tanh²(x)']
     """
     function: Any = call._function
-    args = _named(call, name_of)
+    args = _named(call, name_of, reserved)
     taken = {one.name for one in symbols_in(args)}
     name = name_of(call)
     result = Symbol(call._data, function=function, args=args, kwargs=call._kwargs)
@@ -106,26 +108,27 @@ def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run,
     """
     function: Any = call._function
     try:
-        args = _named(call, name_of, numbered=False)
+        args = _named(call, name_of, (), numbered=False)
         runs = written(Symbol(call._data, function=function, args=args, kwargs=call._kwargs))
     except OpaqueError:
         runs = ()
     return runs if 0 < len(plain(runs)) <= LONGEST_FORMULA else ((f"{function_name(function)}(…)", ""),)
 
 
-def edge_formulas(node: Node, nodes: Mapping[str, Node]) -> dict[int, tuple[Run, ...]]:
+def edge_formulas(node: Node, nodes: Mapping[str, Node], reserved: Collection[str]) -> dict[int, tuple[Run, ...]]:
     """Write the formula, or ``vjp``, for each operand of a node that a gradient flows back to.
 
     Args:
         node: a node of a graph.
         nodes: all nodes of the graph, by their keys.
+        reserved: the names that are given in the graph.
 
     Returns:
         The formula for each position of the operands, counted from one.
     """
     if node.kind != "call":
         return {}
-    derived = formulas(node.value, lambda one: getattr(one, "name", None))
+    derived = formulas(node.value, lambda one: getattr(one, "name", None), reserved=reserved)
     return {
         position: formula.runs if formula else (("vjp", ""),)
         for position, (_, formula) in zip(variable_positions(node, nodes, derived), derived)
@@ -150,10 +153,13 @@ def _variables(arg: Any, symbol: Any, piece: Any) -> Iterator[tuple[Tensor, Any,
             yield from _variables(*parts)
 
 
-def _named(call: Tensor, name_of: Callable[[Any], str | None], numbered: bool = True) -> tuple[Any, ...]:
+def _named(
+    call: Tensor, name_of: Callable[[Any], str | None], reserved: Collection[str], numbered: bool = True
+) -> tuple[Any, ...]:
     """Give the arguments of a call, with symbols for the arrays that it computes with; of equal names, numbered."""
     rules = VJPS.get(call._function, ())  # type: ignore[arg-type]
     is_elementwise = call._function in ELEMENTWISE
+    free = (letter for letter in "uvpqst" if letter not in reserved)
 
     def named(arg: Any, parameter: str) -> Any:
         if type(arg) in (list, tuple) and not is_elementwise:
@@ -162,7 +168,7 @@ def _named(call: Tensor, name_of: Callable[[Any], str | None], numbered: bool = 
         name = name_of(arg) if hasattr(arg, "dtype") else None
         if not hasattr(value, "dtype") or (name is None and is_number(value) and not is_variable(arg)):
             return value
-        return Symbol(value, name or parameter)
+        return Symbol(value, name or (next(free, parameter) if parameter in reserved else parameter))
 
     args = []
     for position, arg in enumerate(call._args):
@@ -204,36 +210,41 @@ def _derive(rule: Any, g: Any, out: Symbol, args: tuple[Any, ...], kwargs: Mappi
     given: Any = out
     if type(g) is Outputs:
         given = Outputs(Symbol(one, function=operator.getitem, args=(out, k)) for k, one in enumerate(out.value))
-    try:
-        with np.errstate(all="ignore"):
-            return rule(g, given, *args, **kwargs)
-    except Exception:
-        # A rule is anybody's code, and a symbol is a kind of array that it may not have been written for: whatever
-        # goes wrong, there is no formula to be read off it.
-        return None
+    with _reading():
+        return rule(g, given, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Leave the block at any error, and give nothing.
+
+    A rule is anybody's code and calls anything in any way, and a symbol is a kind of array that it may not have been
+    written for: whatever goes wrong, there is no formula to be read off it.
+    """
+    with contextlib.suppress(Exception), np.errstate(all="ignore"):
+        yield
 
 
 def _formula(given: Any, g: Any, out: Symbol, argument: Any) -> Formula | None:
     """Write down what a rule gave; None where that would be too long."""
     if not isinstance(given, Symbol) or not isinstance(argument, Symbol) or given.calls > _MOST_CALLS:
         return None
-    try:
-        with np.errstate(all="ignore"):
-            if isinstance(g, Symbol) and _is_pointwise(given, g.name, set() if g.shape else SPREADING):
-                # A rule is linear in g. Where it takes each element by itself, what it makes of 1 is the derivative.
-                derivative = tidied(given, {g.name: 1})
-                right = written(derivative)
-                left = [("∂", ""), *bracketed(out), ("/∂", ""), (argument.name, "i")]
-                factor = np.asarray(values_of(derivative))
-                formula = Formula(tuple(left), right, given.value, factor)
-            else:
-                left = separated([[(one.name, "i")] for one in symbols_in([*g] if type(g) is Outputs else [g])])
-                product = tidied(given, {})
-                formula = Formula(tuple(left), written(product, "⊙"), values_of(product))
-    except OpaqueError:
-        return None
-    longest = max(len(plain(formula.left)), len(plain(formula.right)))
-    return formula if longest <= LONGEST_FORMULA else None
+    with _reading():
+        if isinstance(g, Symbol) and _is_pointwise(given, g.name, set() if g.shape else SPREADING):
+            formula = _of_derivative(given, g, out, argument)
+        else:
+            left = separated([[(one.name, "i")] for one in symbols_in([*g] if type(g) is Outputs else [g])])
+            product = tidied(given, {})
+            formula = Formula(tuple(left), written(product, "⊙"), values_of(product))
+        return formula if max(len(plain(formula.left)), len(plain(formula.right))) <= LONGEST_FORMULA else None
+    return None
+
+
+def _of_derivative(given: Symbol, g: Symbol, out: Symbol, argument: Symbol) -> Formula:
+    """Write the local derivative: what a rule, which is linear in g, makes of 1, if it takes each element by itself."""
+    derivative = tidied(given, {g.name: 1})
+    left = [("∂", ""), *bracketed(out), ("/∂", ""), (argument.name, "i")]
+    return Formula(tuple(left), written(derivative), given.value, np.asarray(values_of(derivative)))
 
 
 def _mentions(given: Any, name: str) -> bool:

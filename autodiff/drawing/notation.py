@@ -194,12 +194,12 @@ def _written_quotient(x: Symbol, times: str) -> _Written:
 
 def _written_power(x: Symbol, times: str) -> _Written:
     base, exponent = x.args
-    raised: list[Run] = [(plain(_write(exponent, times)[0]), "sup")]
+    power: Run = plain(_write(exponent, times)[0]), "sup"
     function = base.function if isinstance(base, Symbol) else None
     if function is not None and function not in _WRITERS and function not in _COMPARED and is_number(exponent):
         runs = _application(base, times)[0]
-        return [runs[0], *raised, *runs[1:]], _ATOM
-    return [*_at_least(base, _ATOM, times), *raised], _POWER
+        return [runs[0], power, *runs[1:]], _ATOM
+    return [*_at_least(base, _ATOM, times), power], _POWER
 
 
 def _written_transpose(x: Symbol, times: str) -> _Written | None:

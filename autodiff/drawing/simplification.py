@@ -168,9 +168,10 @@ def _added(x: Any, y: Any) -> Any:
         return y if is_the_number(x, 0) else x
     if not isinstance(x, Symbol) and not isinstance(y, Symbol):
         return x + y
-    if _negated(y) is not None:
-        return _subtracted(x, _negated(y)) or made(np.subtract, x, _negated(y))
-    return None if _negated(x) is None else made(np.subtract, y, _negated(x))
+    for one, other in ((x, y), (y, x)):
+        if _negated(other) is not None:
+            return made(np.subtract, one, _negated(other))
+    return None
 
 
 def _subtracted(x: Any, y: Any) -> Any:
