@@ -215,8 +215,9 @@ const explained = ({ node, phase }) => (phase === "forward" ? evaluation(node) :
 function sentence({ node, phase }) {
   if (phase === "forward") return node.expression ? `${node.name} is computed` : `${node.name} is given`;
   if (!node.expression) return `the gradient of ${node.name} is complete`;
-  const targets = [...new Set(node.edges.map((edge) => byKey.get(edge.to).name))].join(" and ");
-  return `the gradient of ${node.name} goes back to ${targets}`;
+  const targets = [...new Set(node.edges.map((edge) => byKey.get(edge.to).name))];
+  const end = targets.slice(-2).join(" and ");
+  return `the gradient of ${node.name} goes back to ${[...targets.slice(0, -2), end].join(", ")}`;
 }
 
 // The graph: an image by Graphviz, or a list
