@@ -780,7 +780,9 @@ def _refused(error: ValueError, function: Function, values: Any) -> ValueError:
 def primitive(function: F) -> F:
     """Make a function of arrays one call on the tape, whose derivative `defvjp` gives.
 
-    Without Tensors among its arguments the function runs as it is.
+    Without Tensors among its arguments the function runs as it is. An array type of another kind that wants to be
+    handed the call whole, as NumPy's protocols hand it NumPy's functions, says so by a method
+    ``__array_primitive__(function, args, kwargs)``.
 
     Example:
         >>> @primitive
@@ -799,6 +801,9 @@ def primitive(function: F) -> F:
         for arg in (*args, *kwargs.values()):
             if isinstance(arg, Tensor) or _holds_tensors(arg):
                 return record(function, args, kwargs)
+        for arg in (*args, *kwargs.values()):
+            if hasattr(arg, "__array_primitive__"):
+                return arg.__array_primitive__(function, args, kwargs)
         return function(*args, **kwargs)
 
     PLAIN[call] = function

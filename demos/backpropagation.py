@@ -27,7 +27,8 @@ asked for it with `ad.jacobian`, it gives it.
 The engine follows the same lines. On the way forward it writes down each call; `L.backward()` walks the list backward
 and applies to each call its derivative. It leaves the gradients of what was made by hand (X, W₁, b₁, W₂, b₂); that of a
 value in between is the gradient of all that comes after it, as a function of it. All are printed beside those by hand,
-and shown in the graph of the calls.
+and shown in the graph of the calls. The file backpropagation.html is a page to step through the calls in a browser,
+forward, and then backward from one derivative to the next.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     show("", row(hand["h"][0] * slope), row(hand["h"][0] @ matrix))
 
     graph = ad.draw(L)
+    chapter.save(graph, options.output, "backpropagation.html")
     chapter.save(graph, options.output, "backpropagation.svg")
     chapter.save(graph, options.output, "backpropagation.png")
     return {"by_hand": hand, "by_engine": engine, "difference": difference, "slope": slope, "matrix": matrix}

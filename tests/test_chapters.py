@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 PNG = b"\x89PNG\r\n\x1a\n"
 PICTURES = {
     "activations": ["activations.png"],
-    "backpropagation": ["backpropagation.png", "backpropagation.svg"],
+    "backpropagation": ["backpropagation.html", "backpropagation.png", "backpropagation.svg"],
     "conditional_expectation": ["conditional_expectation.png"],
     "gradient_flow": ["gradient_flow.png", "gradient_flow.svg"],
     "linear_regression": ["linear_regression.png"],

@@ -97,6 +97,7 @@ def test_edges_lead_from_the_arguments_to_the_call_in_their_order():
     head = node_of(nodes, difference).key
     assert f"{keys[0]} -> {head} [headlabel=1 id=edge_{keys[0]}_{head}_1]" in source
     assert f"{keys[1]} -> {head} [headlabel=2 id=edge_{keys[1]}_{head}_2 weight=8]" in source
+    assert f"id=node_{head} " in source
     assert "headlabel" not in draw(x * y).source
 
 
@@ -269,6 +270,44 @@ def test_any_gradient_can_be_shown(gradient, shown):
     assert f">norm {shown}<" in lines_of(draw(x.sum()), "x")
 
 
+# Formulas
+
+
+def test_edges_that_a_gradient_comes_back_along_have_a_formula():
+    x, w = ad.Tensor([1.0, 2.0], name="x"), Parameter([3.0, 4.0], name="w")
+    source = draw(np.tanh(x * w) ** 2 - np.ones(2), formulas=True).source
+    labels = re.findall(r"label=<&#160;&#160;(.*)&#160;>", source)
+    shown = [re.sub("<.*?>", "", label) for label in labels]
+    assert sorted(shown) == sorted(
+        ["∂(x·w)/∂x = w", "∂(x·w)/∂w = x", "∂tanh(u)/∂u = 1 − tanh2(u)", "∂(u2)/∂u = 2·u", "∂(u − y)/∂u = 1"]
+    )
+    assert "∂(<i>x</i>·<i>w</i>)/∂<i>w</i> = <i>x</i>" in labels
+    assert "1 − tanh<sup>2</sup>(<i>u</i>)" in source
+    assert "headlabel" not in source
+
+
+def test_one_array_used_twice_has_a_formula_for_each_use():
+    x = ad.Tensor([1.0, 2.0], name="x")
+    nodes = trace([x / x])
+    edges = re.findall(r"label=<&#160;&#160;(.*)&#160;> id=edge_(\w+)", draw(x / x, formulas=True).source)
+    edges.sort(key=lambda edge: edge[1])
+    first, second = (re.sub("<.*?>", "", label) for label, _ in edges)
+    assert (first, second) == ("∂(x⁽¹⁾ / x⁽²⁾)/∂x⁽¹⁾ = 1/x⁽²⁾", "∂(x⁽¹⁾ / x⁽²⁾)/∂x⁽²⁾ = −x⁽¹⁾ / x⁽²⁾2")
+    assert [edge for _, edge in edges] == [f"{nodes[0].key}_{nodes[1].key}_{k}" for k in (1, 2)]
+
+
+def test_an_argument_without_a_name_does_not_take_that_of_another():
+    x, y = ad.Tensor([1.0, 2.0], name="x"), ad.Tensor([3.0, 4.0], name="y")
+    source = re.sub("<.*?>", "", draw((x + 1) * np.exp(y), formulas=True).source.replace("label=<", ""))
+    assert "∂(u·v)/∂u = v" in source
+    assert "∂(u·v)/∂v = u" in source
+    assert "∂exp(y)/∂y = exp(y)" in source
+
+
+def test_a_rule_without_a_formula_is_named_vjp():
+    assert "label=<&#160;&#160;vjp&#160;>" in draw(ad.Tensor([[2.0, 1.0], [1.0, 3.0]]).prod(), formulas=True).source
+
+
 # Names as they are
 
 NAMES = [
@@ -286,9 +325,11 @@ NAMES = [
 
 @needs_graphviz
 def test_names_are_shown_and_never_obeyed():
-    drawing = draw(sum((ad.Tensor(1.0, name=name) for name in NAMES), start=ad.Tensor(0.0)))
-    shown = shown_in(drawing._repr_svg_())
+    total = sum((ad.Tensor(1.0, name=name) for name in NAMES), start=ad.Tensor(0.0))
+    shown = shown_in(draw(total)._repr_svg_())
     assert [name for name in NAMES if name not in shown] == []
+    with_formulas = "".join(text or "" for text in shown_in(draw(total, formulas=True)._repr_svg_()))
+    assert [name for name in NAMES if f"/∂{name} = 1" not in with_formulas] == []
 
 
 @needs_graphviz
@@ -352,7 +393,7 @@ def test_dot_needs_no_graphviz(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["graph", "graph.gif", "graph.svg.gz", ".svg"])
 def test_unknown_endings(name, tmp_path):
-    with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf and \.dot"):
+    with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.dot and \.html"):
         draw(ad.Tensor(1.0) * 2).save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

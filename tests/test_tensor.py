@@ -627,3 +627,21 @@ def test_at_refuses_what_does_not_fit(call: Callable[..., Any], error: Any, mess
 )
 def test_a_list_with_tensors_is_the_array_that_numpy_makes_of_it(call: Callable[..., Any]) -> None:
     ad.testing.check_gradients(call, np.array([1.5, 2.0]), np.array(0.5), order=2)
+
+
+# Primitives
+
+
+def test_a_primitive_hands_its_call_to_an_array_type_that_asks_for_it() -> None:
+    @ad.primitive
+    def scaled(x: Any, factor: float = 2.0) -> Any:
+        return x * factor
+
+    class Noting:
+        def __array_primitive__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+            return function.__name__, args, kwargs
+
+    x = Noting()
+    assert scaled(x, factor=3.0) == ("scaled", (x,), {"factor": 3.0})
+    assert scaled(1.0, x) == ("scaled", (1.0, x), {})
+    assert scaled(np.ones(2)).tolist() == [2.0, 2.0]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
 from autodiff.drawing.collapse import Group, Item, View, is_leaf
+from autodiff.drawing.formulas import edge_formulas
 from autodiff.drawing.labels import Style, label
 from autodiff.drawing.modules import Box
+from autodiff.drawing.notation import Run
 from autodiff.drawing.scale import Scale
 from autodiff.drawing.text import literal
 from autodiff.drawing.themes import FONT, SHAPES, text_on
@@ -98,21 +102,30 @@ class _Writer:
     def _add_edges(self, item: Item) -> None:
         sources = [self.view.place[operand] for operand in item.operands]
         numbered = not isinstance(item, Group) and len(sources) > 1 and item.value._function not in _SYMMETRIC
+        texts = self._formulas(item)
         seen = set()
         for position, source in enumerate(sources, start=1):
             # Of what is drawn as one, one arrow says all.
             if source in seen and (isinstance(item, Group) or self.items[source].kind == "left out"):
                 continue
             seen.add(source)
-            is_sure = numbered and self.items[source].kind != "left out"
+            is_sure = numbered and not self.style.formulas and self.items[source].kind != "left out"
             self.graph.edge(
                 source,
                 item.key,
                 id=f"edge_{source}_{item.key}_{position}",
+                label=_typeset(texts[position]) if position in texts else None,
                 # The weight makes Graphviz draw a chain of calls as a straight spine.
                 weight=None if is_leaf(self.items[source]) else "8",
                 headlabel=str(position) if is_sure else None,
             )
+
+    def _formulas(self, item: Item) -> dict[int, Sequence[Run]]:
+        """Give the local derivative of a call for each operand that takes a gradient, if they are asked for."""
+        if not self.style.formulas or isinstance(item, Group):
+            return {}
+        names = (getattr(node.value, "name", None) for node in self.view.nodes.values())
+        return edge_formulas(item, self.view.nodes, {name for name in names if name})
 
     def _add_legend(self) -> None:
         """Add a row with one sample of each kind of item that occurs, below the outputs."""
@@ -130,3 +143,9 @@ class _Writer:
         for item in self.view.items:
             if item.is_output:
                 self.graph.edge(item.key, keys[len(keys) // 2], style="invis")
+
+
+def _typeset(runs: Sequence[Run]) -> str:
+    """Write a formula as a label: names in italics, with raised and lowered pieces."""
+    pieces = [f"<{style}>{literal(text)}</{style}>" if style else literal(text) for text, style in runs]
+    return f"<&#160;&#160;{''.join(pieces)}&#160;>"  # with some room beside the line

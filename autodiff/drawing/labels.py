@@ -25,11 +25,13 @@ class Style:
         show: which of "shape", "value" and "grad".
         theme: the colours.
         gradients: where nodes are coloured by the norm of their gradient, that of each node that has one, by its key.
+        formulas: whether the local derivatives stand on the edges.
     """
 
     show: frozenset[str] = frozenset({"shape", "grad"})
     theme: Theme = THEMES["light"]
     gradients: Mapping[str, Any] | None = None
+    formulas: bool = False
 
     def gradient(self, node: Node) -> Any:
         """Give the gradient of a node, or None."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import graphviz  # type: ignore[import-untyped]
 
+from autodiff.compiler import Compiled
 from autodiff.drawing.collapse import arrange
 from autodiff.drawing.dot import digraph
 from autodiff.drawing.given import outputs_of
@@ -21,12 +22,14 @@ from autodiff.drawing.gradients import backward_graph, gradients_of_all
 from autodiff.drawing.graph import LEAVES, Node, trace
 from autodiff.drawing.labels import Style
 from autodiff.drawing.modules import boxes_of
+from autodiff.drawing.page import page
 from autodiff.drawing.render import render
 from autodiff.drawing.themes import THEMES
 from autodiff.files import write_atomically
 from autodiff.tensor import Tensor
 
-ENDINGS = ("svg", "png", "pdf", "dot")
+ENDINGS = ("svg", "png", "pdf", "dot", "html")
+MOST_STEPS = 2000  # nodes of a page to step through
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Drawing:
         digraph: the graph as the ``graphviz`` package has it, to change colours or labels before saving.
         nodes: number of nodes.
         calls: number of those that are calls, as opposed to inputs, parameters and constants.
+        outputs: the Tensors that it is the picture of.
 
     Example:
         >>> drawing = draw(Tensor(2.0, name="x") ** 3)
@@ -47,6 +51,7 @@ class Drawing:
     digraph: graphviz.Digraph
     nodes: int
     calls: int
+    outputs: tuple[Tensor, ...]
 
     @property
     def source(self) -> str:
@@ -56,15 +61,21 @@ class Drawing:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file: whole, or not at all.
 
+        A file that ends with html is a page to step through the evaluation of the graph, and back through the chain
+        rule, with all numbers: of each gradient, the local derivative and the product of the two. The gradients are
+        computed anew; those of the Tensors stay as they are.
+
         Args:
-            path: where to; its ending (svg, png, pdf or dot) says in which format.
+            path: where to; its ending (svg, png, pdf, dot or html) says in which format.
 
         Returns:
             The path.
 
         Raises:
-            ValueError: the ending is none of these, or the graph takes too long to lay out.
-            RuntimeError: an image is wanted and there is no Graphviz.
+            ValueError: the ending is none of these, the graph takes too long to lay out, or it has too many nodes or no
+                numbers for a page.
+            RuntimeError: an image is wanted and there is no Graphviz; or a page is, and a Tensor was changed in place
+                since the graph was computed.
             OSError: the file cannot be written.
 
         Example:
@@ -78,7 +89,13 @@ class Drawing:
         form = path.suffix.lower().removeprefix(".")
         if form not in ENDINGS:
             raise ValueError(f"save: cannot tell the format of {str(path)!r}; the endings known are {_listed(ENDINGS)}")
-        write_atomically(path, self.source.encode() if form == "dot" else self._image(form))
+        if form == "dot":
+            content = self.source.encode()
+        elif form == "html":
+            content = self._page().encode()
+        else:
+            content = self._image(form)
+        write_atomically(path, content)
         return path
 
     def _repr_svg_(self) -> str:
@@ -106,6 +123,16 @@ class Drawing:
     def __repr__(self) -> str:
         return f"Drawing(nodes={self.nodes}, calls={self.calls})"
 
+    def _page(self) -> str:
+        if not self.outputs:
+            raise ValueError("save: a program has no numbers to step through; save its picture, as .svg for example")
+        if self.nodes > MOST_STEPS:
+            raise ValueError(
+                f"save: {self.nodes} nodes are too many to step through (the most is {MOST_STEPS}): draw a smaller "
+                "part, such as a Tensor computed earlier"
+            )
+        return page(self.outputs)
+
     def _image(self, form: str) -> bytes:
         graph = self.digraph
         if form == "png":
@@ -128,6 +155,7 @@ def draw(
     depth: int | None = None,
     show: str | Collection[str] = ("shape", "grad"),
     color: str | None = None,
+    formulas: bool = False,
     theme: str = "light",
     **kwargs: Any,
 ) -> Drawing:
@@ -157,6 +185,9 @@ def draw(
             Euclidean norm, and with "value" also by its numbers. A dtype is shown where it is not the output's.
         color: "grad" fills each node with a colour for the norm of the gradient of the outputs' sum by its value, on
             a logarithmic scale. It is computed for the picture, and nothing else is changed.
+        formulas: write on each edge the local derivative that the chain rule multiplies with there, such as
+            ``∂(x·w)/∂w = x``, or what becomes of the gradient ``g``, such as ``g ↦ xᵀ g``. It is read off the rule of
+            the call; where that cannot be, or would be too long, the edge says ``vjp``.
         theme: "light" or "dark".
         kwargs: example inputs by keyword.
 
@@ -176,21 +207,23 @@ def draw(
         Drawing(nodes=5, calls=2)
     """
     _check_options(graph, depth, show, color, theme)
-    options = {"graph": graph, "depth": depth, "show": show, "color": color, "theme": theme}
+    options = {"graph": graph, "depth": depth, "show": show, "color": color, "formulas": formulas, "theme": theme}
     defaults = inspect.signature(draw).parameters
     given = [option for option, value in options.items() if value != defaults[option].default]
     outputs, names = outputs_of(what, args, kwargs, given)
     if graph == "backward":
         backward = backward_graph(outputs)
-        nodes = trace(backward.gradients, names, backward.turn)
+        outputs = list(backward.gradients)
+        nodes = trace(outputs, names, backward.turn)
         boxes = boxes_of(nodes, backward.origins)
     else:
         nodes = trace(outputs, names)
         boxes = boxes_of(nodes)
     view = arrange(nodes, boxes, depth, fold=color is None)
     parts = frozenset([show] if isinstance(show, str) else show)
-    style = Style(parts, THEMES[theme], None if color is None else _gradients(nodes, outputs))
-    return Drawing(digraph(view, style), len(nodes), sum(node.kind not in LEAVES for node in nodes))
+    style = Style(parts, THEMES[theme], None if color is None else _gradients(nodes, outputs), formulas)
+    calls = sum(node.kind not in LEAVES for node in nodes)
+    return Drawing(digraph(view, style), len(nodes), calls, () if isinstance(what, Compiled) else tuple(outputs))
 
 
 def _gradients(nodes: Sequence[Node], outputs: Sequence[Tensor]) -> dict[str, Any]:

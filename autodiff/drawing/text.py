@@ -17,6 +17,19 @@ _PLACEHOLDER = re.compile(r"\\(?=[NGETHL])")  # Graphviz would put the node's id
 _REDUCTIONS = {"add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min"}
 
 
+def visible(text: object) -> str:
+    r"""Write a text so that all of it can be seen: control characters as their escapes, the middle of a long one cut.
+
+    Example:
+        >>> visible("two" + chr(10) + "lines")
+        'two\\nlines'
+    """
+    characters = str(text)
+    if len(characters) > LONGEST:
+        characters = f"{characters[: LONGEST // 2]}…{characters[-LONGEST // 2 + 1 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in characters)
+
+
 def literal(text: object) -> str:
     """Write a text into an HTML-like label so that all of it is shown and none of it is obeyed.
 
@@ -24,11 +37,7 @@ def literal(text: object) -> str:
         >>> literal("a<b>")
         'a&lt;b&gt;'
     """
-    characters = str(text)
-    if len(characters) > LONGEST:
-        characters = f"{characters[: LONGEST // 2]}…{characters[-LONGEST // 2 + 1 :]}"
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in characters)
-    return _PLACEHOLDER.sub("<font>&#92;</font>", html.escape("".join(shown), quote=False))
+    return _PLACEHOLDER.sub("<font>&#92;</font>", html.escape(visible(text), quote=False))
 
 
 def function_name(function: Function) -> str:

@@ -266,8 +266,8 @@ def digits_report(measurements: Sequence[Measurement]) -> str:
         f"Seconds for {digits.EPOCHS} epochs over the training images of `demos.digits`, without validation: "
         f"64-{digits.HIDDEN}-10, ReLU, batches of {digits.BATCH_SIZE}, Adam. One thread; the median over "
         f"{rounds(measurements)} of the best of {trainings} training{'s' if trainings > 1 else ''} in a fresh process. "
-        "The accuracy on the test images is the median over all trainings, each with a seed of its own, and in brackets "
-        "stand the least and the greatest.\n\n"
+        "The accuracy on the test images is the median over all trainings, each with a seed of its own, and in "
+        "brackets stand the least and the greatest.\n\n"
     )
     header = ["", "seconds", "this library's time / this one's", "test accuracy"]
     return text + table(header, rows) + "\n" + remarks(measurements)

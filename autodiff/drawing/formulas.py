@@ -1,0 +1,261 @@
+"""The formula of a local derivative, read off the rule that computes it.
+
+A rule is written in NumPy calls, so what flows through it decides what comes out. Here it is symbols: arrays that
+remember the calls they were made by. What the rule gives for them is tidied up and written as one writes it by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import operator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autodiff.drawing.graph import Node
+from autodiff.drawing.notation import Run, bracketed, plain, raised, separated, subscript, written
+from autodiff.drawing.simplification import COPYING, SPREADING, tidied
+from autodiff.drawing.symbols import OpaqueError, Symbol, is_elementwise, symbols_in, values_of
+from autodiff.drawing.text import function_name, is_number
+from autodiff.tape import ELEMENTWISE, VJPS, Function, Outputs
+from autodiff.tensor import Tensor, data_of, is_variable
+
+LONGEST_FORMULA = 56  # characters of one side; what is longer is not read
+_MOST_CALLS = 100  # in an expression; a larger one would be too long in any case
+
+
+@dataclass(frozen=True)
+class Formula:
+    """How the gradient comes through one argument of a call.
+
+    Attributes:
+        left: what the formula is of: ``∂(x·w)/∂w``, or ``g`` where it says what becomes of the gradient g.
+        right: the local derivative, or what ``g`` becomes.
+        product: what ``g`` becomes, as numbers; where an argument was broadcast, not yet summed to its shape.
+        derivative: the local derivative as numbers, which ``g`` is multiplied with element by element and which
+            broadcasts against it; None where there is none, as for a matrix product.
+    """
+
+    left: tuple[Run, ...]
+    right: tuple[Run, ...]
+    product: Any
+    derivative: Any = None
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The whole formula."""
+        return (*self.left, (" = " if self.derivative is not None else " ↦ ", ""), *self.right)
+
+    @property
+    def text(self) -> str:
+        """The whole formula in plain text."""
+        return plain(self.runs)
+
+
+def formulas(
+    call: Tensor, name_of: Callable[[Any], str | None], gradient: Any = None, reserved: Collection[str] = ()
+) -> list[tuple[Tensor, Formula | None]]:
+    """Derive the formula of each argument of a recorded call that a gradient flows back to.
+
+    Args:
+        call: a Tensor that a call made.
+        name_of: gives the name of a Tensor or an array, or None; then it is called as its rule calls it.
+        gradient: the numbers that stand for ``g``: the gradient of the call, of its shape; ones by default.
+        reserved: names that arguments without one must not get, as they mean something else.
+
+    Returns:
+        The Tensors among the arguments that require a gradient, in the order of the arguments, each with its formula.
+        There is none where the rule needs the numbers themselves, or where it would be too long to be read.
+
+    Example:
+        >>> x, w = Tensor(2.0, name="x"), Tensor(3.0, name="w")
+        >>> [formula.text for _, formula in formulas(x * w, lambda one: one.name)]
+        ['∂(x·w)/∂x = w', '∂(x·w)/∂w = x']
+        >>> [formula.text for _, formula in formulas(np.tanh(x), lambda one: one.name)]
+        ['∂tanh(x)/∂x = 1 − tanh²(x)']
+    """
+    function: Any = call._function
+    args = _named(call, name_of, reserved)
+    taken = {one.name for one in symbols_in(args)}
+    name = name_of(call)
+    result = Symbol(call._data, function=function, args=args, kwargs=call._kwargs)
+    # The output is written as the call itself, if that is not too long.
+    outs = [Symbol(call._data, name)] if name and name not in taken else [result, Symbol(call._data, "out")]
+    g = _gradient(call, "g" if "g" not in taken else "ḡ", gradient)
+    found: list[tuple[Tensor, Formula | None]] = []
+    for rule, arg, symbol in zip(VJPS.get(function, ()), call._args, args):
+        variables = list(_variables(arg, symbol, None))
+        for out in outs if variables else ():
+            derived = _variables(arg, symbol, _derive(rule, g, out, args, call._kwargs))
+            written = [_formula(piece, g, out if out.name else result, one) for _, one, piece in derived]
+            variables = [(one, of, new or old) for (one, of, old), new in zip(variables, written, strict=True)]
+            if None not in written:
+                break
+        found += ((one, formula) for one, _, formula in variables)
+    return found
+
+
+def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run, ...]:
+    """Write a recorded call, or only the name of its function where the whole would be too long.
+
+    Example:
+        >>> x = Tensor(2.0, name="x")
+        >>> plain(expression(x * x, lambda one: one.name))
+        'x·x'
+    """
+    function: Any = call._function
+    try:
+        args = _named(call, name_of, (), numbered=False)
+        runs = written(Symbol(call._data, function=function, args=args, kwargs=call._kwargs))
+    except OpaqueError:
+        runs = ()
+    return runs if 0 < len(plain(runs)) <= LONGEST_FORMULA else ((f"{function_name(function)}(…)", ""),)
+
+
+def edge_formulas(node: Node, nodes: Mapping[str, Node], reserved: Collection[str]) -> dict[int, tuple[Run, ...]]:
+    """Write the formula, or ``vjp``, for each operand of a node that a gradient flows back to.
+
+    Args:
+        node: a node of a graph.
+        nodes: all nodes of the graph, by their keys.
+        reserved: the names that are given in the graph.
+
+    Returns:
+        The formula for each position of the operands, counted from one.
+    """
+    if node.kind != "call":
+        return {}
+    derived = formulas(node.value, lambda one: getattr(one, "name", None), reserved=reserved)
+    return {
+        position: formula.runs if formula else (("vjp", ""),)
+        for position, (_, formula) in zip(variable_positions(node, nodes, derived), derived)
+    }
+
+
+def variable_positions(node: Node, nodes: Mapping[str, Node], variables: Iterable[tuple[Tensor, Any]]) -> list[int]:
+    """Find the operand, counted from one, that each of the Tensors is that a gradient flows back to."""
+    places: dict[int, list[int]] = {}
+    for position, key in enumerate(node.operands, start=1):
+        places.setdefault(id(nodes[key].value), []).append(position)
+    return [places[id(tensor)].pop(0) for tensor, _ in variables]
+
+
+def _variables(arg: Any, symbol: Any, piece: Any) -> Iterator[tuple[Tensor, Any, Any]]:
+    """Give each Tensor in an argument that a gradient flows back to, with its symbol and its piece of the gradient."""
+    if is_variable(arg):
+        yield arg, symbol, piece
+    elif type(arg) in (list, tuple):
+        pieces = piece if type(piece) is list and len(piece) == len(arg) else [None] * len(arg)
+        for parts in zip(arg, symbol, pieces, strict=True):
+            yield from _variables(*parts)
+
+
+def _named(
+    call: Tensor, name_of: Callable[[Any], str | None], reserved: Collection[str], numbered: bool = True
+) -> tuple[Any, ...]:
+    """Give the arguments of a call, with symbols for the arrays that it computes with; of equal names, numbered."""
+    rules = VJPS.get(call._function, ())  # type: ignore[arg-type]
+    is_elementwise = call._function in ELEMENTWISE
+    free = (letter for letter in "uvpqst" if letter not in reserved)
+
+    def named(arg: Any, parameter: str) -> Any:
+        if type(arg) in (list, tuple) and not is_elementwise:
+            return type(arg)(named(one, f"{parameter}{subscript(k + 1)}") for k, one in enumerate(arg))
+        value = np.asarray(arg) if type(arg) in (list, tuple) else data_of(arg)
+        name = name_of(arg) if hasattr(arg, "dtype") else None
+        if not hasattr(value, "dtype") or (name is None and is_number(value) and not is_variable(arg)):
+            return value
+        return Symbol(value, name or (next(free, parameter) if parameter in reserved else parameter))
+
+    args = []
+    for position, arg in enumerate(call._args):
+        has_rule = position < len(rules) and rules[position] is not None
+        is_array = is_elementwise or has_rule or isinstance(arg, Tensor)
+        args.append(named(arg, _parameter(call._function, position)) if is_array else arg)
+    symbols = list(symbols_in(args))
+    names = [one.name for one in symbols]
+    for number, one in enumerate(symbols, start=1):
+        if numbered and names.count(one.name) > 1:
+            one.name += f"⁽{raised(str(number))}⁾"
+    return tuple(args)
+
+
+def _parameter(function: Any, position: int) -> str:
+    """Name an argument as the function's rule does."""
+    for rule in filter(None, VJPS.get(function, ())):
+        parameters = list(inspect.signature(rule).parameters.values())[2:]
+        names = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+        if position < len(names):
+            return names[position]
+    return f"x{subscript(position + 1)}"
+
+
+def _gradient(call: Tensor, name: str, gradient: Any) -> Any:
+    """Give the gradient of a call as a symbol, or as several."""
+    out = call._data
+    if type(out) is Outputs:
+        numbers = [None] * len(out) if gradient is None else gradient.filled(out)
+        return Outputs(
+            Symbol(np.ones_like(one) if g is None else g, f"{name}{subscript(k)}")
+            for k, (one, g) in enumerate(zip(out, numbers, strict=True), start=1)
+        )
+    return Symbol(np.ones_like(out) if gradient is None else gradient, name)
+
+
+def _derive(rule: Any, g: Any, out: Symbol, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Let symbols flow through a rule, and give what comes out, or None if they do not."""
+    given: Any = out
+    if type(g) is Outputs:
+        given = Outputs(Symbol(one, function=operator.getitem, args=(out, k)) for k, one in enumerate(out.value))
+    with _reading():
+        return rule(g, given, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Leave the block at any error, and give nothing.
+
+    A rule is anybody's code and calls anything in any way, and a symbol is a kind of array that it may not have been
+    written for: whatever goes wrong, there is no formula to be read off it.
+    """
+    with contextlib.suppress(Exception), np.errstate(all="ignore"):
+        yield
+
+
+def _formula(given: Any, g: Any, out: Symbol, argument: Any) -> Formula | None:
+    """Write down what a rule gave; None where that would be too long."""
+    if not isinstance(given, Symbol) or not isinstance(argument, Symbol) or given.calls > _MOST_CALLS:
+        return None
+    with _reading():
+        if isinstance(g, Symbol) and _is_pointwise(given, g.name, set() if g.shape else SPREADING):
+            formula = _of_derivative(given, g, out, argument)
+        else:
+            left = separated([[(one.name, "i")] for one in symbols_in([*g] if type(g) is Outputs else [g])])
+            product = tidied(given, {})
+            formula = Formula(tuple(left), written(product, "⊙"), values_of(product))
+        return formula if max(len(plain(formula.left)), len(plain(formula.right))) <= LONGEST_FORMULA else None
+    return None
+
+
+def _of_derivative(given: Symbol, g: Symbol, out: Symbol, argument: Symbol) -> Formula:
+    """Write the local derivative: what a rule, which is linear in g, makes of 1, if it takes each element by itself."""
+    derivative = tidied(given, {g.name: 1})
+    left = [("∂", ""), *bracketed(out), ("/∂", ""), (argument.name, "i")]
+    return Formula(tuple(left), written(derivative), given.value, np.asarray(values_of(derivative)))
+
+
+def _mentions(given: Any, name: str) -> bool:
+    return any(one.name == name or _mentions(one.args, name) for one in symbols_in([given]))
+
+
+def _is_pointwise(given: Symbol, gradient: str, allowed: set[Function]) -> bool:
+    """Whether each element of the result has to do with one element of the gradient only, and by what factor."""
+    function: Any = given.function
+    if function is None or not _mentions(given, gradient):
+        return True
+    if not (is_elementwise(function) or function in COPYING or function in allowed):
+        return False
+    return all(_is_pointwise(one, gradient, allowed) for one in symbols_in(given.args))

@@ -1,0 +1,456 @@
+"use strict";
+
+const { nodes, loss } = JSON.parse(document.getElementById("data").textContent);
+const byKey = new Map(nodes.map((node) => [node.key, node]));
+const root = document.documentElement;
+const get = (id) => document.getElementById(id);
+
+// Every node is met once on the way forward, other than numbers that are written as themselves, and once on the way
+// back, if a gradient reaches it. The nodes come in the order in which they were computed.
+const steps = [
+  ...nodes.filter((node) => !node.literal).map((node) => ({ node, phase: "forward" })),
+  ...nodes.filter((node) => node.gradient).reverse().map((node) => ({ node, phase: "backward" })),
+];
+const turn = steps.findIndex((step) => step.phase === "backward");
+const stepOf = (key, phase) => steps.findIndex((step) => step.node.key === key && step.phase === phase);
+
+// Making elements. Texts are set as text, so nothing in a name or a value is obeyed.
+
+function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) element.setAttribute(name, value);
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+function math(...runs) {
+  const whole = make("span", { class: "math" });
+  for (const [text, style] of runs) whole.append(style ? make(style, {}, text) : text);
+  return whole;
+}
+
+const name = (node) => (node.literal ? [node.name, ""] : [node.name, "i"]);
+const derivative = (node) => [["∂", ""], [loss, "i"], ["/∂", ""], name(node)];
+const shape = (array) => (array.shape.length === 1 ? `(${array.shape[0]},)` : `(${array.shape.join(", ")})`);
+
+// Numbers
+
+const minus = (text) => text.replace("e-", "e−").replace(/^-/, "−");
+
+function alone(x) {
+  if (typeof x === "string" || Number.isInteger(x)) return minus(String(x));
+  const size = Math.abs(x);
+  return minus(size >= 1e5 || size < 1e-4 ? x.toExponential(3) : x.toPrecision(5));
+}
+
+function together(values) {
+  // Numbers of a table have the same decimals, unless small ones would lose their digits.
+  const finite = values.filter((x) => typeof x === "number");
+  const sizes = finite.map(Math.abs).filter((size) => size > 0);
+  const largest = Math.max(...sizes), smallest = Math.min(...sizes);
+  if (sizes.length === 0 || finite.every(Number.isInteger)) return alone;
+  const needed = Math.max(...finite.map((x) => (/\.(\d+)$/.exec(String(x)) ?? ["", ""])[1].length));
+  const decimals = Math.min(6, needed, Math.max(0, 4 - Math.floor(Math.log10(largest))));
+  if (largest >= 1e5 || smallest < 10 ** (1 - decimals) / 10) return alone;
+  return (x) => (typeof x === "string" ? x : minus(x.toFixed(decimals)));
+}
+
+function heat(element, x, largest) {
+  if (typeof x !== "number" || !(largest > 0)) return element;
+  element.style.setProperty("--hue", x < 0 ? "var(--minus)" : "var(--plus)");
+  element.style.setProperty("--heat", `${Math.round((36 * Math.abs(x)) / largest)}%`);
+  return element;
+}
+
+const largestOf = (values) => Math.max(0, ...values.filter((x) => typeof x === "number").map(Math.abs));
+
+function cell(tag, x, format, largest) {
+  return heat(make(tag, { title: String(x), "data-value": String(x) }, format(x)), x, largest);
+}
+
+function matrix(values, columns, format, largest) {
+  const body = make("table");
+  for (let at = 0; at < values.length; at += columns) {
+    body.append(make("tr", {}, ...values.slice(at, at + columns).map((x) => cell("td", x, format, largest))));
+  }
+  return make("div", { class: "matrix" }, body);
+}
+
+function array(described) {
+  if (described.several) return make("div", {}, ...described.several.map((one) => one && array(one)));
+  if (described.strip) return summary(described);
+  if (!described.values) return make("div", { class: "summary" }, described.dtype);
+  const { values, shape: sizes } = described;
+  if (sizes.length === 0) return make("div", { class: "scalar" }, cell("span", values[0], alone, 0));
+  if (values.length === 0) return make("div", { class: "summary" }, "empty");
+  const format = together(values), largest = largestOf(values);
+  const columns = sizes.at(-1), each = columns * (sizes.at(-2) ?? 1);
+  const all = make("div");
+  for (let at = 0; at < values.length; at += each) {
+    if (sizes.length > 2) all.append(make("figcaption", {}, `[${at / each}]`));
+    all.append(matrix(values.slice(at, at + each), columns, format, largest));
+  }
+  return all;
+}
+
+function summary(described) {
+  const figures = make("dl");
+  for (const figure of ["mean", "std", "min", "max"]) {
+    figures.append(make("dt", {}, figure), cell("dd", described[figure], alone, 0));
+  }
+  const largest = largestOf(described.strip);
+  const label = `Means of ${described.strip.length} parts, from ${alone(described.min)} to ${alone(described.max)}`;
+  const strip = make("div", { class: "strip", role: "img", "aria-label": label, title: label });
+  strip.append(...described.strip.map((x) => heat(make("span"), x, largest)));
+  return make("div", { class: "summary" }, figures, strip);
+}
+
+function figure(caption, described, kind = "") {
+  const size = described.shape ? ` ${shape(described)}` : "";
+  return make("figure", { class: kind }, make("figcaption", {}, caption, size), array(described));
+}
+
+const term = (sign, shown) => make("div", { class: "term" }, make("span", { class: "sign" }, sign), shown);
+
+// What is said of a step
+
+function jump(node, phase, ...content) {
+  const button = make("button", { type: "button", class: "link" }, ...content);
+  button.addEventListener("click", () => {
+    go(stepOf(node.key, phase));
+    get("heading").focus();  // the button is gone
+  });
+  return button;
+}
+
+const kinds = { input: "an input", parameter: "a parameter", constant: "a constant" };
+
+function about(node) {
+  const facts = [node.kind === "call" ? node.title : kinds[node.kind], ...node.settings];
+  if (node.value.shape) facts.push(`shape ${shape(node.value)}`, node.value.dtype);
+  return make("p", { class: "about" }, facts.join(" · "));
+}
+
+const definition = (node) => (node.expression ? [name(node), [" = ", ""], ...node.expression] : [name(node)]);
+
+function inputs(node) {
+  const used = [...new Set(node.operands)].map((key) => byKey.get(key)).filter((operand) => !operand.literal);
+  if (used.length === 0) return null;
+  const row = make("div", { class: "row" }, ...used.map((operand) => figure(math(name(operand)), operand.value)));
+  return make("div", { class: "card" }, make("h3", {}, used.length > 1 ? "Inputs" : "Input"), row);
+}
+
+function evaluation(node) {
+  const value = make("div", { class: "card key" }, make("h3", {}, "Value"));
+  value.append(make("div", { class: "row" }, figure(math(name(node)), node.value, "result")));
+  return [make("h2", {}, math(...definition(node))), about(node), node.expression ? inputs(node) : null, value];
+}
+
+function edgeOf(key, position) {
+  return byKey.get(key).edges.find((edge) => edge.position === position);
+}
+
+function incoming(node) {
+  const card = make("div", { class: node.expression ? "card" : "card key" });
+  const row = make("div", { class: "row" });
+  const terms = node.arrivals.map(([key, position]) => {
+    const from = byKey.get(key);
+    const caption = make("span", {}, "from ", jump(from, "backward", math(name(from))));
+    return figure(caption, edgeOf(key, position).contribution);
+  });
+  if (node.output && terms.length > 0) terms.unshift(figure("as an output", unit(node)));
+  if (terms.length > 1) {
+    row.append(terms[0], ...terms.slice(1).map((one) => term("+", one)));
+  }
+  const complete = terms.length > 1 || !node.expression;
+  const whole = figure(math(...derivative(node)), node.gradient, complete ? "result" : "");
+  row.append(terms.length > 1 ? term("=", whole) : whole);
+  card.append(make("h3", {}, node.expression ? "Incoming gradient" : "Gradient"), row);
+  if (terms.length > 1) card.append(note(`${node.name} has ${terms.length} uses; what comes back from each is added up.`));
+  if (terms.length === 1) card.append(make("p", { class: "note" }, "It comes ", terms[0].querySelector("figcaption span")));
+  if (node.output && terms.length === 0) card.append(note("The walk back begins here, with 1 for each element."));
+  return card;
+}
+
+const unit = (node) => ({ ...node.gradient, values: node.gradient.values?.map(() => 1), strip: undefined });
+const note = (text) => make("p", { class: "note" }, text);
+
+function outgoing(node, edge) {
+  const target = byKey.get(edge.to);
+  const card = make("div", { class: "card key" });
+  card.append(make("h3", {}, "On to ", jump(target, "backward", math(name(target)))));
+  card.append(make("p", { class: "formula" }, edge.formula ? math(...edge.formula) : `by the vjp of ${node.title}`));
+  const row = make("div", { class: "row" });
+  const local = [["∂", ""], name(node), ["/∂", ""], name(target)];
+  if (edge.derivative) {
+    const times = node.gradient.shape.length > 0 ? "⊙" : "·";
+    row.append(figure(math(...derivative(node)), node.gradient));
+    row.append(term(times, figure(math(...local), edge.derivative)));
+    if (edge.product) row.append(term("=", figure("product", edge.product)));
+  } else {
+    row.append(figure(math(["g", "i"], [" = ", ""], ...derivative(node)), node.gradient));
+  }
+  const many = target.arrivals.length + target.output > 1;
+  const purpose = [edge.product ? "summed" : "", many ? "one part of" : ""].filter(Boolean).join(", ");
+  const caption = make("span", {}, purpose, " ", math(...derivative(target)));
+  const becomes = edge.derivative && !edge.product ? "=" : edge.product ? "→" : "↦";
+  row.append(term(becomes, figure(caption, edge.contribution, "result")));
+  card.append(row);
+  if (many) card.append(note(`${target.name} has ${target.arrivals.length + target.output} uses; what comes back from each is added up.`));
+  return card;
+}
+
+function chainRule(node) {
+  const parts = [make("h2", {}, math(...derivative(node)))];
+  if (!node.expression) {
+    return [...parts, about(node), incoming(node)];
+  }
+  const text = make("p", { class: "about" }, "back through ", math(...definition(node)));
+  const given = make("div", { class: "cards" }, incoming(node), inputs(node));
+  return [...parts, text, given, ...node.edges.map((edge) => outgoing(node, edge))];
+}
+
+const explained = ({ node, phase }) => (phase === "forward" ? evaluation(node) : chainRule(node));
+
+function sentence({ node, phase }) {
+  if (phase === "forward") return node.expression ? `${node.name} is computed` : `${node.name} is given`;
+  if (!node.expression) return `the gradient of ${node.name} is complete`;
+  const targets = [...new Set(node.edges.map((edge) => byKey.get(edge.to).name))];
+  const end = targets.slice(-2).join(" and ");
+  return `the gradient of ${node.name} goes back to ${[...targets.slice(0, -2), end].join(", ")}`;
+}
+
+// The graph: an image by Graphviz, or a list
+
+const graph = get("graph");
+const image = graph.querySelector("svg");
+const nodeElement = (key) => get(`node_${key}`);
+
+function prepareImage() {
+  const { width, height } = image.viewBox.baseVal;
+  image.setAttribute("width", width);
+  image.removeAttribute("height");
+  image.style.minWidth = `${0.85 * width}px`;
+  image.setAttribute("role", "group");
+  image.setAttribute("aria-label", `Graph of ${nodes.length} nodes`);
+  for (const title of image.querySelectorAll("title")) {
+    const legend = /^legend_(.*)$/.exec(title.textContent);
+    if (legend) title.parentNode.dataset.kind = legend[1] === "output" ? "call" : legend[1];
+    if (legend && legend[1] === "output") title.parentNode.dataset.output = "";
+    title.remove();
+  }
+  for (const node of nodes) {
+    const element = nodeElement(node.key);
+    element.dataset.kind = node.kind;
+    if (node.output) element.dataset.output = "";
+    element.setAttribute("role", "button");
+    element.setAttribute("tabindex", "0");
+    element.setAttribute("aria-label", `${node.name}, ${node.title}`);
+    element.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") press(event, node);
+    });
+    if (node.alias) addAlias(element, node);
+  }
+}
+
+function addAlias(element, node) {
+  const box = element.getBBox();
+  const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+  text.setAttribute("class", "alias");
+  text.setAttribute("x", box.x - 5);
+  text.setAttribute("y", box.y + 11);
+  text.setAttribute("aria-hidden", "true");
+  text.textContent = node.name;
+  element.append(text);
+}
+
+function makeList() {
+  const list = make("ol");
+  for (const node of nodes.filter((one) => !one.literal)) {
+    const size = make("small", {}, node.value.shape ? shape(node.value) : "");
+    const button = make("button", { type: "button", id: `node_${node.key}`, class: "node" }, math(...definition(node)), size);
+    button.dataset.kind = node.kind;
+    if (node.output) button.dataset.output = "";
+    list.append(make("li", {}, button));
+  }
+  graph.append(list);
+}
+
+function press(event, node) {
+  event.preventDefault();
+  event.stopPropagation();
+  pause();
+  if (node.literal) node = nodes.find((one) => one.operands.includes(node.key));
+  const other = steps[current].phase === "forward" ? "backward" : "forward";
+  const phase = steps[current].node === node ? other : steps[current].phase;
+  const found = stepOf(node.key, phase);
+  show(found < 0 ? stepOf(node.key, "forward") : found);
+}
+
+// Hover
+
+const tip = get("tip");
+
+function hover(event, node) {
+  const parts = [make("p", {}, math(...definition(node))), figure("value", node.value)];
+  if (current >= reached(node)) parts.push(figure(math(...derivative(node)), node.gradient));
+  tip.replaceChildren(...parts);
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  tip.style.left = `${Math.max(8, Math.min(event.clientX + 16, innerWidth - box.width - 8))}px`;
+  tip.style.top = `${Math.max(8, Math.min(event.clientY + 16, innerHeight - box.height - 8))}px`;
+}
+
+function reached(node) {
+  const at = stepOf(node.key, "backward");
+  return at < 0 ? Infinity : at;
+}
+
+// Steps
+
+let current = 0;
+let timer = null;
+
+function show(at) {
+  current = Math.min(Math.max(at, 0), steps.length - 1);
+  const step = steps[current];
+  root.dataset.phase = step.phase;
+  const phase = make("b", {}, step.phase === "forward" ? "evaluation" : "chain rule");
+  get("where").replaceChildren(`Step ${current + 1} of ${steps.length} · `, phase, ` · ${sentence(step)}`);
+  get("step").replaceChildren(...explained(step).filter((part) => part !== null));
+  const heading = get("step").querySelector("h2");
+  heading.id = "heading";
+  heading.tabIndex = -1;
+  get("panel").scrollTop = 0;
+  light(step);
+  const slider = get("slider");
+  slider.value = current;
+  slider.setAttribute("aria-valuetext", `Step ${current + 1} of ${steps.length}, ${sentence(step)}`);
+  get("first").disabled = get("back").disabled = current === 0;
+  get("last").disabled = get("forward").disabled = current === steps.length - 1;
+  tip.hidden = true;
+}
+
+function light(step) {
+  // On the way forward what is not computed yet is dim, and on the way back what no gradient has reached.
+  const bright = new Set();
+  steps.slice(step.phase === "forward" ? 0 : turn, current + 1).forEach(({ node }) => {
+    bright.add(node.key);
+    if (step.phase === "backward") (node.edges ?? []).forEach((edge) => bright.add(edge.to));
+    else node.operands.forEach((key) => bright.add(key));
+  });
+  for (const node of nodes) {
+    const element = nodeElement(node.key);
+    if (!element) continue;
+    element.classList.toggle("away", !bright.has(node.key));
+    element.classList.toggle("current", node === step.node);
+    element.removeAttribute("aria-current");
+  }
+  for (const element of graph.querySelectorAll(".active")) element.classList.remove("active");
+  for (const [from, to, position, other] of usedEdges(step)) {
+    (get(`edge_${from}_${to}_${position}`) ?? nodeElement(other))?.classList.add("active");
+  }
+  const element = nodeElement(step.node.key);
+  element.setAttribute("aria-current", "step");
+  reveal(element);
+}
+
+function usedEdges({ node, phase }) {
+  const all = node.operands.map((key, at) => [key, node.key, at + 1, key]);
+  if (phase === "forward") return all;
+  if (!node.expression) return node.arrivals.map(([key, position]) => [node.key, key, position, key]);
+  const targets = new Set(node.edges.map((edge) => edge.position));
+  return all.filter(([, , position]) => targets.has(position));
+}
+
+function reveal(element) {
+  const box = element.getBoundingClientRect(), frame = graph.getBoundingClientRect();
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  graph.scrollBy({
+    top: box.top + box.height / 2 - frame.top - frame.height / 2,
+    left: box.left + box.width / 2 - frame.left - frame.width / 2,
+    behavior: calm ? "auto" : "smooth",
+  });
+}
+
+function pause() {
+  clearInterval(timer);
+  timer = null;
+  sayPlaying();
+}
+
+function play() {
+  if (current === steps.length - 1) show(0);
+  timer = setInterval(() => {
+    show(current + 1);
+    if (current === steps.length - 1) pause();
+  }, 1600);
+  sayPlaying();
+}
+
+function sayPlaying() {
+  get("play").setAttribute("aria-label", timer === null ? "Play" : "Pause");
+  get("sign").setAttribute("d", timer === null ? "M4.5 3v10l8-5z" : "M4 3h3v10H4zM9 3h3v10H9z");
+}
+
+function go(at) {
+  pause();
+  show(at);
+}
+
+const keys = {
+  ArrowRight: () => go(current + 1),
+  ArrowLeft: () => go(current - 1),
+  Home: () => go(0),
+  End: () => go(steps.length - 1),
+  " ": () => (timer === null ? play() : pause()),
+};
+
+document.addEventListener("keydown", (event) => {
+  const action = keys[event.key];
+  if (!action || event.ctrlKey || event.altKey || event.metaKey) return;
+  const own = event.target.closest("button, input");  // they know these keys themselves
+  if (own && (own.id === "slider" ? event.key !== " " : event.key === " ")) return;
+  event.preventDefault();
+  action();
+});
+
+get("first").addEventListener("click", keys.Home);
+get("back").addEventListener("click", keys.ArrowLeft);
+get("play").addEventListener("click", keys[" "]);
+get("forward").addEventListener("click", keys.ArrowRight);
+get("last").addEventListener("click", keys.End);
+get("slider").addEventListener("input", (event) => go(Number(event.target.value)));
+
+// Theme, and paper
+
+const theme = get("theme");
+const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+const nameTheme = () => (theme.textContent = isDark() ? "Light" : "Dark");
+
+theme.addEventListener("click", () => {
+  root.dataset.theme = isDark() ? "light" : "dark";
+  nameTheme();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme);
+
+addEventListener("beforeprint", () => {
+  const articles = steps.map((step) => make("article", {}, ...explained(step).filter((part) => part !== null)));
+  get("all").replaceChildren(...articles);
+});
+addEventListener("afterprint", () => get("all").replaceChildren());
+
+image ? prepareImage() : makeList();
+for (const node of nodes) {
+  const element = nodeElement(node.key);
+  if (!element) continue;
+  element.addEventListener("click", (event) => press(event, node));
+  element.addEventListener("pointermove", (event) => hover(event, node));
+  element.addEventListener("pointerleave", () => (tip.hidden = true));
+}
+get("slider").max = steps.length - 1;
+get("evaluation").style.flex = turn;
+get("chain").style.flex = steps.length - turn;
+nameTheme();
+sayPlaying();
+show(0);

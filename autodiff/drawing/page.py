@@ -1,0 +1,229 @@
+"""A page to step through backpropagation: the graph, each call's numbers forward, each chain rule's backward.
+
+The numbers are those of one backward pass, which a watch looks at; nobody's ``grad`` changes. Names and values go into
+the page as data, which its script shows as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from autodiff.anomaly import Watch, watching
+from autodiff.drawing.collapse import View
+from autodiff.drawing.dot import digraph
+from autodiff.drawing.formulas import Formula, expression, formulas, variable_positions
+from autodiff.drawing.graph import Node, trace
+from autodiff.drawing.labels import Style
+from autodiff.drawing.modules import boxes_of
+from autodiff.drawing.notation import subscript
+from autodiff.drawing.render import render
+from autodiff.drawing.text import brief, function_name, is_number, visible
+from autodiff.tape import Outputs, pullback, recording
+from autodiff.tensor import Tensor, data_of, is_variable
+
+MOST_NUMBERS = 64  # an array of more is summarised
+_MOST_COLUMNS = 12
+_STRIP = 32  # cells of the strip that stands for a large array
+_LETTERS = {"call": "v", "input": "x", "parameter": "w", "constant": "c"}
+
+
+def page(outputs: Sequence[Tensor]) -> str:
+    """Make a page to step through the evaluation of Tensors and back through the chain rule.
+
+    Args:
+        outputs: what was computed. The gradients are those of the sum of all their elements.
+
+    Returns:
+        One HTML document that needs nothing else. Where Graphviz is missing, or cannot do it, a list of the calls
+        stands in place of the graph.
+
+    Raises:
+        RuntimeError: a Tensor was changed in place since it was used.
+    """
+    nodes = trace(outputs)
+    drawn = digraph(View(nodes, boxes_of(nodes)), Style())
+    drawn.graph_attr["nodesep"] = "0.5"  # room for names beside the nodes
+    try:
+        image = render(drawn.source, "svg").decode()
+        graph = image[image.index("<svg") :]
+    except (RuntimeError, TimeoutError):
+        graph = ""
+    parts = {name: files("autodiff.drawing").joinpath(f"page.{name}").read_text("utf-8") for name in ("css", "js")}
+    parts["digest"] = base64.b64encode(hashlib.sha256(parts["js"].encode()).digest()).decode()
+    parts["graph"] = graph
+    # Escaped, what a name says cannot end the element that the data stands in.
+    data = json.dumps(_data(nodes), allow_nan=False, separators=(",", ":"))
+    parts["data"] = data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    document = files("autodiff.drawing").joinpath("page.html").read_text("utf-8")
+    return re.sub("@@([a-z]+)@@", lambda marker: parts[marker[1]], document)
+
+
+def _data(nodes: Sequence[Node]) -> dict[str, Any]:
+    """Give all that the page's script shows."""
+    names = _names(nodes)
+    flow = _Flow(nodes)
+    by_key = {node.key: node for node in nodes}
+    outputs = [node.key for node in nodes if node.is_output]
+    described = [
+        {
+            "key": node.key,
+            "kind": node.kind,
+            "name": names[node.key],
+            "title": function_name(node.value._function) if node.kind == "call" else node.kind,
+            "settings": [visible(setting) for setting in node.settings],
+            "operands": node.operands,
+            "output": node.is_output,
+            "literal": _is_literal(node),
+            "alias": not (_is_literal(node) or getattr(node.value, "name", None)),
+            "value": _described(data_of(node.value)),
+            "gradient": _described(flow.gradients.get(node.key)),
+            "arrivals": flow.arrivals[node.key],
+            **(_of_call(node, by_key, names, flow) if node.kind == "call" else {}),
+        }
+        for node in nodes
+    ]
+    return {"nodes": described, "loss": names[outputs[0]] if len(outputs) == 1 else "Σ"}
+
+
+def _of_call(node: Node, nodes: Mapping[str, Node], names: Mapping[str, str], flow: _Flow) -> dict[str, Any]:
+    """Give how a call is written, and what the chain rule makes of its gradient for each operand that takes one."""
+    named = {id(one.value): names[key] for key, one in nodes.items() if not _is_literal(one)}
+
+    def name_of(one: Any) -> str | None:
+        return named.get(id(one))
+
+    derived = formulas(node.value, name_of, flow.gradients.get(node.key))
+    edges = [
+        {
+            "position": position,
+            "to": node.operands[position - 1],
+            "contribution": _described(flow.contributions.get((node.key, position))),
+            **_of_formula(formula, np.shape(variable)),
+        }
+        for position, (variable, formula) in zip(variable_positions(node, nodes, derived), derived)
+    ]
+    return {"expression": expression(node.value, name_of), "edges": edges}
+
+
+def _of_formula(formula: Formula | None, shape: tuple[int, ...]) -> dict[str, Any]:
+    if formula is None:
+        return {"formula": None}
+    derivative = formula.derivative
+    if derivative is not None and derivative.dtype == bool:
+        derivative = derivative.astype(float)
+    is_summed = derivative is not None and np.shape(formula.product) != shape
+    return {
+        "formula": formula.runs,
+        "derivative": _described(derivative),
+        "product": _described(formula.product) if is_summed else None,
+    }
+
+
+def _is_literal(node: Node) -> bool:
+    """Whether a node is a number that is written as itself."""
+    return node.kind == "constant" and is_number(data_of(node.value)) and not getattr(node.value, "name", None)
+
+
+def _names(nodes: Sequence[Node]) -> dict[str, str]:
+    """Name every node: as the user did, or by a letter for its kind and a number."""
+    given = {node.key: getattr(node.value, "name", None) for node in nodes}
+    taken = set(given.values())
+    numbers = {kind: itertools.count(1) for kind in _LETTERS}
+    names = {}
+    for node in nodes:
+        name = given[node.key]
+        if _is_literal(node):
+            name = brief(data_of(node.value))
+        while not name:
+            free = f"{_LETTERS[node.kind]}{subscript(next(numbers[node.kind]))}"
+            name = None if free in taken else free
+        names[node.key] = visible(name)
+    return names
+
+
+class _Flow(Watch):
+    """One backward pass, seen: every gradient, and what each call contributes to it.
+
+    Attributes:
+        gradients: of each node that a gradient reached, by its key; of the sum of all elements of the outputs.
+        contributions: what a call (its key, and the position of an operand, counted from one) gave to that operand.
+        arrivals: for each node the calls and positions that its gradient is the sum of, in their order.
+    """
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        by_key = {node.key: node for node in nodes}
+        self.gradients: dict[str, Any] = {}
+        self.contributions: dict[tuple[str, int], Any] = {}
+        self.arrivals: dict[str, list[tuple[str, int]]] = {node.key: [] for node in nodes}
+        # For each call, which operand takes the next contribution.
+        self._places = {id(node.value): iter(_places(node, by_key)) for node in nodes if node.kind == "call"}
+        seeds = []
+        for node in nodes:
+            if node.is_output:
+                self.gradients[node.key] = np.ones_like(node.value._data)
+                seeds.append((node.value, self.gradients[node.key]))
+        with recording(False), watching(self), np.errstate(all="ignore"):
+            pullback(seeds)
+
+    def see_gradient(self, node: Tensor, argument: Tensor, gradient: Any) -> None:
+        """Add a contribution, unless it is one within the rule of a call."""
+        if id(node) not in self._places:
+            return
+        call, position, operand = next(self._places[id(node)])
+        self.contributions[call, position] = gradient
+        self.arrivals[operand].append((call, position))
+        before = self.gradients.get(operand)
+        self.gradients[operand] = gradient if before is None else before + gradient
+
+
+def _places(call: Node, nodes: Mapping[str, Node]) -> Iterator[tuple[str, int, str]]:
+    """Give the operands of a call in the order in which they take their gradients: those in lists come last."""
+    uses = []
+    for arg in call.value._args:
+        is_listed = type(arg) in (list, tuple)
+        uses += [(one, is_listed) for one in (arg if is_listed else [arg]) if is_variable(one)]
+    positions = variable_positions(call, nodes, uses)
+    for position, _ in sorted(zip(positions, uses), key=lambda pair: pair[1][1]):
+        yield call.key, position, call.operands[position - 1]
+
+
+# Arrays, as they are shown
+
+
+def _described(value: Any) -> Any:
+    """Give a small array in full, a large one as its shape, four figures and a strip, and of a lazy one the shape."""
+    if value is None:
+        return None
+    if type(value) is Outputs:
+        return {"several": [_described(one) for one in value]}
+    array = value if hasattr(value, "dtype") else np.asarray(value)
+    facts: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
+    if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "fiub":
+        return facts
+    if array.size <= MOST_NUMBERS and array.ndim <= 3 and (array.ndim == 0 or array.shape[-1] <= _MOST_COLUMNS):
+        return facts | {"values": [_number(one) for one in np.ravel(array)]}
+    flat = np.ravel(array).astype(np.float64)
+    with np.errstate(all="ignore"):
+        figures = {name: _number(getattr(flat, name)()) for name in ("mean", "std", "min", "max")}
+        strip = [_number(part.mean()) for part in np.array_split(flat, min(_STRIP, flat.size))]
+    return facts | figures | {"strip": strip}
+
+
+def _number(x: Any) -> Any:
+    """Give a number as JSON has it, and in words where it has none."""
+    if x.dtype.kind == "b":
+        return int(x)
+    if x.dtype.kind != "f":
+        return x.item()
+    if not np.isfinite(x):
+        return "NaN" if np.isnan(x) else "∞" if x > 0 else "−∞"
+    return float(str(x))  # as many digits as its dtype has
