@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
@@ -120,7 +120,7 @@ class _Writer:
                 headlabel=str(position) if is_sure else None,
             )
 
-    def _formulas(self, item: Item) -> dict[int, Sequence[Run]]:
+    def _formulas(self, item: Item) -> Mapping[int, Sequence[Run]]:
         """Give the local derivative of a call for each operand that takes a gradient, if they are asked for."""
         if not self.style.formulas or isinstance(item, Group):
             return {}
