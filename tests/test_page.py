@@ -214,9 +214,7 @@ def test_a_tensor_that_was_changed_is_refused(tmp_path: Path) -> None:
 
 def test_too_large_for_a_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(picture, "MOST_STEPS", 2)
-    with pytest.raises(
-        ValueError, match=r"3 nodes are too many to step through \(the most is 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"3 nodes are too many to step through \(the most is 2\)"):
         ad.draw(ad.Tensor(1.0) * 2).save(tmp_path / "page.html")
     compiled = ad.compile(lambda x: x * 2)
     compiled(np.ones(3))

@@ -237,6 +237,7 @@ def scaled_products(program: Program) -> Program:
             for scale, value in (call.args, call.args[::-1]):
                 maker = makers.get(value) if isinstance(value, Value) else None
                 if maker and maker.function is np.matmul and uses[value] == 1 and _is_given_number(scale):
+                    call.output.name = value.name and f"scaled_{value.name}"
                     wanted[value] = scale, call.output
     scaled: dict[Any, Value] = {}
     done: set[Value] = set()

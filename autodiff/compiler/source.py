@@ -7,6 +7,7 @@ import inspect
 import keyword
 import math
 import operator
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +30,11 @@ _SIGNS: dict[Function, str] = {
     operator.mod: "%", operator.pow: "**", operator.matmul: "@", operator.and_: "&", operator.or_: "|",
     operator.xor: "^", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "==",
     operator.ne: "!=",
+}  # fmt: skip
+_VIEW_ENDINGS: dict[Function, str] = {np.transpose: "_T", np.expand_dims: "_column"}
+_WORDS = {
+    "getitem": "picked", "matmul": "product", "add": "total", "add.reduce": "total", "maximum.reduce": "largest",
+    "minimum.reduce": "smallest",
 }  # fmt: skip
 _PREFIXES: dict[Function, str] = {operator.neg: "-", operator.pos: "+", operator.invert: "~"}
 
@@ -137,15 +143,23 @@ class Writer:
         return name
 
     def _wish(self, value: Value, call: Call | None) -> str:
+        """Say how a value should be called: as the user does, by its module, or by what it is."""
         if value.name:
             return value.name
         if call is None:
             return "x"
+        source = call.args[0] if call.args else None
+        if call.function in _VIEW_ENDINGS and source in self._names:
+            return self._names[source] + _VIEW_ENDINGS[call.function]
+        if call.function is operator.getitem and source in self._names and call.args[1] == (slice(None), None):
+            return f"{self._names[source]}_column"
         module = self._module(call)
         if module:
             return module
-        word = name_of(call.function).split(".")[-2 if name_of(call.function).endswith(".reduce") else -1]
-        return {"getitem": "picked", "matmul": "product", "add": "total"}.get(word, word)
+        if call.function is np.matmul and self._comment(call) == "backward":
+            return "gradient"
+        name = name_of(call.function)
+        return _WORDS.get(name, name.removesuffix(".reduce").split(".")[-1])
 
     def _module(self, call: Call) -> str:
         """Name the module in whose forward pass a call was made."""
@@ -215,7 +229,9 @@ class Writer:
                 text = f"{spread}[~{self._text(condition)}][0]"
             shown.append(text)
         given = f".format({', '.join(shown)})" if shown else ""
-        return [f"if not {holds}:", f"    raise {self._text(error)}({message!r}{given})"]
+        pieces = [repr(piece) for piece in re.findall(r".{1,90}(?:\s+|$)", message, re.DOTALL)] or [repr(message)]
+        *first, last = (f"        {piece}" for piece in pieces)
+        return [f"if not {holds}:", f"    raise {self._text(error)}(", *first, f"{last}{given}", "    )"]
 
     def _call(self, call: Call, out: str | None = None) -> str:
         function, args, kwargs = call.function, call.args, call.kwargs
