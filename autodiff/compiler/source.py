@@ -148,11 +148,12 @@ class Writer:
             return value.name
         if call is None:
             return "x"
-        source = call.args[0] if call.args else None
-        if call.function in _VIEW_ENDINGS and source in self._names:
-            return self._names[source] + _VIEW_ENDINGS[call.function]
-        if call.function is operator.getitem and source in self._names and call.args[1] == (slice(None), None):
-            return f"{self._names[source]}_column"
+        source = self._names.get(call.args[0], "") if call.args and isinstance(call.args[0], Value) else ""
+        if source.isidentifier():  # and not an expression
+            if call.function in _VIEW_ENDINGS:
+                return source + _VIEW_ENDINGS[call.function]
+            if call.function is operator.getitem and call.args[1] == (slice(None), None):
+                return f"{source}_column"
         module = self._module(call)
         if module:
             return module
