@@ -222,6 +222,7 @@ def _loss_and_gradient(outputs: Any, labels: Any, loss: str) -> tuple[Any, Any]:
     """Give the mean loss of a network's outputs, and its gradient by them."""
     n = len(outputs)
     if loss == "hinge":
+        labels = labels.astype(float)
         shortfall = np.maximum(1 - labels * outputs[:, 0], 0)
         return shortfall.mean(), (-labels * (shortfall > 0) / n)[:, np.newaxis]
     exponentials = np.exp(outputs - outputs.max(axis=1, keepdims=True))

@@ -7,6 +7,7 @@ times or a ``problem``.
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -266,8 +267,8 @@ def digits_report(measurements: Sequence[Measurement]) -> str:
         f"Seconds for {digits.EPOCHS} epochs over the training images of `demos.digits`, without validation: "
         f"64-{digits.HIDDEN}-10, ReLU, batches of {digits.BATCH_SIZE}, Adam. One thread; the median over "
         f"{rounds(measurements)} of the best of {trainings} training{'s' if trainings > 1 else ''} in a fresh process. "
-        "The accuracy on the test images is the median over all trainings, each with a seed of its own, and in "
-        "brackets stand the least and the greatest.\n\n"
+        "The accuracy on the test images is the median over all trainings, each with a seed of its own; in brackets "
+        "stand the least and the greatest.\n\n"
     )
     header = ["", "seconds", "this library's time / this one's", "test accuracy"]
     return text + table(header, rows) + "\n" + remarks(measurements)
@@ -431,5 +432,5 @@ def remarks(measurements: Sequence[Measurement]) -> str:
             where = m["contender"] if "contender" in m else f"{m['length']:,} operations"
             if "size" in m and m["problem"] != "not installed":
                 where += f", {m['size']}, {m['threads']} threads"
-            found[f"- {where}: {m['problem']}: {m['detail']}"] = None
+            found[f"- {where}: {m['problem']}: {textwrap.shorten(m['detail'], 300)}"] = None
     return "\n" + "\n".join(found) + "\n" if found else ""
