@@ -85,7 +85,10 @@ class Checkpoint:
         self.settings |= {
             f"the generator {name}": type(rng.bit_generator).__name__ for name, rng in self.generators.items()
         }
-        self.begun_with = _as_read(_options(optimizer.state_dict()))
+        options = _options(optimizer.state_dict())
+        if schedule is not None:  # it has changed the rates of a run that was interrupted and is begun again
+            options |= {f"optimizer's groups.{k}.lr": rate for k, rate in enumerate(schedule.base_lrs)}
+        self.begun_with = _as_read(options)
 
     def save(self, progress: Progress) -> None:
         """Write the file; at every moment the path holds a whole one.

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import nn
+import nn.checkpoint
 from nn.io import read_arrays, write_arrays
-from nn.optim import SGD, Adam, CosineAnnealingLR, ExponentialLR, ReduceLROnPlateau, RMSprop, StepLR
+from nn.optim import SGD, Adam, CosineAnnealingLR, ExponentialLR, LinearWarmup, ReduceLROnPlateau, RMSprop, StepLR
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)).astype(np.float32)
@@ -175,14 +176,27 @@ def test_a_run_that_a_callback_ended_stays_so(tmp_path: Path) -> None:
     assert run(tmp_path / "run")[1] == history
 
 
-def test_ctrl_c_and_the_same_call_again(tmp_path: Path) -> None:
-    """In a notebook, model, optimizer and schedule are those of the interrupted run."""
-    whole, whole_history = run(None)
+@pytest.mark.parametrize("where", ["forward", "write_arrays"])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        pytest.param(lambda optimizer: None, id="no schedule"),
+        pytest.param(lambda optimizer: CosineAnnealingLR(optimizer, T_max=6), id="cosine"),
+        pytest.param(lambda optimizer: StepLR(optimizer, 2, 0.5), id="steps"),
+        pytest.param(lambda optimizer: LinearWarmup(optimizer, 4), id="warm-up"),
+        pytest.param(lambda optimizer: ReduceLROnPlateau(optimizer, patience=0, factor=0.5), id="plateau"),
+    ],
+)
+def test_ctrl_c_and_the_same_call_again(
+    where: str, schedule: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a notebook, model, optimizer and schedule are those of the interrupted run, wherever it was."""
+    whole, whole_history = run(None, schedule=schedule)
     model = Net(0)
     optimizer = Adam(model.parameters(), lr=0.02)
     arguments: dict[str, Any] = {
         "optimizer": optimizer,
-        "schedule": CosineAnnealingLR(optimizer, T_max=6),
+        "schedule": schedule(optimizer),
         "epochs": 6,
         "batch_size": 10,
         "validation_data": (X[TEST], LABELS[TEST]),
@@ -192,18 +206,20 @@ def test_ctrl_c_and_the_same_call_again(tmp_path: Path) -> None:
         "checkpoint": tmp_path / "run",
         "rng": 5,
     }
-    steps = iter(range(1000))
-    forward = model.layers[0].forward
+    owner: Any = model.layers[0] if where == "forward" else nn.checkpoint
+    calls = iter(range(1000))
+    original = getattr(owner, where)
 
-    def interrupted(x: Any) -> Any:
-        if next(steps) == 25:
+    def interrupted(*args: Any) -> Any:
+        if next(calls) == (25 if where == "forward" else 4):
             raise KeyboardInterrupt
-        return forward(x)
+        return original(*args)
 
-    model.layers[0].forward = interrupted  # type: ignore[method-assign]
-    history = nn.fit(model, X[TRAIN], LABELS[TRAIN], **arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, where, interrupted)
+        history = nn.fit(model, X[TRAIN], LABELS[TRAIN], **arguments)
     assert 0 < len(history.loss) < 6
-    del model.layers[0].forward  # type: ignore[attr-defined]
+    vars(model.layers[0]).pop("forward", None)
     history = nn.fit(model, X[TRAIN], LABELS[TRAIN], **arguments)
     assert bits(model) == bits(whole)
     assert seen(history) == seen(whole_history)
