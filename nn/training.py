@@ -140,6 +140,8 @@ def fit(
         check_count("fit", "patience", patience)
         if validation_data is None:
             raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
+    if not (compile is None or isinstance(compile, bool)):
+        raise TypeError(f"fit: compile must be True, False or None, got {compile!r}")
     check_number("fit", "min_delta", min_delta, lambda delta: delta >= 0, "at least 0")
     if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
         raise TypeError(f"fit: callbacks must be a list of functions, got {callbacks!r}")

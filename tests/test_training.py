@@ -851,3 +851,77 @@ def test_data_that_are_no_numbers(wrong: Any, message: str, name: str) -> None:
 def test_only_a_module_is_fitted() -> None:
     with pytest.raises(TypeError, match="fit: the model must be a Module"):
         nn.fit(lambda x: x, X, LABELS)  # type: ignore[arg-type]
+
+
+# Compiled steps
+
+
+def trained_for_long(compile: bool | None, **options: Any) -> tuple[dict[str, Any], nn.History]:
+    """Train long enough for compiled steps to be worth it, with dropout and a smaller last batch."""
+    generator = np.random.default_rng(0)
+    X, y = generator.normal(size=(101, 3)), generator.integers(0, 2, 101)
+    layers = nn.Linear(3, 8, rng=1), nn.ReLU(), nn.Dropout(0.2, rng=2), nn.Linear(8, 2, rng=3)
+    model = nn.Sequential(*layers)
+    optimizer = nn.optim.Adam(model.parameters(), lr=0.01)
+    schedule = nn.optim.ExponentialLR(optimizer, 0.99)
+    history = nn.fit(
+        model, X, y, optimizer=optimizer, epochs=60, batch_size=10, schedule=schedule, clip_norm=1.0, rng=0,
+        metrics=["accuracy"], compile=compile, **options,
+    )  # fmt: skip
+    return model.state_dict(), history
+
+
+def test_steps_are_compiled_where_it_pays_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def compiling(*args: Any, **kwargs: Any) -> Any:
+        made.append(kwargs)
+        return ad.compiler.compile(*args, **kwargs)
+
+    monkeypatch.setattr(ad, "compile", compiling)
+    eager, history = trained_for_long(compile=False)
+    assert made == []
+    by_default, same = trained_for_long(compile=None)
+    assert [options["exact"] for options in made] == [True]
+    assert history.loss == same.loss
+    assert history.metrics == same.metrics
+    for path, array in eager.items():
+        np.testing.assert_array_equal(by_default[path], array)
+    compiled, _ = trained_for_long(compile=True)
+    assert len(made) == 2
+    for path, array in eager.items():
+        np.testing.assert_allclose(compiled[path], array, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("compile", [None, True])
+def test_a_compiled_step_is_not_taken_with_a_loss_that_is_not_finite(compile: bool | None) -> None:
+    model = nn.Linear(1, 1, rng=0)
+    X = np.array([[1.0]] * 20 + [[1e30]])
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.0)
+    wanted = pytest.raises(FloatingPointError, match=r"loss is inf at epoch 1, step .*detect_anomaly")
+    with np.errstate(all="ignore"), wanted:
+        nn.fit(
+            model, X, X, loss="mse_loss", optimizer=optimizer, batch_size=1, epochs=100, compile=compile, rng=0,
+        )  # fmt: skip
+    assert np.isfinite(model.weight.data).all()
+
+
+def test_what_is_not_known_is_not_compiled_unless_asked_for() -> None:
+    class Counting(nn.Module):
+        calls = 0
+
+        def __init__(self) -> None:
+            self.layer = nn.Linear(1, 1, rng=0)
+
+        def forward(self, x: Any) -> Any:
+            type(self).calls += 1
+            return self.layer(x)
+
+    X = np.linspace(-1, 1, 20)[:, None]
+    nn.fit(Counting(), X, X, loss="mse_loss", epochs=60, batch_size=2, rng=0)
+    assert Counting.calls > 600
+    Counting.calls = 0
+    nn.fit(Counting(), X, X, loss="mse_loss", epochs=60, batch_size=2, rng=0, compile=True)
+    assert Counting.calls < 20
+    with pytest.raises(TypeError, match="fit: compile must be True, False or None, got 'yes'"):
+        nn.fit(Counting(), X, X, compile="yes")  # type: ignore[arg-type]
