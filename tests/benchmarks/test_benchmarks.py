@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.benchmarks import chain, compiled, digits, ladder, operation, report, scalars
+from tests.benchmarks import chain, compiled, digits, ladder, operation, report, scalars, worker
 from tests.benchmarks.__main__ import parse, tasks
 from tests.benchmarks.worker import WrongResultError, in_fresh_process
 
@@ -261,6 +261,16 @@ def test_a_wrong_gradient_of_a_scalar_is_reported(monkeypatch):
         scalars.measure("shifted", 1, 0.0)
 
 
+@pytest.mark.parametrize(("module", "problem"), [("numba", "not installed"), ("<dynamic>", "failed")])
+def test_only_a_peer_is_called_not_installed(monkeypatch, module, problem):
+    def missing(**task):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr(chain, "measure", missing)
+    monkeypatch.setattr(worker, "_pin", lambda threads: None)
+    assert worker._work("chain", 1, {}) == {"problem": problem, "detail": f"No module named {module!r}"}
+
+
 def test_chain_measures_both_quantities():
     assert len(chain.measure("seconds", length=100, operations=300)["backward"]) == 3
     assert chain.measure("bytes", length=100)["bytes"] > 0
@@ -462,7 +472,11 @@ def test_digits_report_shows_shares_and_accuracies():
             {"contender": "scikit-learn, MLPClassifier", **common, "seconds": [0.6, 0.5], "accuracies": [0.97, 0.97]},
         ]
     )
-    cells = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in (r.split("|") for r in text.splitlines()[4:]) if len(row) > 4}
+    cells = {
+        row[1].strip(): [cell.strip() for cell in row[2:-1]]
+        for row in (r.split("|") for r in text.splitlines()[4:])
+        if len(row) > 4
+    }
     assert cells[digits.OURS] == ["0.400", "", "0.9750 (0.9700 to 0.9800)"]
     assert cells["PyTorch, eager"] == ["1.00", "0.400, at most 0.50: met", "0.9650 (0.9600 to 0.9700)"]
     assert cells["scikit-learn, MLPClassifier"][1] == "0.800, at most 0.50: **not met**"
