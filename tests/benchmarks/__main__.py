@@ -23,9 +23,7 @@ from tqdm import tqdm
 
 from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, scalars
 from tests.benchmarks.report import REPORTS, Measurement
-from tests.benchmarks.worker import ROOT, in_fresh_process
-
-PEERS = ("torch", "jax", "autograd", "mygrad", "micrograd", "scikit-learn", "numba")
+from tests.benchmarks.worker import PEERS, ROOT, in_fresh_process
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -160,7 +158,7 @@ def machine() -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     versions = {}
-    for peer in PEERS:
+    for peer in PEERS.values():
         try:
             versions[peer] = importlib.metadata.version(peer)
         except importlib.metadata.PackageNotFoundError:
@@ -190,7 +188,7 @@ def main() -> None:
     """Run, print, write."""
     options = parse()
     here = machine()
-    peers = ", ".join(f"{peer} {here[peer]}" for peer in PEERS)
+    peers = ", ".join(f"{peer} {here[peer]}" for peer in PEERS.values())
     head = (
         f"{here['cpu']}, {here['cores']} cores; Python {here['python']}, NumPy {here['numpy']} with {here['blas']}; "
         f"{peers}. {here['time'][:10]}.\n"

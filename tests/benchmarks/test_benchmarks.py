@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.benchmarks import chain, compiled, digits, ladder, operation, report, scalars
+from tests.benchmarks import chain, compiled, digits, ladder, operation, report, scalars, worker
 from tests.benchmarks.__main__ import parse, tasks
 from tests.benchmarks.worker import WrongResultError, in_fresh_process
 
@@ -88,7 +88,7 @@ def test_rivals_have_the_losses_of_float64(contender):
     result = in_fresh_process(
         "compiled", 1, quantity="seconds", contender=contender, size="T, Adam", batches=1, batch_seconds=0.0
     )
-    if contender == compiled.TORCH_COMPILE and "Compiler" in result.get("detail", ""):
+    if contender == compiled.TORCH_COMPILE and "InvalidCxxCompiler" in result.get("detail", ""):
         pytest.skip(f"torch.compile has no C++ compiler: {result['detail']}")
     assert "problem" not in result, result
     assert len(result["losses"]) == ladder.CHECKED_STEPS + 1
@@ -148,94 +148,6 @@ def test_a_training_that_learned_something_else_is_reported(monkeypatch):
         digits.measure("swapped", seed=0, trainings=1)
 
 
-@pytest.mark.parametrize("workload", ["T", "batch 1", "ten layers"])
-def test_training_in_float64_has_the_losses_of_hand_written_numpy(workload):
-    found = compiled.expected(compiled.problem_of(workload))
-    assert len(found) == ladder.CHECKED_STEPS + 1
-    by_hand = ladder.losses(ladder.numpy_by_hand(compiled.problem_of(workload)))
-    np.testing.assert_allclose(found, by_hand, rtol=ladder.RELATIVE_TOLERANCE, atol=ladder.RELATIVE_TOLERANCE)
-
-
-@pytest.mark.parametrize("contender", [ladder.EAGER, compiled.NUMPY_BACKEND])
-@pytest.mark.parametrize("workload", ["T", *compiled.VARIANTS])
-def test_this_library_has_the_losses_of_float64_eager_and_compiled(workload, contender):
-    measured = compiled.measure("seconds", contender=contender, size=workload, batches=1, batch_seconds=0.0)
-    assert measured["losses"][-1] < measured["losses"][0]
-    assert 0 < min(measured["seconds"]) < measured["first_call"]
-
-
-PACKAGES = {name: "jax" if name.startswith("JAX") else "torch" for name in compiled.RIVALS}
-
-
-@pytest.mark.parametrize("contender", compiled.RIVALS)
-@pytest.mark.parametrize("workload", ["T, Adam", "T, sigmoid"])
-def test_rivals_have_the_losses_of_float64(workload, contender):
-    if importlib.util.find_spec(PACKAGES[contender]) is None:
-        pytest.skip(f"{PACKAGES[contender]} is not installed")
-    result = in_fresh_process(
-        "compiled", 1, quantity="seconds", contender=contender, size=workload, batches=1, batch_seconds=0.0
-    )
-    if contender == compiled.TORCH_COMPILE and "Compiler" in result.get("detail", ""):
-        pytest.skip(f"torch.compile has no C++ compiler: {result['detail']}")
-    assert "problem" not in result, result
-    assert len(result["losses"]) == ladder.CHECKED_STEPS + 1
-
-
-def test_micrograd_has_the_losses_of_float64():
-    pytest.importorskip("micrograd")
-    problem = replace(compiled.problem_of(compiled.MOONS))
-    few = replace(problem, x=problem.x[::10], labels=problem.labels[::10])
-    found = ladder.losses(compiled.micrograd_moons(few))
-    np.testing.assert_allclose(found, compiled.expected(few), rtol=1e-9)
-    assert found[-1] < found[0]
-
-
-def test_a_compiled_step_that_computes_something_else_is_reported(monkeypatch):
-    def lazy(problem):
-        problem.biases[-1][0] += 0.001
-        return compiled.compiled(problem)
-
-    monkeypatch.setitem(compiled.CONTENDERS, compiled.NUMPY_BACKEND, lazy)
-    for workload in ("T, Adam", compiled.MOONS):
-        with pytest.raises(WrongResultError, match="losses"):
-            compiled.measure("seconds", contender=compiled.NUMPY_BACKEND, size=workload, batches=1, batch_seconds=0.0)
-
-
-def test_memory_is_traced_as_it_is_known_to_be(monkeypatch):
-    megabyte = 2**20
-
-    def known(problem):
-        kept = np.zeros(2 * megabyte, np.uint8)
-
-        def step():
-            return kept[0], np.zeros(megabyte, np.uint8)[0]
-
-        return step
-
-    monkeypatch.setitem(compiled.LIBRARY, "known", known)
-    found = compiled.measure("bytes", contender="known", size="S")
-    assert found == {name: pytest.approx(3 * megabyte, rel=0.01) for name in ("bytes", "first_bytes")}
-
-
-@pytest.mark.parametrize("contender", digits.CONTENDERS)
-def test_every_library_learns_the_digits(contender):
-    package = {"PyT": "torch", "sci": "sklearn"}.get(contender[:3], "nn")
-    pytest.importorskip(package)
-    result = in_fresh_process("digits", 1, contender=contender, seed=0, trainings=1)
-    assert "problem" not in result, result
-    assert len(result["seconds"]) == 1
-    assert result["accuracies"][0] >= digits.LOWEST_ACCURACY
-
-
-def test_a_training_that_learned_something_else_is_reported(monkeypatch):
-    def swapped(X, y, seed):
-        return digits.this_library(X, 9 - y, seed)
-
-    monkeypatch.setitem(digits.CONTENDERS, "swapped", (swapped, np.float32))
-    with pytest.raises(WrongResultError, match="accuracy"):
-        digits.measure("swapped", seed=0, trainings=1)
-
-
 @pytest.mark.parametrize("name", operation.CHAINS)
 def test_operation_chains_have_the_gradients_computed_by_hand(name):
     found = operation.this_library(operation.CHAINS[name])()
@@ -259,6 +171,16 @@ def test_a_wrong_gradient_of_a_scalar_is_reported(monkeypatch):
     monkeypatch.setitem(scalars.CONTENDERS, "shifted", lambda: (lambda value: number(value + 0.01), zero))
     with pytest.raises(WrongResultError, match="mixed chain: gradient"):
         scalars.measure("shifted", 1, 0.0)
+
+
+@pytest.mark.parametrize(("module", "problem"), [("numba", "not installed"), ("<dynamic>", "failed")])
+def test_only_a_peer_is_called_not_installed(monkeypatch, module, problem):
+    def missing(**task):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr(chain, "measure", missing)
+    monkeypatch.setattr(worker, "_pin", lambda threads: None)
+    assert worker._work("chain", 1, {}) == {"problem": problem, "detail": f"No module named {module!r}"}
 
 
 def test_chain_measures_both_quantities():
@@ -372,68 +294,6 @@ def test_compiled_report_holds_the_ratios_against_their_limits():
         rows_of(text.partition(title)[2].split("\n\n")[1])
         for title in ("What the ratios", "Seconds of the first", "Megabytes at")
     )
-    assert limits["NumPy backend / hand-written NumPy"] == "1.034, at most 1.05: met"
-    assert limits["Numba backend / best of PyTorch, torch.compile, JAX"] == "0.325, at most 0.33: met *"
-    assert limits["Numba backend / matrix products alone"] == "1.625, at most 1.30: **not met**"
-    assert first_calls[compiled.NUMBA_BACKEND] == "0.250"
-    assert memory[compiled.NUMPY_BACKEND] == "1.80 (0.90)"
-    assert rows_of(text)[ladder.BARE_TENSORS] == "not run"
-
-
-def test_a_limit_of_what_failed_is_not_called_met():
-    text = report.compiled_report(
-        [
-            timed(compiled.NUMBA_BACKEND, 1e-6) | {"problem": "failed", "detail": "TypeError: backend"},
-            timed(ladder.PRODUCTS, 8e-6),
-        ]
-    )
-    assert rows_of(text)["Numba backend / matrix products alone"] == "not measured"
-    assert "- this library, compiled, Numba, T, 1 threads: failed: TypeError: backend" in text
-
-
-def test_digits_report_shows_shares_and_accuracies():
-    common = {"round": 0, "trainings": 2}
-    text = report.digits_report(
-        [
-            {"contender": digits.OURS, **common, "seconds": [0.5, 0.4], "accuracies": [0.98, 0.97]},
-            {"contender": "PyTorch, eager", **common, "seconds": [1.0, 1.2], "accuracies": [0.96, 0.97]},
-            {"contender": "scikit-learn, MLPClassifier", **common, "seconds": [0.6, 0.5], "accuracies": [0.97, 0.97]},
-        ]
-    )
-    cells = {
-        row[1].strip(): [cell.strip() for cell in row[2:-1]]
-        for row in (r.split("|") for r in text.splitlines()[4:])
-        if len(row) > 4
-    }
-    assert cells[digits.OURS] == ["0.400", "", "0.9750 (0.9700 to 0.9800)"]
-    assert cells["PyTorch, eager"] == ["1.00", "0.400, at most 0.50: met", "0.9650 (0.9600 to 0.9700)"]
-    assert cells["scikit-learn, MLPClassifier"][1] == "0.800, at most 0.50: **not met**"
-    assert cells["scikit-learn, MLPClassifier in float64"] == ["not run", "not measured", "-"]
-
-
-def timed(contender, seconds, **more):
-    task = {"round": 0, "size": "T", "threads": 1, "batches": 2, "quantity": "seconds", "first_call": 0.25}
-    return {"contender": contender, **task, "seconds": [seconds], **more}
-
-
-def test_compiled_report_holds_the_ratios_against_their_limits():
-    text = report.compiled_report(
-        [
-            timed(compiled.NUMPY_BACKEND, 30e-6),
-            timed(compiled.NUMBA_BACKEND, 13e-6),
-            timed(ladder.BY_HAND, 29e-6),
-            timed(ladder.PRODUCTS, 8e-6),
-            timed(ladder.REFERENCE, 100e-6),
-            timed(ladder.JAX, 40e-6, disturbed=True),
-            timed(ladder.EAGER, 60e-6),
-            *(
-                {**timed(name, 0.0), "quantity": "bytes", "size": size, "bytes": 2 * share, "first_bytes": 3 * share}
-                for name, share in zip(compiled.LIBRARY, (1e6, 9e5, 8e5))
-                for size in compiled.MEASURED_FOR_MEMORY
-            ),
-        ]
-    )
-    limits, first_calls, memory = (rows_of(part) for part in text.split("\n\n")[-5::2])
     assert limits["NumPy backend / hand-written NumPy"] == "1.034, at most 1.05: met"
     assert limits["Numba backend / best of PyTorch, torch.compile, JAX"] == "0.325, at most 0.33: met *"
     assert limits["Numba backend / matrix products alone"] == "1.625, at most 1.30: **not met**"

@@ -25,6 +25,15 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 TIMEOUT = 300
+PEERS = {  # modules, and what they are installed by
+    "torch": "torch",
+    "jax": "jax",
+    "autograd": "autograd",
+    "mygrad": "mygrad",
+    "micrograd": "micrograd",
+    "sklearn": "scikit-learn",
+    "numba": "numba",
+}
 
 
 class WrongResultError(Exception):
@@ -134,8 +143,8 @@ def _work(benchmark: str, threads: int, task: dict[str, Any]) -> dict[str, Any]:
     try:
         module = importlib.import_module(f"tests.benchmarks.{benchmark}")
         result: dict[str, Any] = module.measure(**task)
-    except ModuleNotFoundError as error:
-        return {"problem": "not installed", "detail": str(error)}
+    except ModuleNotFoundError as error:  # of another module than a peer it is a mistake
+        return {"problem": "not installed" if error.name in PEERS else "failed", "detail": str(error)}
     except WrongResultError as error:
         return {"problem": "wrong", "detail": str(error)}
     except Exception as error:  # whatever a contender raises belongs into the report
