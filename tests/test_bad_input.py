@@ -399,7 +399,8 @@ NUMBERS_OR_NONE: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("what", "call"), [*NUMBERS.items(), *NUMBERS_OR_BOOLEANS.items(), *NUMBERS_OR_NONE.items()], ids=lambda x: str(x)
+    ("what", "call"),
+    [pytest.param(*item, id=item[0]) for item in (NUMBERS | NUMBERS_OR_BOOLEANS | NUMBERS_OR_NONE).items()],
 )
 def test_what_is_not_real_numbers(what: str, call: Callable[[Any], Any]) -> None:
     for x, got in NOT_REAL.values():
