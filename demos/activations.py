@@ -32,7 +32,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from sklearn.datasets import make_moons
 
@@ -140,17 +139,10 @@ def draw(models: dict[str, nn.Module], accuracies: dict[str, Any], X: Any, y: An
         ax.set(title=TITLES[name], xlabel="z", ylim=(-1.15, 1.55))
         ax.legend(loc="lower right", fontsize=8)
 
-    x1, x2 = np.meshgrid(np.linspace(-1.6, 2.6, 200), np.linspace(-1.3, 1.8, 200))
-    plane = np.column_stack([x1.ravel(), x2.ravel()])
-    pale = ListedColormap(["#F9DFCC", "#CCE3F0"])
-    panels = bottom.subplots(1, 4, sharex=True, sharey=True)
-    for ax, (name, model) in zip(panels, models.items()):
-        ax.pcolormesh(x1, x2, model(plane).data.argmax(axis=1).reshape(x1.shape), cmap=pale)
-        for label, color, marker in ((0, chapter.ORANGE, "o"), (1, chapter.BLUE, "^")):
-            ax.scatter(*X[y == label].T, s=5, color=color, marker=marker, linewidths=0)
-        ax.set(title=f"{TITLES[name]}: {accuracies[name]:.1%}", xlabel="$x_1$")
-        ax.title.set_fontsize(11)
-    panels[0].set_ylabel("$x_2$")
+    for ax, (name, model) in zip(bottom.subplots(1, 4, sharex=True, sharey=True), models.items()):
+        nn.plots.decision_boundary(model, X, y, ax=ax).get_legend().remove()  # it would hide much of a small panel
+        ax.set_title(f"{TITLES[name]}: {accuracies[name]:.1%}", fontsize=11)
+        ax.label_outer()
     return figure
 
 

@@ -74,21 +74,25 @@ def digits(seed: int) -> tuple[Any, Any, Any, Any]:
 
 
 def write_results(output: Path, model: nn.Module, history: nn.History, train: Any, test: Any) -> list[Path]:
-    """Write the learning curves, the misclassified digits, the graph of one training loss and the model."""
-    curves, mistakes, graph, weights = (
-        output / f"digits{name}"
-        for name in ("_learning_curves.png", "_misclassified.png", "_graph.svg", ".safetensors")
-    )
-    history.plot().figure.savefig(curves, dpi=150)
-    draw_mistakes(model, *test).savefig(mistakes, dpi=150)
+    """Write the pictures of the training and of what it led to, the graph of one training loss, and the model."""
+    X_test, y_test = test
+    pictures = {
+        output / "digits_learning_curves.png": history.plot().figure,
+        output / "digits_confusion_matrix.png": nn.plots.confusion_matrix(y_test, model(X_test)).figure,
+        output / "digits_misclassified.png": draw_mistakes(model, X_test, y_test),
+        output / "digits_weights.png": nn.plots.weights(model).figure,
+    }
+    for path, figure in pictures.items():
+        figure.savefig(path, dpi=150)
     X, y = (part[:BATCH_SIZE] for part in train)
     images = ad.Tensor(X, requires_grad=False, name="images")
     labels = ad.Tensor(y, requires_grad=False, name="labels")
     loss = nn.functional.cross_entropy(model(images), labels)
     loss.backward()
+    graph, weights = output / "digits_graph.svg", output / "digits.safetensors"
     ad.draw(loss).save(graph)
     nn.save(model, weights)
-    return [curves, mistakes, graph, weights]
+    return [*pictures, graph, weights]
 
 
 def draw_mistakes(model: nn.Module, X: Any, y: Any) -> Figure:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nn import data, distributions, functional, init, optim
+from nn import data, distributions, functional, init, optim, plots
 from nn.activations import (
     ELU,
     GELU,
@@ -73,6 +73,7 @@ __all__ = [
     "init",
     "load",
     "optim",
+    "plots",
     "save",
     "to_torch",
 ]

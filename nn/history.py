@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import math
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from autodiff.files import write_atomically
+from nn import figures
 from nn.checks import check_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+Curves = dict[str, list[float]]  # of one quantity: "training", "validation", or both
+
+_AXIS_WIDTH = 65  # points that an axis with its numbers and its name takes
 
 
 @dataclass
@@ -81,49 +94,138 @@ class History:
             1,0.5,1.0
             2,0.25,1.5
         """
-        columns = self.columns()
-        if len(set(map(len, columns.values()))) > 1:
-            lengths = ", ".join(f"{name} {len(values)}" for name, values in columns.items())
-            raise ValueError(f"History.to_csv: the lists have different lengths: {lengths}")
+        columns = self._whole_columns("to_csv")
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["epoch", *columns])
         table.writerows([epoch, *row] for epoch, row in enumerate(zip(*columns.values(), strict=True), start=1))
         write_atomically(check_path("History.to_csv", path), text.getvalue().encode())
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the learning curves: losses on a log scale and, on the right, the accuracy.
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the learning curves, and mark the epoch with the smallest validation loss.
+
+        Dashed curves are of the training data, solid ones of the validation data. Losses are on the left, on a log
+        scale where all are positive. Metrics are on the right; those whose largest values are further than a factor of
+        three apart have axes of their own, in the colour of the curve. Numbers that are not finite are gaps. Without
+        validation data no epoch is marked: the training loss does not tell when to stop.
 
         Args:
-            ax: the matplotlib Axes to draw on; by default those of a new figure.
+            ax: the matplotlib Axes to draw on; by default those of a new figure, which needs no display.
 
         Returns:
-            The Axes.
+            The Axes of the losses. ``history.plot().figure.savefig("curves.png")`` writes the picture.
 
         Raises:
             ImportError: matplotlib is not installed.
-            ValueError: there are no epochs to draw.
+            TypeError: ``ax`` is not an Axes.
+            ValueError: there are no epochs to draw, or the lists have different lengths.
+
+        Example:
+            >>> ax = History(loss=[0.9, 0.4, 0.2], validation_loss=[0.8, 0.5, 0.6]).plot()
+            >>> [text.get_text() for text in ax.get_legend().get_texts()]
+            ['training loss', 'validation loss', 'best epoch: 2']
         """
         if not self.loss:
             raise ValueError("History.plot: there are no epochs to draw")
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError('History.plot needs matplotlib: pip install "autodiff[demos]"') from None
-        if ax is None:
-            ax = Figure(figsize=(6.4, 4), layout="constrained").subplots()
-        epochs = range(1, len(self.loss) + 1)
-        lines = ax.plot(epochs, self.loss, color="#0072B2", label="training loss")
-        if self.validation_loss:
-            lines += ax.plot(epochs, self.validation_loss, color="#D55E00", label="validation loss")
-        if min(self.loss + self.validation_loss) > 0:
+        self._whole_columns("plot")
+        curves = self._curves()
+        scales = _by_scale({name: parts for name, parts in curves.items() if name != "loss"})
+        ax = figures.axes("History.plot", ax, 6.4 + (_AXIS_WIDTH / 72) * len(scales[1:]), 4.2)
+        colors = dict(zip(curves, itertools.cycle(figures.COLORS)))
+        lines = _draw(ax, ["loss"], curves, colors)
+        lines += _mark_best(ax, self.validation_loss, colors["loss"])
+        if min(filter(math.isfinite, self.loss + self.validation_loss), default=0) > 0:
             ax.set_yscale("log")
-        ax.set(xlabel="epoch", ylabel="loss")
-        ax.spines["top"].set_visible(False)
-        if self.validation_accuracy:
+        for position, names in enumerate(scales):
             right = ax.twinx()
-            lines += right.plot(epochs, self.validation_accuracy, color="#009E73", ls="--", label="validation accuracy")
-            right.set(ylabel="accuracy")
-            right.spines["top"].set_visible(False)
-        ax.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+            right.spines["right"].set_position(("outward", _AXIS_WIDTH * position))
+            lines += _draw(right, names, curves, colors)
+        _finish(ax, lines, _AXIS_WIDTH * len(scales[1:]))
         return ax
+
+    def _whole_columns(self, caller: str) -> dict[str, list[float]]:
+        """Give the columns, which must be of one length."""
+        columns = self.columns()
+        if len(set(map(len, columns.values()))) > 1:
+            lengths = ", ".join(f"{name} {len(values)}" for name, values in columns.items())
+            raise ValueError(f"History.{caller}: the lists have different lengths: {lengths}")
+        return columns
+
+    def _curves(self) -> dict[str, Curves]:
+        """Give the lists to draw by what they are of, the loss first."""
+        parts = {
+            "training": {"loss": self.loss, **self.metrics},
+            "validation": {
+                "loss": self.validation_loss, "accuracy": self.validation_accuracy, **self.validation_metrics,
+            },
+        }  # fmt: skip
+        curves: dict[str, Curves] = {}
+        for part, columns in parts.items():
+            for name, values in columns.items():
+                if values:
+                    curves.setdefault(name, {})[part] = values
+        return curves
+
+
+def _by_scale(metrics: dict[str, Curves]) -> list[list[str]]:
+    """Put the names of metrics together whose largest values are within a factor of three."""
+    scales: list[dict[str, float]] = []
+    for name, parts in metrics.items():
+        numbers = itertools.chain.from_iterable(parts.values())
+        size = max((abs(number) for number in numbers if math.isfinite(number)), default=0.0)
+        for scale in scales:
+            if max(size, *scale.values()) <= 3 * min(size, *scale.values()):
+                scale[name] = size
+                break
+        else:
+            scales.append({name: size})
+    return [list(scale) for scale in scales]
+
+
+def _draw(ax: Axes, names: list[str], curves: dict[str, Curves], colors: dict[str, str]) -> list[Line2D]:
+    """Draw the curves of the loss, or of some metrics, on one axis."""
+    lines = []
+    for name in names:
+        for part, values in curves[name].items():
+            style = "--" if part == "training" else "-"
+            finite = np.isfinite([np.nan, *values, np.nan])
+            alone = np.flatnonzero(finite[1:-1] & ~finite[:-2] & ~finite[2:]).tolist()  # such points have no line
+            lines += ax.plot(
+                range(1, len(values) + 1), values, style, color=colors[name], label=f"{part} {name}",
+                marker="o" if alone else "", markersize=4, markevery=alone,
+            )  # fmt: skip
+    ax.set_ylabel(", ".join(names))
+    if len(names) == 1:
+        ax.yaxis.label.set_color(colors[names[0]])
+        ax.tick_params(axis="y", which="both", colors=colors[names[0]])
+    ax.spines["top"].set_visible(False)
+    return lines
+
+
+def _mark_best(ax: Axes, losses: list[float], color: str) -> list[Line2D]:
+    """Mark the smallest of the validation losses, if there is one."""
+    finite = [(loss, epoch) for epoch, loss in enumerate(losses, start=1) if math.isfinite(loss)]
+    if not finite:
+        return []
+    loss, epoch = min(finite)
+    ax.axvline(epoch, color=figures.GREY, lw=0.8, ls=":")
+    return ax.plot(
+        epoch, loss, "*", color=color, markersize=13, markeredgecolor="white", label=f"best epoch: {epoch}", zorder=3
+    )
+
+
+def _finish(ax: Axes, lines: list[Line2D], beside: int) -> None:
+    """Label the epochs, and put the legend below them, where no title, no curve and no axis beside is."""
+    from matplotlib.ticker import MaxNLocator
+    from matplotlib.transforms import ScaledTranslation
+
+    ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    entry = 30 + 4.5 * max(len(str(line.get_label())) for line in lines)  # its width in points
+    room = 1.25 * ax.get_window_extent().width * 72 / ax.figure.dpi - beside  # reaching under the labels at both sides
+    # By a distance in inches, the numbers and the name of the axis stay free whatever the height of the Axes is.
+    below = ax.transAxes + ScaledTranslation(0, -0.5, ax.figure.dpi_scale_trans)
+    ax.legend(
+        handles=lines, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, borderaxespad=0,
+        ncols=max(1, int(room / entry)), frameon=False, fontsize="small",
+    )  # fmt: skip

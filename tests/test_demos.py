@@ -20,7 +20,9 @@ from demos import digits
 
 MAGIC = {
     "digits_learning_curves.png": rb"\x89PNG\r\n\x1a\n",
+    "digits_confusion_matrix.png": rb"\x89PNG\r\n\x1a\n",
     "digits_misclassified.png": rb"\x89PNG\r\n\x1a\n",
+    "digits_weights.png": rb"\x89PNG\r\n\x1a\n",
     "digits_graph.svg": rb"<\?xml[^>]*>.*<svg",
     "digits.safetensors": rb'.{7}\x00\{"',
 }

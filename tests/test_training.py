@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -608,67 +606,6 @@ def test_a_table_of_lists_of_different_lengths(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"History\.to_csv: the lists have different lengths: loss 2, lr 1"):
         nn.History(loss=[1.0, 2.0], lr=[0.1]).to_csv(tmp_path / "run.csv")
     assert list(tmp_path.iterdir()) == []
-
-
-def history_to_draw(**changes: Any) -> nn.History:
-    fields = {"loss": [1.0, 0.5], "validation_loss": [1.1, 0.7], "validation_accuracy": [0.5, 0.75]} | changes
-    return nn.History(**fields, seconds=[0.1, 0.1], samples=10)
-
-
-def test_plot_on_a_figure_of_its_own() -> None:
-    pytest.importorskip("matplotlib")
-    ax = history_to_draw().plot()
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("epoch", "loss", "log")
-    curves = {line.get_label(): line for axes in ax.figure.axes for line in axes.get_lines()}
-    assert list(curves) == ["training loss", "validation loss", "validation accuracy"]
-    np.testing.assert_array_equal(curves["training loss"].get_xydata(), [[1, 1], [2, 0.5]])
-    np.testing.assert_array_equal(curves["validation loss"].get_xydata(), [[1, 1.1], [2, 0.7]])
-    np.testing.assert_array_equal(curves["validation accuracy"].get_xydata(), [[1, 0.5], [2, 0.75]])
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(curves)
-    picture = io.BytesIO()
-    ax.figure.savefig(picture)
-    assert picture.getvalue().startswith(b"\x89PNG")
-
-
-def test_plot_on_given_axes() -> None:
-    figure = pytest.importorskip("matplotlib.figure").Figure()
-    left, right = figure.subplots(1, 2)
-    history = history_to_draw(validation_loss=[], validation_accuracy=[])
-    assert history.plot(right) is right
-    assert [line.get_label() for line in right.get_lines()] == ["training loss"]
-    assert not left.get_lines()
-    assert len(figure.axes) == 2
-
-
-def test_plot_of_losses_that_have_no_logarithm() -> None:
-    pytest.importorskip("matplotlib")
-    assert history_to_draw(loss=[1.0, 0.0]).plot().get_yscale() == "linear"
-
-
-def test_plot_of_nothing() -> None:
-    with pytest.raises(ValueError, match=r"History\.plot: there are no epochs to draw"):
-        nn.History().plot()
-
-
-def test_plot_needs_no_display_and_no_pyplot(tmp_path: Any) -> None:
-    pytest.importorskip("matplotlib")
-    code = (
-        "import sys, nn; nn.History(loss=[1.0], seconds=[1.0]).plot().figure.savefig(sys.argv[1]);"
-        "assert 'matplotlib.pyplot' not in sys.modules"
-    )
-    path = tmp_path / "curves.png"
-    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
-    done = subprocess.run(
-        [sys.executable, "-c", code, path], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
-def test_plot_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "autodiff\[demos\]"'):
-        history_to_draw().plot()
 
 
 # Evaluation

@@ -1,0 +1,402 @@
+"""Pictures of what a model learned and of how its gradients flow, on matplotlib's Axes; `History.plot` has the curves.
+
+Every function draws on the Axes that it is given, or else on those of a new figure, which needs no display and does not
+belong to pyplot: ``plots.weights(model).figure.savefig("weights.png")``. To see a picture in a notebook, give
+``ax=pyplot.subplots()[1]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodiff.drawing.text import norm
+from autodiff.tensor import data_of
+from nn import figures
+from nn.checks import check_shape
+from nn.functional import softmax
+from nn.layers import Linear
+from nn.module import Module
+from nn.training import _dataset, _dtype, _evaluating
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_CLASSES = 1000  # of a confusion matrix: more have less than a pixel each
+_MESH = 200  # points along each side of a plane
+_MARKERS = "o^sDvPX<"  # one more than there are colours, so that 56 classes differ in one of the two
+
+
+def confusion_matrix(
+    labels: Any, predictions: Any, classes: Sequence[Any] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw how many rows of each class are taken for which class.
+
+    A label has a row of cells, a prediction a column. The number in a cell counts the data that have both; there is
+    none for zero, or where the cells are too small. The colour is its share of the label's data, so that rare classes
+    are seen as well as frequent ones.
+
+    Args:
+        labels: the right classes, integers from 0 of shape ``(N,)``, or probabilities of shape ``(N, C)``, of which the
+            largest counts.
+        predictions: the same of the model: classes, or its outputs, such as logits, of shape ``(N, C)``.
+        classes: the names of the classes 0, 1, ...; by default these numbers, up to the largest there is.
+        ax: the Axes to draw on; by default those of a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        TypeError: labels or predictions are neither integers nor numbers for each class, or ``ax`` is not an Axes.
+        ValueError: there are no data, not as many labels as predictions, a NaN among them, a class out of range, more
+            than 1,000 classes, or ``classes`` is no list of names.
+
+    Example:
+        >>> ax = confusion_matrix([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], classes=["cat", "dog"])
+        >>> [text.get_text() for text in ax.texts]
+        ['1', '1', '1', '2']
+        >>> logits = np.array([[2.0, -1.0], [0.5, 1.0]])
+        >>> [text.get_text() for text in confusion_matrix([0, 1], logits).texts]
+        ['1', '1']
+    """
+    caller = "plots.confusion_matrix"
+    sides = {"labels": _classes(caller, "labels", labels), "predictions": _classes(caller, "predictions", predictions)}
+    if classes is not None and (isinstance(classes, str) or not hasattr(classes, "__len__") or not len(classes)):
+        raise ValueError(f'{caller}: classes must list the names, as in ["cat", "dog"], got {classes!r}')
+    number = _number_of_classes(caller, sides, classes)
+    true, said = (found for found, _ in sides.values())
+    counts = np.bincount(true * number + said, minlength=number**2).reshape(number, number)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    names = [str(name) for name in (range(number) if classes is None else classes)]
+    side, longest = min(7.0, max(1.8, 0.4 * number)), 0.09 * max(map(len, names))  # inches
+    ax = figures.axes(caller, ax, side + longest + 1.2, side + 0.7 * longest + 0.6)
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.03, label="share of the label's data")
+    ax.set(xlabel="prediction", ylabel="label")
+    _name_classes(ax, names)
+    ax.figure.canvas.figure.draw_without_rendering()  # the layout says how large the cells are
+    cell = _name_classes(ax, names)
+    size = min(10.0, cell / (0.3 + 0.65 * len(str(counts.max()))))
+    for row, column in np.argwhere(counts) if size >= 5 else ():
+        ax.text(
+            column, row, str(counts[row, column]), ha="center", va="center", fontsize=size, in_layout=False,
+            color="white" if shares[row, column] > 0.7 else "black",
+        )  # fmt: skip
+    return ax
+
+
+def _classes(caller: str, name: str, values: Any) -> tuple[Any, int | None]:
+    """Give the class of each row and, where a row has a number for each class, how many classes there are."""
+    try:
+        array = np.asarray(data_of(values))
+    except ValueError:
+        raise ValueError(f"{caller}: {name} are ragged; every row must have the same shape") from None
+    if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "fiub":
+        unknown = np.isnan(array).any(axis=1)
+        if unknown.any():
+            raise ValueError(f"{caller}: {name} hold nan at row {np.argmax(unknown)}")
+        return array.argmax(axis=1), array.shape[1]
+    if array.ndim == 1 and array.dtype.kind in "iub":
+        return array.astype(np.intp), None
+    raise TypeError(
+        f"{caller}: {name} must be integers of shape (N,), or numbers for each class of shape (N, C), got "
+        f"{array.dtype} of shape {array.shape}; of one logit a row, give logits.ravel() > 0; of labels that are "
+        "floats, labels.ravel().astype(int)"
+    )
+
+
+def _number_of_classes(caller: str, sides: dict[str, tuple[Any, int | None]], classes: Sequence[Any] | None) -> int:
+    """Give the number of classes that the arguments agree on, and refuse rows that do not fit together or into it."""
+    rows = {name: len(found) for name, (found, _) in sides.items()}
+    if len(set(rows.values())) > 1:
+        raise ValueError(f"{caller}: {' but '.join(f'{count} {name}' for name, count in rows.items())}")
+    if not all(rows.values()):
+        raise ValueError(f"{caller}: there are no {' and no '.join(rows)}")
+    given = {name: number for name, (_, number) in sides.items() if number is not None}
+    if classes is not None:
+        given["classes"] = len(classes)
+    if len(set(given.values())) > 1:
+        numbers = ", ".join(f"{number} in {name}" for name, number in given.items())
+        raise ValueError(f"{caller}: the numbers of classes differ: {numbers}")
+    number = next(iter(given.values()), 1 + max(int(found.max()) for found, _ in sides.values()))
+    for name, (found, _) in sides.items():
+        _check_range(caller, name, found, number)
+    if number > _MOST_CLASSES:
+        raise ValueError(
+            f"{caller}: at most {_MOST_CLASSES:,} classes can be drawn, got {number:,}; "
+            "np.unique(labels, return_inverse=True)[1] numbers those that occur from 0"
+        )
+    return number
+
+
+def _check_range(caller: str, name: str, classes: Any, number: int) -> None:
+    """Refuse a class that there is not."""
+    outside = (classes < 0) | (classes >= number)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise ValueError(f"{caller}: {name} must be from 0 to {number - 1}, got {classes[row]} at row {row}")
+
+
+def _name_classes(ax: Axes, names: list[str]) -> float:
+    """Write the names of classes beside the cells of a matrix, as many as there is room for; gives a cell's points."""
+    cell = min(ax.get_window_extent().size) / len(names) * 72 / ax.figure.dpi
+    size = min(10.0, max(6.0, 0.6 * cell))
+    shown = range(0, len(names), math.ceil(1.6 * size / cell))
+    slanted = max(map(len, names)) * 0.65 * size > cell * shown.step
+    # Text is shown as it is, a dollar sign too.
+    ax.set_yticks(shown, [names[k] for k in shown], fontsize=size, parse_math=False)
+    ax.set_xticks(
+        shown, [names[k] for k in shown], fontsize=size, parse_math=False, rotation=45 if slanted else 0,
+        ha="right" if slanted else "center", rotation_mode="anchor",
+    )  # fmt: skip
+    return cell
+
+
+def decision_boundary(model: Module, X: Any, y: Any, ax: Axes | None = None) -> Axes:
+    """Draw how a model of two features divides the plane into classes, and the data on it.
+
+    Each point of the plane has the colour of its most probable class: the stronger, the more probable, and white where
+    all classes are equally probable. Black lines are where two classes are equally probable and no other is more so.
+    From the eighth class on the colours begin again, with other marks. The model computes in evaluation mode.
+
+    Args:
+        model: gives logits of shape ``(N, C)``, or one logit a row, of class 1 against class 0, of shape ``(N, 1)`` or
+            ``(N,)``.
+        X: data, real numbers of shape ``(N, 2)``.
+        y: their labels, as for `confusion_matrix`.
+        ax: the Axes to draw on; by default those of a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        TypeError: the model is not a Module, the labels are not integers, or ``ax`` is not an Axes.
+        ValueError: there are not two features, not as many data as labels, none, numbers that are not finite, a label
+            out of range, or outputs that are not logits.
+
+    Example:
+        >>> import nn
+        >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        >>> model = nn.MLP([2, 8, 2], rng=0)
+        >>> ax = decision_boundary(model, X, X[:, 0] ^ X[:, 1])
+        >>> ax.get_xlabel(), [text.get_text() for text in ax.get_legend().get_texts()]
+        ('$x_1$', ['0', '1'])
+    """
+    caller = "plots.decision_boundary"
+    if not isinstance(model, Module):
+        raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
+    labels, _ = _classes(caller, "y", y)
+    dtype = _dtype(model)
+    X, labels = _dataset(caller, X, labels, dtype)
+    if X.ndim != 2 or X.shape[1] != 2:
+        raise ValueError(f"{caller}: X must have two features, as the plane has, so be of shape (N, 2), got {X.shape}")
+    x1, x2 = (_side(feature) for feature in X.T)
+    logits = _logits_on_plane(caller, model, x1, x2, dtype)
+    number = logits.shape[2]
+    _check_range(caller, "y", labels, number)
+    best = logits.argmax(axis=2)
+
+    ax = figures.axes(caller, ax, 4.8, 4)
+    halves = (x1[1] - x1[0]) / 2, (x2[1] - x2[0]) / 2  # of a pixel, around its point
+    extent = (x1[0] - halves[0], x1[-1] + halves[0], x2[0] - halves[1], x2[-1] + halves[1])
+    ax.imshow(_shade(softmax(logits), best), extent=extent, origin="lower", aspect="auto", interpolation="nearest")
+    for k in range(number - 1):
+        margin = logits[:, :, k] - np.delete(logits, k, axis=2).max(axis=2)
+        if margin.min() < 0 < margin.max():
+            ax.contour(x1, x2, margin, levels=[0], colors="black", linewidths=1)
+    box = ax.get_window_extent()
+    size = np.clip(0.2 * box.width * box.height * (72 / ax.figure.dpi) ** 2 / len(X), 4, 30)  # a fifth of the plane
+    for k in np.union1d(labels, best):
+        ax.scatter(
+            X[labels == k, 0], X[labels == k, 1], s=size, color=_color(k), marker=_MARKERS[k % len(_MARKERS)],
+            edgecolors="white", linewidths=0.02 * size, label=str(k),
+        )  # fmt: skip
+    ax.legend(title="class", fontsize="small", title_fontsize="small", borderpad=0.3, handletextpad=0.1)
+    ax.set(xlabel="$x_1$", ylabel="$x_2$", xlim=extent[:2], ylim=extent[2:])
+    return ax
+
+
+def _side(feature: Any) -> Any:
+    """Give the points of one side of the plane, which goes a little further than the data."""
+    low, high = float(feature.min()), float(feature.max())
+    pad = 0.1 * (high - low) or 0.5
+    return np.linspace(low - pad, high + pad, _MESH)
+
+
+def _logits_on_plane(caller: str, model: Module, x1: Any, x2: Any, dtype: Any) -> Any:
+    """Give the logits of the classes at each point, of shape ``(x2, x1, C)``."""
+    with _evaluating(model):
+        # Line by line: the layers of a wide network would take much memory for all points.
+        lines = [data_of(model(np.column_stack([x1, np.full_like(x1, height)]).astype(dtype))) for height in x2]
+    shape = np.shape(lines[0])
+    if shape == (len(x1),) or (len(shape) == 2 and shape[0] == len(x1) and shape[1] > 0):
+        logits = np.reshape(lines, (len(x2), len(x1), -1)).astype(np.float64)
+    else:
+        raise ValueError(
+            f"{caller}: the model must give logits of shape (N, C), or one a row, got {shape} for {len(x1)} rows"
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError(f"{caller}: the model's outputs are not all finite")
+    return logits if logits.shape[2] > 1 else np.concatenate([np.zeros_like(logits), logits], axis=2)
+
+
+def _shade(probabilities: Any, best: Any) -> Any:
+    """Give colours, from white where all classes are equally probable to a tint where one is certain."""
+    from matplotlib.colors import to_rgb
+
+    number = probabilities.shape[2]
+    certainty = (probabilities.max(axis=2, keepdims=True) - 1 / number) / (1 - 1 / number)
+    colors = np.array([to_rgb(_color(k)) for k in range(number)])
+    return 1 - 0.35 * certainty * (1 - colors[best])
+
+
+def _color(k: int) -> str:
+    return figures.COLORS[k % len(figures.COLORS)]
+
+
+def weights(model: Module, shape: tuple[int, int] | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the weights of each unit of the first linear layer as an image of the inputs that it adds up.
+
+    The images, one for each column of the layer's weight, stand in lines in the order of the units. Red weights are
+    positive, blue ones negative, and white is zero.
+
+    Args:
+        model: a `Linear` layer, or a Module with one.
+        shape: height and width of an image; by default it is a square.
+        ax: the Axes to draw on; by default those of a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        TypeError: the model is not a Module, or ``ax`` is not an Axes.
+        ValueError: there is no linear layer, its inputs do not make an image of this shape, or a weight is not finite.
+
+    Example:
+        >>> import nn
+        >>> ax = weights(nn.MLP([64, 6, 10], rng=0))
+        >>> ax.images[0].get_array().shape              # two lines of three images of 8x8, with lines between them
+        (17, 26)
+    """
+    caller = "plots.weights"
+    if not isinstance(model, Module):
+        raise TypeError(f"{caller}: expected a Linear layer or a Module with one, got {model!r}")
+    layer = next((part for part in model.modules() if isinstance(part, Linear)), None)
+    if layer is None:
+        raise ValueError(f"{caller}: there is no Linear layer in {type(model).__name__}")
+    weight = data_of(layer.weight)
+    height, width = _image_shape(caller, layer.in_features, shape)
+    if not np.isfinite(weight).all():
+        raise ValueError(f"{caller}: a weight is not finite; autodiff.detect_anomaly() finds the call that made it so")
+    tiles = _tiles(weight.T.reshape(-1, height, width))
+
+    ax = figures.axes(caller, ax, 6.4, min(8.0, max(1.5, 5.4 * tiles.shape[0] / tiles.shape[1])))
+    largest = np.abs(weight).max() or 1
+    image = ax.imshow(tiles, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    image.set_cmap(image.get_cmap().with_extremes(bad="#444444"))  # between the images
+    ax.figure.colorbar(image, ax=ax, label="weight")
+    ax.set_axis_off()
+    return ax
+
+
+def _image_shape(caller: str, pixels: int, shape: Any) -> tuple[int, int]:
+    """Give the height and width of an image of so many pixels."""
+    side = math.isqrt(pixels)
+    if shape is None:
+        if side**2 != pixels:
+            raise ValueError(f"{caller}: {pixels} inputs are not a square; give shape=(height, width)")
+        return side, side
+    lengths = check_shape(caller, "shape", shape)
+    if len(lengths) != 2 or math.prod(lengths) != pixels:
+        raise ValueError(f"{caller}: shape must be (height, width) of {pixels} inputs, got {shape!r}")
+    return lengths[0], lengths[1]
+
+
+def _tiles(images: Any) -> Any:
+    """Set images in lines, with NaN between them, to a sheet that is wider than high, with few free places."""
+    number, height, width = images.shape
+    gap = math.ceil(min(height, width) / 10)
+    fewest = min(number, math.ceil(math.sqrt(1.5 * number * height / width)))
+    columns = min(range(fewest, fewest * 4 // 3 + 1), key=lambda columns: -number % columns)
+    lines = math.ceil(number / columns)
+    sheet = np.full((lines * columns, height + gap, width + gap), np.nan)
+    sheet[:number, :-gap, :-gap] = images
+    sheet = sheet.reshape(lines, columns, height + gap, width + gap).swapaxes(1, 2)
+    return sheet.reshape(lines * (height + gap), columns * (width + gap))[:-gap, :-gap]
+
+
+def gradient_flow(model: Module, ax: Axes | None = None) -> Axes:
+    """Draw the norm of the gradient of each parameter on a log scale, the first parameters at the top.
+
+    Bars that shrink from the last layer up to the first are a gradient that vanishes, bars that grow one that explodes.
+    Where there is no bar, a word says why: a norm of 0, NaN or Inf, or no gradient, as for a parameter that the loss
+    does not depend on. Frozen parameters are left out. The norm is the Euclidean one, computed in float64.
+
+    Args:
+        model: a Module after `Tensor.backward`.
+        ax: the Axes to draw on; by default those of a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        TypeError: the model is not a Module, or ``ax`` is not an Axes.
+        ValueError: all parameters are frozen, or there are none.
+        RuntimeError: there is no gradient, since backward was not called, or `Optimizer.zero_grad` was.
+
+    Example:
+        >>> import nn
+        >>> model = nn.MLP([2, 8, 8, 1], activation="sigmoid", rng=0)
+        >>> nn.functional.mse_loss(model(np.ones((4, 2), np.float32)), np.zeros((4, 1), np.float32)).backward()
+        >>> ax = gradient_flow(model)
+        >>> [label.get_text() for label in ax.get_yticklabels()][:2]
+        ['layers.0.weight', 'layers.0.bias']
+    """
+    caller = "plots.gradient_flow"
+    if not isinstance(model, Module):
+        raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
+    gradients = {path: parameter.grad for path, parameter in model.named_parameters() if parameter.requires_grad}
+    if not gradients:
+        raise ValueError(f"{caller}: {type(model).__name__} has no parameter that requires a gradient")
+    if all(gradient is None for gradient in gradients.values()):
+        raise RuntimeError(f"{caller}: no parameter has a gradient; call loss.backward() first")
+    norms = {path: None if gradient is None else norm(gradient) for path, gradient in gradients.items()}
+
+    ax = figures.axes(caller, ax, 6.4, min(9.0, 0.9 + 0.2 * len(norms)))
+    places = {path: place for place, path in enumerate(norms)}
+    kinds = list(dict.fromkeys(path.rpartition(".")[2] for path in norms))
+    drawn = {path: value for path, value in norms.items() if value is not None and 1e-300 < value < 1e300}
+    ax.barh(
+        [places[path] for path in drawn], list(drawn.values()),
+        color=[_color(kinds.index(path.rpartition(".")[2])) for path in drawn],
+    )  # fmt: skip
+    for path in [path for path in norms if path not in drawn]:
+        text = "no gradient" if norms[path] is None else f"{norms[path]:g}"
+        ax.text(
+            0.01, places[path], text, transform=ax.get_yaxis_transform(), va="center_baseline", fontsize="small",
+            color=figures.GREY,
+        )  # fmt: skip
+    exponents = np.log10(list(drawn.values()) or [0.1, 1])
+    ax.set_xlim(10 ** np.floor(exponents.min() - 0.2), 10 ** np.ceil(exponents.max()))
+    ax.set_xscale("log")
+    _name_places(ax, list(norms))
+    return ax
+
+
+def _name_places(ax: Axes, names: list[str]) -> None:
+    """Write names beside the places 0, 1, ... from the top, as many as there is room for."""
+    place = ax.get_window_extent().height / len(names) * 72 / ax.figure.dpi  # its height in points
+    shown = range(0, len(names), math.ceil(10 / place))
+    ax.set_yticks(shown, [names[k] for k in shown], fontsize=8, parse_math=False)
+    ax.set(ylim=(len(names) - 0.4, -0.6), xlabel="gradient norm")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="x", color="#DDDDDD")
+    ax.set_axisbelow(True)
