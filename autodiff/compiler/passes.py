@@ -1,6 +1,7 @@
 """Simplifications of a program, each a function that gives another program with the same results.
 
-They run in the order of `PASSES`. One that may change rounding is in `INEXACT`, and is left out of exact programs.
+They run in the order of `PASSES`. One that may change rounding is in `INEXACT`, and is left out of exact programs; `OF_BACKEND` has those that
+only pay for one backend.
 """
 
 from __future__ import annotations
@@ -274,6 +275,42 @@ def use_counts(program: Program) -> Counter[Value]:
     return uses
 
 
+def add_product(out: Any, scale: Any, left: Any, right: Any) -> Any:
+    """Compute ``out + scale * (left @ right)``."""
+    return out + scale * (left @ right)
+
+
+def added_product(call: Call) -> bool:
+    """Whether a call adds a product to a matrix."""
+    return call.function is add_product
+
+
+def updates_as_products(program: Program) -> Program:
+    """Say ``W - rate * (X.T @ G)`` as one call of BLAS, if the product is used for nothing else. Rounding changes."""
+    makers = {output: call for call in program.calls for output in call.outputs}
+    uses = use_counts(program)
+    state = {after: before for before, after in program.state if after is not before}
+
+    def only_made_by(value: Any, function: Function) -> Call | None:
+        maker = makers.get(value) if isinstance(value, Value) else None
+        return maker if maker is not None and maker.function is function and uses[value] == 1 else None
+
+    def change(call: Call) -> list[Call] | None:
+        before = state.get(call.output)
+        if call.function is not np.subtract or before is None or call.args[0] is not before or len(before.shape) != 2:
+            return None
+        scaled = only_made_by(call.args[1], np.multiply)
+        for rate, value in () if scaled is None else (scaled.args, scaled.args[::-1]):
+            product = only_made_by(value, np.matmul)
+            if product is not None and _is_given_number(rate) and {v.dtype for v in product.operands()} == {before.dtype}:
+                negative = Value("call", (), float, False)
+                opposite = _like(call, operator.neg, (rate,), {}, negative)
+                return [opposite, _like(call, add_product, (before, negative, *product.args), {})]
+        return None
+
+    return dead(rewrite(program, change))
+
+
 PASSES: dict[str, Pass] = {
     "lower": lower,
     "constant": constant,
@@ -282,13 +319,18 @@ PASSES: dict[str, Pass] = {
     "repeated": repeated,
     "dead": dead,
     "scaled_products": scaled_products,
+    "updates_as_products": updates_as_products,
 }
-INEXACT = {"sums_as_products", "scaled_products"}
+INEXACT = {"sums_as_products", "scaled_products", "updates_as_products"}
+OF_BACKEND = {"sums_as_products": "numpy", "scaled_products": "numpy", "updates_as_products": "numba"}
 
 
-def simplified(program: Program, exact: bool, without: frozenset[str] = frozenset()) -> Program:
+def simplified(
+    program: Program, exact: bool, without: frozenset[str] = frozenset(), backend: str = "numpy"
+) -> Program:
     """Run the passes."""
     for name, simplify in PASSES.items():
-        if name not in without and not (exact and name in INEXACT):
+        is_for_it = OF_BACKEND.get(name, backend) == backend
+        if is_for_it and name not in without and not (exact and name in INEXACT):
             program = simplify(program)
     return program
