@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -109,6 +110,19 @@ class Loop:
         self.rows, self.where[output], self.turn[output], self.reads[call] = rows, where, turn, moved
         self.calls.append(call)
         return True
+
+    def delay(self, elements: Elements) -> None:
+        """Compute what only needs memory in the inner loop that reads it first."""
+        for call in reversed(self.calls):
+            value = call.output
+            of_memory = not any(self.level.get(read) == "element" for read, _ in self.reads[call])
+            if elements.kinds[call] != "elementwise" or self.level[value] != "element" or not of_memory:
+                continue
+            turns = [self.turn[c.output] for c, reads in self.reads.items() if any(read is value for read, _ in reads)]
+            if turns and value not in self.stored or turns and min(turns) > self.turn[value]:
+                self.turn[value] = min(turns)
+                if len(set(turns)) == 1:
+                    self.stored.discard(value)
 
     def _places(self, shape: tuple[int, ...], reads: list[tuple[Value, Indices]]) -> dict[int, int] | None:
         """Find the axis of this loop for each axis of a call, so that it reads what is computed at the same indices."""
@@ -305,8 +319,33 @@ class _Fusion:
                 self.loop = grown
             else:
                 skipped = True
+        self.loop = self._without_early(calls)
+        self.loop.delay(elements)
         done = set(self.loop.calls)
         self.remaining = [call for call in calls if call not in done]
+
+    def _without_early(self, calls: list[Call]) -> Loop:
+        """Leave out what is only read by other loops, and can as well be computed there, from what is in memory."""
+        readers: dict[Value, list[Call]] = defaultdict(list)
+        for call in calls:
+            for value in call.operands():
+                readers[self._elements.root(value)].append(call)
+        kept = list(self.loop.calls)
+        for call in reversed(self.loop.calls[1:]):
+            others = [reader for reader in readers[call.output] if reader not in kept]
+            inside = [reader for reader in readers[call.output] if reader in kept]
+            own = [self._elements.root(value) for value in call.operands()]
+            is_free = all(
+                root not in self.loop.where or any(reader not in kept for reader in readers[root]) for root in own
+            )
+            if others and not inside and is_free and self._elements.kinds[call] == "elementwise":
+                kept.remove(call)
+        if len(kept) == len(self.loop.calls):
+            return self.loop
+        loop = Loop.of(kept[0], self._elements)
+        for call in kept[1:]:
+            loop.add(call, self._elements)
+        return loop
 
     def _uses(self, call: Call) -> bool:
         return any(self._elements.root(value) in self.loop.where for value in call.operands())

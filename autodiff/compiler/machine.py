@@ -7,6 +7,7 @@ import importlib.util
 import math
 import operator
 import os
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -42,11 +43,6 @@ from autodiff.tensor import astype
 LETTERS = "ijklmn"
 LONGEST = 64  # characters of an expression that is written where it is used
 MANY = 1024  # float32 numbers whose sum is taken in float64
-# Functions and operators whose result in Numba has the type that it has in NumPy.
-_SAME_TYPE = {
-    np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.square, np.absolute, np.maximum,
-    np.minimum, np.sqrt, np.exp, np.tanh,
-}  # fmt: skip
 
 
 class MachineWriter(Writer):
@@ -221,13 +217,14 @@ def cached_module(source: str) -> ModuleType:
     """
     called = Path(__file__).with_name("kernels.py").read_bytes()
     digest = hashlib.sha256(called + source.encode()).hexdigest()[:32]
-    path = _cache_folder() / f"program_{digest}.py"
+    path = _cache_folder() / f"autodiff_program_{digest}.py"
     if not path.exists():
         write_atomically(path, source.encode())
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"compile: cannot import {path}")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # where Numba looks for it
     spec.loader.exec_module(module)
     return module
 
@@ -669,7 +666,7 @@ class _LoopText:
         if template.endswith(")"):
             texts = list(map(_bare, texts))
         text = template.format(*texts)
-        is_right = output in (np.dtype(bool), np.dtype(np.float64)) or (function in _SAME_TYPE and output.kind == "f")
+        is_right = output in (np.dtype(bool), np.dtype(np.float64)) or (function is not np.reciprocal and output.kind == "f")
         return text if is_right or output == np.int64 else f"{self._writer._dtype(output)}({text})"
 
     def _gather(self, call: Call, reads: list[tuple[Value, Indices]]) -> str:

@@ -290,6 +290,7 @@ def updates_as_products(program: Program) -> Program:
     makers = {output: call for call in program.calls for output in call.outputs}
     uses = use_counts(program)
     state = {after: before for before, after in program.state if after is not before}
+    opposites: dict[Any, Value] = {}
 
     def only_made_by(value: Any, function: Function) -> Call | None:
         maker = makers.get(value) if isinstance(value, Value) else None
@@ -303,9 +304,10 @@ def updates_as_products(program: Program) -> Program:
         for rate, value in () if scaled is None else (scaled.args, scaled.args[::-1]):
             product = only_made_by(value, np.matmul)
             if product is not None and _is_given_number(rate) and {v.dtype for v in product.operands()} == {before.dtype}:
-                negative = Value("call", (), float, False)
-                opposite = _like(call, operator.neg, (rate,), {}, negative)
-                return [opposite, _like(call, add_product, (before, negative, *product.args), {})]
+                is_new = rate not in opposites
+                negative = opposites.setdefault(rate, Value("call", (), float, False, "negative_rate"))
+                update = _like(call, add_product, (before, negative, *product.args), {})
+                return [_like(call, operator.neg, (rate,), {}, negative), update] if is_new else [update]
         return None
 
     return dead(rewrite(program, change))
