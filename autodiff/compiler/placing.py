@@ -139,7 +139,8 @@ class _Placer:
                 if last == position:
                     self.placing.overwritten[loop].add(before)
                 return self._of_state[before]
-        for read in dict.fromkeys(read for reads in loop.reads.values() for read, _ in reads):
+        own = loop.reads[self._elements.makers[value]]
+        for read in dict.fromkeys(read for reads in (own, *loop.reads.values()) for read, _ in reads):
             buffer = self.placing.home.get(read)
             if (
                 buffer is not None
