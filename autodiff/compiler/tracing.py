@@ -164,8 +164,6 @@ def _substituted(step: Callable[..., Any], substitutes: Mapping[int, Any]) -> Ca
         for name in step.__code__.co_names
         if id(step.__globals__.get(name)) in substitutes
     }
-    if not names and cells == (step.__closure__ or ()):
-        return step
     copied = types.FunctionType(step.__code__, step.__globals__ | names, step.__name__, step.__defaults__, cells)
     copied.__kwdefaults__ = step.__kwdefaults__
     return copied
