@@ -121,7 +121,8 @@ class MachineWriter(Writer):
                 for call in calls:
                     for value in call.operands():
                         root = self._elements.root(value)
-                        if inside.get(root, number) != number or (call.function is require and value in call.args[3:]):
+                        is_shown = call.function is require and value in call.args[3:]
+                        if root in inside and (inside[root] != number or is_shown):
                             crossing.add(root)
                     if part.in_machine:
                         inside |= {output: number for output in call.outputs if not output.is_array}
@@ -304,10 +305,7 @@ class _Function:
             return _wrapped(f"{self._title}({arguments})")
         lines = _wrapped(f"failed = {self._title}({arguments})")
         for number, call in enumerate(self._failures, start=1):
-            _, error, message, *values = call.args
-            for value in values:
-                message = message.replace("{}", "{" + self._writer._text(value) + "}", 1)
-            lines += [f"if failed == {number}:", f"    raise {error.__name__}({'f' if values else ''}{message!r})"]
+            lines += [f"if failed == {number}:", *self._writer._statement(call)[1:]]
         return lines
 
     def _say(self, calls: list[Call]) -> None:
@@ -356,8 +354,9 @@ class _Function:
 
     def local(self, value: Value, wish: str) -> str:
         """Name a number that the function computes."""
-        self._here[value] = self._writer._name((self._title, value), wish)
-        return self._here[value]
+        name = self._here[value] = self._writer._name((self._title, value), wish)
+        self._writer._names.setdefault(value, name)
+        return name
 
     def _single(self, call: Call) -> list[str]:
         if call.function is require:
