@@ -47,6 +47,7 @@ from nn.functional import sigmoid, softmax
 
 X_EDGES = np.linspace(-2, 2, 25)
 Y_EDGES = np.linspace(-3, 3, 25)  # what lies beyond is counted in the first and the last cell
+SHOWN = 16  # the cell of y that is printed
 COUNTS = [1_000, 10_000, 100_000]
 FRESH = 500_000
 STEPS = 2500
@@ -76,15 +77,30 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     print(f"{'the truth':47} E[Var(y|x)] {noise:8.4f}    H(y|x) {entropy:10.4f}")
 
     last = estimates[-1]
-    print(f"\nfrom {COUNTS[-1]} pairs   Var(y|x)   squared error of the network where x is in the cell")
+    exact = (WEIGHTS[:, None] * distribution).reshape(len(X_EDGES) - 1, -1, len(Y_EDGES) - 1).sum(axis=1)
     cells = by_cell(fresh[0], (fresh[1] - last.expect(fresh[0])) ** 2)
     in_cells = variance.reshape(len(cells), -1).mean(axis=1)
+    low, high = Y_EDGES[SHOWN : SHOWN + 2]
+    print(f"\n{COUNTS[-1]} pairs by cells, y from {low:.2f} to {high:.2f}; the squared error is the network's")
+    print("                            P(x)           P(x, y)            P(y|x)       Var(y|x)  squared")
+    print("x                      counted exact    counted  exact    counted exact     exact     error")
     for k in range(0, len(cells), 4):
-        print(f"x from {X_EDGES[k]:5.2f} to {X_EDGES[k + 1]:5.2f} {in_cells[k]:10.4f} {cells[k]:10.4f}")
+        columns = "  ".join(
+            f"{counted:8.4f} {wanted:7.4f}"
+            for counted, wanted in (
+                (last.joint[k].sum(), exact[k].sum()),
+                (last.joint[k, SHOWN], exact[k, SHOWN]),
+                (last.conditional[k, SHOWN], exact[k, SHOWN] / exact[k].sum()),
+                (in_cells[k], cells[k]),
+            )
+        )
+        print(f"from {X_EDGES[k]:5.2f} to {X_EDGES[k + 1]:5.2f}   {columns}")
 
     chapter.save(draw(estimates, cells), options.output, "conditional_expectation.png")
     return {
         "joint": last.joint,
+        "exact_joint": exact,
+        "conditional": last.conditional,
         "mean_differences": np.array([one.mean_differences for one in estimates]),
         "distribution_differences": np.array([one.distribution_differences for one in estimates]),
         "squared_errors": [one.squared_error for one in estimates],

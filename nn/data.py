@@ -10,12 +10,14 @@ import numpy as np
 from nn.checks import check_count, check_dataset, check_rows
 from nn.init import Seed, generator
 
+_SMALL_BYTES = 2**18  # batches that have so much together are taken at once
+
 
 def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: bool = False) -> Iterator[tuple[Any, Any]]:
     """Give the rows of a dataset once each, in random order, a batch at a time.
 
-    Only the rows of a batch are read, so that a file which is larger than memory can be opened with
-    ``np.load("X.npy", mmap_mode="r")`` and be given as it is. The order takes eight bytes a row.
+    Only the rows of a batch, or of a few small ones, are read, so that a file which is larger than memory can be opened
+    with ``np.load("X.npy", mmap_mode="r")`` and be given as it is. The order takes eight bytes a row.
 
     Args:
         X: inputs, of shape ``(N, ...)``.
@@ -43,10 +45,15 @@ def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: boo
 
 def _batches(X: Any, y: Any, batch_size: int, rng: np.random.Generator, drop_last: bool) -> Iterator[tuple[Any, Any]]:
     order = rng.permutation(len(X))
+    if drop_last:
+        order = order[: len(X) - len(X) % batch_size]
     take_inputs, take_targets = _take(X), _take(y)
-    for start in range(0, len(X) - len(X) % batch_size if drop_last else len(X), batch_size):
-        chosen = order[start : start + batch_size]
-        yield take_inputs(chosen), take_targets(chosen)
+    together = batch_size * max(1, _SMALL_BYTES // max(1, X[:batch_size].nbytes + y[:batch_size].nbytes))
+    for start in range(0, len(order), together):
+        chosen = order[start : start + together]
+        inputs, targets = take_inputs(chosen), take_targets(chosen)
+        for first in range(0, len(chosen), batch_size):
+            yield inputs[first : first + batch_size], targets[first : first + batch_size]
 
 
 def _take(rows: Any) -> Any:

@@ -27,7 +27,7 @@ from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_nor
 
 Loss = Callable[[Any, Any], Any]
 Metric = Callable[[Any, Any], Any]
-Step = Callable[[Any, Any], tuple[Any, Any]]
+Step = Callable[[Any, Any], tuple[Any, ...]]
 Callback = Callable[[int, Module, History], Any]
 
 LOSSES: dict[str, Loss] = {
@@ -178,7 +178,7 @@ def fit(
         # an array in another order may end in other bits.
         progress = file.load(epochs)
     history = progress.history
-    take_step = _stepper(model, measure, optimizer, clip_norm, compile, epochs * (len(X) // batch_size))
+    take_step = _stepper(model, measure, optimizer, clip_norm, bool(measured), compile, epochs * (len(X) // batch_size))
     in_memory = not isinstance(X, np.memmap) and not isinstance(y, np.memmap)
     try:
         with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=None, dynamic_ncols=True) as bar:
@@ -240,23 +240,29 @@ def _epoch(
     totals = dict.fromkeys(metrics, 0.0)
     for step, (inputs, targets) in enumerate(pieces, start=1):
         try:
-            value, outputs = take_step(inputs, targets)
+            value, *outputs = take_step(inputs, targets)
         except _NotFiniteError as error:
             raise _not_finite(f"loss is {error} at epoch {epoch}, step {step}") from None
         total += value.item() * len(inputs)
         rows += len(inputs)
         if metrics:
-            for name, result in _numbers(metrics, data_of(outputs), targets).items():
+            for name, result in _numbers(metrics, outputs[0], targets).items():
                 totals[name] += result * len(inputs)
     return total / rows, {name: result / rows for name, result in totals.items()}
 
 
 def _stepper(
-    model: Module, measure: Loss, optimizer: Optimizer, clip_norm: float | None, compile: bool | None, steps: int
+    model: Module,
+    measure: Loss,
+    optimizer: Optimizer,
+    clip_norm: float | None,
+    with_outputs: bool,
+    compile: bool | None,
+    steps: int,
 ) -> Step:
-    """Make the function that takes a step, and gives its loss and the predictions."""
+    """Make the function that takes a step, and gives its loss and, if they are wanted, the predictions."""
 
-    def step(inputs: Any, targets: Any) -> tuple[Any, Any]:
+    def step(inputs: Any, targets: Any) -> tuple[Any, ...]:
         optimizer.zero_grad()
         outputs = model(inputs)
         loss = measure(outputs, targets)
@@ -267,7 +273,7 @@ def _stepper(
         if clip_norm is not None:
             clip_grad_norm_(optimizer.parameters, clip_norm)
         optimizer.step()
-        return loss, outputs
+        return (data_of(loss), data_of(outputs)) if with_outputs else (data_of(loss),)
 
     if compile:
         return ad.compile(step, state=(model, optimizer))
@@ -276,7 +282,7 @@ def _stepper(
     compiled = ad.compile(step, state=(model, optimizer), exact=True)
     whole: list[tuple[int, ...]] = []
 
-    def compiled_where_worthwhile(inputs: Any, targets: Any) -> tuple[Any, Any]:
+    def compiled_where_worthwhile(inputs: Any, targets: Any) -> tuple[Any, ...]:
         if not whole:
             whole.append(inputs.shape)
         return (compiled if inputs.shape == whole[0] else step)(inputs, targets)

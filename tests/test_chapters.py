@@ -17,12 +17,14 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
 from scipy.integrate import quad
-from sklearn.linear_model import LinearRegression
+from sklearn.datasets import make_moons
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from demos import (
     activations,
     backpropagation,
     conditional_expectation,
+    depth,
     gradient_flow,
     linear_regression,
     maximum_likelihood,
@@ -35,6 +37,7 @@ PICTURES = {
     "activations": ["activations.png"],
     "backpropagation": ["backpropagation.html", "backpropagation.png", "backpropagation.svg"],
     "conditional_expectation": ["conditional_expectation.png"],
+    "depth": ["depth.png"],
     "gradient_flow": ["gradient_flow.png", "gradient_flow.svg"],
     "linear_regression": ["linear_regression.png"],
     "maximum_likelihood": ["maximum_likelihood.png"],
@@ -56,7 +59,9 @@ def run(chapter: Any, folder: Path, capsys: pytest.CaptureFixture[str], seed: in
 @pytest.mark.parametrize("seed", [0, 1])
 def test_linear_regression(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, out = run(linear_regression, tmp_path, capsys, seed)
-    assert result["gradient_difference"] < 1e-14
+    made_up, of_diabetes = result["gradient_differences"]
+    assert made_up < 1e-14
+    assert of_diabetes < 1e-12
     np.testing.assert_allclose(result["path"][-1], result["solution"], atol=0.01)
     np.testing.assert_allclose(result["solution"], [2, -1, 0.5], atol=0.25)
     np.testing.assert_allclose(result["coefficients"], result["least_squares"], rtol=1e-10)
@@ -74,12 +79,34 @@ def test_linear_regression(seed: int, tmp_path: Path, capsys: pytest.CaptureFixt
 def test_activations(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, out = run(activations, tmp_path, capsys, seed)
     assert result["derivative_difference"] < 1e-15
+    z = np.array([-4.0, -1.0, 0.0, 1.0, 4.0])
+    for name, value, derivative in (
+        ("sigmoid", 1 / (1 + np.exp(-z)), np.exp(-z) / (1 + np.exp(-z)) ** 2),
+        ("tanh", np.tanh(z), 1 / np.cosh(z) ** 2),
+        ("ReLU", [0, 0, 0, 1, 4], [0, 0, 0, 1, 1]),
+    ):
+        rows = [
+            f"{name:10} value        {activations.row(value)}",
+            f"derivative by hand      {activations.row(derivative)}",
+            f"           by engine    {activations.row(derivative)}",
+        ]
+        assert "\n".join(rows) in out
     assert result["collapse_difference"] < 1e-13
     accuracies = result["accuracies"]
-    assert accuracies["none"] < 0.9
+    assert accuracies["none"] <= result["best_line"] < 0.91
     for name in ("sigmoid", "tanh", "relu"):
         assert accuracies[name] > 0.96, name
         assert f"{activations.TITLES[name]:14} {accuracies[name]:.3f}" in out
+
+
+def test_the_best_line_between_moons() -> None:
+    X, y = make_moons(60, noise=0.3, random_state=0)
+    w1, w2, b = np.random.default_rng(0).normal(size=(3, 20000, 1))
+    at_random = ((w1 * X[:, 0] + w2 * X[:, 1] + b > 0) == y).mean(axis=1).max()
+    assert at_random <= activations.best_line(X, y) < 1
+    assert activations.best_line(X, X @ [1.0, 2.0] > 0.3) == 1
+    flat = LogisticRegression(C=1e6).fit(X, y)
+    assert flat.score(X, y) <= activations.best_line(X, y) < flat.score(X, y) + 0.1
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -170,7 +197,15 @@ def test_monte_carlo_gradients_are_those_of_the_formulas() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_conditional_expectation(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, out = run(conditional_expectation, tmp_path, capsys, seed)
-    assert result["joint"].sum() == pytest.approx(1)
+    joint, exact = result["joint"], result["exact_joint"]
+    assert joint.sum() == pytest.approx(1)
+    often = exact * 100_000 > 10
+    squares = (joint - exact)[often] ** 2 / (exact[often] / 100_000)
+    assert squares.mean() == pytest.approx(1, abs=0.3)  # as chance has it
+    a, b = conditional_expectation.X_EDGES[:-1], conditional_expectation.X_EDGES[1:]
+    np.testing.assert_allclose(joint.sum(axis=1), (4 * (b - a) + (b**2 - a**2) / 2) / 16, atol=0.003)
+    np.testing.assert_allclose(result["conditional"] * joint.sum(axis=1, keepdims=True), joint, rtol=1e-12)
+    np.testing.assert_allclose(result["conditional"].sum(axis=1), 1)
     for kind, close in (("mean", 0.03), ("distribution", 0.005)):
         counting, network = result[f"{kind}_differences"].T
         assert (np.diff(counting) < 0).all()
@@ -224,3 +259,29 @@ def test_the_list_of_chapters() -> None:
     files = {path.stem for path in (ROOT / "demos").glob("*.py")}
     assert set(listed) == files - {"__init__", "__main__", "chapter"}
     assert listed["activations"] == (activations.__doc__ or "").split("\n")[0]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_depth(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(depth, tmp_path, capsys, seed)
+    for layers, neurons in ((1, 16), (2, 8), (4, 8)):
+        found, error = result["built"][layers]
+        assert found == neurons
+        assert error < 1e-12
+    medians = {layers: [np.median(e) for e in by_size.values()] for layers, by_size in result["errors"].items()}
+    for layers, curve in medians.items():
+        assert curve[-1] < 0.75 * curve[0], f"depth {layers}: more neurons do not help"
+    # The same error, and the same number of neurons: two layers do better than one, by far.
+    assert result["needed"][2] is not None
+    assert result["needed"][1] is None or result["needed"][2] <= 0.7 * result["needed"][1]
+    assert medians[2][2] < 0.8 * medians[1][2]
+    for layers, neurons in result["needed"].items():
+        assert f"  depth {layers}: {neurons}" in out
+    assert all(len(found) == depth.SEEDS for by_size in result["errors"].values() for found in by_size.values())
+
+
+def test_the_sawtooth_is_the_folded_tent_and_no_depth_in_between_is_asked_for() -> None:
+    u = np.linspace(0, 1, 257)
+    teeth = depth.folded(u, depth.FOLDINGS)
+    assert np.sum(np.diff(np.sign(np.diff(teeth))) != 0) == 2**depth.FOLDINGS - 1
+    np.testing.assert_allclose(depth.sawtooth(2)(u[:, None]).data[:, 0], teeth, atol=1e-12)

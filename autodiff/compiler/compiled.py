@@ -144,9 +144,10 @@ class Compiled:
         with self._lock:  # the memory of a program is for one run at a time
             versions = [part.version() for part in self._parts]
             if versions != self._versions:
-                self._settings = tuple([part.settings() for part in self._parts])
+                settings = tuple([part.settings() for part in self._parts])
+                if settings != self._settings:
+                    self._settings, self._latest = settings, None
                 self._versions = versions
-                self._latest = None
             program = self._latest
             if program is None or not program.takes(args, kwargs):
                 program = self._latest = self._find(args, kwargs)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.memory import Buffer, Plan, may_view
+from autodiff.compiler.memory import Buffer, Plan, is_elementwise, may_view
 from autodiff.compiler.program import Call, Function, Program, Value
 from autodiff.compiler.recorder import updated
 from autodiff.dispatch import require
@@ -53,8 +53,16 @@ class Writer:
         self._program = program
         self._plan = plan
         self._title = title
-        self._log = log
+        stamps = [call.stamp for call in program.calls]
+        self._log = [span for span in log if stamps and span.end < max(stamps) and span.start > min(stamps)]
         self._names: dict[Any, str] = {}
+        self._before: list[str] = []  # lines that must stand before the statement that is being written
+        self._in_arithmetic = Counter(
+            operand
+            for call in plan.calls
+            if is_elementwise(call) and call.output.is_array
+            for operand in call.operands()
+        )
         self._taken: set[str] = {"np", "build", "step"}
         self._fixed: list[str] = []  # lines of build
         self.imports = {"import numpy as np"}
@@ -89,7 +97,9 @@ class Writer:
             if said != comment:
                 body.append(f"# {said}")
                 comment = said
-            body += self._statement(call)
+            statement = self._statement(call)
+            body += [*self._before, *statement]
+            self._before.clear()
         body += self._copies()
         results = [self._result(value) for value in (*self._program.results, *self.changed_numbers)]
         body.append(f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
@@ -253,7 +263,8 @@ class Writer:
         if inspect.ismethoddescriptor(function) and getattr(function, "__objclass__", None) is np.random.Generator:
             rest = [self._text(arg) for arg in args[1:]] + [f"{k}={self._text(v)}" for k, v in kwargs.items()]
             return f"{self._operand(args[0])}.{function.__name__}({', '.join(rest)})"
-        given = [self._text(arg) for arg in args] + [f"{key}={self._text(value)}" for key, value in kwargs.items()]
+        given = [self._of_dtype(arg, call) or self._text(arg) for arg in args]
+        given += [f"{key}={self._text(value)}" for key, value in kwargs.items()]
         if out is not None:
             given.append(f"out={out}")
         if function is np.matmul and out is not None and all(len(v.shape) <= 2 for v in call.operands()):
@@ -261,6 +272,28 @@ class Writer:
             if home.value.kind != "state" and (home.axes is None or home.columns):  # np.dot wants rows to write into
                 function = np.dot
         return f"{self._dotted(function)}({', '.join(given)})"
+
+    def _of_dtype(self, arg: Any, call: Call) -> str | None:
+        """Name an array without axes that is made once, for a Python number beside arrays of floats.
+
+        NumPy would make the same of the number in each run, which takes as long as the arithmetic of a small array.
+        """
+        is_literal = type(arg) in (int, float) or isinstance(arg, np.floating)
+        is_reused = isinstance(arg, Value) and arg.dtype is float and self._in_arithmetic[arg] > 2
+        dtypes = {np.dtype(value.dtype) for value in call.operands() if value.is_array}
+        if not (is_literal or is_reused) or not is_elementwise(call) or len(dtypes) != 1 or call.kwargs:
+            return None
+        (dtype,) = dtypes
+        if dtype.kind != "f" or (is_literal and not abs(arg) <= np.finfo(dtype).max):
+            return None
+        if isinstance(arg, np.generic) and arg.dtype != dtype:
+            return None
+        key = "of dtype", arg if isinstance(arg, Value) else repr(arg), dtype
+        if key not in self._names:
+            wish = self._names[arg] + "_" if isinstance(arg, Value) else "c" + re.sub(r"\W", "_", f"{arg:g}")
+            line = f"{self._name(key, wish)} = np.array({self._text(arg)}, {self._dtype(dtype)})"
+            (self._fixed if is_literal else self._before).append(line)
+        return self._names[key]
 
     def _copies(self) -> list[str]:
         """Write what is left to be copied into the state."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import operator
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,15 +87,21 @@ def trace(
                 )
             variables.append(recorded.value)
     program = Program(variables, list(zip(before, after, strict=True)), recording.calls, results)
+    return Trace(program, _rebuilder(result, leaves, rebuild_result), recording.constants())
+
+
+def _rebuilder(result: Any, leaves: Sequence[Any], rebuild: Rebuild) -> Callable[[Sequence[Any]], Any]:
+    """Make the function that puts the results of a program into the form that the step returned."""
     were_tensors = [isinstance(leaf, Tensor) for leaf in leaves]
-    if result is leaves[0] if len(leaves) == 1 else False:
-        only = constant if were_tensors[0] else lambda x: x
-        return Trace(program, lambda outputs: only(outputs[0]), recording.constants())
+    if len(leaves) == 1 and result is leaves[0]:
+        return lambda outputs: constant(outputs[0]) if were_tensors[0] else outputs[0]
 
-    def rebuilt(outputs: Sequence[Any]) -> Any:
-        return rebuild_result([constant(x) if was else x for x, was in zip(outputs, were_tensors, strict=True)])
+    def wrapped(outputs: Sequence[Any]) -> list[Any]:
+        return [constant(x) if was else x for x, was in zip(outputs, were_tensors)]
 
-    return Trace(program, rebuilt, recording.constants())
+    if type(result) is tuple and len(result) == len(leaves) and all(map(operator.is_, result, leaves)):
+        return lambda outputs: tuple(wrapped(outputs))
+    return lambda outputs: rebuild(wrapped(outputs))
 
 
 def is_input(leaf: Any) -> bool:

@@ -166,7 +166,7 @@ def batch_norm(
         if math.prod(shape) < 2 * shape[1]:
             raise ValueError(
                 f"batch_norm: a training batch needs more than one number for each feature, got x of shape {shape}; "
-                "leave out the last batch, or evaluate"
+                "leave out the last batch, choose another batch size, or evaluate"
             )
         out = _standardized(x, axes, eps)
         for running, statistic in (

@@ -65,7 +65,7 @@ def cell(
     shown = number(statistics.median(map(best, calm or measurements)) * per_second)
     found = ratio(measurements, reference, best)
     if found is not None:
-        shown += f" ({found:.2f})"
+        shown += f" ({found:.2f})" if found >= 0.01 else f" (1/{number(1 / found)})"
     return shown if calm and (not reference or _pairs(calm, reference, best, calm=True)) else f"{shown} *"
 
 

@@ -302,6 +302,13 @@ def test_compiled_report_holds_the_ratios_against_their_limits():
     assert rows_of(text)[ladder.BARE_TENSORS] == "not run"
 
 
+def test_a_tiny_ratio_is_shown_as_a_fraction():
+    ours, theirs = (
+        timed(name, t, size=compiled.MOONS) for name, t in ((ladder.EAGER, 4e-4), (compiled.MICROGRAD, 2.0))
+    )
+    assert rows_of(report.compiled_report([ours, theirs]))[ladder.EAGER] == "400 (1/5,000)"
+
+
 def test_a_limit_of_what_failed_is_not_called_met():
     text = report.compiled_report(
         [
