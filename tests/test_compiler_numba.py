@@ -324,6 +324,16 @@ def test_functions_of_our_own(function: Any, dtype: Any) -> None:
     np.testing.assert_array_equal(found[~np.isfinite(wanted)], wanted[~np.isfinite(wanted)])
 
 
+def test_types_that_machine_code_has_not() -> None:
+    x = RNG.normal(size=(3, 4)).astype(np.float16)
+
+    def step(x: Any, rate: float) -> Any:
+        return x * rate + (x - rate) / (x * x + rate), x.astype(np.float32) * rate
+
+    for found, wanted in zip(compile(step, backend="numba")(x, 0.5), step(x, 0.5), strict=True):
+        assert_close(found, wanted, 1e-3)
+
+
 # Errors
 
 

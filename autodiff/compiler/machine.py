@@ -71,7 +71,6 @@ class MachineWriter(Writer):
         self._in_memory: dict[Any, str] = {}  # what machine code finds by its address
         self._shown: set[Value] = {value for call in once for value in call.outputs}
         self._kernels: set[str] = set()
-        self._failures = 0
 
     def source(self) -> str:
         """Give the text of the module: the functions in machine code, ``build``, and in it ``step``."""
@@ -97,9 +96,15 @@ class MachineWriter(Writer):
                 for call in part.calls():
                     self._show(call.operands())
                     self._add_comment(call)
-                    self._step += self._statement(call)
+                    self._state(call)
         self._finish()
         return self._assembled()
+
+    def _state(self, call: Call) -> None:
+        """Write a call that Python makes, and what must stand before it."""
+        statement = self._statement(call)
+        self._step += [*self._before, *statement]
+        self._before.clear()
 
     def _add_comment(self, call: Call) -> None:
         said = self._comment(call)
@@ -136,7 +141,7 @@ class MachineWriter(Writer):
                 self._shown.add(value)
                 call = self._elements.makers[value]
                 self._show(call.operands())
-                self._step += self._statement(call)
+                self._state(call)
 
     def _finish(self) -> None:
         """Write what is copied into the state, and what is returned."""
