@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import importlib.util
 import itertools
 import linecache
 import operator
@@ -19,6 +20,7 @@ import numpy as np
 
 from autodiff import spans
 from autodiff.compiler.graph import graph_of
+from autodiff.compiler.machine import MachineWriter, cached_module
 from autodiff.compiler.memory import plan
 from autodiff.compiler.passes import PASSES, simplified
 from autodiff.compiler.recorder import TRACING
@@ -34,6 +36,7 @@ from autodiff.tensor import Tensor, data_of
 from autodiff.tree import flatten, walk
 
 MOST_PROGRAMS = 16
+BACKENDS = ("numpy", "numba")
 
 
 def compile(
@@ -43,6 +46,7 @@ def compile(
     check: bool = True,
     exact: bool = False,
     without: Sequence[str] = (),
+    backend: str = "numpy",
 ) -> Compiled:
     """Turn a step into a program of plain NumPy calls, and run that.
 
@@ -62,6 +66,9 @@ def compile(
         check: compare the program with the step when it is made, over two steps on copies of the state.
         exact: leave out simplifications that change rounding; results are then the step's to the last bit.
         without: names of simplifications that are to be left out.
+        backend: ``"numpy"`` for plain NumPy calls, or ``"numba"`` for machine code: elementwise calls are joined into
+            loops, which Numba compiles. Compiling takes a few seconds, the first time: the machine code is kept in
+            files for the next. Results are then the step's within rounding.
 
     Returns:
         A function of the same arguments. Tensors among its results have no graph.
@@ -69,7 +76,8 @@ def compile(
     Raises:
         TypeError: the step is not callable, or the state is none. In the first call: the step looks into a value, as
             ``if`` and ``float()`` do, or something else that cannot be recorded.
-        ValueError: there is no simplification of a name.
+        ValueError: there is no simplification or backend of a name, or the program is to be exact machine code.
+        ImportError: ``backend="numba"`` without Numba or SciPy.
         RuntimeError: in a call: the program gives something else than the step, or something that the step uses has
             changed and is no part of the state.
 
@@ -91,7 +99,16 @@ def compile(
     if unknown:
         raise ValueError(f"compile: there is no simplification {', '.join(unknown)}; there are {', '.join(PASSES)}")
     places_of(state)
-    return Compiled(step, state, check, exact, frozenset(without))
+    if backend not in BACKENDS:
+        raise ValueError(f"compile: backend must be one of {', '.join(map(repr, BACKENDS))}, got {backend!r}")
+    if backend == "numba":
+        if exact:
+            raise ValueError(
+                'compile: with backend="numba" sums are taken in another order, and exact=True is for backend="numpy"'
+            )
+        if importlib.util.find_spec("numba") is None or importlib.util.find_spec("scipy") is None:
+            raise ImportError('compile: backend="numba" needs Numba and SciPy: pip install "autodiff[fast]"')
+    return Compiled(step, state, check, exact, frozenset(without), backend)
 
 
 class Compiled:
@@ -102,8 +119,11 @@ class Compiled:
             that is used by every run, and gives the function of the step's arguments.
     """
 
-    def __init__(self, step: Callable[..., Any], state: Any, check: bool, exact: bool, without: frozenset[str]) -> None:
+    def __init__(
+        self, step: Callable[..., Any], state: Any, check: bool, exact: bool, without: frozenset[str], backend: str
+    ) -> None:
         self._step = step
+        self._backend = backend
         self._state = state
         self._parts = stateful_parts(state)
         self._check = check
@@ -143,7 +163,7 @@ class Compiled:
 
     def _add(self, key: Hashable, places: list[Place], args: Any, kwargs: Any) -> _Program:
         """Make the program for arguments of a new form, and let go of the one that was made first if there are many."""
-        program = _Program(self._step, places, args, kwargs, self._exact, self._without)
+        program = _Program(self._step, places, args, kwargs, self._exact, self._without, self._backend)
         if self._check:
             program.verify(self._step, args, kwargs, self._exact)
         if len(self._programs) == MOST_PROGRAMS:
@@ -207,16 +227,22 @@ class _Program:
         kwargs: Any,
         exact: bool,
         without: frozenset[str],
+        backend: str,
     ) -> None:
         leaves, rebuild = flatten((args, kwargs))
         names = input_names(step, [path for path, _ in walk((args, kwargs))])
         traced = trace(step, places, leaves, names, rebuild)
-        program = simplified(traced.program, exact, without)
-        writer = Writer(program, plan(program, exact), f"One step of {name_of(step)}.", spans.latest())
+        program = simplified(traced.program, exact, without, backend)
+        title, log = f"One step of {name_of(step)}.", spans.latest()
+        writer = (
+            Writer(program, plan(program, exact), title, log)
+            if backend == "numpy"
+            else MachineWriter(program, title, log)
+        )
         self.source = writer.source()
         self.program = program
         self._places = places
-        self._build = _function(self.source, name_of(step))
+        self._build = _function(self.source, name_of(step)) if backend == "numpy" else cached_module(self.source).build
         self._rebuild = traced.rebuild
         self._results = len(program.results)
         self._is_input = [is_input(leaf) for leaf in leaves]

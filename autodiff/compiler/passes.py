@@ -1,6 +1,7 @@
 """Simplifications of a program, each a function that gives another program with the same results.
 
-They run in the order of `PASSES`. One that may change rounding is in `INEXACT`, and is left out of exact programs.
+They run in the order of `PASSES`. One that may change rounding is in `INEXACT`, and is left out of exact programs;
+`OF_BACKEND` has those that only pay for one backend.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.program import Call, Function, Program, Value, mapped
+from autodiff.compiler.recorder import updated
 from autodiff.tensor import astype
 
 Pass = Callable[[Program], Program]
@@ -64,6 +66,8 @@ def lower(program: Program) -> Program:
             return x
         if function is astype and x.dtype == call.output.dtype and x.is_array:
             return x
+        if function is updated and args[1] is Ellipsis and isinstance(args[2], Value) and _same_kind(args[2], x):
+            return args[2]
         if function in (np.ones_like, np.zeros_like) and len(args) == 1 and not kwargs:
             make = np.ones if function is np.ones_like else np.zeros
             if x.is_array:
@@ -124,6 +128,43 @@ def _reduced(call: Call, reduce: Function, x: Value, settings: dict[str, Any]) -
         _like(call, reduce, (x,), settings, reduced),
         _like(call, view, (reduced, axes if shape else call.output.shape), {}),
     ]
+
+
+def variances(program: Program) -> Program:
+    """Say variances and standard deviations by sums, which can be taken in loops. Rounding changes."""
+
+    def change(call: Call) -> list[Call] | None:
+        x = call.args[0] if call.args else None
+        if (
+            call.function not in (np.var, np.std)
+            or len(call.args) != 1
+            or call.kwargs.keys() - {"axis", "keepdims", "ddof"}
+        ):
+            return None
+        if not isinstance(x, Value) or not x.shape or x.dtype not in (np.float32, np.float64):
+            return None
+        axis = call.kwargs.get("axis")
+        axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        reduced = {k % len(x.shape) for k in axes}
+        kept = tuple(1 if k in reduced else n for k, n in enumerate(x.shape))
+        count = math.prod(x.shape) // max(1, math.prod(kept)) - call.kwargs.get("ddof", 0)
+        if count <= 0:
+            return None
+        mean = Value("call", kept, x.dtype, True)
+        error, square = (Value("call", x.shape, x.dtype, True) for _ in range(2))
+        total, variance = _fresh(call.output), _fresh(call.output)
+        is_root = call.function is np.std
+        divide = np.divide if call.output.is_array else operator.truediv
+        calls = [
+            _like(call, np.mean, (x,), {"axis": axis, "keepdims": True}, mean),
+            _like(call, np.subtract, (x, mean), {}, error),
+            _like(call, np.multiply, (error, error), {}, square),
+            _like(call, np.sum, (square,), {"axis": axis, "keepdims": call.kwargs.get("keepdims", False)}, total),
+            _like(call, divide, (total, count), {}, variance if is_root else call.output),
+        ]
+        return [*calls, _like(call, np.sqrt, (variance,), {})] if is_root else calls
+
+    return lower(rewrite(program, change))
 
 
 def dead(program: Program) -> Program:
@@ -275,21 +316,72 @@ def use_counts(program: Program) -> Counter[Value]:
     return uses
 
 
+def add_product(out: Any, scale: Any, left: Any, right: Any) -> Any:
+    """Compute ``out + scale * (left @ right)``."""
+    return out + scale * (left @ right)
+
+
+def added_product(call: Call) -> bool:
+    """Whether a call adds a product to a matrix."""
+    return call.function is add_product
+
+
+def updates_as_products(program: Program) -> Program:
+    """Say ``W - rate * (X.T @ G)`` as one call of BLAS, if the product is used for nothing else. Rounding changes."""
+    makers = {output: call for call in program.calls for output in call.outputs}
+    uses = use_counts(program)
+    state = {after: before for before, after in program.state if after is not before}
+    opposites: dict[Any, Value] = {}
+
+    def only_made_by(value: Any, function: Function) -> Call | None:
+        maker = makers.get(value) if isinstance(value, Value) else None
+        return maker if maker is not None and maker.function is function and uses[value] == 1 else None
+
+    def change(call: Call) -> list[Call] | None:
+        before = state.get(call.output)
+        if call.function is not np.subtract or before is None or call.args[0] is not before or len(before.shape) != 2:
+            return None
+        scaled = only_made_by(call.args[1], np.multiply)
+        for rate, value in () if scaled is None else (scaled.args, scaled.args[::-1]):
+            product = only_made_by(value, np.matmul)
+            if (
+                product is not None
+                and _is_given_number(rate)
+                and {v.dtype for v in product.operands()} == {before.dtype}
+            ):
+                is_new = rate not in opposites
+                negative = opposites.setdefault(rate, Value("call", (), float, False, "negative_rate"))
+                update = _like(call, add_product, (before, negative, *product.args), {})
+                return [_like(call, operator.neg, (rate,), {}, negative), update] if is_new else [update]
+        return None
+
+    return dead(rewrite(program, change))
+
+
 PASSES: dict[str, Pass] = {
     "lower": lower,
     "constant": constant,
     "neutral": neutral,
+    "variances": variances,
     "sums_as_products": sums_as_products,
     "repeated": repeated,
     "dead": dead,
     "scaled_products": scaled_products,
+    "updates_as_products": updates_as_products,
 }
-INEXACT = {"sums_as_products", "scaled_products"}
+INEXACT = {"variances", "sums_as_products", "scaled_products", "updates_as_products"}
+OF_BACKEND = {
+    "variances": "numba",
+    "sums_as_products": "numpy",
+    "scaled_products": "numpy",
+    "updates_as_products": "numba",
+}
 
 
-def simplified(program: Program, exact: bool, without: frozenset[str] = frozenset()) -> Program:
+def simplified(program: Program, exact: bool, without: frozenset[str] = frozenset(), backend: str = "numpy") -> Program:
     """Run the passes."""
     for name, simplify in PASSES.items():
-        if name not in without and not (exact and name in INEXACT):
+        is_for_it = OF_BACKEND.get(name, backend) == backend
+        if is_for_it and name not in without and not (exact and name in INEXACT):
             program = simplify(program)
     return program

@@ -82,13 +82,7 @@ class Writer:
     def source(self) -> str:
         """Give the text of the module: ``build``, which makes the memory, and in it ``step``, which it returns."""
         plan = self._plan
-        for value in (*self.arrays, *self._program.inputs, *self.numbers):
-            self._name(value, value.name or "x")
-        for value in self._regular:
-            text = str(_regular(value.data))
-            self._fixed.append(f"{self._name(value, value.name or text[3:].partition('(')[0])} = {text}")
-        for number, value in enumerate(self.constants):
-            self._name(value, value.name or f"constant_{number}")
+        self._name_given()
         for buffer in plan.buffers:
             self._allocate(buffer)
         for value, home in plan.home.items():
@@ -140,6 +134,16 @@ class Writer:
         }
 
     # Names
+
+    def _name_given(self) -> None:
+        """Name what a program finds: its arguments, the state and the constants."""
+        for value in (*self.arrays, *self._program.inputs, *self.numbers):
+            self._name(value, value.name or "x")
+        for value in self._regular:
+            text = str(_regular(value.data))
+            self._fixed.append(f"{self._name(value, value.name or text[3:].partition('(')[0])} = {text}")
+        for number, value in enumerate(self.constants):
+            self._name(value, value.name or f"constant_{number}")
 
     def _name(self, key: Any, wish: str) -> str:
         """Give something a name that nothing else has."""

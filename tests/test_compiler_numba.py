@@ -1,0 +1,408 @@
+"""Steps compiled to machine code: results within rounding, and the same errors and state."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import autodiff.activations
+import autodiff.tree
+import nn
+from autodiff import Tensor
+from autodiff.compiler import compile
+from tests.cases import CASES, Case
+from tests.test_rules import is_float, several, weighted_sum
+
+F = nn.functional
+SAMPLE = 45  # one case in so many of the table
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the machine code of these tests in a folder of their own."""
+    folder = tmp_path_factory.mktemp("programs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTODIFF_CACHE_DIR", str(folder))
+        yield folder
+
+
+def assert_close(found: Any, wanted: Any, relative: float) -> None:
+    wanted, found = np.asarray(wanted), np.asarray(found)
+    assert found.shape == wanted.shape
+    assert found.dtype == wanted.dtype
+    scale = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)) if wanted.dtype.kind == "f" else 0
+    np.testing.assert_allclose(found, wanted, rtol=relative, atol=relative * scale)
+
+
+def assert_same_training(make: Callable[[], tuple[Any, Any, Callable[..., Any]]], *batches: Any, calls: int = 4) -> Any:
+    """Train twice from the same start, eagerly and compiled, and compare the losses and the state."""
+    model, optimizer, step = make()
+    other, other_optimizer, eager = make()
+    compiled = compile(step, state=(model, optimizer), backend="numba")
+    for _ in range(calls):
+        assert_close(compiled(*batches).data, eager(*batches).data, 1e-4)
+    wanted = other.state_dict() | {f"optimizer {k}": v for k, v in optimizer_arrays(other_optimizer).items()}
+    found = model.state_dict() | {f"optimizer {k}": v for k, v in optimizer_arrays(optimizer).items()}
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+    return compiled
+
+
+def optimizer_arrays(optimizer: Any) -> dict[str, Any]:
+    return {place.name: place.get() for place in optimizer.places() if isinstance(place.get(), np.ndarray)}
+
+
+def trainer(
+    model: Any, loss: Callable[..., Any], make_optimizer: Callable[[Any], Any]
+) -> tuple[Any, Any, Callable[..., Any]]:
+    optimizer = make_optimizer(model.parameters())
+
+    def step(x: Any, target: Any) -> Any:
+        optimizer.zero_grad()
+        result = loss(model(x), target)
+        result.backward()
+        optimizer.step()
+        return result
+
+    return model, optimizer, step
+
+
+def sgd(parameters: Any) -> Any:
+    return nn.optim.SGD(parameters, lr=0.1)
+
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(12, 7)).astype(np.float32)
+LABELS = RNG.integers(0, 5, 12)
+
+
+# The table of cases
+
+
+@pytest.mark.parametrize("case", CASES[::SAMPLE], ids=str)
+def test_gradients_of_the_table(case: Case) -> None:
+    positions = [k for k, arg in enumerate(case.args) if is_float(arg)]
+
+    def step(*floats: Any) -> Any:
+        args = list(case.args)
+        xs = [Tensor(x) for x in floats]
+        for position, x in zip(positions, xs):
+            args[position] = x
+        outputs = several(case.function(*args))
+        weighted_sum(outputs).backward()
+        return list(outputs), [x.grad for x in xs]
+
+    compiled = compile(step, backend="numba")
+    floats = [case.args[position] for position in positions]
+    for found, wanted in zip(ad.tree.walk(compiled(*floats)), ad.tree.walk(step(*floats)), strict=True):
+        assert_close(ad.tensor.data_of(found[1]), ad.tensor.data_of(wanted[1]), 1e-9)
+
+
+# Networks
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_network_with_adam(dtype: Any) -> None:
+    def make() -> Any:
+        model = nn.MLP([7, 6, 5], rng=0)
+        model.load_state_dict({name: value.astype(dtype) for name, value in model.state_dict().items()})
+        return trainer(model, F.cross_entropy, lambda p: nn.optim.Adam(p, lr=0.01))
+
+    compiled = assert_same_training(make, X.astype(dtype), LABELS)
+    assert "for i in range(" in compiled.source
+    assert "np.dot(" in compiled.source
+
+
+# Several activations and layers stand in one network each, since a program takes seconds to compile.
+
+
+def test_activations() -> None:
+    layers = [
+        nn.Sigmoid(), nn.Tanh(), nn.ReLU(), nn.SiLU(), nn.LogSigmoid(), nn.LeakyReLU(), nn.ELU(), nn.GELU(),
+        nn.GELU(approximate="tanh"), nn.Softplus(), nn.Hardtanh(), nn.Softmax(), nn.LogSoftmax(),
+    ]  # fmt: skip
+
+    def make() -> Any:
+        model = nn.Sequential(nn.Linear(7, 5, rng=0), *layers, nn.Linear(5, 5, rng=1))
+        return trainer(model, F.cross_entropy, sgd)
+
+    assert_same_training(make, X, LABELS)
+
+
+def test_layers() -> None:
+    def make() -> Any:
+        model = nn.Sequential(
+            nn.Embedding(9, 4, rng=0), nn.Flatten(), nn.Linear(12, 6, rng=1), nn.BatchNorm1d(6), nn.LayerNorm(6),
+            nn.Identity(), nn.Dropout(0.4, rng=3), nn.Linear(6, 5, rng=2),
+        )  # fmt: skip
+        return trainer(model, F.cross_entropy, lambda p: nn.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01))
+
+    compiled = assert_same_training(make, RNG.integers(0, 9, (12, 3)), LABELS)
+    assert "random(" in compiled.source  # the mask is drawn anew, by the generator itself
+    assert "np.var(" not in compiled.source
+
+
+def test_losses() -> None:
+    target = RNG.uniform(0.1, 0.9, (12, 5)).astype(np.float32)
+    variance = RNG.uniform(0.5, 1.0, (12, 5)).astype(np.float32)
+
+    def loss(output: Any, labels: Any) -> Any:
+        return (
+            F.cross_entropy(output, labels)
+            + F.nll_loss(F.log_softmax(output), labels)
+            + F.mse_loss(output, target)
+            + F.l1_loss(output, target)
+            + F.huber_loss(output, target)
+            + F.smooth_l1_loss(output, target)
+            + F.binary_cross_entropy(ad.activations.sigmoid(output), target)
+            + F.binary_cross_entropy_with_logits(output, target)
+            + F.kl_div(F.log_softmax(output), target)
+            + F.gaussian_nll_loss(output, target, variance)
+            + F.poisson_nll_loss(output, target)
+        )
+
+    assert_same_training(lambda: trainer(nn.MLP([7, 6, 5], rng=0), loss, sgd), X, LABELS)
+
+
+@pytest.mark.parametrize(
+    "make_optimizer",
+    [
+        lambda p: nn.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+        lambda p: nn.optim.AdamW(p, lr=0.01),
+        lambda p: nn.optim.RMSprop(p, lr=0.01),
+        lambda p: nn.optim.Adagrad(p, lr=0.1),
+    ],
+    ids=["SGD", "AdamW", "RMSprop", "Adagrad"],
+)
+def test_optimizers(make_optimizer: Callable[[Any], Any]) -> None:
+    assert_same_training(lambda: trainer(nn.MLP([7, 5], rng=0), F.cross_entropy, make_optimizer), X, LABELS)
+
+
+def test_schedule_and_clipping() -> None:
+    def run(compiled: bool) -> tuple[list[float], Any]:
+        model = nn.MLP([7, 5], rng=0)
+        optimizer = nn.optim.SGD(model.parameters(), lr=0.5)
+        schedule = nn.optim.ExponentialLR(optimizer, gamma=0.5)
+
+        def step(x: Any, labels: Any) -> Any:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), labels)
+            loss.backward()
+            nn.optim.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+            return loss
+
+        take = compile(step, state=(model, optimizer), backend="numba") if compiled else step
+        losses = []
+        for _ in range(4):
+            losses.append(float(take(X, LABELS)))
+            schedule.step()
+        return losses, model.state_dict()
+
+    (losses, state), (wanted_losses, wanted) = run(True), run(False)
+    np.testing.assert_allclose(losses, wanted_losses, rtol=1e-5)
+    for name in wanted:
+        np.testing.assert_allclose(state[name], wanted[name], rtol=1e-4, atol=1e-6)
+
+
+# State, results and inputs of other kinds
+
+
+def test_several_outputs_and_state_without_axes() -> None:
+    scale = Tensor(2.0, name="scale")
+
+    def step(x: Any) -> Any:
+        scale.grad = None
+        loss = ((x * scale - 1) ** 2).mean()
+        loss.backward()
+        scale.data = scale.data - 0.1 * scale.grad
+        return loss, {"doubled": x * 2, "view": x.T, "rows": np.sort(x, axis=1)[::-1]}
+
+    x = RNG.normal(size=(3, 4))
+    saved = copy.deepcopy(scale.data)
+    compiled = compile(step, state=scale, backend="numba")
+    found = [compiled(x) for _ in range(2)]
+    moved = scale.data
+    scale.data = saved
+    wanted = [step(x) for _ in range(2)]
+    np.testing.assert_allclose(moved, scale.data, rtol=1e-12)
+    for one, other in zip(found, wanted):
+        np.testing.assert_allclose(float(one[0]), float(other[0]), rtol=1e-12)
+        for name, value in other[1].items():
+            np.testing.assert_array_equal(one[1][name], value)
+
+
+def test_results_are_not_overwritten_by_the_next_call() -> None:
+    compiled = compile(lambda x: x * 2 + 1, backend="numba")
+    first = compiled(np.ones(3))
+    compiled(np.zeros(3))
+    np.testing.assert_array_equal(first, [3.0, 3.0, 3.0])
+
+
+@pytest.mark.parametrize("x", [np.ones((4, 3)).T, np.ones((6, 8))[::2, ::2], np.ones((3, 4), order="F")])
+def test_inputs_in_any_memory_order(x: Any) -> None:
+    weight = Tensor(np.arange(4.0).reshape(4, 1))
+    x = x * np.arange(12.0).reshape(3, 4)
+    compiled = compile(lambda x: (x @ weight, x + 1), state=weight, backend="numba")
+    product, shifted = compiled(np.asarray(x))
+    product, shifted = compiled(np.asfortranarray(x))
+    np.testing.assert_allclose(product.data, x @ weight.data)
+    np.testing.assert_allclose(shifted, x + 1)
+
+
+def test_state_that_is_not_contiguous_is_changed_where_it_lies() -> None:
+    memory = np.zeros((4, 6))
+    part = memory[::2, ::3]
+
+    def step() -> None:
+        part[...] = part + 1
+
+    compiled = compile(step, state=part, backend="numba")
+    compiled()
+    compiled()
+    assert memory.sum() == 2 * part.size
+    assert (part == 2).all()
+
+
+def test_empty_arrays() -> None:
+    compiled = compile(lambda x: (np.exp(x) + 1, np.sum(x, axis=0)), backend="numba")
+    shifted, total = compiled(np.ones((0, 3)))
+    assert shifted.shape == (0, 3)
+    np.testing.assert_array_equal(total, np.zeros(3))
+
+
+def test_swapped_state() -> None:
+    one, other = np.zeros(3), np.ones(3)
+
+    def step() -> None:
+        kept = one + 0
+        one[...] = other
+        other[...] = kept
+
+    compile(step, state=[one, other], backend="numba")()
+    np.testing.assert_array_equal(one, np.ones(3))
+    np.testing.assert_array_equal(other, np.zeros(3))
+
+
+def test_matrix_that_is_read_transposed_while_it_is_updated() -> None:
+    W = Tensor(np.arange(9.0).reshape(3, 3))
+
+    def step() -> None:
+        W.data = W.data + W.data.T
+
+    wanted = W.data + W.data.T
+    compile(step, state=W, backend="numba")()
+    np.testing.assert_array_equal(W.data, wanted)
+
+
+def test_sum_of_many_small_numbers_is_accurate() -> None:
+    x = np.full((2000, 1000), 0.1, np.float32)
+    total = compile(lambda x: np.sum(x * 1), backend="numba")(x)
+    assert type(total) is np.float32
+    assert abs(float(total) - 2e6 * float(np.float32(0.1))) < 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("function", [np.exp, np.tanh])
+def test_functions_of_our_own(function: Any, dtype: Any) -> None:
+    special = [0, -0.0, 1e-30, np.inf, -np.inf, np.nan, 1000, -1000]
+    x = np.concatenate([np.linspace(-100, 88, 5001), np.linspace(-0.1, 0.1, 501), special]).astype(dtype)
+    with np.errstate(over="ignore"):
+        found = compile(lambda x: function(x), backend="numba")(x)
+        wanted = function(x.astype(np.longdouble)).astype(dtype)
+    np.testing.assert_array_max_ulp(found[np.isfinite(wanted)], wanted[np.isfinite(wanted)], maxulp=4)
+    np.testing.assert_array_equal(found[~np.isfinite(wanted)], wanted[~np.isfinite(wanted)])
+
+
+def test_types_that_machine_code_has_not() -> None:
+    x = RNG.normal(size=(3, 4)).astype(np.float16)
+
+    def step(x: Any, rate: float) -> Any:
+        return x * rate + (x - rate) / (x * x + rate), x.astype(np.float32) * rate
+
+    for found, wanted in zip(compile(step, backend="numba")(x, 0.5), step(x, 0.5), strict=True):
+        assert_close(found, wanted, 1e-3)
+
+
+# Errors
+
+
+def test_wrong_labels_raise_what_they_raise_eagerly() -> None:
+    model, optimizer, step = trainer(nn.MLP([7, 5], rng=0), F.cross_entropy, sgd)
+    compiled = compile(step, state=(model, optimizer), backend="numba")
+    compiled(X, LABELS)
+    before = model.state_dict()["layers.0.weight"].copy()
+    wrong = np.full(12, 7)
+    with pytest.raises(ValueError, match="cross_entropy: labels must lie from 0 to 4") as eager:
+        step(X, wrong)
+    with pytest.raises(ValueError, match="cross_entropy: labels must lie from 0 to 4") as found:
+        compiled(X, wrong)
+    assert str(found.value) == str(eager.value)
+    np.testing.assert_array_equal(model.state_dict()["layers.0.weight"], before)
+
+
+def test_index_out_of_bounds() -> None:
+    compiled = compile(lambda x, i: x[np.arange(2), i] * 2, backend="numba")
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(compiled(x, np.array([-1, 2])), [4.0, 10.0])
+    with pytest.raises(IndexError, match="out of bounds"):
+        compiled(x, np.array([0, 3]))
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(ValueError, match=r'exact=True is for backend="numpy"'):
+        compile(lambda x: x, backend="numba", exact=True)
+    with pytest.raises(ValueError, match="backend must be one of 'numpy', 'numba', got 'fortran'"):
+        compile(lambda x: x, backend="fortran")
+
+
+def test_missing_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'pip install "autodiff\[fast\]"'):
+        compile(lambda x: x, backend="numba")
+
+
+# Files of machine code
+
+
+def test_another_process_finds_the_machine_code(cache: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nimport numpy as np\nfrom autodiff.compiler import compile\n"
+        "compiled = compile(lambda x: np.exp(x) * 3 - 1, backend='numba')\n"
+        "print(float(compiled(np.zeros(5)).sum()))\n"
+        "part = next(m for name, m in sys.modules.items() if name.startswith('autodiff_program_')).part_1\n"
+        "print(sum(part.stats.cache_hits.values()), sum(part.stats.cache_misses.values()))\n"
+    )
+    environment = os.environ | {"AUTODIFF_CACHE_DIR": str(tmp_path / "folder"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    runs = [
+        subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert runs == ["10.0\n0 1\n", "10.0\n1 0\n"]
+    assert not list((tmp_path / "folder").glob("*.tmp"))
+
+
+def test_saved_program_runs_on_its_own(tmp_path: Path) -> None:
+    compiled = compile(lambda x: np.exp(x) + 1, backend="numba")
+    compiled(np.zeros(3))
+    path = compiled.save(tmp_path / "saved.py")
+    space: dict[str, Any] = {"__name__": "saved", "__file__": str(path)}
+    exec(compile_text(path), space)
+    np.testing.assert_allclose(space["build"]()(np.zeros(3))[0], [2.0, 2.0, 2.0])
+
+
+def compile_text(path: Path) -> Any:
+    import builtins
+
+    return builtins.compile(path.read_text(), str(path), "exec")
