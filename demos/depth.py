@@ -35,6 +35,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_limits
 
 import nn
 from demos import chapter
@@ -62,10 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 
     print(f"\na function with detail at {SCALES} scales, trained from {SEEDS} seeds: relative error, median (all)")
     seeds = [SEEDS * options.seed + k for k in range(SEEDS)]
-    errors = {
-        depth: {neurons: [trained(depth, neurons, seed) for seed in seeds] for neurons in sizes}
-        for depth, sizes in NEURONS.items()
-    }
+    with threadpool_limits(1):  # products of such small matrices are slower with several threads
+        errors = {
+            depth: {neurons: [trained(depth, neurons, seed) for seed in seeds] for neurons in sizes}
+            for depth, sizes in NEURONS.items()
+        }
     for depth, by_size in errors.items():
         for neurons, found in by_size.items():
             each = " ".join(f"{error:.3f}" for error in sorted(found))
