@@ -280,7 +280,7 @@ def test_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(len(found) == depth.SEEDS for by_size in result["errors"].values() for found in by_size.values())
 
 
-def test_the_sawtooth_is_the_folded_tent_and_no_depth_in_between_is_asked_for() -> None:
+def test_the_sawtooth_that_is_written_down_is_the_folded_tent() -> None:
     u = np.linspace(0, 1, 257)
     teeth = depth.folded(u, depth.FOLDINGS)
     assert np.sum(np.diff(np.sign(np.diff(teeth))) != 0) == 2**depth.FOLDINGS - 1
