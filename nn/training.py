@@ -89,7 +89,7 @@ def fit(
         clip_norm: the largest norm that the gradients of a step may have together, positive; see `clip_grad_norm_`.
         patience: stop after so many epochs in a row in which the validation loss was not less than the smallest so
             far; positive. However the training ends, but by Ctrl-C or an error, the model then gets the weights of the
-            epoch with the smallest.
+            last epoch that was better by ``min_delta``.
         min_delta: by how much a validation loss must be less than the smallest to count for ``patience``; at least 0.
         callbacks: functions of the epoch (1, 2, ...), the model and the `History` so far. One that returns True, and
             nothing else, ends the training after this epoch.
