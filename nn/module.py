@@ -245,9 +245,10 @@ class Module:
             for name, value in {"training": module.training, **vars(module)}.items()
         )
 
-    def version(self) -> Hashable:
-        """Give a number that is the same only while no attribute of any Module is assigned to."""
-        return Module._assignments
+    def watch(self) -> Callable[[], bool]:
+        """Give a function that says whether no attribute of any Module was assigned to since then."""
+        seen = Module._assignments
+        return lambda: Module._assignments == seen
 
     def _arguments(self) -> str:
         """Say in the text of the Module how it was made."""

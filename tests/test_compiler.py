@@ -303,6 +303,28 @@ def test_what_is_assigned_between_calls_counts() -> None:
         np.testing.assert_array_equal(model.state_dict()[path], array)
 
 
+def test_parameters_that_join_others_in_their_number_of_steps() -> None:
+    def made() -> Any:
+        weights = [Tensor(np.ones(2), requires_grad=True, name=f"w{k}") for k in range(3)]
+        return weights, nn.optim.Adam(weights, lr=0.1)
+
+    def step(weights: Any, optimizer: Any) -> Any:
+        optimizer.zero_grad()
+        loss = sum(((w * w).sum() for w in weights), start=Tensor(0.0))
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    (weights, optimizer), (others, other) = made(), made()
+    compiled = ad.compile(lambda: step(weights, optimizer), (weights, optimizer), exact=True)
+    for alone in (2, None, 1, 0):  # first the last is a step ahead, then the last two are
+        if alone is not None:
+            step([weights[alone]], optimizer)
+            step([others[alone]], other)
+        assert compiled().item() == step(others, other).item()
+        assert optimizer.steps == other.steps
+
+
 def test_optimizer_state_goes_into_a_file_and_on() -> None:
     make, inputs, targets = TRAININGS["Adam, {}"]
     _, (model, optimizer), step = make()

@@ -19,19 +19,19 @@ from typing import Any
 import numpy as np
 
 from autodiff import spans
+from autodiff.compiler.binding import Binding
 from autodiff.compiler.graph import graph_of
 from autodiff.compiler.machine import MachineWriter, cached_module
 from autodiff.compiler.memory import plan
 from autodiff.compiler.passes import PASSES, simplified
 from autodiff.compiler.recorder import TRACING
 from autodiff.compiler.source import Writer
-from autodiff.compiler.state import Place, places_of, stateful_parts
+from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
 from autodiff.compiler.surroundings import Surroundings
 from autodiff.compiler.tracing import input_names, is_input, trace
 from autodiff.compiler.verify import verify
 from autodiff.files import write_atomically
 from autodiff.names import name_of
-from autodiff.spans import tick
 from autodiff.tensor import Tensor, data_of
 from autodiff.tree import flatten, walk
 
@@ -131,8 +131,6 @@ class Compiled:
         self._without = without
         self._programs: OrderedDict[Hashable, _Program] = OrderedDict()
         self._latest: _Program | None = None
-        self._settings: Hashable = None
-        self._versions: Any = None
         self._evictions = 0
         self._lock = threading.RLock()
         functools.update_wrapper(self, step, updated=())
@@ -142,28 +140,31 @@ class Compiled:
         if TRACING.get():
             return self._step(*args, **kwargs)
         with self._lock:  # the memory of a program is for one run at a time
-            versions = [part.version() for part in self._parts]
-            if versions != self._versions:
-                settings = tuple([part.settings() for part in self._parts])
-                if settings != self._settings:
-                    self._settings, self._latest = settings, None
-                self._versions = versions
             program = self._latest
-            if program is None or not program.takes(args, kwargs):
-                program = self._latest = self._find(args, kwargs)
-            return program.run(args if not kwargs and program.takes_arrays else flatten((args, kwargs))[0])
+            if program is not None and not kwargs and program.fits(args):
+                return program.run(args)
+            program = self._latest = self._find(args, kwargs)
+            return program.run(program.inputs_among(args, kwargs))
 
     def _find(self, args: Any, kwargs: Any) -> _Program:
-        """Give the program for arguments of this form, and make it if there is none."""
+        """Give the program for arguments of this form, and make it if there is none.
+
+        Raises:
+            RuntimeError: a variable that the step reads has changed.
+        """
+        settings = tuple([part.settings() for part in self._parts])
         places = places_of(self._state)
         wanted = tuple(place.tensor.requires_grad for place in places if place.tensor is not None)
-        key = self._settings, wanted, *((path, _form(leaf)) for path, leaf in walk((args, kwargs)))
+        key = settings, wanted, *((path, _form(leaf)) for path, leaf in walk((args, kwargs)))
         program = self._programs.get(key)
-        return self._add(key, places, args, kwargs) if program is None else program
+        if program is None:
+            return self._add(key, places, args, kwargs)
+        program.renew()
+        return program
 
     def _add(self, key: Hashable, places: list[Place], args: Any, kwargs: Any) -> _Program:
         """Make the program for arguments of a new form, and let go of the one that was made first if there are many."""
-        program = _Program(self._step, places, args, kwargs, self._exact, self._without, self._backend)
+        program = _Program(self._step, places, self._parts, args, kwargs, self._exact, self._without, self._backend)
         if self._check:
             program.verify(self._step, args, kwargs, self._exact)
         if len(self._programs) == MOST_PROGRAMS:
@@ -217,12 +218,13 @@ class Compiled:
 
 
 class _Program:
-    """The program for one form of the arguments, bound to the arrays of the state."""
+    """The program for one form of the arguments."""
 
     def __init__(
         self,
         step: Callable[..., Any],
         places: list[Place],
+        stateful: Sequence[Stateful],
         args: Any,
         kwargs: Any,
         exact: bool,
@@ -242,63 +244,47 @@ class _Program:
         self.source = writer.source()
         self.program = program
         self._places = places
-        self._build = _function(self.source, name_of(step)) if backend == "numpy" else cached_module(self.source).build
-        self._rebuild = traced.rebuild
-        self._results = len(program.results)
         self._is_input = [is_input(leaf) for leaf in leaves]
-        self.takes_arrays = not kwargs and all(type(arg) is np.ndarray for arg in args)
-        self._forms = [(np.shape(leaf), getattr(leaf, "dtype", None)) for leaf in leaves]
-        arrays = {value: array for array, value in traced.constants}
-        constants = [arrays[value] for value in writer.constants]
-        self._surroundings = Surroundings(step, list(arrays.values()))
-        self._constants = [*constants, *writer.functions]
+        inputs = self.inputs_among(args, kwargs)
+        constants = {value: array for array, value in traced.constants}
+        self._surroundings = Surroundings(step, list(constants.values()))
         by_value = {before: place for (before, _), place in zip(program.state, places, strict=True)}
-        array_places = [by_value[value] for value in writer.arrays]
-        self._array_tensors = [place.tensor for place in array_places if place.tensor is not None]
-        self._other_places = [place for place in array_places if place.tensor is None]
-        self._number_places = [by_value[value] for value in writer.numbers]
         changed = {before for before, after in program.state if after is not before}
-        self._changed_numbers = [by_value[value] for value in writer.numbers if value in changed]
-        tensors = [(place.tensor, value in changed) for value, place in by_value.items() if place.tensor is not None]
-        self._tensors = [tensor for tensor, _ in tensors]
-        self._wanted = [tensor.requires_grad for tensor in self._tensors]
-        self._changed_tensors = [tensor for tensor, is_changed in tensors if is_changed]
-        self._arrays: list[Any] = []
+        self._binding = Binding(
+            build=_function(self.source, name_of(step)) if backend == "numpy" else cached_module(self.source).build,
+            inputs=inputs,
+            are_all=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
+            arrays=[by_value[value] for value in writer.arrays],
+            constants=[*(constants[value] for value in writer.constants), *writer.functions],
+            numbers=[by_value[value] for value in writer.numbers],
+            changed=[by_value[value] for value in writer.numbers if value in changed],
+            tensors=[(place.tensor, v in changed) for v, place in by_value.items() if place.tensor is not None],
+            results=len(program.results),
+            rebuild=traced.rebuild,
+            stateful=stateful,
+            surroundings=self._surroundings,
+        )
+        self.fits = self._binding.fits
+        self.run = self._binding.run
 
-    def takes(self, args: Any, kwargs: Any) -> bool:
-        """Whether arguments, if they are arrays and nothing else, are of the form that this program is for."""
-        if kwargs or not self.takes_arrays or len(args) != len(self._forms):
-            return False
-        for arg, (shape, dtype) in zip(args, self._forms):
-            if type(arg) is not np.ndarray or arg.shape != shape or arg.dtype is not dtype:
-                return False
-        return [tensor.requires_grad for tensor in self._tensors] == self._wanted
+    def inputs_among(self, args: Any, kwargs: Any) -> list[Any]:
+        """List what the program is given of the step's arguments."""
+        leaves, _ = flatten((args, kwargs))
+        return [leaf for leaf, is_one in zip(leaves, self._is_input) if is_one]
 
-    def run(self, leaves: Sequence[Any]) -> Any:
-        """Take a step."""
+    def renew(self) -> None:
+        """Say that the settings of the state are those that the program is for.
+
+        Raises:
+            RuntimeError: a variable that the step reads has changed.
+        """
         self._surroundings.check()
-        found = [tensor._data for tensor in self._array_tensors]
-        found += [place.get() for place in self._other_places]
-        if not self._arrays or not all(map(operator.is_, found, self._arrays)):
-            self._arrays = found
-            self._call = self._build(*found, *self._constants)
-        if not self.takes_arrays:
-            leaves = [data_of(leaf) for leaf, is_one in zip(leaves, self._is_input) if is_one]
-        outputs = self._call(*leaves, *[place.get() for place in self._number_places])
-        for tensor in self._changed_tensors:
-            tensor._order = tick()
-        for tensor in self._tensors:
-            tensor.grad = None
-        if self._changed_numbers:
-            for place, number in zip(self._changed_numbers, outputs[self._results :]):
-                place.set(number)
-            outputs = outputs[: self._results]
-        return self._rebuild(outputs)
+        self._binding.renew()
 
     def verify(self, step: Callable[..., Any], args: Any, kwargs: Any, exact: bool) -> None:
         """Compare the program with the step."""
-        leaves, _ = flatten((args, kwargs))
-        verify(lambda: step(*args, **kwargs), lambda: self.run(leaves), self._places, exact, name_of(step))
+        inputs = self.inputs_among(args, kwargs)
+        verify(lambda: step(*args, **kwargs), lambda: self.run(inputs), self._places, exact, name_of(step))
 
 
 def _function(source: str, name: str) -> Callable[..., Callable[..., Any]]:

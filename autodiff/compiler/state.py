@@ -59,8 +59,8 @@ class Stateful(Protocol):
     def settings(self) -> Hashable:
         """Give all else that a step may depend on: with other settings it is another program."""
 
-    def version(self) -> Hashable:
-        """Give what is the same only if the settings are, and is there sooner."""
+    def watch(self) -> Callable[[], bool]:
+        """Give a function that says whether the settings are surely as they are now, faster than by looking at them."""
 
 
 def stateful_parts(state: Any) -> list[Stateful]:

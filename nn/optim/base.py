@@ -473,8 +473,11 @@ class Optimizer:
 
     def _place_of_steps(self, members: list[int]) -> Place:
         def set_all(step: Any) -> None:
-            for k in members:
-                self.steps[k] = step
+            if len(members) == len(self.steps):
+                self.steps[:] = [step] * len(members)
+            else:
+                for k in members:
+                    self.steps[k] = step
 
         return Place(f"step_{members[0]}" if members[0] else "step_count", lambda: self.steps[members[0]], set_all)
 
@@ -493,9 +496,21 @@ class Optimizer:
         ]
         return tuple(options), tuple(map(tuple, self._members_by_step().values()))
 
-    def version(self) -> Hashable:
-        """Give what is the same only if the settings are, and the learning rates."""
-        return len(set(self.steps)), [group.copy() for group in self.param_groups]
+    def watch(self) -> Callable[[], bool]:
+        """Give a function that says whether the settings are as they were then."""
+        members, groups = self._members_by_step(), [group.copy() for group in self.param_groups]
+
+        def is_unchanged() -> bool:
+            if self.param_groups != groups:
+                for seen, group in zip(groups, self.param_groups):
+                    seen["lr"] = group["lr"]  # is a part of the state
+                if self.param_groups != groups:
+                    return False
+            if len(members) == 1:
+                return self.steps.count(self.steps[0]) == len(self.steps)
+            return list(self._members_by_step().values()) == list(members.values())
+
+        return is_unchanged
 
     def _refuse(self, caller: str, problems: list[str]) -> None:
         if problems:

@@ -7,7 +7,7 @@ such as a warm-up and a decay, and a rate assigned by hand is the one that is sc
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from autodiff.compiler.state import Place
@@ -122,9 +122,10 @@ class Schedule:
         own = {name: value for name, value in vars(self).items() if name not in self._progress()}
         return tuple((name, id(value) if name == "optimizer" else repr(value)) for name, value in own.items())
 
-    def version(self) -> Hashable:
-        """Give what is the same only if the settings are."""
-        return self.settings()
+    def watch(self) -> Callable[[], bool]:
+        """Give a function that says whether the settings are as they were then."""
+        seen = self.settings()
+        return lambda: self.settings() == seen
 
     def _check_groups(self, method: str) -> None:
         if len(self.base_lrs) != len(self.optimizer.param_groups):

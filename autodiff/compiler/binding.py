@@ -1,0 +1,143 @@
+"""A program bound to its state, by Python without loops that is written for each program.
+
+The step of a small network takes a few microseconds, in which one cannot go through lists of parameters. So all that
+must be looked at in each call stands in the text of two functions, everything by a name of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.state import Place, Stateful
+from autodiff.compiler.surroundings import Surroundings
+from autodiff.spans import tick
+from autodiff.tensor import Tensor
+
+
+class Binding:
+    """A program bound to its state.
+
+    Args:
+        build: makes the program's function, of the arrays of the state and of constants.
+        inputs: arguments that others will be like: arrays, Tensors and numbers.
+        are_all: whether the step takes these and nothing else, so that it is enough to look at them.
+        arrays: where the arrays and Generators of the state lie that ``build`` is given.
+        constants: what ``build`` is given after them.
+        numbers: where the numbers of the state lie that the program's function is given after the inputs.
+        changed: where those lie that it gives after the results.
+        tensors: all Tensors of the state, and whether the program changes them.
+        results: how many results there are.
+        rebuild: puts them into the form in which the step returns them.
+        stateful: the modules, optimizers and the like in the state.
+        surroundings: what the step reads by name.
+
+    Attributes:
+        fits: whether positional arguments are like the inputs, and the state and the surroundings as they were. If not,
+            the program may still be the right one.
+        run: takes a step, given the inputs. The arrays of the state may be others than in the call before.
+    """
+
+    fits: Callable[[tuple[Any, ...]], bool]
+    run: Callable[[Sequence[Any]], Any]
+
+    def __init__(
+        self,
+        build: Callable[..., Callable[..., Any]],
+        inputs: Sequence[Any],
+        are_all: bool,
+        arrays: Sequence[Place],
+        constants: Sequence[Any],
+        numbers: Sequence[Place],
+        changed: Sequence[Place],
+        tensors: Sequence[tuple[Tensor, bool]],
+        results: int,
+        rebuild: Callable[[Sequence[Any]], Any],
+        stateful: Sequence[Stateful],
+        surroundings: Surroundings,
+    ) -> None:
+        self._build = build
+        self._places = arrays
+        self._constants = constants
+        self._stateful = stateful
+        self._space: dict[str, Any] = {"step": None, "bind": self._bind, "rebuild": rebuild, "tick": tick}
+        self._arrays = [self._name(None, "array") for _ in arrays]
+        self._watches = [self._name(None, "watch") for _ in stateful]
+        names = [f"input_{number}" for number in range(len(inputs))]
+        opening = [f"{', '.join(names)}, = args"] if names else []
+        fits = [
+            f"if len(args) != {len(names)}: return False",
+            *opening,
+            f"return {' and '.join(self._conditions(names, inputs, tensors, surroundings)) if are_all else False}",
+        ]
+        given = [f"{name}._data" if isinstance(example, Tensor) else name for name, example in zip(names, inputs)]
+        given += [self._read(place) for place in numbers]
+        moved = ["step is None", *(f"{self._read(p)} is not {array}" for p, array in zip(arrays, self._arrays))]
+        found = [f"result_{number}" for number in range(results)]
+        left = [f"number_{number}" for number in range(len(changed))]
+        run = [
+            *opening,
+            f"if {' or '.join(moved)}: bind()",
+            *([f"{self._name(surroundings.check_constants, 'check')}()"] if surroundings.constants else []),
+            f"[{', '.join(found + left)}] = step({', '.join(given)})",
+            *(f"{self._name(tensor, 'tensor')}._order = tick()" for tensor, is_changed in tensors if is_changed),
+            *(f"{self._name(tensor, 'tensor')}.grad = None" for tensor, _ in tensors),
+            *(f"{self._name(place.set, 'set')}({number})" for number, place in zip(left, changed)),
+            f"return rebuild([{', '.join(found)}])",
+        ]
+        text = [
+            "def fits(args):",
+            *(f"    {line}" for line in fits),
+            "def run(args):",
+            *(f"    {line}" for line in run),
+        ]
+        exec("\n".join(text), self._space)
+        self.fits, self.run = self._space["fits"], self._space["run"]
+        self.renew()
+
+    def renew(self) -> None:
+        """Let the program fit the settings that the state has now, after it was seen that they are the same."""
+        self._space.update(zip(self._watches, (part.watch() for part in self._stateful)))
+
+    def _bind(self) -> None:
+        """Make the program's function for the arrays that the state has now."""
+        found = [place.get() for place in self._places]
+        self._space.update(zip(self._arrays, found))
+        self._space["step"] = self._build(*found, *self._constants)
+
+    def _name(self, thing: Any, kind: str) -> str:
+        """Give something a name in the text."""
+        name = f"{kind}_{len(self._space)}"
+        self._space[name] = thing
+        return name
+
+    def _read(self, place: Place) -> str:
+        """Write what lies in a place."""
+        return (
+            f"{self._name(place.get, 'get')}()"
+            if place.tensor is None
+            else f"{self._name(place.tensor, 'tensor')}._data"
+        )
+
+    def _conditions(
+        self,
+        names: Sequence[str],
+        inputs: Sequence[Any],
+        tensors: Sequence[tuple[Tensor, bool]],
+        surroundings: Surroundings,
+    ) -> list[str]:
+        """Write what must be true for arguments to fit."""
+        conditions = ["True"]
+        for name, example in zip(names, inputs):
+            conditions.append(f"type({name}) is {self._name(type(example), 'type')}")
+            if isinstance(example, Tensor):
+                conditions.append(f"{name}.requires_grad is {example.requires_grad}")
+                name, example = f"{name}._data", example._data
+            if isinstance(example, np.ndarray):
+                conditions.append(f"{name}.shape == {example.shape}")
+                conditions.append(f"{name}.dtype is {self._name(example.dtype, 'dtype')}")
+        for tensor, _ in tensors:
+            conditions.append(f"{self._name(tensor, 'tensor')}.requires_grad is {tensor.requires_grad}")
+        return [*conditions, *(f"{watch}()" for watch in self._watches), *surroundings.conditions(self._name)]
