@@ -75,6 +75,17 @@ def array_at(address: Any, shape: Any, dtype: Any) -> Any:
 
 
 @intrinsic
+def size(typing_context: Any, number: Any) -> Any:
+    """Give a size that LLVM does not know: it would unroll short loops rather than compute several elements at once."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(args[0].type, [args[0].type])
+        return builder.asm(kind, "", "=r,0", args, side_effect=False)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
 def _add_gemm(typing_context: Any, function: Any, letters: Any, sizes: Any, alpha: Any, a: Any, b: Any, c: Any) -> Any:
     """Call ``gemm`` of BLAS at an address; ``sizes`` are m, n, k and the leading dimensions of a, b and c."""
 

@@ -75,7 +75,7 @@ class MachineWriter(Writer):
     def source(self) -> str:
         """Give the text of the module: the functions in machine code, ``build``, and in it ``step``."""
         self._taken |= {*LETTERS, "addresses", "memory", "njit", "exp", "tanh", "plus", "checked", "array_at"}
-        self._taken |= {"add_product", "Memory", "on_contiguous", "failed"}
+        self._taken |= {"add_product", "Memory", "on_contiguous", "failed", "size"}
         self._name_given()
         for value, buffer in self._placing.rows.items():
             buffer.value.name = f"{self._wish(value, self._elements.makers[value])}_row"
@@ -180,7 +180,7 @@ class MachineWriter(Writer):
         imports = set(self.imports)
         if self._functions:
             imports |= {"from numba import njit"}
-            self._kernels |= {"Memory", "array_at"}
+            self._kernels |= {"Memory", "array_at", "size"}
         self._kernels.add("on_contiguous")
         return "\n".join(
             [
@@ -419,7 +419,7 @@ class _LoopText:
     def _nested(self, axes: Any, body: list[str]) -> list[str]:
         sizes = (math.prod(self._loop.space),) if self._flat else self._loop.space
         for axis in reversed(axes):
-            body = [f"for {LETTERS[axis]} in range({sizes[axis]}):", *("    " + line for line in body)]
+            body = [f"for {LETTERS[axis]} in range(size({sizes[axis]})):", *("    " + line for line in body)]
         return body
 
     # Statements
