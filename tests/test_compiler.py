@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import re
 import sys
 import threading
 import warnings
@@ -675,7 +676,7 @@ SQUARE = rng.normal(size=(40, 40))
         ("dead", lambda x: (np.exp(x), np.sin(x))[1], 1),
         ("repeated", lambda x: np.exp(x) + np.exp(x), 1),
         ("constant", lambda x: x * (ad.grad(np.square)(np.float64(3.0)) - np.shape(x)[0]), 0),
-        ("neutral", lambda x: x * 1 * 1.0, 2),
+        ("neutral", lambda x: np.exp(x * 1) / 1.0, 2),
     ],
 )
 def test_a_simplification_makes_fewer_calls(name: str, step: Callable[..., Any], fewer: int) -> None:
@@ -708,8 +709,45 @@ def test_the_rate_is_multiplied_into_the_smaller_factor() -> None:
     x, g = rng.normal(size=(8, 50)), rng.normal(size=(8, 40))
     lines = calls(descend, x, g, 0.1, state=w)
     assert len(lines) == 3
-    assert "np.multiply(rate, g" in lines[0]
+    assert "np.multiply(rate_, g" in lines[0]
     np.testing.assert_allclose(w.data, -0.1 * (x.T @ g), rtol=1e-12, atol=1e-14)
+
+
+def descent(loss: Callable[..., Any], *weights: Any) -> Callable[..., Any]:
+    def descend(rate: float, *args: Any) -> Any:
+        value, gradients = ad.value_and_grad(lambda *ws: loss(*ws, *args), argnums=tuple(range(len(weights))))(*weights)
+        for w, g in zip(weights, gradients):
+            w.data = w.data - rate * g
+        return value
+
+    return descend
+
+
+W, V = rng.normal(size=(40, 40)) / 10, rng.normal(size=(40, 40)) / 10
+
+
+@pytest.mark.parametrize(
+    ("network", "penalty", "multiplied"),
+    [
+        (lambda w, v, x: np.tanh(x @ w) @ v, 0.0, 1),
+        (lambda w, v, x: (h := x @ w) + np.tanh(h) @ v, 0.0, 1),  # also after two gradients are added
+        (lambda w, v, x: np.tanh(x @ w) @ v, 0.1, 2),  # but not where another is added that begins elsewhere
+    ],
+)
+def test_the_rate_is_multiplied_where_the_backward_pass_begins(
+    network: Callable[..., Any], penalty: float, multiplied: int
+) -> None:
+    def loss(w: Any, v: Any, x: Any) -> Any:
+        found = nn.functional.cross_entropy(network(w, v, x), np.arange(40))
+        return found + penalty * (w * w).sum() if penalty else found
+
+    (w, v), (other_w, other_v) = (Tensor(W.copy()), Tensor(V.copy())), (Tensor(W), Tensor(V))
+    ours, eager = ad.compile(descent(loss, w, v), (w, v)), descent(loss, other_w, other_v)
+    for rate in (0.1, 0.01):
+        assert ours(rate, SQUARE).item() == pytest.approx(eager(rate, SQUARE).item(), rel=1e-12)
+    np.testing.assert_allclose(w.data, other_w.data, rtol=1e-10)
+    np.testing.assert_allclose(v.data, other_v.data, rtol=1e-10)
+    assert len(re.findall(r"multiply\((rate_|factor),", ours.source)) == multiplied
 
 
 def test_memory_is_used_again() -> None:

@@ -92,6 +92,7 @@ class _Planner:
         self._sources: dict[Value, set[Value]] = defaultdict(set)  # whose memory a value may show
         self._stays: set[Value] = set()  # values that are the same array in each run
         self._free: dict[Any, list[Buffer]] = defaultdict(list)
+        self._added: set[Call] = set()
         self._until: dict[Buffer, int] = {}  # the last call that needs what lies in a buffer
         self._columns = set() if exact else _in_columns(program)
         self._transposes = [call for call in program.calls if call.function is np.transpose and len(call.args) == 1]
@@ -166,7 +167,10 @@ class _Planner:
             plan.written.append((before, None if plan.home.get(after) is at_home[before] else after))
 
     def _add_view(self, call: Call) -> None:
-        """Add a call that makes no array of a known place; a view of memory that stays is made once."""
+        """Add a call that makes no array of a known place, unless it is there; views of what stays are made once."""
+        if call in self._added:
+            return
+        self._added.add(call)
         if call.output.is_array and (call.function in ALWAYS_VIEWS or _is_basic_index(call)):
             source = call.args[0]
             home = self.plan.home.get(source)
@@ -182,6 +186,10 @@ class _Planner:
         sides = []
         for side in reversed(call.args):
             source = next((made.args[0] for made in self._transposes if made.output is side), None)
+            view = next((made for made in self._transposes if made.args[0] is side), None)
+            if source is None and view is not None:
+                source = view.output
+                self._add_view(view)
             if source is None:
                 source = Value("call", side.shape[::-1], side.dtype, True)
                 self._add_view(Call(np.transpose, (side,), {}, [source], stamp=call.stamp))

@@ -250,22 +250,95 @@ def _same_kind(value: Value, output: Value) -> bool:
     return (value.shape, value.dtype, value.is_array) == (output.shape, output.dtype, output.is_array)
 
 
+LONGEST_SUM = 1024  # of floats that are added one after the other, rather than in pairs of sums
+
+
 def sums_as_products(program: Program) -> Program:
-    """Sum the rows of a matrix by a product with ones, which BLAS does faster. The order of summation changes."""
+    """Sum rows, columns or vectors by a product with ones, as BLAS does faster. The order of summation changes."""
 
     def change(call: Call) -> list[Call] | None:
         x = call.args[0] if call.args else None
-        if call.function != np.add.reduce or dict(call.kwargs) != {"axis": 0} or not isinstance(x, Value):
+        if call.function != np.add.reduce or call.kwargs.keys() - {"axis"} or not isinstance(x, Value):
             return None
-        if len(x.shape) != 2 or x.shape[0] < 2 or x.dtype not in (np.float32, np.float64):
+        axis = call.kwargs.get("axis", 0)
+        axis = 0 if axis is None and len(x.shape) == 1 else axis
+        if len(x.shape) not in (1, 2) or axis not in (0, 1) or x.dtype not in (np.float32, np.float64):
             return None
-        ones = Value("call", (x.shape[0],), x.dtype, True)
-        return [
-            _like(call, np.ones, (x.shape[0], np.dtype(x.dtype)), {}, ones),
-            _like(call, np.matmul, (ones, x), {}),
-        ]
+        count, is_column = x.shape[axis], (len(x.shape), axis) == (2, 0)
+        if count < 2 or (count > LONGEST_SUM and not is_column):
+            return None
+        ones = Value("call", (count,), x.dtype, True)
+        make = _like(call, np.ones, (count, np.dtype(x.dtype)), {}, ones)
+        product = np.dot if len(x.shape) == 1 else np.matmul
+        call.output.name = call.output.name or "total"
+        return [make, _like(call, product, (x, ones) if axis == 1 else (ones, x), {})]
 
     return rewrite(program, change)
+
+
+_LINEAR: set[Function] = {
+    np.matmul, np.multiply, np.negative, np.transpose, np.expand_dims, np.reshape, np.add.reduce,
+}  # fmt: skip
+_SUMS: set[Function] = {np.add, np.subtract}
+
+
+def rates_first(program: Program) -> Program:
+    """Multiply by a learning rate where a backward pass begins with a product by a number. Rounding changes.
+
+    All is linear from there to ``rate * gradient``. So the gradients come out multiplied, if they are used for nothing
+    else.
+    """
+    rates = _rates(program)
+    multiplied: set[Value] = set()
+    new: dict[Value, Value] = {}
+    calls: list[Call] = []
+    for call in program.calls:
+        output, arrays = call.output, [value for value in call.operands() if value.is_array]
+        count = sum(value in multiplied for value in arrays)
+        changed = call.with_values(new)
+        if output in rates and count:
+            if count != (len(arrays) if call.function in _SUMS else 1):
+                return program  # where not all terms are multiplied, or both factors
+            multiplied.add(output)
+        elif output in rates and call.function is np.multiply and len(arrays) == 1:
+            (number,) = (arg for arg in call.args if arg is not arrays[0])
+            product = Value("call", (), float, False)
+            factors = rates[output], number.item() if isinstance(number, np.generic) else number
+            calls.append(_like(call, operator.mul, factors, {}, product))
+            changed = _like(call, np.multiply, (product, new.get(arrays[0], arrays[0])), {})
+            multiplied.add(output)
+        elif count and call.function is np.multiply and len(arrays) == 1:
+            new[output] = arrays[0]
+            arrays[0].name = arrays[0].name and f"scaled_{arrays[0].name}"
+            continue
+        calls.append(changed)
+    return constant(program.replacing(calls, new))
+
+
+def _rates(program: Program) -> dict[Value, Any]:
+    """Find the values that are only used for what is then multiplied by the same number, and that number."""
+    users: dict[Value, list[Call]] = {}
+    for call in program.calls:
+        for value in call.operands():
+            users.setdefault(value, []).append(call)
+    kept = set(program.kept())
+    rates: dict[Value, Any] = {}
+
+    def rate_after(call: Call, value: Value) -> Any:
+        if call.function is np.multiply and call.output not in rates:
+            numbers = [arg for arg in call.args if _is_given_number(arg)]
+            return numbers[0] if numbers else None
+        is_linear = call.function in _LINEAR and sum(operand is value for operand in call.operands()) == 1
+        is_sum = call.function in _SUMS and all(isinstance(arg, Value) and arg.is_array for arg in call.args)
+        return rates.get(call.output) if (is_linear or is_sum) and call.kwargs.keys() <= {"axis"} else None
+
+    for call in reversed(program.calls):
+        value = call.output
+        found = {rate_after(user, value) for user in users.get(value, ())}
+        is_float = value.is_array and value.dtype in (np.float32, np.float64)
+        if is_float and value not in kept and len(found) == 1 and None not in found:
+            (rates[value],) = found
+    return rates
 
 
 def scaled_products(program: Program) -> Program:
@@ -366,13 +439,15 @@ PASSES: dict[str, Pass] = {
     "sums_as_products": sums_as_products,
     "repeated": repeated,
     "dead": dead,
+    "rates_first": rates_first,
     "scaled_products": scaled_products,
     "updates_as_products": updates_as_products,
 }
-INEXACT = {"variances", "sums_as_products", "scaled_products", "updates_as_products"}
+INEXACT = {"variances", "sums_as_products", "rates_first", "scaled_products", "updates_as_products"}
 OF_BACKEND = {
     "variances": "numba",
     "sums_as_products": "numpy",
+    "rates_first": "numpy",
     "scaled_products": "numpy",
     "updates_as_products": "numba",
 }

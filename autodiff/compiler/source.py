@@ -57,12 +57,6 @@ class Writer:
         self._log = [span for span in log if stamps and span.end < max(stamps) and span.start > min(stamps)]
         self._names: dict[Any, str] = {}
         self._before: list[str] = []  # lines that must stand before the statement that is being written
-        self._in_arithmetic = Counter(
-            operand
-            for call in plan.calls
-            if is_elementwise(call) and call.output.is_array
-            for operand in call.operands()
-        )
         self._taken: set[str] = {"np", "build", "step"}
         self._fixed: list[str] = []  # lines of build
         self.imports = {"import numpy as np"}
@@ -274,14 +268,14 @@ class Writer:
         return f"{self._dotted(function)}({', '.join(given)})"
 
     def _of_dtype(self, arg: Any, call: Call) -> str | None:
-        """Name an array without axes that is made once, for a Python number beside arrays of floats.
+        """Name an array without axes, for a Python number beside arrays of floats.
 
-        NumPy would make the same of the number in each run, which takes as long as the arithmetic of a small array.
+        NumPy would make one of the number in each call, which takes as long as the arithmetic of a small array.
         """
         is_literal = type(arg) in (int, float) or isinstance(arg, np.floating)
-        is_reused = isinstance(arg, Value) and arg.dtype is float and self._in_arithmetic[arg] > 2
+        is_float = isinstance(arg, Value) and arg.dtype is float
         dtypes = {np.dtype(value.dtype) for value in call.operands() if value.is_array}
-        if not (is_literal or is_reused) or not is_elementwise(call) or len(dtypes) != 1 or call.kwargs:
+        if not (is_literal or is_float) or not is_elementwise(call) or len(dtypes) != 1 or call.kwargs:
             return None
         (dtype,) = dtypes
         if dtype.kind != "f" or (is_literal and not abs(arg) <= np.finfo(dtype).max):
@@ -290,9 +284,14 @@ class Writer:
             return None
         key = "of dtype", arg if isinstance(arg, Value) else repr(arg), dtype
         if key not in self._names:
-            wish = self._names[arg] + "_" if isinstance(arg, Value) else "c" + re.sub(r"\W", "_", f"{arg:g}")
-            line = f"{self._name(key, wish)} = np.array({self._text(arg)}, {self._dtype(dtype)})"
-            (self._fixed if is_literal else self._before).append(line)
+            text = self._text(arg)
+            if is_literal:
+                name = self._name(key, "c" + re.sub(r"\W", "_", f"{arg:g}"))
+                self._fixed.append(f"{name} = np.array({text}, {self._dtype(dtype)})")
+            else:
+                name = self._name(key, f"{text}_" if text.isidentifier() else "factor")
+                self._fixed.append(f"{name} = np.empty((), {self._dtype(dtype)})")
+                self._before.append(f"{name}[...] = {text}")
         return self._names[key]
 
     def _copies(self) -> list[str]:
