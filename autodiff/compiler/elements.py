@@ -328,6 +328,11 @@ def is_computable(call: Call) -> bool:
     return all(kind.char in TEMPLATES[function][1] for kind in types[:-1]) and types[-1] == np.dtype(call.output.dtype)
 
 
+def is_polynomial(call: Call) -> bool:
+    """Whether an element is computed by a polynomial, of which the processor computes several at once."""
+    return UFUNCS.get(call.function, call.function) in (np.exp, np.tanh)
+
+
 def loop_types(call: Call) -> tuple[np.dtype[Any], ...]:
     """Give the types of the arguments and of the result in the loop that NumPy would run."""
     function: Any = UFUNCS.get(call.function, call.function)

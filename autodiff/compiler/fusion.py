@@ -15,12 +15,14 @@ from autodiff.compiler.elements import (
     Indices,
     axis_indices,
     indices_of,
+    is_polynomial,
     reduced_axes,
 )
 from autodiff.compiler.program import Call, Program, Value
 
 Level = Literal["element", "row", "after"]
 FUSIBLE = ("elementwise", "reduction", "gather")
+SHORT = 32  # elements of a row: too few to compute many polynomials at once, as a loop over all rows can
 
 
 @dataclass(eq=False)
@@ -91,9 +93,10 @@ class Loop:
                 return False
             turn = found
         if kind == "reduction":
-            rows, where, self.level[output] = self._reduced(call, places, where, level, rows)
-        else:
-            self.level[output] = level
+            rows, where, level = self._reduced(call, places, where, level, rows)
+        if rows and self.space[-1] <= SHORT and any(map(is_polynomial, (call, *self.calls))):
+            return False
+        self.level[output] = level
         if kind == "gather":
             self.stored.add(elements.root(call.args[0]))
         for value, _ in moved:
