@@ -7,6 +7,7 @@ and SciPy.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -38,6 +39,7 @@ class Memory:
 def on_contiguous(build: Callable[..., Callable[..., Any]]) -> Callable[..., Callable[..., Any]]:
     """Let a function that binds a program to arrays have contiguous ones, by copies there and back if need be."""
 
+    @functools.wraps(build)
     def bind(*given: Any) -> Callable[..., Any]:
         found = [np.require(x, requirements=["C", "A"]) if isinstance(x, np.ndarray) else x for x in given]
         step = build(*found)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks import ladder, scalars
+from tests.benchmarks import ladder, lines, scalars
 from tests.benchmarks.ladder import LEARNING_RATE, Problem, Size, Step
 from tests.benchmarks.worker import WrongResultError, time_batches
 
@@ -289,10 +289,15 @@ def _peak(step: Step) -> int:
     return alive + peak - before
 
 
+def line_seconds(contender: str, size: str) -> dict[str, Any]:
+    """Find what each statement of a program takes: ``"lines"``, statements and seconds."""
+    return {"lines": lines.profile(problem_of(size), "numba" if contender == NUMBA_BACKEND else "numpy")}
+
+
 def measure(quantity: str, **task: Any) -> dict[str, Any]:
-    """Measure ``"seconds"`` or ``"bytes"`` in this process: tracing memory would slow down the clock's steps.
+    """Measure ``"seconds"``, ``"bytes"`` or ``"lines"`` in this process: each would slow down the others.
 
     Raises:
         WrongResultError: the losses are not those that float64 gives.
     """
-    return {"seconds": seconds, "bytes": peak_bytes}[quantity](**task)
+    return {"seconds": seconds, "bytes": peak_bytes, "lines": line_seconds}[quantity](**task)

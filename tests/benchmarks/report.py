@@ -16,6 +16,7 @@ from tests.benchmarks import chain, compiled, digits, ladder, operation, optimiz
 Measurement = dict[str, Any]
 Best = Callable[[Measurement], float]
 
+SMALL_SHARE = 0.02  # of a step, for a statement to be left out of a table
 WORDS = {1: "one thread", 2: "two threads"}
 
 
@@ -187,6 +188,7 @@ def compiled_report(measurements: Sequence[Measurement]) -> str:
         text += table(["microseconds a step", *variants], _compiled_rows(few, variants)) + "\n"
     text += "\nSeconds of the first step, in which a compiler works:\n\n"
     text += table(["seconds", *sizes, *variants], _first_calls(timed, [*sizes, *variants])) + "\n"
+    text += _lines([m for m in measurements if m["quantity"] == "lines" and "problem" not in m])
     return text + _memory([m for m in measurements if m["quantity"] == "bytes"]) + remarks(measurements)
 
 
@@ -206,6 +208,39 @@ def _limits(measurements: Sequence[Measurement], sizes: Sequence[str]) -> list[l
                 cells.append(verdict(selected(measurements, contender, size, threads), against, fastest, limits[size]))
             rows.append([name, *cells])
     return rows
+
+
+def missed_limits(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """List the processes that find out why a limit of `compiled` was missed: statement by statement."""
+    timed = [m for m in measurements if m["benchmark"] == "compiled" and m["quantity"] == "seconds"]
+    missed: dict[tuple[str, str, int], None] = {}
+    for threads in _numbers_of_threads(timed):
+        for contender, others, limits in compiled.LIMITS.values():
+            for size, limit in limits.items():
+                against = [selected(timed, other, size, threads) for other in others]
+                if "not met" in verdict(selected(timed, contender, size, threads), against, fastest, limit):
+                    missed[contender, size, threads] = None
+    return [
+        {"benchmark": "compiled", "quantity": "lines", "contender": contender, "size": size, "threads": threads}
+        for contender, size, threads in missed
+    ]
+
+
+def _lines(measurements: Sequence[Measurement]) -> str:
+    """A table of what the statements take for each program that missed a limit."""
+    text = ""
+    for m in measurements:
+        total = sum(seconds for _, seconds in m["lines"])
+        shown = [(line, seconds) for line, seconds in m["lines"] if seconds >= SMALL_SHARE * total]
+        rest = total - sum(seconds for _, seconds in shown)
+        rows = [[number(seconds * 1e6), f"{seconds / total:.1%}", f"`{line}`"] for line, seconds in shown]
+        rows.append([number(rest * 1e6), f"{rest / total:.1%}", f"statements of less than {SMALL_SHARE:.0%} each"])
+        text += (
+            f"\nWhere a limit is not met, the statements of {m['contender']}, {m['size']}, {WORDS[m['threads']]}:\n\n"
+            + table(["microseconds", "share", "statement"], rows)
+            + "\n"
+        )
+    return text
 
 
 def _first_calls(measurements: Sequence[Measurement], sizes: Sequence[str]) -> list[list[str]]:

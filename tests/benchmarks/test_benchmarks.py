@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.benchmarks import chain, compiled, digits, ladder, operation, report, scalars, worker
+from tests.benchmarks import chain, compiled, digits, ladder, lines, operation, report, scalars, worker
 from tests.benchmarks.__main__ import parse, tasks
 from tests.benchmarks.worker import WrongResultError, in_fresh_process
 
@@ -130,6 +130,18 @@ def test_memory_is_traced_as_it_is_known_to_be(monkeypatch):
     assert found == {name: pytest.approx(3 * megabyte, rel=0.01) for name in ("bytes", "first_bytes")}
 
 
+@pytest.mark.parametrize("contender", [compiled.NUMPY_BACKEND, compiled.NUMBA_BACKEND])
+def test_statements_of_a_program_are_told_apart(monkeypatch, contender):
+    monkeypatch.setattr(lines, "TURNS", 1)
+    monkeypatch.setattr(lines, "TURN_SECONDS", 0.0)
+    found = compiled.measure("lines", contender=contender, size="T")["lines"]
+    texts = [text for text, _ in found]
+    products = [text for text in texts if text.startswith(("np.dot(x,", "np.dot(layers_0,", "np.dot(layers_2_weight"))]
+    assert len(products) == 2
+    assert texts[-1] == "the call around them"
+    assert sum(seconds for _, seconds in found) > 0
+
+
 @pytest.mark.parametrize("contender", digits.CONTENDERS)
 def test_every_library_learns_the_digits(monkeypatch, contender):
     pytest.importorskip({"PyTorch, eager": "torch"}.get(contender, "sklearn"))
@@ -247,6 +259,23 @@ def test_a_problem_in_one_round_is_shown_instead_of_a_time(measured):
     text = report.ladder_report(measured)
     assert "| wrong " in text
     assert "- this library, eager, T, 1 threads: wrong: losses [1.0]" in text
+
+
+def test_a_missed_limit_is_explained_by_statements():
+    common = {"benchmark": "compiled", "quantity": "seconds", "threads": 1, "batches": 2, "round": 0}
+    measured = [
+        {**common, "contender": contender, "size": "T", "seconds": [seconds], "first_call": 0.1}
+        for contender, seconds in ((compiled.NUMPY_BACKEND, 30e-6), (ladder.BY_HAND, 20e-6))
+    ]
+    (task,) = report.missed_limits(measured)
+    assert task == {**task, "quantity": "lines", "contender": compiled.NUMPY_BACKEND, "size": "T", "threads": 1}
+    known = [("np.dot(x, W)", 24e-6), ("np.add(a, b)", 5.6e-6), ("small = 1", 0.4e-6)]
+    text = report.compiled_report([*measured, task | {"lines": known, "round": 0}])
+    assert "1.500, at most 1.05: **not met**" in text
+    rows = rows_of(text)
+    assert (rows["24.0"], rows["5.60"]) == ("80.0%", "18.7%")
+    assert "`small = 1`" not in text
+    assert report.missed_limits(measured[:1]) == []
 
 
 def test_disturbed_rounds_count_only_where_there_is_no_other(measured):
