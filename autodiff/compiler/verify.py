@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from autodiff.tree import walk
 STEPS = 2
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}  # relative, by the bytes of a number
 SMALLEST_SCALE = 1e-3  # the gradient of a bias before batch norm is zero but for rounding, which is no error
+PIECE = 2**16  # elements that are compared at once, to need little memory
 
 
 def verify(
     eager: Callable[[], Any], compiled: Callable[[], Any], places: Sequence[Place], exact: bool, name: str
 ) -> None:
-    """Take two steps both ways, from the same state, and compare what they give and what they leave.
+    """Take two steps both ways, each from the same state, and compare what they give and what they leave.
 
     Args:
         eager: takes a step as it was written.
@@ -32,34 +33,45 @@ def verify(
     Raises:
         RuntimeError: something differs; the message says what first.
     """
-    for number, (wanted, found) in enumerate(zip(_run(eager, places), _run(compiled, places), strict=True), start=1):
-        if wanted.keys() != found.keys():
-            raise RuntimeError(
-                f"compile: {name} gives another structure than its program: {list(wanted)} and {list(found)}"
-            )
-        for what, value in wanted.items():
-            if not _agree(value, found[what], exact):
-                raise RuntimeError(
-                    f"compile: in step {number}, {what} differs between {name} as it was written and as a program "
-                    f"({_difference(value, found[what])}). Something in it is the same in every run of the program and "
-                    "should not be: pass it as an argument, name it in state=, and let the step begin with "
-                    "optimizer.zero_grad(). check=False leaves this comparison out"
-                )
-
-
-def _run(step: Callable[[], Any], places: Sequence[Place]) -> list[dict[str, Any]]:
-    """Take some steps, and give what each returned and what it left in the state, by name."""
-    found = []
     with kept(places):
-        for _ in range(STEPS):
-            results = {f"result{path}": _copied(data_of(leaf)) for path, leaf in walk(step())}
-            found.append(results | {f"state {place.name!r}": _copied(place.get()) for place in places})
-    return found
+        for number in range(1, STEPS + 1):
+            _compare(eager, compiled, places, exact, name, number)
+
+
+def _compare(
+    eager: Callable[[], Any], compiled: Callable[[], Any], places: Sequence[Place], exact: bool, name: str, number: int
+) -> None:
+    """Take one step both ways, and leave what it leaves as it was written: the next goes on from there."""
+    with kept(places):
+        found = {what: _copied(value) for what, value in _outcome(compiled, places)}
+    wanted = dict(_outcome(eager, places))
+    if wanted.keys() != found.keys():
+        raise RuntimeError(
+            f"compile: {name} gives another structure than its program: {list(wanted)} and {list(found)}"
+        )
+    for what, value in wanted.items():
+        if not _agree(value, found[what], exact):
+            raise RuntimeError(
+                f"compile: in step {number}, {what} differs between {name} as it was written and as a program "
+                f"({_difference(value, found[what])}). Something in it is the same in every run of the program and "
+                "should not be: pass it as an argument, name it in state=, and let the step begin with "
+                "optimizer.zero_grad(). check=False leaves this comparison out"
+            )
+
+
+def _outcome(step: Callable[[], Any], places: Sequence[Place]) -> Iterator[tuple[str, Any]]:
+    """Take a step, and give what it returned and what it left in the state, by name."""
+    for path, leaf in walk(step()):
+        yield f"result{path}", _told(data_of(leaf))
+    for place in places:
+        yield f"state {place.name!r}", _told(place.get())
+
+
+def _told(value: Any) -> Any:
+    return repr(value.bit_generator.state) if isinstance(value, np.random.Generator) else value
 
 
 def _copied(value: Any) -> Any:
-    if isinstance(value, np.random.Generator):
-        return repr(value.bit_generator.state)
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
@@ -72,9 +84,12 @@ def _agree(one: Any, other: Any, exact: bool) -> bool:
     if exact or a.dtype.kind != "f":
         return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
     tolerance = TOLERANCE[a.dtype.itemsize]
+    a, b = a.reshape(-1), b.reshape(-1)
+    pieces = [slice(start, start + PIECE) for start in range(0, a.size, PIECE)]
     with np.errstate(all="ignore"):
-        scale = float(np.abs(a[np.isfinite(a)]).max(initial=SMALLEST_SCALE))
-        return np.allclose(b, a, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+        scale = max((float(np.abs(a[piece][np.isfinite(a[piece])]).max(initial=0)) for piece in pieces), default=0)
+        least = tolerance * max(scale, SMALLEST_SCALE)
+        return all(np.allclose(b[piece], a[piece], rtol=tolerance, atol=least, equal_nan=True) for piece in pieces)
 
 
 def _difference(one: Any, other: Any) -> str:
