@@ -393,6 +393,26 @@ def test_another_process_finds_the_machine_code(cache: Path, tmp_path: Path) -> 
     assert not list((tmp_path / "folder").glob("*.tmp"))
 
 
+def test_the_same_step_is_the_same_text_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = set()
+
+    class Written(Exception):  # noqa: N818 (it is no error)
+        pass
+
+    def note(source: str) -> Any:
+        texts.add(source)
+        raise Written
+
+    monkeypatch.setattr("autodiff.compiler.compiled.cached_module", note)
+    unrelated = []  # which moves what is made later to other places in memory
+    for count in range(12):
+        model, optimizer, step = trainer(nn.MLP([7, 6, 5], rng=0), F.cross_entropy, lambda p: nn.optim.Adam(p))
+        with pytest.raises(Written):
+            compile(step, state=(model, optimizer), backend="numba")(X, LABELS)
+        unrelated.append([object() for _ in range(100 * count)])
+    assert len(texts) == 1
+
+
 def test_saved_program_runs_on_its_own(tmp_path: Path) -> None:
     compiled = compile(lambda x: np.exp(x) + 1, backend="numba")
     compiled(np.zeros(3))

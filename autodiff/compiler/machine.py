@@ -128,7 +128,9 @@ class MachineWriter(Writer):
                         inside |= {output: number for output in call.outputs if not output.is_array}
         kept = {self._elements.root(value) for value in self._program.kept() if isinstance(value, Value)}
         crossing |= {value for value in kept if value in inside}
-        for value in crossing:
+        for value in inside:  # in order: other names would be another program, for which there is no file yet
+            if value not in crossing:
+                continue
             name = self._name(("number", value), self._wish(value, self._elements.makers[value]))
             self._fixed.append(f"{name} = np.empty(1, {self._dtype(value.dtype)})")
             self._names[value] = f"{name}[0]"
