@@ -76,7 +76,7 @@ def confusion_matrix(
     side, longest = min(7.0, max(1.8, 0.4 * number)), 0.09 * max(map(len, names))  # inches
     ax = figures.axes(caller, ax, side + longest + 1.2, side + 0.7 * longest + 0.6)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.03, label="share of the label's data")
+    ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.03, aspect=30, label="share of the label's data")
     ax.set(xlabel="prediction", ylabel="label")
     _name_classes(ax, names)
     ax.figure.canvas.figure.draw_without_rendering()  # the layout says how large the cells are
@@ -176,7 +176,8 @@ def decision_boundary(model: Module, X: Any, y: Any, ax: Axes | None = None) -> 
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: the model is not a Module, the labels are not integers, or ``ax`` is not an Axes.
+        TypeError: the model is not a Module, X is not real numbers, the labels are not integers, or ``ax`` is not an
+            Axes.
         ValueError: there are not two features, not as many data as labels, none, numbers that are not finite, a label
             out of range, or outputs that are not logits.
 

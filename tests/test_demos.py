@@ -49,6 +49,13 @@ def test_digits_are_recognized(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert nn.evaluate(model, X_test, y_test)[1] == accuracy
 
 
+@pytest.mark.parametrize("name", ["learning_curves", "confusion_matrix", "weights"])
+def test_the_gallery_has_a_small_picture(name: str) -> None:
+    picture = (Path(__file__).parent.parent / "demos" / "gallery" / f"digits_{name}.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(picture) < 60_000
+
+
 def test_same_seed_same_weights(tmp_path: Path) -> None:
     weights = []
     for name, seed in (("one", "3"), ("again", "3"), ("other", "4")):
