@@ -49,6 +49,9 @@ TEMPLATES: dict[Any, tuple[str, str]] = {
         "power", "arctan2", "hypot", "logaddexp", "logaddexp2", "fmax", "fmin", "copysign",
     )},
 }  # fmt: skip
+_QUICK = {f"np.{name}" for name in (
+    "maximum", "minimum", "fmax", "fmin", "sqrt", "floor", "ceil", "trunc", "sign", "copysign", "isinf", "isfinite",
+)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -331,6 +334,14 @@ def is_computable(call: Call) -> bool:
 def is_polynomial(call: Call) -> bool:
     """Whether an element is computed by a polynomial, of which the processor computes several at once."""
     return UFUNCS.get(call.function, call.function) in (np.exp, np.tanh)
+
+
+def work_of(call: Call) -> int:
+    """Say about how long an element takes, with 1 for a sum: its function may be arithmetic, a polynomial, or in C."""
+    template = TEMPLATES.get(UFUNCS.get(call.function, call.function), ("",))[0]
+    if is_polynomial(call):
+        return 10
+    return 100 if template.startswith("np.") and template.split("(")[0] not in _QUICK else 1
 
 
 def loop_types(call: Call) -> tuple[np.dtype[Any], ...]:

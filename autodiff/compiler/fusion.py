@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -17,11 +19,13 @@ from autodiff.compiler.elements import (
     indices_of,
     is_polynomial,
     reduced_axes,
+    work_of,
 )
 from autodiff.compiler.program import Call, Program, Value
 
 Level = Literal["element", "row", "after"]
 FUSIBLE = ("elementwise", "reduction", "gather")
+FOR_THREADS = 2**23  # the work of a loop, as `work_of` counts it, that takes several times as long as to start threads
 SHORT = 32  # elements of a row: too few to compute many polynomials at once, as a loop over all rows can
 
 
@@ -203,10 +207,12 @@ class Part:
     Attributes:
         in_machine: which of them.
         items: loops, and calls that stand alone.
+        in_threads: whether it is one loop whose outermost axis is shared out among threads.
     """
 
     in_machine: bool
     items: list[Loop | Call] = field(default_factory=list)
+    in_threads: bool = False
 
     def calls(self) -> list[Call]:
         """List the calls, also those in loops."""
@@ -220,9 +226,25 @@ def parts_of(program: Program, elements: Elements, once: Collection[Call]) -> li
     while order.remaining:
         for in_machine in (False, True):
             calls = order.ready(in_machine)
-            if calls:
-                parts.append(Part(in_machine, fused(calls, elements) if in_machine else list(calls)))
+            if calls and in_machine:
+                groups = itertools.groupby(
+                    fused(calls, elements), key=lambda item: item if is_for_threads(item) else None
+                )
+                parts += [Part(True, list(items), large is not None) for large, items in groups]
+            elif calls:
+                parts.append(Part(False, list(calls)))
     return parts
+
+
+def is_for_threads(item: Loop | Call) -> bool:
+    """Whether a loop is long, each of its rounds is independent of the others, and it counts for nothing but places."""
+    if not isinstance(item, Loop) or not item.space:
+        return False
+    shares_a_row = item.rows is not None and bool(item.stored)
+    reads = [(value, index) for reads in item.reads.values() for value, indices in reads for index in indices]
+    is_plain = all((index.axis != 0 or index == Index(0)) and not is_counted(value) for value, index in reads)
+    is_independent = is_plain and not shares_a_row and "after" not in item.level.values()
+    return is_independent and math.prod(item.space) * sum(map(work_of, item.calls)) >= FOR_THREADS
 
 
 class _Order:

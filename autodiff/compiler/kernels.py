@@ -8,14 +8,17 @@ and SciPy.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, config, get_num_threads, njit, types
 from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic, overload
 
@@ -34,6 +37,25 @@ class Memory:
         products = [get_cython_function_address("scipy.linalg.cython_blas", name) for name in ("sgemm", "dgemm")]
         self._addresses = np.array([*products, *(array.ctypes.data for array in self._arrays)], np.uint64)
         self.address = self._addresses.ctypes.data
+
+
+def in_threads(function: Callable[..., Any], rounds: int, *args: Any) -> None:
+    """Let as many threads as Numba may use call ``function(first, last, *args)``, each for its share of the rounds."""
+    shares = min(get_num_threads(), rounds)
+    bounds = [rounds * share // shares for share in range(shares + 1)]
+    own, *others = itertools.pairwise(bounds)
+    begun = [_pool(os.getpid()).submit(function, *ends, *args) for ends in others]
+    try:
+        function(*own, *args)
+    finally:
+        for one in begun:
+            one.result()
+
+
+@functools.cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Make the threads of a process: one that was forked does not have those of the other."""
+    return ThreadPoolExecutor(max(1, config.NUMBA_NUM_THREADS - 1), "autodiff")
 
 
 def on_contiguous(build: Callable[..., Callable[..., Any]]) -> Callable[..., Callable[..., Any]]:

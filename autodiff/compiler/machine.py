@@ -40,6 +40,7 @@ from autodiff.spans import Span
 from autodiff.tensor import astype
 
 LETTERS = "ijklmn"
+FROM_TO = ("first", "last")  # the bounds of a loop that is shared out among threads
 LONGEST = 64  # characters of an expression that is written where it is used
 MANY = 1024  # float32 numbers whose sum is taken in float64
 
@@ -75,7 +76,7 @@ class MachineWriter(Writer):
     def source(self) -> str:
         """Give the text of the module: the functions in machine code, ``build``, and in it ``step``."""
         self._taken |= {*LETTERS, "addresses", "memory", "njit", "exp", "tanh", "plus", "checked", "array_at"}
-        self._taken |= {"add_product", "Memory", "on_contiguous", "failed", "size"}
+        self._taken |= {"add_product", "Memory", "on_contiguous", "failed", "size", "in_threads", "first", "last"}
         self._name_given()
         for value, buffer in self._placing.rows.items():
             buffer.value.name = f"{self._wish(value, self._elements.makers[value])}_row"
@@ -89,7 +90,7 @@ class MachineWriter(Writer):
         crossing = self._crossing()
         for number, part in enumerate(self._parts, start=1):
             if part.in_machine:
-                function = _Function(self, f"part_{number}", crossing)
+                function = _Function(self, f"part_{number}", crossing, part.in_threads)
                 self._functions += ["", "", *function.lines(part.items)]
                 self._step += function.call()
             else:
@@ -255,8 +256,10 @@ def _made_once(program: Program) -> dict[Call, None]:
 class _Function:
     """Writes one function in machine code."""
 
-    def __init__(self, writer: MachineWriter, name: str, crossing: set[Value]) -> None:
+    def __init__(self, writer: MachineWriter, name: str, crossing: set[Value], in_threads: bool) -> None:
         self._writer = writer
+        self.in_threads = in_threads
+        self.rounds = 0  # of the loop that is shared out among threads
         self._elements = writer._elements
         self._placing = writer._placing
         self._title = name
@@ -296,13 +299,16 @@ class _Function:
         end = ["return 0"] if self._failures else []
         return [
             '@njit(error_model="numpy", nogil=True, cache=True)',
-            *_wrapped(f"def {self._title}({', '.join(['memory', *names])}):"),
+            *_wrapped(f"def {self._title}({', '.join([*(FROM_TO if self.in_threads else ()), 'memory', *names])}):"),
             *("    " + line for line in (*opening, *self._shapes, *self._body, *end)),
         ]
 
     def call(self) -> list[str]:
         """Write how ``step`` calls the function."""
         arguments = ", ".join(["memory.address", *(self._writer._names[value] for value in self._parameters)])
+        if self.in_threads:
+            self._writer._kernels.add("in_threads")
+            return _wrapped(f"in_threads({self._title}, {self.rounds}, {arguments})")
         if not self._failures:
             return _wrapped(f"{self._title}({arguments})")
         lines = _wrapped(f"failed = {self._title}({arguments})")
@@ -421,7 +427,11 @@ class _LoopText:
     def _nested(self, axes: Any, body: list[str]) -> list[str]:
         sizes = (math.prod(self._loop.space),) if self._flat else self._loop.space
         for axis in reversed(axes):
-            body = [f"for {LETTERS[axis]} in range(size({sizes[axis]})):", *("    " + line for line in body)]
+            bounds = f"size({sizes[axis]})"
+            if axis == 0 and self._function.in_threads:
+                self._function.rounds = sizes[0]
+                bounds = ", ".join(f"np.uint64({end})" for end in FROM_TO)  # or Numba looks for negative places
+            body = [f"for {LETTERS[axis]} in range({bounds}):", *("    " + line for line in body)]
         return body
 
     # Statements
