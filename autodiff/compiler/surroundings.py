@@ -18,6 +18,7 @@ class Surroundings:
 
     Attributes:
         constants: these, with copies of their contents.
+        runs: how often these were asked for.
     """
 
     def __init__(self, step: Callable[..., Any], constants: Sequence[Any]) -> None:
@@ -30,7 +31,7 @@ class Surroundings:
                     self._watch(name, step.__globals__)
         self._names = {id(value): name for name, _, value in self._variables}
         self.constants = [(array, array.copy()) for array in constants]
-        self._calls = 0
+        self.runs = 0
 
     def _watch(self, name: str, holder: types.CellType | dict[str, Any]) -> None:
         value = _read(name, holder)
@@ -70,8 +71,8 @@ class Surroundings:
         Raises:
             RuntimeError: they are not what they were.
         """
-        self._calls += 1
-        if self._calls & (self._calls - 1) == 0:
+        self.runs += 1
+        if self.runs & (self.runs - 1) == 0:
             for array, copy in self.constants:
                 if not np.array_equal(array, copy, equal_nan=array.dtype.kind == "f"):
                     named = self._names.get(id(array))
