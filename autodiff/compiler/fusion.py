@@ -25,7 +25,7 @@ from autodiff.compiler.program import Call, Program, Value
 
 Level = Literal["element", "row", "after"]
 FUSIBLE = ("elementwise", "reduction", "gather")
-FOR_THREADS = 2**23  # the work of a loop, as `work_of` counts it, that takes several times as long as to start threads
+FOR_THREADS = 2**24  # the work of a loop, as `work_of` counts it: less gains nothing beside the waiting threads of BLAS
 SHORT = 32  # elements of a row: too few to compute many polynomials at once, as a loop over all rows can
 
 
