@@ -635,6 +635,8 @@ def test_the_source_runs_on_its_own(tmp_path: Path) -> None:
     losses = [compiled(X, LABELS).item() for _ in range(3)]
     path = compiled.save(tmp_path / "step.py")
     assert path.read_text() == compiled.source
+    assert "It returns what step returns, and after that the new step_count." in compiled.source
+    assert not re.search(r"[ \t]$", compiled.source, re.MULTILINE)
 
     spec = importlib.util.spec_from_file_location("saved_step", path)
     assert spec is not None

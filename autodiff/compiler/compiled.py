@@ -235,11 +235,11 @@ class _Program:
         names = input_names(step, [path for path, _ in walk((args, kwargs))])
         traced = trace(step, places, leaves, names, rebuild)
         program = simplified(traced.program, exact, without, backend)
-        title, log = f"One step of {name_of(step)}.", spans.latest()
+        called, log = name_of(step), spans.latest()
         writer = (
-            Writer(program, plan(program, exact), title, log)
+            Writer(program, plan(program, exact), called, log)
             if backend == "numpy"
-            else MachineWriter(program, title, log)
+            else MachineWriter(program, called, log)
         )
         self.source = writer.source()
         self.program = program

@@ -53,18 +53,18 @@ class MachineWriter(Writer):
 
     Args:
         program: the program.
-        title: what the docstring says.
+        called: the name of the step.
         log: the spans of what was at work while the program was recorded, for the comments.
     """
 
-    def __init__(self, program: Program, title: str, log: Sequence[Span]) -> None:
+    def __init__(self, program: Program, called: str, log: Sequence[Span]) -> None:
         program = copies_for_products(program)
         once = _made_once(program)
         self._elements = Elements(program, {output for call in once for output in call.outputs})
         self._parts = parts_of(program, self._elements, once)
         self._placing = place(program, self._elements, self._parts)
         plan = Plan(once=list(once), calls=list(program.calls), buffers=self._placing.buffers)
-        super().__init__(program, plan, title, log)
+        super().__init__(program, plan, called, log)
         self._once = once
         self._inlined = set()
         self._step: list[str] = []
@@ -195,7 +195,7 @@ class MachineWriter(Writer):
                 "",
                 "@on_contiguous",
                 *_wrapped(f"def build({given}):"),
-                f'    """{self._title}"""',
+                *(f"    {line}".rstrip() for line in self._docstring()),
                 *("    " + line for line in self._fixed),
                 *("    " + line for text in addressed for line in _wrapped(text)),
                 "",

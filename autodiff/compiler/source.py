@@ -45,14 +45,14 @@ class Writer:
     Args:
         program: the program.
         plan: where its arrays lie.
-        title: what the docstring says.
+        called: the name of the step.
         log: the spans of what was at work while the program was recorded, for the comments.
     """
 
-    def __init__(self, program: Program, plan: Plan, title: str, log: Sequence[Span]) -> None:
+    def __init__(self, program: Program, plan: Plan, called: str, log: Sequence[Span]) -> None:
         self._program = program
         self._plan = plan
-        self._title = title
+        self._called = called
         stamps = [call.stamp for call in program.calls]
         self._log = [span for span in log if stamps and span.end < max(stamps) and span.start > min(stamps)]
         self._names: dict[Any, str] = {}
@@ -104,7 +104,7 @@ class Writer:
             "",
             "",
             *_wrapped(f"def build({given}):"),
-            f'    """{self._title}"""',
+            *(f"    {line}".rstrip() for line in self._docstring()),
             *("    " + line for line in self._fixed),
             "",
             *("    " + line for line in _wrapped(f"def step({parameters}):")),
@@ -113,6 +113,17 @@ class Writer:
             "    return step",
         ]
         return "\n".join(lines) + "\n"
+
+    def _docstring(self) -> list[str]:
+        """Say how the module is used."""
+        changed = " and ".join(self._names[before] for before, after in self._program.state
+                               if before in set(self.numbers) and after is not before)  # fmt: skip
+        text = f"Give the function of one step of {self._called}"
+        if self._program.state:
+            text += ", which changes the arrays that are given here"
+        if not changed:
+            return [f'"""{text}."""']
+        return [f'"""{text}.', "", f"It returns what {self._called} returns, and after that the new {changed}.", '"""']
 
     def _to_inline(self) -> set[Value]:
         """Choose numbers that are computed from numbers and used once: they are written where they are used."""
