@@ -378,6 +378,25 @@ def test_parameters_are_written_into_and_the_change_is_noticed() -> None:
         loss.backward()
 
 
+def test_what_is_added_to_is_multiplied_where_it_lies() -> None:
+    mean, other = np.ones(50), np.ones(50)
+
+    def step(x: Any) -> None:
+        other[...] = mean * 3.0
+        mean[...] = mean * 0.9 + x
+
+    compiled = ad.compile(step, (mean, other), exact=True)
+    wanted, wanted_other = np.ones(50), np.ones(50)
+    for number in range(3):
+        x = np.full(50, number / 7)
+        compiled(x)
+        wanted, wanted_other = wanted * 0.9 + x, wanted * 3.0
+        np.testing.assert_array_equal(mean, wanted)
+        np.testing.assert_array_equal(other, wanted_other)
+    assert "np.multiply(state_0, c0_9, out=state_0)" in compiled.source
+    assert "np.empty" not in compiled.source
+
+
 def test_two_arrays_that_change_places() -> None:
     one, two = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
 
@@ -590,6 +609,21 @@ def test_a_step_that_fails_leaves_the_state() -> None:
     for path, array in before.items():
         np.testing.assert_array_equal(model.state_dict()[path], array)
     assert optimizer.steps == [0, 0]
+
+
+def test_a_check_that_fails_late_leaves_the_state() -> None:
+    model = nn.Sequential(nn.Linear(6, 4, rng=0), nn.BatchNorm1d(4))  # whose statistics change before the loss
+
+    def step(x: Any, labels: Any) -> Any:
+        return functional.cross_entropy(model(x), labels)
+
+    compiled = ad.compile(step, model)
+    compiled(X, LABELS)
+    before = {path: array.copy() for path, array in model.state_dict().items()}
+    with pytest.raises(ValueError, match="labels must lie"):
+        compiled(X, LABELS + 1)
+    for path, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[path])
 
 
 def test_checks_of_values_are_kept() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Function, Program, Value
+from autodiff.dispatch import require
 from autodiff.tensor import astype
 
 # Functions whose result may share memory with their first argument; those here always do, in whatever order the
@@ -89,6 +90,7 @@ class _Planner:
     def __init__(self, program: Program, exact: bool) -> None:
         self.plan = Plan()
         self._program = program
+        self._changing = {before: after for before, after in program.state if after is not before and before.is_array}
         self._sources: dict[Value, set[Value]] = defaultdict(set)  # whose memory a value may show
         self._stays: set[Value] = set()  # values that are the same array in each run
         self._free: dict[Any, list[Buffer]] = defaultdict(list)
@@ -127,8 +129,8 @@ class _Planner:
         for position, call in enumerate(self.plan.calls):
             for output in call.outputs:
                 use(output, position)
-            for operand in call.operands():
-                use(operand, position)
+            for operand in (*call.operands(), *(self._changing if call.function is require else ())):
+                use(operand, position)  # the state is as it was where a check fails
         for value in self._program.kept():
             if isinstance(value, Value):
                 use(value, len(self.plan.calls))
@@ -136,8 +138,7 @@ class _Planner:
 
     def _place(self) -> None:
         program, plan = self._program, self.plan
-        changing = {before: after for before, after in program.state if after is not before and before.is_array}
-        owner = {after: before for before, after in changing.items()}
+        owner = {after: before for before, after in self._changing.items()}
         result = set()
         for value in program.results:
             if isinstance(value, Value):
@@ -163,7 +164,7 @@ class _Planner:
                     free = self._free[_form(value, buffer.axes)]
                     if buffer not in free:
                         free.append(buffer)
-        for before, after in changing.items():
+        for before, after in self._changing.items():
             plan.written.append((before, None if plan.home.get(after) is at_home[before] else after))
 
     def _add_view(self, call: Call) -> None:
@@ -202,17 +203,17 @@ class _Planner:
         axes = (1, 0) if output in self._columns else output.axes
         before = owner.get(output)
         if before is not None and (output.shape, output.dtype) == (before.shape, before.dtype):
-            inside = before in set(call.operands()) or any(before in self._sources[v] for v in call.operands())
-            if self._last.get(before, -1) < position or (
-                self._last[before] == position and inside and self._in_place(call, before)
-            ):
-                return at_home[before]
+            home = at_home[before]
+            inside = [value for value in call.operands() if self.plan.home.get(value) is home]
+            in_place = bool(inside) and all(self._in_place(call, value) for value in inside)
+            if self._last_of_state(home) < position + in_place:
+                return home
         if is_elementwise(call):
             for operand in call.operands():
                 buffer = self.plan.home.get(operand)
                 if (
                     buffer is not None
-                    and self._is_free(buffer, position)
+                    and (self._is_free(buffer, position) or self._is_left(buffer, position))
                     and buffer.axes == axes
                     and _form(operand, axes) == _form(output, axes)
                     and self._in_place(call, operand)
@@ -228,6 +229,14 @@ class _Planner:
     def _is_free(self, buffer: Buffer, position: int) -> bool:
         """Whether memory is a buffer of ours, and nothing in it is needed after a call."""
         return buffer.value.kind != "state" and self._until[buffer] <= position
+
+    def _is_left(self, buffer: Buffer, position: int) -> bool:
+        """Whether an array of the state will be written anew, and nothing in it is needed after a call."""
+        return buffer.value in self._changing and self._last_of_state(buffer) <= position
+
+    def _last_of_state(self, home: Buffer) -> int:
+        """Give the last call that needs what lies in an array of the state."""
+        return max(self._last.get(home.value, -1), self._until.get(home, -1))
 
     def _in_place(self, call: Call, operand: Value) -> bool:
         """Whether a call may write over an operand: it is elementwise, and no other operand shows the same memory."""
