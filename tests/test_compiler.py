@@ -545,6 +545,94 @@ def test_a_global_that_changes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
         compiled(ROWS)
 
 
+class Settings:
+    def __init__(self) -> None:
+        self.scale = 2.0
+        self.calls = 0
+
+
+class Trainer:
+    def __init__(self) -> None:
+        self.model = nn.Linear(2, 1, rng=0)
+        self.optimizer = nn.optim.SGD(self.model.parameters(), lr=0.1)
+        self.power = 2
+        self.latest: Any = None
+
+    def step(self, x: Any) -> Any:
+        self.optimizer.zero_grad()
+        loss = (self.model(x) ** self.power).mean()
+        loss.backward()
+        self.optimizer.step()
+        self.latest = loss
+        return loss
+
+
+def test_what_a_step_reads_in_dicts_and_objects_is_watched() -> None:
+    as_dict, as_object, trainer = {"scale": 2.0, "other": 1}, Settings(), Trainer()
+    by_dict = ad.compile(lambda x: x * as_dict["scale"])
+    by_object = ad.compile(lambda x: x * as_object.scale)
+    by_self = ad.compile(trainer.step, (trainer.model, trainer.optimizer))
+    for compiled in (by_dict, by_object, by_self):
+        compiled(ROWS)
+        compiled(ROWS)
+    as_dict["other"] = as_object.calls = 3  # nothing that they read
+    trainer.latest = 4.0
+    for compiled in (by_dict, by_object, by_self):
+        compiled(ROWS)
+    as_dict["scale"] = as_object.scale = 3.0
+    trainer.power = 4
+    for compiled, name in ((by_dict, r"as_dict\['scale'\]"), (by_object, "as_object.scale"), (by_self, "self.power")):
+        with pytest.raises(RuntimeError, match=f"""the step reads .{name}., which was 2.* when it was compiled"""):
+            compiled(ROWS)
+
+
+@pytest.mark.parametrize("optimizer", [nn.optim.SGD, nn.optim.Adam])
+@pytest.mark.parametrize("left", ["model", "optimizer", "schedule"])
+def test_state_that_is_left_out_is_named(left: str, optimizer: Any) -> None:
+    model = nn.Linear(2, 1, rng=0)
+    optimizer = optimizer(model.parameters(), lr=0.1)
+    schedule = nn.optim.StepLR(optimizer, step_size=2)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        return loss
+
+    before = model.weight.data.copy(), list(optimizer.steps), schedule.last_epoch
+    named = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    of_arrays = "an array of shape .* that is not part of the state is changed in place"
+    with pytest.raises(TypeError, match=f"the step changes '{left}', or computes its gradients|{of_arrays}"):
+        ad.compile(step, [part for name, part in named.items() if name != left])(ROWS)
+    np.testing.assert_array_equal(model.weight.data, before[0])
+    assert model.weight.grad is None
+    assert (list(optimizer.steps), schedule.last_epoch) == before[1:]
+    ad.compile(step, list(named.values()))(ROWS)
+
+
+def test_a_module_that_is_a_constant_need_not_be_named() -> None:
+    teacher = nn.Linear(2, 1, rng=0)
+    for parameter in teacher.parameters():
+        parameter.requires_grad = False
+    assert ad.compile(lambda x: teacher(x))(ROWS).data.tolist() == teacher(ROWS).data.tolist()
+
+
+def test_values_left_over_from_compiling_say_so() -> None:
+    losses: list[Any] = []
+    ad.compile(lambda x: losses.append(x.sum()), check=False)(ROWS)
+    for use in (str, float, bool):
+        with pytest.raises(TypeError, match="left over from the run in which the step was compiled"):
+            use(losses[0])
+
+
+def test_a_generator_that_is_no_state_is_named() -> None:
+    generator = np.random.default_rng(0)
+    with pytest.raises(RuntimeError, match="the Generator 'generator', or something else in it is the same"):
+        ad.compile(lambda x: x + generator.normal(size=2))(ROWS)
+
+
 def test_a_constant_that_changes_is_noticed() -> None:
     offsets = np.ones(2, np.float32)
     compiled = ad.compile(lambda x: x + offsets)
@@ -669,7 +757,9 @@ def test_the_source_runs_on_its_own(tmp_path: Path) -> None:
     losses = [compiled(X, LABELS).item() for _ in range(3)]
     path = compiled.save(tmp_path / "step.py")
     assert path.read_text() == compiled.source
-    assert "It returns what step returns, and after that the new step_count." in compiled.source
+    said = " ".join(compiled.source.split())
+    assert "Give step(inputs: (16, 6) float32, targets: (16,) int64, lr, step_count), which changes the arrays" in said
+    assert "It returns what step returns, and after that the step_count of the next call." in said
     assert not re.search(r"[ \t]$", compiled.source, re.MULTILINE)
 
     spec = importlib.util.spec_from_file_location("saved_step", path)

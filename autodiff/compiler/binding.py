@@ -20,10 +20,27 @@ from autodiff.tensor import Tensor
 class Binding:
     """A program bound to its state.
 
+    For a step of an array and one parameter the two functions are about::
+
+        def fits(args):
+            if len(args) != 1: return False
+            input_0, = args
+            return (type(input_0) is ndarray and input_0.shape == (32, 64) and input_0.dtype is float32
+                    and tensor.requires_grad is True and watch() and cell.cell_contents is value)
+
+        def run(args):
+            input_0, = args
+            if step is None or tensor._data is not array: bind()
+            [result_0, number_0] = step(input_0, get_rate())
+            tensor._order = tick()
+            tensor.grad = None
+            set_number(number_0)
+            return rebuild([result_0])
+
     Args:
         build: makes the program's function, of the arrays of the state and of constants.
         inputs: arguments that others will be like: arrays, Tensors and numbers.
-        are_all: whether the step takes these and nothing else, so that it is enough to look at them.
+        only_inputs: whether the step takes these and nothing else, so that it is enough to look at them.
         arrays: where the arrays and Generators of the state lie that ``build`` is given.
         constants: what ``build`` is given after them.
         numbers: where the numbers of the state lie that the program's function is given after the inputs.
@@ -45,9 +62,10 @@ class Binding:
 
     def __init__(
         self,
+        *,
         build: Callable[..., Callable[..., Any]],
         inputs: Sequence[Any],
-        are_all: bool,
+        only_inputs: bool,
         arrays: Sequence[Place],
         constants: Sequence[Any],
         numbers: Sequence[Place],
@@ -66,26 +84,27 @@ class Binding:
         self._arrays = [self._name(None, "array") for _ in arrays]
         self._watches = [self._name(None, "watch") for _ in stateful]
         names = [f"input_{number}" for number in range(len(inputs))]
+        conditions = self._conditions(names, inputs, tensors, surroundings) if only_inputs else ["False"]
         opening = [f"{', '.join(names)}, = args"] if names else []
         fits = [
             f"if len(args) != {len(names)}: return False",
             *opening,
-            f"return {' and '.join(self._conditions(names, inputs, tensors, surroundings)) if are_all else False}",
+            f"return {' and '.join(conditions)}",
         ]
         given = [f"{name}._data" if isinstance(example, Tensor) else name for name, example in zip(names, inputs)]
         given += [self._read(place) for place in numbers]
-        moved = ["step is None", *(f"{self._read(p)} is not {array}" for p, array in zip(arrays, self._arrays))]
-        found = [f"result_{number}" for number in range(results)]
-        left = [f"number_{number}" for number in range(len(changed))]
+        replaced = ["step is None", *(f"{self._read(p)} is not {array}" for p, array in zip(arrays, self._arrays))]
+        returned = [f"result_{number}" for number in range(results)]
+        new_numbers = [f"number_{number}" for number in range(len(changed))]
         run = [
             *opening,
-            f"if {' or '.join(moved)}: bind()",
+            f"if {' or '.join(replaced)}: bind()",
             *([f"{self._name(surroundings.check_constants, 'check')}()"] if surroundings.constants else []),
-            f"[{', '.join(found + left)}] = step({', '.join(given)})",
+            f"[{', '.join(returned + new_numbers)}] = step({', '.join(given)})",
             *(f"{self._name(tensor, 'tensor')}._order = tick()" for tensor, is_changed in tensors if is_changed),
             *(f"{self._name(tensor, 'tensor')}.grad = None" for tensor, _ in tensors),
-            *(f"{self._name(place.set, 'set')}({number})" for number, place in zip(left, changed)),
-            f"return rebuild([{', '.join(found)}])",
+            *(f"{self._name(place.set, 'set')}({number})" for number, place in zip(new_numbers, changed)),
+            f"return rebuild([{', '.join(returned)}])",
         ]
         text = [
             "def fits(args):",

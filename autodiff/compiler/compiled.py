@@ -27,7 +27,7 @@ from autodiff.compiler.passes import PASSES, simplified
 from autodiff.compiler.recorder import TRACING
 from autodiff.compiler.source import Writer
 from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
-from autodiff.compiler.surroundings import Surroundings
+from autodiff.compiler.surroundings import Surroundings, Variable, variables_of
 from autodiff.compiler.tracing import input_names, is_input, trace
 from autodiff.compiler.verify import verify
 from autodiff.files import write_atomically
@@ -182,7 +182,7 @@ class Compiled:
 
     @property
     def source(self) -> str:
-        """The text of the program that was made last.
+        """The text of the program of the latest call.
 
         Raises:
             RuntimeError: there is none before the first call.
@@ -190,7 +190,7 @@ class Compiled:
         return self._made().source
 
     def graph(self) -> list[Tensor]:
-        """Give the program that was made last as Tensors without numbers, as ``autodiff.draw(compiled)`` draws it.
+        """Give the program of the latest call as Tensors without numbers, as ``autodiff.draw(compiled)`` draws it.
 
         Raises:
             RuntimeError: there is none before the first call.
@@ -198,7 +198,7 @@ class Compiled:
         return graph_of(self._made().program)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the text of the program that was made last to a file, which is a module of its own.
+        """Write the text of the program of the latest call to a file, which is a module of its own.
 
         Raises:
             RuntimeError: there is none before the first call.
@@ -233,7 +233,15 @@ class _Program:
     ) -> None:
         leaves, rebuild = flatten((args, kwargs))
         names = input_names(step, [path for path, _ in walk((args, kwargs))])
-        traced = trace(step, places, leaves, names, rebuild)
+        variables = list(variables_of(step))
+        others = _left_out(variables, places, stateful)
+        traced = trace(step, places, others, leaves, names, rebuild)
+        given = {id(place.get()) for place in places}
+        self._suspects = [
+            f"the Generator {variable.name!r}"
+            for variable in variables
+            if isinstance(variable.value, np.random.Generator) and id(variable.value) not in given
+        ]
         program = simplified(traced.program, exact, without, backend)
         called, log = name_of(step), spans.latest()
         writer = (
@@ -247,13 +255,13 @@ class _Program:
         self._is_input = [is_input(leaf) for leaf in leaves]
         inputs = self.inputs_among(args, kwargs)
         constants = {value: array for array, value in traced.constants}
-        self._surroundings = Surroundings(step, list(constants.values()))
+        self._surroundings = Surroundings(variables, list(constants.values()))
         by_value = {before: place for (before, _), place in zip(program.state, places, strict=True)}
         changed = {before for before, after in program.state if after is not before}
         self._binding = Binding(
             build=_function(self.source, name_of(step)) if backend == "numpy" else cached_module(self.source).build,
             inputs=inputs,
-            are_all=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
+            only_inputs=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
             arrays=[by_value[value] for value in writer.arrays],
             constants=[*(constants[value] for value in writer.constants), *writer.functions],
             numbers=[by_value[value] for value in writer.numbers],
@@ -284,8 +292,23 @@ class _Program:
     def verify(self, step: Callable[..., Any], args: Any, kwargs: Any, exact: bool) -> None:
         """Compare the program with the step."""
         inputs = self.inputs_among(args, kwargs)
-        verify(lambda: step(*args, **kwargs), self.run, inputs, self._places, exact, name_of(step))
+        verify(lambda: step(*args, **kwargs), self.run, inputs, self._places, exact, name_of(step), self._suspects)
         self._surroundings.runs = 0  # of the user's
+
+
+def _left_out(
+    variables: Sequence[Variable], places: Sequence[Place], stateful: Sequence[Stateful]
+) -> list[tuple[str, Place]]:
+    """List where the state of modules, optimizers and the like lies that the step reads, and that were not named."""
+    named = {id(part) for part in stateful}
+    tensors = {id(place.tensor) for place in places}
+    return [
+        (variable.name, place)
+        for variable in variables
+        if isinstance(variable.value, Stateful) and id(variable.value) not in named
+        for place in variable.value.places()
+        if place.tensor is None or id(place.tensor) not in tensors
+    ]
 
 
 def _function(source: str, name: str) -> Callable[..., Callable[..., Any]]:

@@ -237,14 +237,16 @@ def parts_of(program: Program, elements: Elements, once: Collection[Call]) -> li
 
 
 def is_for_threads(item: Loop | Call) -> bool:
-    """Whether a loop is long, each of its rounds is independent of the others, and it counts for nothing but places."""
+    """Whether a loop is worth threads, and can be cut along its first axis."""
     if not isinstance(item, Loop) or not item.space:
         return False
-    shares_a_row = item.rows is not None and bool(item.stored)
+    if math.prod(item.space) * sum(map(work_of, item.calls)) < FOR_THREADS:
+        return False
+    if "after" in item.level.values() or (item.rows is not None and item.stored):
+        return False  # all rounds add to one total, or use the same memory for a row
     reads = [(value, index) for reads in item.reads.values() for value, indices in reads for index in indices]
-    is_plain = all((index.axis != 0 or index == Index(0)) and not is_counted(value) for value, index in reads)
-    is_independent = is_plain and not shares_a_row and "after" not in item.level.values()
-    return is_independent and math.prod(item.space) * sum(map(work_of, item.calls)) >= FOR_THREADS
+    # The index is unsigned, which serves as a place in an array as it is, and for nothing else.
+    return all((index.axis != 0 or index == Index(0)) and not is_counted(value) for value, index in reads)
 
 
 class _Order:

@@ -40,16 +40,16 @@ class Memory:
 
 
 def in_threads(function: Callable[..., Any], rounds: int, *args: Any) -> None:
-    """Let as many threads as Numba may use call ``function(first, last, *args)``, each for its share of the rounds."""
+    """Call ``function(first, last, *args)`` for shares of the rounds, in as many threads as Numba may use."""
     shares = min(get_num_threads(), rounds)
     bounds = [rounds * share // shares for share in range(shares + 1)]
-    own, *others = itertools.pairwise(bounds)
-    begun = [_pool(os.getpid()).submit(function, *ends, *args) for ends in others]
+    mine, *rest = itertools.pairwise(bounds)
+    futures = [_pool(os.getpid()).submit(function, *share, *args) for share in rest]
     try:
-        function(*own, *args)
+        function(*mine, *args)
     finally:
-        for one in begun:
-            one.result()
+        for future in futures:
+            future.result()
 
 
 @functools.cache
@@ -99,8 +99,8 @@ def array_at(address: Any, shape: Any, dtype: Any) -> Any:
 
 
 @intrinsic
-def size(typing_context: Any, number: Any) -> Any:
-    """Give a size that LLVM does not know: it would unroll short loops rather than compute several elements at once."""
+def size(typing_context: Any, known: Any) -> Any:
+    """Hide a constant from LLVM, in assembly of no instruction: it would unroll short loops and not vectorize them."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(args[0].type, [args[0].type])

@@ -55,7 +55,7 @@ def rewrite(program: Program, change: Callable[[Call], list[Call] | Value | None
 
 
 def lower(program: Program) -> Program:
-    """Say reductions by ufuncs, means as sums divided, and leave out copies: a value is never changed."""
+    """Write reductions as those of ufuncs, means as sums divided, and leave out copies: a value is never changed."""
 
     def change(call: Call) -> list[Call] | Value | None:
         function, args, kwargs = call.function, call.args, dict(call.kwargs)
@@ -230,7 +230,7 @@ def constant(program: Program) -> Program:
 
 
 def neutral(program: Program) -> Program:
-    """Leave out products with one and sums with zero that change neither shape nor dtype."""
+    """Leave out products with one and quotients by one that change neither shape nor dtype."""
 
     def change(call: Call) -> Value | None:
         if call.function in (np.multiply, operator.mul, np.divide, operator.truediv) and len(call.args) == 2:
@@ -252,7 +252,7 @@ def _same_kind(value: Value, output: Value) -> bool:
     return (value.shape, value.dtype, value.is_array) == (output.shape, output.dtype, output.is_array)
 
 
-LONGEST_SUM = 1024  # of floats that are added one after the other, rather than in pairs of sums
+LONGEST_SUM = 1024  # more floats lose digits where they are added one by one, and not in pairs as by NumPy
 
 
 def sums_as_products(program: Program) -> Program:
@@ -266,7 +266,7 @@ def sums_as_products(program: Program) -> Program:
         axis = 0 if axis is None and len(x.shape) == 1 else axis
         if len(x.shape) not in (1, 2) or axis not in (0, 1) or x.dtype not in (np.float32, np.float64):
             return None
-        count, is_column = x.shape[axis], (len(x.shape), axis) == (2, 0)
+        count, is_column = x.shape[axis], (len(x.shape), axis) == (2, 0)  # columns NumPy adds one by one too
         if count < 2 or (count > LONGEST_SUM and not is_column):
             return None
         ones = Value("call", (count,), x.dtype, True)
@@ -287,38 +287,45 @@ _SUMS: set[Function] = {np.add, np.subtract}
 def rates_first(program: Program) -> Program:
     """Multiply by a learning rate where a backward pass begins with a product by a number. Rounding changes.
 
-    All is linear from there to ``rate * gradient``. So the gradients come out multiplied, if they are used for nothing
-    else.
+    All is linear from there to ``rate * gradient``, as in ``rate * (Xᵀ (c G)) = Xᵀ ((rate c) G)``. So the gradients
+    come out multiplied, if they are used for nothing else.
     """
     rates = _rates(program)
-    multiplied: set[Value] = set()
+    multiplied: dict[Value, None] = {}
+    factors: dict[Any, Value] = {}
     new: dict[Value, Value] = {}
     calls: list[Call] = []
     for call in program.calls:
         output, arrays = call.output, [value for value in call.operands() if value.is_array]
         count = sum(value in multiplied for value in arrays)
         changed = call.with_values(new)
-        if output in rates and count:
+        if output in rates and count:  # on the way: of a sum all terms must be multiplied, of a product one factor
             if count != (len(arrays) if call.function in _SUMS else 1):
-                return program  # where not all terms are multiplied, or both factors
-            multiplied.add(output)
-        elif output in rates and call.function is np.multiply and len(arrays) == 1:
+                return program
+            multiplied[output] = None
+        elif output in rates and call.function is np.multiply and len(arrays) == 1:  # the beginning
             (number,) = (arg for arg in call.args if arg is not arrays[0])
-            product = Value("call", (), float, False)
-            factors = rates[output], number.item() if isinstance(number, np.generic) else number
-            calls.append(_like(call, operator.mul, factors, {}, product))
-            changed = _like(call, np.multiply, (product, new.get(arrays[0], arrays[0])), {})
-            multiplied.add(output)
-        elif count and call.function is np.multiply and len(arrays) == 1:
+            key = rates[output], number.item() if isinstance(number, np.generic) else number
+            if key not in factors:
+                factors[key] = Value("call", (), float, False)
+                calls.append(_like(call, operator.mul, key, {}, factors[key]))
+            changed = _like(call, np.multiply, (factors[key], new.get(arrays[0], arrays[0])), {})
+            multiplied[output] = None
+        elif count and call.function is np.multiply and len(arrays) == 1:  # the end: what was to be multiplied is
             new[output] = arrays[0]
-            arrays[0].name = arrays[0].name and f"scaled_{arrays[0].name}"
             continue
         calls.append(changed)
+    for value in multiplied:
+        value.name = value.name and f"scaled_{value.name}"
     return constant(program.replacing(calls, new))
 
 
 def _rates(program: Program) -> dict[Value, Any]:
-    """Find the values that are only used for what is then multiplied by the same number, and that number."""
+    """Find the values that are only used for what is then multiplied by a rate: value → linear calls → rate * result.
+
+    Returns:
+        The rate of each such value. Of two uses with two rates neither counts.
+    """
     users: dict[Value, list[Call]] = {}
     for call in program.calls:
         for value in call.operands():
@@ -332,7 +339,8 @@ def _rates(program: Program) -> dict[Value, Any]:
             return numbers[0] if numbers else None
         is_linear = call.function in _LINEAR and sum(operand is value for operand in call.operands()) == 1
         is_sum = call.function in _SUMS and all(isinstance(arg, Value) and arg.is_array for arg in call.args)
-        return rates.get(call.output) if (is_linear or is_sum) and call.kwargs.keys() <= {"axis"} else None
+        is_plain = call.kwargs.keys() <= {"axis"}  # initial= and the like would be added unmultiplied
+        return rates.get(call.output) if (is_linear or is_sum) and is_plain else None
 
     for call in reversed(program.calls):
         value = call.output

@@ -6,6 +6,7 @@ Neither the engine nor the step knows.
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -66,6 +67,15 @@ class Recording:
         self.calls: list[Call] = []
         self._constants: dict[int, tuple[Any, Value]] = {}
         self._alive: WeakSet[Recorded] = WeakSet()
+        self.has_ended = False
+
+    @contextlib.contextmanager
+    def until_the_end(self) -> Iterator[None]:
+        """Say after a block that what is left of its arrays is a mistake."""
+        try:
+            yield
+        finally:
+            self.has_ended = True
 
     def wrap(self, data: Any, value: Value) -> Recorded:
         """Make a recording array."""
@@ -258,22 +268,30 @@ class Recorded:
     # What would make the program depend on a value
 
     def __bool__(self) -> bool:
-        raise refusal(
+        raise self._refusal(
             "the step branches on a value (bool, if, while, and, or, not), and a program takes one way only: use "
             "np.where, or decide outside of the step"
         )
 
     def _refuse_conversion(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise refusal(
-            "a value is taken out of the step as a number or array (float(), int(), .item(), np.asarray()), where it "
-            "would be the same for ever: compute with NumPy functions of Tensors and arrays, or "
-            "return it from the step"
+        raise self._refusal(
+            "a value is taken out of the step as a number or array (float(), int(), .item(), np.asarray(), also of a "
+            "list of numbers), where it would be the same for ever: compute with NumPy functions of Tensors and "
+            "arrays, or return it from the step"
         )
 
     __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = tobytes = _refuse_conversion
 
     def _refuse_text(self, *args: Any) -> NoReturn:
-        raise refusal("a value is printed, or made text, within the step: return it, and print it there")
+        raise self._refusal("a value is printed, or made text, within the step: return it, and print it there")
+
+    def _refusal(self, problem: str) -> TypeError:
+        if self.recording.has_ended:
+            problem = (
+                "a value is left over from the run in which the step was compiled: Python code such as appending to a "
+                "list runs then and not later; return the value from the step"
+            )
+        return refusal(problem)
 
     __str__ = __repr__ = __format__ = _refuse_text
 

@@ -9,6 +9,7 @@ import math
 import operator
 import re
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +35,8 @@ _SIGNS: dict[Function, str] = {
 _VIEW_ENDINGS: dict[Function, str] = {np.transpose: "_T", np.expand_dims: "_column"}
 _WORDS = {
     "getitem": "picked", "matmul": "product", "add": "total", "add.reduce": "total", "maximum.reduce": "largest",
-    "minimum.reduce": "smallest",
+    "minimum.reduce": "smallest", "pow": "power", "mul": "factor", "truediv": "quotient", "divide": "quotient",
+    "sub": "difference", "subtract": "difference", "astype": "converted",
 }  # fmt: skip
 _PREFIXES: dict[Function, str] = {operator.neg: "-", operator.pos: "+", operator.invert: "~"}
 
@@ -64,9 +66,11 @@ class Writer:
         # Those of Tensors come first: the binding of a program to its arrays relies on it.
         self.arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
         self.numbers = [value for value, _ in program.state if value not in set(self.arrays)]
-        self.changed_numbers = [
-            after for before, after in program.state if before in set(self.numbers) and after is not before
-        ]
+        self.changed_numbers = []
+        for before, after in program.state:
+            if before in set(self.numbers) and after is not before:
+                after.name = after.name or f"next_{before.name}"
+                self.changed_numbers.append(after)
         used = [value for call in (*plan.once, *plan.calls) for value in call.operands()]
         used += [value for value in program.kept() if isinstance(value, Value)]
         constants = list(dict.fromkeys(value for value in used if value.kind == "constant"))
@@ -88,7 +92,7 @@ class Writer:
         comment = ""
         for call in plan.calls:
             said = self._comment(call)
-            if said != comment:
+            if said and said != comment:
                 body.append(f"# {said}")
                 comment = said
             statement = self._statement(call)
@@ -116,14 +120,22 @@ class Writer:
 
     def _docstring(self) -> list[str]:
         """Say how the module is used."""
-        changed = " and ".join(self._names[before] for before, after in self._program.state
-                               if before in set(self.numbers) and after is not before)  # fmt: skip
-        text = f"Give the function of one step of {self._called}"
+        arguments = [
+            f"{self._names[value]}: {value.shape} {np.dtype(value.dtype).name}"
+            if value.is_array
+            else self._names[value]
+            for value in (*self._program.inputs, *self.numbers)
+        ]
+        changed = [self._names[b] for b, after in self._program.state if b in set(self.numbers) and after is not b]
+        text = f"Give step({', '.join(arguments)})."
         if self._program.state:
-            text += ", which changes the arrays that are given here"
-        if not changed:
-            return [f'"""{text}."""']
-        return [f'"""{text}.', "", f"It returns what {self._called} returns, and after that the new {changed}.", '"""']
+            text = f"{text[:-1]}, which changes the arrays that are given here."
+        if changed:
+            text += (
+                f" It returns what {self._called} returns, and after that the {', '.join(changed)} of the next call."
+            )
+        first, *rest = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
+        return [f'"""{first}', *rest, '"""'] if rest else [f'"""{first}"""']
 
     def _to_inline(self) -> set[Value]:
         """Choose numbers that are computed from numbers and used once: they are written where they are used."""

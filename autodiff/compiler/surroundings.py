@@ -2,41 +2,62 @@
 
 from __future__ import annotations
 
+import dis
+import functools
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from autodiff.compiler.state import Stateful
+from autodiff.tensor import Tensor
+
+_CODE = types.ModuleType | types.FunctionType | types.MethodType | types.BuiltinFunctionType | type | np.ufunc
+_NUMBERS = int | float | str | bool | None
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Something that a step reads by name.
+
+    Attributes:
+        name: as it is read: ``rate``, ``settings['rate']`` or ``self.rate``.
+        read: gives what it is now.
+        holder: in which object it is found.
+        access: the text that follows the holder's name to read it there.
+        value: what it was when the step was compiled.
+    """
+
+    name: str
+    read: Callable[[], Any]
+    holder: Any
+    access: str
+    value: Any
 
 
 class Surroundings:
     """The variables around a function that it reads, and the arrays that were used as constants.
 
+    Of a dict, or an object that is no array or part of the state, the numbers and texts are watched whose keys or
+    attributes are named in the step itself.
+
     Args:
-        step: the function.
+        variables: what the step reads, as `variables_of` finds it before it runs.
         constants: arrays that the step used.
 
     Attributes:
-        constants: these, with copies of their contents.
-        runs: how often these were asked for.
+        variables: these variables.
+        constants: these arrays, with copies of their contents.
+        runs: how often the copies were to be compared.
     """
 
-    def __init__(self, step: Callable[..., Any], constants: Sequence[Any]) -> None:
-        self._variables: list[tuple[str, types.CellType | dict[str, Any], Any]] = []
-        if isinstance(step, types.FunctionType):
-            for name, cell in zip(step.__code__.co_freevars, step.__closure__ or ()):
-                self._watch(name, cell)
-            for name in step.__code__.co_names:
-                if name in step.__globals__:
-                    self._watch(name, step.__globals__)
-        self._names = {id(value): name for name, _, value in self._variables}
+    def __init__(self, variables: Sequence[Variable], constants: Sequence[Any]) -> None:
+        self.variables = variables
+        self._names = {id(variable.value): variable.name for variable in self.variables}
         self.constants = [(array, array.copy()) for array in constants]
         self.runs = 0
-
-    def _watch(self, name: str, holder: types.CellType | dict[str, Any]) -> None:
-        value = _read(name, holder)
-        if not isinstance(value, types.ModuleType | types.FunctionType | types.BuiltinFunctionType | type | np.ufunc):
-            self._variables.append((name, holder, value))
 
     def conditions(self, named: Callable[[Any, str], str]) -> list[str]:
         """Write expressions which are true if every variable is what it was.
@@ -44,12 +65,7 @@ class Surroundings:
         Args:
             named: gives something a name that the expressions can use.
         """
-        return [
-            f"{named(holder, 'cell')}.cell_contents is {named(value, 'value')}"
-            if isinstance(holder, types.CellType)
-            else f"{named(holder.get, 'get')}({name!r}) is {named(value, 'value')}"
-            for name, holder, value in self._variables
-        ]
+        return [f"{named(v.holder, 'holder')}{v.access} is {named(v.value, 'value')}" for v in self.variables]
 
     def check(self) -> None:
         """Refuse a change of a variable.
@@ -57,12 +73,12 @@ class Surroundings:
         Raises:
             RuntimeError: one is not what it was.
         """
-        for name, holder, value in self._variables:
-            now = _read(name, holder)
-            if now is not value and not _same_number(now, value):
+        for variable in self.variables:
+            now, value = variable.read(), variable.value
+            if now is not value and not same_number(now, value):
                 raise RuntimeError(
-                    f"compile: the step reads {name!r}, which was {_short(value)} when it was compiled and is now "
-                    f"{_short(now)}: make it an argument of the step, or compile again"
+                    f"compile: the step reads {variable.name!r}, which was {_short(value)} when it was compiled and is "
+                    f"now {_short(now)}: make it an argument of the step, or compile again"
                 )
 
     def check_constants(self) -> None:
@@ -83,11 +99,58 @@ class Surroundings:
                     )
 
 
-def _read(name: str, holder: types.CellType | dict[str, Any]) -> Any:
-    return holder.cell_contents if isinstance(holder, types.CellType) else holder.get(name)
+def variables_of(step: Callable[..., Any]) -> Iterator[Variable]:
+    """Find what a function, a method or an object that is called reads by name."""
+    function: Any = step.func if isinstance(step, functools.partial) else step
+    own = None
+    if isinstance(function, types.MethodType):
+        function, own = function.__func__, function.__self__
+    elif not isinstance(function, types.FunctionType):
+        function, own = type(function).__call__, function
+    if not isinstance(function, types.FunctionType):
+        return
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or ()):
+        read = functools.partial(getattr, cell, "cell_contents", None)
+        yield from _watched(Variable(name, read, cell, ".cell_contents", read()), code)
+    for name in code.co_names:
+        if name in function.__globals__:
+            read = functools.partial(function.__globals__.get, name)
+            yield from _watched(Variable(name, read, function.__globals__.get, f"({name!r})", read()), code)
+    if own is not None and code.co_varnames:
+        yield from _inside(code.co_varnames[0], own, code)
 
 
-def _same_number(one: Any, other: Any) -> bool:
+def _watched(variable: Variable, code: types.CodeType) -> Iterator[Variable]:
+    """Give a variable, unless it is a function or the like, and what is read in it."""
+    if not isinstance(variable.value, _CODE):
+        yield variable
+        yield from _inside(variable.name, variable.value, code)
+
+
+def _inside(name: str, value: Any, code: types.CodeType) -> Iterator[Variable]:
+    """Find the items of a dict, or attributes of an object, that a function reads and does not set."""
+    if isinstance(value, Stateful | Tensor | np.ndarray | np.random.Generator):
+        return
+    instructions = list(dis.get_instructions(code))
+    if isinstance(value, dict):
+        if not any(one.opname == "STORE_SUBSCR" for one in instructions):
+            for key in code.co_consts:
+                if isinstance(key, str) and key in value and isinstance(value[key], _NUMBERS):
+                    read = functools.partial(value.get, key)
+                    yield Variable(f"{name}[{key!r}]", read, value.get, f"({key!r})", read())
+        return
+    stored = {one.argval for one in instructions if one.opname == "STORE_ATTR"}
+    for attribute in dict.fromkeys(one.argval for one in instructions if one.opname in ("LOAD_ATTR", "LOAD_METHOD")):
+        if attribute in getattr(value, "__dict__", {}) and attribute not in stored:
+            found = getattr(value, attribute)
+            if isinstance(found, _NUMBERS | Stateful | np.random.Generator):
+                read = functools.partial(getattr, value, attribute, None)
+                yield Variable(f"{name}.{attribute}", read, vars(value).get, f"({attribute!r})", found)
+
+
+def same_number(one: Any, other: Any) -> bool:
+    """Whether two values are numbers, or texts, of the same type and equal."""
     return type(one) is type(other) and isinstance(one, int | float | str | bool) and one == other
 
 

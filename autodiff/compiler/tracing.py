@@ -16,6 +16,7 @@ import numpy as np
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.recorder import TRACING, Recorded, RecordedGenerator, Recording
 from autodiff.compiler.state import Place
+from autodiff.compiler.surroundings import same_number
 from autodiff.tensor import Tensor, constant, data_of
 from autodiff.tree import Rebuild, flatten
 
@@ -36,24 +37,31 @@ class Trace:
 
 
 def trace(
-    step: Callable[..., Any], places: Sequence[Place], inputs: Sequence[Any], names: Sequence[str], rebuild: Rebuild
+    step: Callable[..., Any],
+    places: Sequence[Place],
+    others: Sequence[tuple[str, Place]],
+    inputs: Sequence[Any],
+    names: Sequence[str],
+    rebuild: Rebuild,
 ) -> Trace:
     """Run a step once on recording arrays.
 
     Args:
         step: the step.
         places: where its state lies; afterwards everything there is as it was.
+        others: where that of modules, optimizers and the like lies that are no part of it, though the step reads them,
+            and their names.
         inputs: the leaves of its arguments. Arrays, Tensors and Python floats become inputs of the program, anything
             else is part of it.
         names: what the program calls them.
         rebuild: makes ``(args, kwargs)`` of the leaves.
 
     Raises:
-        TypeError: the step looks into a value, or does what cannot be recorded.
+        TypeError: the step looks into a value, does what cannot be recorded, or changes what is no part of its state.
     """
     recording = Recording()
     opened = [_opened(leaf, name, recording) for leaf, name in zip(inputs, names, strict=True)]
-    with kept(places):
+    with kept([*places, *(place for _, place in others)]), recording.until_the_end(), _unchanged(others):
         stand_ins = [_stand_in(place, recording) for place in places]
         before = [stand_in.value for stand_in in stand_ins]
         substitutes = {}
@@ -136,6 +144,29 @@ def _value_of(leaf: Any, recording: Recording) -> Any:
     if isinstance(leaf, Tensor) and isinstance(leaf.data, Recorded):
         leaf = leaf.data
     return recording.symbol(data_of(leaf))
+
+
+@contextlib.contextmanager
+def _unchanged(others: Sequence[tuple[str, Place]]) -> Iterator[None]:
+    """Refuse a block that changes what is no part of the state, also where that led to another error."""
+    before = [(name, place, _lies_in(place)) for name, place in others]
+    cause = None
+    try:
+        yield
+    except TypeError as error:
+        cause = error
+    for name, place, found in before:
+        if any(one is not other and not same_number(one, other) for one, other in zip(_lies_in(place), found)):
+            raise TypeError(
+                f"compile: the step changes {name!r}, or computes its gradients, and it is no part of the state: name "
+                "it in state=, beside what else the step changes"
+            ) from cause
+    if cause is not None:
+        raise cause
+
+
+def _lies_in(place: Place) -> tuple[Any, Any]:
+    return place.get(), None if place.tensor is None else place.tensor.grad
 
 
 @contextlib.contextmanager

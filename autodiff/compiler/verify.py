@@ -17,8 +17,8 @@ STEPS = 2
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}  # relative, by the bytes of a number
 SMALLEST_SCALE = 1e-3  # the gradient of a bias before batch norm is zero but for rounding, which is no error
 DISTURBANCE = 8  # by so many times the rounding of a number
-MOST_SPREADS = 10  # how much farther apart step and program may be than the program and itself, disturbed
-PIECE = 2**16
+MOST_SPREADS = 10  # times that step and program may be as far apart as the program moves when it is disturbed
+PIECE = 2**16  # elements that are compared at once, to need little memory
 
 
 def verify(
@@ -28,11 +28,12 @@ def verify(
     places: Sequence[Place],
     exact: bool,
     name: str,
+    suspects: Sequence[str],
 ) -> None:
     """Take two steps both ways, each from the same state, and compare what they give and what they leave.
 
-    Where rounding grows, as in Adam's first steps along a gradient of zero, so does what may differ: the program also
-    runs on numbers that differ in their last digits.
+    Where rounding grows, so does what may differ: Adam's first step is a whole learning rate also for a gradient that
+    is zero but for rounding. So the program also runs on numbers that differ in their last digits.
 
     Args:
         eager: takes a step as it was written.
@@ -41,13 +42,14 @@ def verify(
         places: where the state lies; afterwards everything there is as it was.
         exact: whether results must be the same to the last bit.
         name: what the step is called.
+        suspects: what may be in the step and is not in the state, for the message.
 
     Raises:
         RuntimeError: something differs; the message says what first.
     """
     with kept(places):
         for number in range(1, STEPS + 1):
-            _compare(eager, compiled, inputs, places, exact, name, number)
+            _compare(eager, compiled, inputs, places, exact, name, suspects, number)
 
 
 def _compare(
@@ -57,6 +59,7 @@ def _compare(
     places: Sequence[Place],
     exact: bool,
     name: str,
+    suspects: Sequence[str],
     number: int,
 ) -> None:
     """Take one step both ways, and leave what it leaves as it was written: the next goes on from there."""
@@ -70,9 +73,10 @@ def _compare(
         )
     for what, value in wanted.items():
         if not _agree(value, found[what], exact, spread.get(what, 0.0)):
+            something = f"{' or '.join(suspects)}, or something else" if suspects else "Something"
             raise RuntimeError(
                 f"compile: in step {number}, {what} differs between {name} as it was written and as a program "
-                f"({_difference(value, found[what])}). Something in it is the same in every run of the program and "
+                f"({_difference(value, found[what])}). {something} in it is the same in every run of the program and "
                 "should not be: pass it as an argument, name it in state=, and let the step begin with "
                 "optimizer.zero_grad(). check=False leaves this comparison out"
             )
@@ -147,11 +151,10 @@ def _agree(one: Any, other: Any, exact: bool, spread: float) -> bool:
     scale = max(_largest_difference(a, np.zeros_like(a)), SMALLEST_SCALE)
     least = max(tolerance * scale, MOST_SPREADS * spread)
     with np.errstate(all="ignore"):
-        return all(np.allclose(x, y, rtol=tolerance, atol=least, equal_nan=True) for y, x in _pieces(a, b))
+        return all(np.allclose(y, x, rtol=tolerance, atol=least, equal_nan=True) for x, y in _pieces(a, b))
 
 
 def _difference(one: Any, other: Any) -> str:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and one.shape == other.shape and one.size:
-        with np.errstate(all="ignore"):
-            return f"by up to {np.max(np.abs(one - other)):.3g}" if one.dtype.kind == "f" else "in some elements"
+        return f"by up to {_largest_difference(one, other):.3g}" if one.dtype.kind == "f" else "in some elements"
     return f"{one!r} and {other!r}"

@@ -50,7 +50,8 @@ def profile(problem: Problem, backend: str) -> list[tuple[str, float]]:
 
 
 def _call(bound: Callable[..., Any], x: Any, labels: Any) -> Step:
-    return lambda: bound(x, labels, ladder.LEARNING_RATE, 2)
+    steps_taken = 2
+    return lambda: bound(x, labels, ladder.LEARNING_RATE, steps_taken)
 
 
 def _fastest(steps: list[Step]) -> list[float]:
@@ -70,7 +71,7 @@ def _fastest(steps: list[Step]) -> list[float]:
 
 
 def _cut_short(source: str) -> list[tuple[str, str]]:
-    """Give each statement that a step makes, and the source with nothing after it."""
+    """Give each statement of ``step``, and the source cut off after it."""
     source = source.replace("cache=True", "cache=False")  # Numba's files are for programs that come again
     cut = []
     for position, statement in enumerate(_function(ast.parse(source), "step").body[:-1], start=1):
@@ -78,7 +79,9 @@ def _cut_short(source: str) -> list[tuple[str, str]]:
         name = _called_part(statement)
         if name is not None:
             for inner, stands in enumerate(_function(ast.parse(source), name).body, start=1):
-                if isinstance(stands, ast.For | ast.Expr):  # the others only say where arrays lie
+                if isinstance(
+                    stands, ast.For | ast.Expr
+                ):  # what is between, of single numbers, counts as the next one's
                     cut.append((_text(stands), _shortened(until, name, inner)))
         else:
             cut.append((_text(statement), until))
