@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +324,111 @@ def test_parameters_that_join_others_in_their_number_of_steps() -> None:
             step([others[alone]], other)
         assert compiled().item() == step(others, other).item()
         assert optimizer.steps == other.steps
+
+
+class Job:
+    """A network, an optimizer and a step, of which equal ones can be made."""
+
+    def __init__(self, frozen: Sequence[int] = (), unused: bool = False, **options: Any) -> None:
+        self.model = nn.MLP([6, 5, 4], rng=0)
+        self.parameters = list(self.model.parameters())
+        for position in frozen:
+            self.parameters[position].requires_grad = False
+        extra = [Tensor(np.ones(3, np.float32), requires_grad=True, name="unused")] if unused else []
+        self.optimizer = nn.optim.Adam([*extra, *self.parameters], lr=0.1, **options)
+
+    def step(self) -> Any:
+        self.optimizer.zero_grad()
+        loss = functional.cross_entropy(self.model(X), LABELS)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def compiled(self, **options: Any) -> Any:
+        return ad.compile(lambda: self.step(), (self.model, self.optimizer), **options)
+
+
+@pytest.mark.parametrize("options", [{"frozen": [0]}, {"frozen": [1, 2]}, {"unused": True}])
+def test_parameters_without_a_gradient_take_no_steps(options: Any) -> None:
+    ours, other = Job(**options), Job(**options)
+    compiled = ours.compiled(exact=True)
+    for number in range(6):
+        if number == 3:
+            for one in (ours, other):
+                one.parameters[0].requires_grad = not one.parameters[0].requires_grad
+        assert compiled().item() == other.step().item()
+        assert ours.optimizer.steps == other.optimizer.steps
+        assert all(type(count) is int for count in ours.optimizer.steps)
+
+
+def test_fit_counts_the_steps_of_what_is_not_frozen() -> None:
+    ours, other = Job(frozen=[0, 1]), Job(frozen=[0, 1])
+    for one, compile in ((ours, None), (other, False)):
+        nn.fit(
+            one.model,
+            X,
+            LABELS,
+            loss="cross_entropy",
+            optimizer=one.optimizer,
+            epochs=300,
+            batch_size=8,
+            rng=0,
+            compile=compile,
+        )
+    assert ours.optimizer.steps == other.optimizer.steps == [0, 0, 600, 600]
+    for path, array in other.model.state_dict().items():
+        np.testing.assert_array_equal(ours.model.state_dict()[path], array)
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_optimizer_state_that_is_loaded_between_calls_counts(taken: int) -> None:
+    ours, other = Job(), Job()
+    for _ in range(taken):
+        assert ours.step().item() == other.step().item()
+    kept = other.optimizer.state_dict()
+    compiled = ours.compiled(exact=True)
+    for number in range(4):
+        if number == 2:
+            ours.optimizer.load_state_dict(kept)
+            other.optimizer.load_state_dict(kept)
+        assert compiled().item() == other.step().item()
+
+
+@pytest.mark.parametrize("view", [lambda w: w.data, lambda w: w.data.copy(), lambda w: w.data * 1, lambda w: w.data.T])
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_what_was_before_the_update_is_returned(view: Callable[[Any], Any], backend: str) -> None:
+    w = Tensor(np.arange(6.0).reshape(2, 3))
+
+    def step(x: Any) -> Any:
+        before = view(w)
+        w.data = w.data + x
+        return before
+
+    compiled = ad.compile(step, w, backend=backend)
+    for number in range(3):
+        wanted = np.arange(6.0).reshape(2, 3) + 2 * number
+        np.testing.assert_array_equal(compiled(np.full((2, 3), 2.0)), view(Tensor(wanted)))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_tensors_that_are_left_out_are_named_and_as_before(check: bool) -> None:
+    weights = [Tensor(np.ones(2), requires_grad=True)]
+
+    def step(x: Any) -> Any:
+        weights[0].grad = None
+        loss = (weights[0] * x).sum()
+        loss.backward()
+        weights[0].data = weights[0].data - 0.1 * weights[0].grad
+        return loss
+
+    inner = ad.compile(step, weights)
+    for compiled in (ad.compile(step, check=check), ad.compile(lambda x: inner(x) * 2, check=check)):
+        with pytest.raises(TypeError, match=r"the step changes '(weights\[0\]|inner)'"):
+            compiled(ROWS)
+        assert weights[0].data.tolist() == [1.0, 1.0]
+        assert weights[0].grad is None
+    assert ad.compile(lambda x: inner(x) * 2, inner)(ROWS).item() == 2 * ROWS.sum()
+    assert weights[0].data.tolist() != [1.0, 1.0]
 
 
 def test_optimizer_state_goes_into_a_file_and_on() -> None:
@@ -729,9 +834,72 @@ def test_checks_of_values_are_kept() -> None:
         np.testing.assert_array_equal(model.state_dict()[path], array)
 
 
+def test_an_argument_that_is_changed_in_place_is_as_before() -> None:
+    def step(a: Any) -> Any:
+        a += 1
+        return a
+
+    array = np.zeros(3)
+    with pytest.raises(TypeError, match="the step changes its argument 'a' in place"):
+        ad.compile(step)(array)
+    assert array.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_exact_products_of_an_array_of_one_number_in_all_places(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    w = Tensor(generator.normal(size=(5, 1)).astype(np.float32))
+
+    def step(h: Any) -> Any:
+        w.grad = None
+        loss = -(h @ w).mean()
+        loss.backward()
+        w.data = w.data - 0.1 * w.grad
+        return loss
+
+    ad.compile(step, w, exact=True)(generator.normal(size=(6, 5)).astype(np.float32))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_long_chains_of_numbers(backend: str) -> None:
+    weights = [Tensor(np.ones(3) * k) for k in range(200)]
+
+    def chain(x: Any) -> Any:
+        total = abs(x.sum())
+        for _ in range(200):
+            total = total * 0.9 + 1
+        return total + sum((w**2).sum() for w in weights)
+
+    found = ad.compile(chain, weights, backend=backend)(-ROWS)
+    assert found.item() == pytest.approx(chain(-ROWS).item(), rel=1e-12)
+
+
+def test_operators_of_integers() -> None:
+    def step(x: Any) -> Any:
+        return x << 1, x >> 1, *divmod(x, 3)
+
+    for found, wanted in zip(ad.compile(step, exact=True)(np.arange(9)), step(np.arange(9)), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def _generator(x: Any) -> Iterator[Any]:
+    yield x
+
+
+async def _async(x: Any) -> Any:
+    return x
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda: ad.compile(_generator), TypeError, "generator must return what it computes"),
+        (lambda: ad.compile(_async), TypeError, "async must return what it computes"),
+        (
+            lambda: ad.compile(lambda x: x * x)(np.ma.masked_array(np.ones(3), [0, 1, 0])),
+            TypeError,
+            "an array of type MaskedArray cannot be recorded",
+        ),
         (lambda: ad.compile(3), TypeError, "the step must be a function, got 3"),
         (lambda: ad.compile(np.sum, state=3), TypeError, "state must be modules, optimizers"),
         (

@@ -44,7 +44,7 @@ class Binding:
         arrays: where the arrays and Generators of the state lie that ``build`` is given.
         constants: what ``build`` is given after them.
         numbers: where the numbers of the state lie that the program's function is given after the inputs.
-        changed: where those lie that it gives after the results.
+        changed: where each of those lies that it gives after the results, which may be several places.
         tensors: all Tensors of the state, and whether the program changes them.
         results: how many results there are.
         rebuild: puts them into the form in which the step returns them.
@@ -69,7 +69,7 @@ class Binding:
         arrays: Sequence[Place],
         constants: Sequence[Any],
         numbers: Sequence[Place],
-        changed: Sequence[Place],
+        changed: Sequence[Sequence[Place]],
         tensors: Sequence[tuple[Tensor, bool]],
         results: int,
         rebuild: Callable[[Sequence[Any]], Any],
@@ -103,7 +103,7 @@ class Binding:
             f"[{', '.join(returned + new_numbers)}] = step({', '.join(given)})",
             *(f"{self._name(tensor, 'tensor')}._order = tick()" for tensor, is_changed in tensors if is_changed),
             *(f"{self._name(tensor, 'tensor')}.grad = None" for tensor, _ in tensors),
-            *(f"{self._name(place.set, 'set')}({number})" for number, place in zip(new_numbers, changed)),
+            *(f"{self._name(p.set, 'set')}({number})" for number, group in zip(new_numbers, changed) for p in group),
             f"return rebuild([{', '.join(returned)}])",
         ]
         text = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import importlib.util
+import inspect
 import itertools
 import linecache
 import operator
@@ -95,6 +96,8 @@ def compile(
     """
     if not callable(step):
         raise TypeError(f"compile: the step must be a function, got {step!r}")
+    if inspect.isgeneratorfunction(step) or inspect.iscoroutinefunction(step) or inspect.isasyncgenfunction(step):
+        raise TypeError(f"compile: {name_of(step)} must return what it computes, and not yield it or be async")
     unknown = [repr(name) for name in without if name not in PASSES]
     if unknown:
         raise ValueError(f"compile: there is no simplification {', '.join(unknown)}; there are {', '.join(PASSES)}")
@@ -152,7 +155,7 @@ class Compiled:
         Raises:
             RuntimeError: a variable that the step reads has changed.
         """
-        settings = tuple([part.settings() for part in self._parts])
+        settings = self.settings()
         places = places_of(self._state)
         wanted = tuple(place.tensor.requires_grad for place in places if place.tensor is not None)
         key = settings, wanted, *((path, _form(leaf)) for path, leaf in walk((args, kwargs)))
@@ -179,6 +182,19 @@ class Compiled:
                 )
         self._programs[key] = program
         return program
+
+    def places(self) -> list[Place]:
+        """List where the state of the step lies, for a step that calls it and is compiled too."""
+        return places_of(self._state)
+
+    def settings(self) -> Hashable:
+        """Give all else that the step depends on."""
+        return tuple([part.settings() for part in self._parts])
+
+    def watch(self) -> Callable[[], bool]:
+        """Give a function that says whether the settings are as they were then."""
+        watches = [part.watch() for part in self._parts]
+        return lambda: all(is_unchanged() for is_unchanged in watches)
 
     @property
     def source(self) -> str:
@@ -258,6 +274,7 @@ class _Program:
         self._surroundings = Surroundings(variables, list(constants.values()))
         by_value = {before: place for (before, _), place in zip(program.state, places, strict=True)}
         changed = {before for before, after in program.state if after is not before}
+        left = list(zip(program.state, places))
         self._binding = Binding(
             build=_function(self.source, name_of(step)) if backend == "numpy" else cached_module(self.source).build,
             inputs=inputs,
@@ -265,7 +282,7 @@ class _Program:
             arrays=[by_value[value] for value in writer.arrays],
             constants=[*(constants[value] for value in writer.constants), *writer.functions],
             numbers=[by_value[value] for value in writer.numbers],
-            changed=[by_value[value] for value in writer.numbers if value in changed],
+            changed=[[place for (_, after), place in left if after is one] for one in writer.changed_numbers],
             tensors=[(place.tensor, v in changed) for v, place in by_value.items() if place.tensor is not None],
             results=len(program.results),
             rebuild=traced.rebuild,
@@ -299,16 +316,20 @@ class _Program:
 def _left_out(
     variables: Sequence[Variable], places: Sequence[Place], stateful: Sequence[Stateful]
 ) -> list[tuple[str, Place]]:
-    """List where the state of modules, optimizers and the like lies that the step reads, and that were not named."""
+    """List where the state of modules, optimizers, Tensors and the like lies that the step reads, but was not named."""
     named = {id(part) for part in stateful}
     tensors = {id(place.tensor) for place in places}
-    return [
-        (variable.name, place)
-        for variable in variables
-        if isinstance(variable.value, Stateful) and id(variable.value) not in named
-        for place in variable.value.places()
-        if place.tensor is None or id(place.tensor) not in tensors
-    ]
+    found: list[tuple[str, Place]] = []
+    for variable in variables:
+        for path, part in walk(variable.value):
+            if isinstance(part, Tensor):
+                own = [Place.of_tensor(variable.name, part)]
+            elif isinstance(part, Stateful) and id(part) not in named:
+                own = part.places()
+            else:
+                continue
+            found += [(variable.name + path, p) for p in own if p.tensor is None or id(p.tensor) not in tensors]
+    return found
 
 
 def _function(source: str, name: str) -> Callable[..., Callable[..., Any]]:

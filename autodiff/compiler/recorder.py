@@ -34,6 +34,8 @@ _UFUNCS: dict[Function, np.ufunc] = {
     operator.matmul: np.matmul,
     operator.and_: np.bitwise_and,
     operator.or_: np.bitwise_or,
+    operator.lshift: np.left_shift,
+    operator.rshift: np.right_shift,
     operator.xor: np.bitwise_xor,
     operator.lt: np.less,
     operator.le: np.less_equal,
@@ -240,6 +242,9 @@ class Recorded:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.recording.write(self, self.recording.call(updated, (self, index, value)))
+
+    def __divmod__(self, other: Any) -> Any:
+        return self._answer(np.divmod, (self, other), {}, None)
 
     @property
     def T(self) -> Any:  # noqa: N802 (ndarray's name)

@@ -25,11 +25,13 @@ from autodiff.spans import Span
 from autodiff.tape import pullback
 from autodiff.tensor import astype
 
+LONGEST = 60  # characters of an expression that is written where it is used
 WIDTH = 108  # characters of a line, before it is indented
 _SIGNS: dict[Function, str] = {
     operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",
     operator.mod: "%", operator.pow: "**", operator.matmul: "@", operator.and_: "&", operator.or_: "|",
-    operator.xor: "^", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "==",
+    operator.xor: "^", operator.lshift: "<<", operator.rshift: ">>", operator.lt: "<", operator.le: "<=",
+    operator.gt: ">", operator.ge: ">=", operator.eq: "==",
     operator.ne: "!=",
 }  # fmt: skip
 _VIEW_ENDINGS: dict[Function, str] = {np.transpose: "_T", np.expand_dims: "_column"}
@@ -55,21 +57,23 @@ class Writer:
         self._program = program
         self._plan = plan
         self._called = called
+        self._makers = {output: call for call in (*plan.once, *plan.calls) for output in call.outputs}
         stamps = [call.stamp for call in program.calls]
         self._log = [span for span in log if stamps and span.end < max(stamps) and span.start > min(stamps)]
         self._names: dict[Any, str] = {}
         self._before: list[str] = []  # lines that must stand before the statement that is being written
-        self._taken: set[str] = {"np", "build", "step"}
+        self._taken: set[str] = {"np", "build", "step", "abs", "bool", "float", "int", "range", "slice"}
         self._fixed: list[str] = []  # lines of build
         self.imports = {"import numpy as np"}
         self.functions: list[Function] = []  # those that are given to build after the constants
         # Those of Tensors come first: the binding of a program to its arrays relies on it.
         self.arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
-        self.numbers = [value for value, _ in program.state if value not in set(self.arrays)]
-        self.changed_numbers = []
+        self.numbers = list(dict.fromkeys(value for value, _ in program.state if value not in set(self.arrays)))
+        self.changed_numbers: list[Any] = []  # each once, as the places of several may hold it
         for before, after in program.state:
-            if before in set(self.numbers) and after is not before:
-                after.name = after.name or f"next_{before.name}"
+            if before in set(self.numbers) and after is not before and after not in self.changed_numbers:
+                if isinstance(after, Value) and after.kind == "call":
+                    after.name = after.name or f"next_{before.name}"
                 self.changed_numbers.append(after)
         used = [value for call in (*plan.once, *plan.calls) for value in call.operands()]
         used += [value for value in program.kept() if isinstance(value, Value)]
@@ -98,8 +102,12 @@ class Writer:
             statement = self._statement(call)
             body += [*self._before, *statement]
             self._before.clear()
-        body += self._copies()
         results = [self._result(value) for value in (*self._program.results, *self.changed_numbers)]
+        for position, text in enumerate(results):
+            if text.endswith(".copy()") and any(after is not None for _, after in self._plan.written):
+                results[position] = self._name(object(), "result")
+                body.append(f"{results[position]} = {text}")
+        body += self._copies()
         body.append(f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
         parameters = ", ".join(self._names[value] for value in (*self._program.inputs, *self.numbers))
         given = ", ".join(self._names[value] for value in (*self.arrays, *self.constants, *self.functions))
@@ -126,7 +134,9 @@ class Writer:
             else self._names[value]
             for value in (*self._program.inputs, *self.numbers)
         ]
-        changed = [self._names[b] for b, after in self._program.state if b in set(self.numbers) and after is not b]
+        changed = dict.fromkeys(
+            self._names[b] for b, after in self._program.state if b in set(self.numbers) and after is not b
+        )
         text = f"Give step({', '.join(arguments)})."
         if self._program.state:
             text = f"{text[:-1]}, which changes the arrays that are given here."
@@ -240,8 +250,10 @@ class Writer:
             across = home.columns and call.function is np.matmul
             return _wrapped(self._call(call, out=self._names[(home, "T") if across else call.output]))
         if call.output in self._inlined:
-            self._names[call.output] = self._call(call)
-            return []
+            text = self._call(call)
+            if len(text) <= LONGEST:
+                self._names[call.output] = text
+                return []
         if call.function is updated:
             array, index, value = call.args
             name = self._name(call.output, self._wish(call.output, call))
@@ -284,11 +296,19 @@ class Writer:
         given += [f"{key}={self._text(value)}" for key, value in kwargs.items()]
         if out is not None:
             given.append(f"out={out}")
-        if function is np.matmul and out is not None and all(len(v.shape) <= 2 for v in call.operands()):
+        is_dense = not any(self._is_repeated(value) for value in call.operands())
+        if function is np.matmul and out is not None and is_dense and all(len(v.shape) <= 2 for v in call.operands()):
             home = self._plan.home[call.output]
             if home.value.kind != "state" and (home.axes is None or home.columns):  # np.dot wants rows to write into
                 function = np.dot
         return f"{self._dotted(function)}({', '.join(given)})"
+
+    def _is_repeated(self, value: Value) -> bool:
+        """Whether an array shows one element in several places: of such np.matmul and np.dot round differently."""
+        maker = self._makers.get(value)
+        if maker is None or not may_view(maker):
+            return False
+        return maker.function is np.broadcast_to or any(map(self._is_repeated, maker.operands()))
 
     def _of_dtype(self, arg: Any, call: Call) -> str | None:
         """Name an array without axes, for a Python number beside arrays of floats.

@@ -21,12 +21,14 @@ class Place:
         get: gives what lies there: an array, a number or a Generator.
         set: puts something else there.
         tensor: the Tensor whose data it is, or None.
+        tie: where other places have the same, there lies the same number, before a step if not after it.
     """
 
     name: str
     get: Callable[[], Any]
     set: Callable[[Any], None]
     tensor: Tensor | None = None
+    tie: Hashable = None
 
     @classmethod
     def of_tensor(cls, name: str, tensor: Tensor) -> Place:

@@ -144,7 +144,7 @@ def _inside(name: str, value: Any, code: types.CodeType) -> Iterator[Variable]:
     for attribute in dict.fromkeys(one.argval for one in instructions if one.opname in ("LOAD_ATTR", "LOAD_METHOD")):
         if attribute in getattr(value, "__dict__", {}) and attribute not in stored:
             found = getattr(value, attribute)
-            if isinstance(found, _NUMBERS | Stateful | np.random.Generator):
+            if isinstance(found, _NUMBERS | Stateful | Tensor | np.random.Generator):
                 read = functools.partial(getattr, value, attribute, None)
                 yield Variable(f"{name}.{attribute}", read, vars(value).get, f"({attribute!r})", found)
 

@@ -7,7 +7,7 @@ import copy
 import operator
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,14 +62,14 @@ def trace(
     recording = Recording()
     opened = [_opened(leaf, name, recording) for leaf, name in zip(inputs, names, strict=True)]
     with kept([*places, *(place for _, place in others)]), recording.until_the_end(), _unchanged(others):
-        stand_ins = [_stand_in(place, recording) for place in places]
+        stand_ins = _stand_ins(places, recording)
         before = [stand_in.value for stand_in in stand_ins]
         substitutes = {}
         for place, stand_in in zip(places, stand_ins):
-            if place.tensor is None:
-                substitutes[id(place.get())] = stand_in
-            else:
+            if place.tensor is not None:
                 place.tensor.grad = None
+            elif isinstance(place.get(), np.ndarray | np.random.Generator):
+                substitutes[id(place.get())] = stand_in
             place.set(stand_in)
         args, kwargs = rebuild(opened)
         token = TRACING.set(True)
@@ -117,17 +117,42 @@ def is_input(leaf: Any) -> bool:
     return isinstance(leaf, Tensor | np.ndarray | np.generic | Recorded) or type(leaf) is float
 
 
+def refuse_subclass(data: Any) -> None:
+    """Refuse arrays that compute in another way than arrays do.
+
+    Raises:
+        TypeError: it is a matrix or a masked array.
+    """
+    if isinstance(data, np.matrix | np.ma.MaskedArray):
+        raise TypeError(
+            f"compile: an array of type {type(data).__name__} cannot be recorded, since it computes in its own way: "
+            "give np.asarray of it"
+        )
+
+
 def _opened(leaf: Any, name: str, recording: Recording) -> Any:
     """Give the recording array that stands for an argument, in a Tensor if that is one."""
     if not is_input(leaf):
         return leaf
     data = data_of(leaf)
-    recorded = recording.wrap(data, Value.of(data, "input", name))
+    refuse_subclass(data)
+    own = np.copy(data, order="K") if isinstance(data, np.ndarray) else data  # which the step may change in place
+    recorded = recording.wrap(own, Value.of(data, "input", name))
     if not isinstance(leaf, Tensor):
         return recorded
     tensor = constant(recorded)
     tensor.requires_grad, tensor.name = leaf.requires_grad, leaf.name
     return tensor
+
+
+def _stand_ins(places: Sequence[Place], recording: Recording) -> list[Any]:
+    """Make what takes the place of the state: one stand-in for places that are tied."""
+    keys: list[Hashable] = [position if place.tie is None else place.tie for position, place in enumerate(places)]
+    made: dict[Hashable, Any] = {}
+    for key, place in zip(keys, places):
+        if key not in made:
+            made[key] = _stand_in(place, recording)
+    return [made[key] for key in keys]
 
 
 def _stand_in(place: Place, recording: Recording) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -445,7 +446,7 @@ class Optimizer:
         for group, options in zip(self.param_groups, settings):
             group.update(options)
         self._joined = {}
-        self.steps = [arrays[f"parameters.{k}.step"].item() for k in range(k)]
+        self.steps[:] = [arrays[f"parameters.{k}.step"].item() for k in range(k)]
         self.slots = [
             {name: arrays[key].copy() for name in self.slot_names if (key := f"parameters.{k}.{name}") in arrays}
             for k in range(k)
@@ -454,7 +455,8 @@ class Optimizer:
     def places(self) -> list[Place]:
         """List where a compiled step finds the optimizer's state: learning rates, numbers of steps and slots."""
         places = [self._place_of_rate(position) for position in range(len(self.param_groups))]
-        places += [self._place_of_steps(members) for members in self._members_by_step().values()]
+        for members in self._members_by_step():
+            places += [self._place_of_step(k, tie=(id(self), members[0])) for k in members]
         k = -1
         for position, group in enumerate(self.param_groups):
             for parameter in group["params"]:
@@ -463,7 +465,7 @@ class Optimizer:
                     names = self._names(self._options("places", position))
                     self._fill(k, parameter.data, names)
                     called = (parameter.name or f"parameter_{k}").replace(".", "_")
-                    places += [Place.of_item(f"{called}_{name}", self.slots[k], name) for name in names]
+                    places += [self._place_of_slot(f"{called}_{name}", k, name) for name in names]
         return places
 
     def _place_of_rate(self, position: int) -> Place:
@@ -471,22 +473,19 @@ class Optimizer:
         name = "lr" if len(self.param_groups) == 1 else f"lr_{position}"
         return Place(name, lambda: as_float(group["lr"]), lambda rate: group.__setitem__("lr", rate))
 
-    def _place_of_steps(self, members: list[int]) -> Place:
-        def set_all(step: Any) -> None:
-            if len(members) == len(self.steps):
-                self.steps[:] = [step] * len(members)
-            else:
-                for k in members:
-                    self.steps[k] = step
+    def _place_of_step(self, k: int, tie: Hashable) -> Place:
+        name = f"step_{k}" if k else "step_count"
+        return Place(name, partial(self.steps.__getitem__, k), partial(self.steps.__setitem__, k), tie=tie)
 
-        return Place(f"step_{members[0]}" if members[0] else "step_count", lambda: self.steps[members[0]], set_all)
+    def _place_of_slot(self, called: str, k: int, name: str) -> Place:
+        return Place(called, lambda: self.slots[k][name], lambda array: self.slots[k].__setitem__(name, array))
 
-    def _members_by_step(self) -> dict[int, list[int]]:
-        """Say which parameters have taken the same number of steps."""
-        members: dict[int, list[int]] = {}
-        for k, step in enumerate(self.steps):
-            members.setdefault(step, []).append(k)
-        return members
+    def _members_by_step(self) -> list[list[int]]:
+        """Say which parameters have taken the same number of steps, those apart that are not to be changed."""
+        members: dict[Any, list[int]] = {}
+        for k, (step, parameter) in enumerate(zip(self.steps, self.parameters)):
+            members.setdefault((step, parameter.requires_grad), []).append(k)
+        return list(members.values())
 
     def settings(self) -> Hashable:
         """Give all else that a step depends on: a compiled step is another one with other settings."""
@@ -494,11 +493,12 @@ class Optimizer:
             tuple((name, value) for name, value in self._options("step", position).items() if name != "lr")
             for position in range(len(self.param_groups))
         ]
-        return tuple(options), tuple(map(tuple, self._members_by_step().values()))
+        return tuple(options), tuple(map(tuple, self._members_by_step()))
 
     def watch(self) -> Callable[[], bool]:
         """Give a function that says whether the settings are as they were then."""
-        members, groups = self._members_by_step(), [group.copy() for group in self.param_groups]
+        members, slots = self._members_by_step(), self.slots
+        groups = [group.copy() for group in self.param_groups]
 
         def is_unchanged() -> bool:
             if self.param_groups != groups:
@@ -506,9 +506,11 @@ class Optimizer:
                     seen["lr"] = group["lr"]  # is a part of the state
                 if self.param_groups != groups:
                     return False
+            if self.slots is not slots:  # others were loaded
+                return False
             if len(members) == 1:
                 return self.steps.count(self.steps[0]) == len(self.steps)
-            return list(self._members_by_step().values()) == list(members.values())
+            return self._members_by_step() == members
 
         return is_unchanged
 
