@@ -795,13 +795,16 @@ def primitive(function: F) -> F:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        for arg in (*args, *kwargs.values()):
-            if isinstance(arg, dict) and _holds_tensors(list(arg.values())):
-                raise TypeError(f"{name_of(function)}: pass Tensors by position or in lists, not in a dict")
-        for arg in (*args, *kwargs.values()):
+        given = (*args, *kwargs.values()) if kwargs else args
+        is_recorded = False
+        for arg in given:
             if isinstance(arg, Tensor) or _holds_tensors(arg):
-                return record(function, args, kwargs)
-        for arg in (*args, *kwargs.values()):
+                is_recorded = True
+            elif isinstance(arg, dict) and _holds_tensors(list(arg.values())):
+                raise TypeError(f"{name_of(function)}: pass Tensors by position or in lists, not in a dict")
+        if is_recorded:
+            return record(function, args, kwargs)
+        for arg in given:
             if hasattr(arg, "__array_primitive__"):
                 return arg.__array_primitive__(function, args, kwargs)
         return function(*args, **kwargs)

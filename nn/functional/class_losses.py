@@ -202,13 +202,14 @@ def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | N
             values = np.where(values == ignore_index, 0, values)
         # Without a sign, a negative number is a very large one.
         largest = np.maximum.reduce(values.astype(np.uint64), initial=0)
-        require(
-            largest < shape[1],
-            ValueError,
-            f"{caller}: labels must lie from 0 to {shape[1] - 1} for {shape[1]} classes, got {{}}; rows of one label "
-            "are left out with ignore_index=",
-            largest.astype(np.int64),
-        )
+        if (fits := largest < shape[1]) is not np.True_:  # otherwise there is nothing to say, nor to be recorded
+            require(
+                fits,
+                ValueError,
+                f"{caller}: labels must lie from 0 to {shape[1] - 1} for {shape[1]} classes, got {{}}; rows of one "
+                "label are left out with ignore_index=",
+                largest.astype(np.int64),
+            )
         return labels
     if values.shape != shape:
         raise ValueError(
