@@ -171,7 +171,8 @@ class Tensor:
             value = data_of(value)
             if not hasattr(value, "dtype"):
                 value = np.asarray(value, dtype=self.dtype)[()]
-        if value.shape != self._data.shape or value.dtype != self._data.dtype:
+        data = self._data
+        if value.shape != data.shape or (value.dtype is not data.dtype and value.dtype != data.dtype):
             raise ValueError(
                 f"data: {self._label()} of dtype {self.dtype} cannot take {value.dtype} of shape {value.shape}; make a "
                 "new Tensor for it"

@@ -269,7 +269,8 @@ class Optimizer:
                 data = parameter.data
                 if getattr(gradient, "shape", None) != data.shape:
                     raise ValueError(f"{caller}: the gradient of {parameter!r} is {gradient!r}")
-                gradient = data_of(gradient)
+                if type(gradient) is not np.ndarray:
+                    gradient = data_of(gradient)
                 if gradient.dtype is not data.dtype:
                     gradient = gradient.astype(data.dtype)
                 size = data.nbytes
@@ -292,8 +293,9 @@ class Optimizer:
     def _advance(self, batch: _Batch, options: dict[str, Any], names: list[str]) -> None:
         """Take the step of some parameters."""
         step = batch.step
-        for k, data in zip(batch.members, batch.data):
-            self._fill(k, data, names)
+        if names:
+            for k, data in zip(batch.members, batch.data):
+                self._fill(k, data, names)
         if len(batch.members) == 1:
             (data,), (gradient,), slots = batch.data, batch.gradients, self.slots[batch.members[0]]
             in_blocks = data.nbytes > BLOCK_BYTES and isinstance(data, np.ndarray)

@@ -27,6 +27,8 @@ def number(value: float) -> str:
         >>> [number(value) for value in (0.5678, 7.123, 145.6, 20712.3)]
         ['0.568', '7.12', '146', '20,700']
     """
+    if value < 0:
+        return f"-{number(-value)}"
     if value >= 1000:
         digits = len(str(int(value))) - 3
         return f"{round(value / 10**digits) * 10**digits:,}"
