@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+NUMBERED = "np.unique(labels, return_inverse=True)[1]"  # for messages: numbers in place of texts
+
 
 def to_array(caller: str, name: str, x: Any) -> Any:
     """Make arrays of lists, numbers and other libraries' tables, and leave what speaks NumPy's protocols as it is."""
@@ -32,7 +34,8 @@ def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Any:
     """
     array = x if hasattr(x, "__array_function__") else to_array(caller, name, x)  # spares the most frequent case a call
     if array.dtype.kind not in kinds:
-        way_out = "; convert it with .astype(float)" if array.dtype.kind == "b" else ""
+        ways_out = {"b": "; convert it with .astype(float)", "U": f"; {NUMBERED} numbers texts"}
+        way_out = ways_out.get(array.dtype.kind, "")
         got = f"dtype {array.dtype}" if array.shape else repr(x)
         raise TypeError(f"{caller}: {name} must be real numbers, got {got}{way_out}")
     return array

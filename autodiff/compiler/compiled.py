@@ -63,7 +63,9 @@ def compile(
         step: a function of arrays, numbers, Tensors and nested containers of them. Python floats among its arguments
             may be others in each call; for other integers, strings and so on, another program is made.
         state: what the step changes, or what changes between its calls: modules, optimizers, schedules, Tensors,
-            arrays and Generators, or lists of them. Everything else that it uses must stay as it is.
+            arrays, Generators and compiled steps that it calls, or lists of them. Everything else that it uses must
+            stay as it is: variables that it reads by name are looked at in each call, and the contents of arrays that
+            are constants in calls 1, 2, 4, 8 and so on.
         check: compare the program with the step when it is made, over two steps on copies of the state.
         exact: leave out simplifications that change rounding; results are then the step's to the last bit.
         without: names of simplifications that are to be left out.
@@ -75,8 +77,9 @@ def compile(
         A function of the same arguments. Tensors among its results have no graph.
 
     Raises:
-        TypeError: the step is not callable, or the state is none. In the first call: the step looks into a value, as
-            ``if`` and ``float()`` do, or something else that cannot be recorded.
+        TypeError: the step is not callable, or a generator or async, or the state is none. In the first call: the step
+            looks into a value, as ``if`` and ``float()`` do, does something else that cannot be recorded, or changes
+            what is no part of the state.
         ValueError: there is no simplification or backend of a name, or the program is to be exact machine code.
         ImportError: ``backend="numba"`` without Numba or SciPy.
         RuntimeError: in a call: the program gives something else than the step, or something that the step uses has

@@ -9,7 +9,7 @@ import numpy as np
 import autodiff as ad
 from autodiff.dispatch import look_up, require
 from autodiff.tensor import data_of
-from nn.checks import check_choice, check_integer, check_number, check_real, to_array
+from nn.checks import NUMBERED, check_choice, check_integer, check_number, check_real, to_array
 from nn.functional.activations import _log_softmax, _softmax
 from nn.functional.losses import REDUCTIONS, _in_dtype_of, _real_like, _reduced, _reduced_by_weight
 
@@ -191,9 +191,11 @@ def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | N
     values = data_of(labels)
     if values.ndim == 1:
         if values.dtype.kind not in "iu":
+            is_text = values.dtype.kind in "USOT"
+            way_out = f"convert them with {NUMBERED if is_text else '.astype(int)'}"
             raise TypeError(
-                f"{caller}: class labels must be integers, got {values.dtype}; convert them with .astype(int), "
-                f"or give probabilities of shape {shape}"
+                f"{caller}: class labels must be integers, got {values.dtype}; {way_out}, or give probabilities of "
+                f"shape {shape}"
             )
         if len(values) != shape[0]:
             raise ValueError(f"{caller}: {len(values)} labels for {shape[0]} rows of logits")
