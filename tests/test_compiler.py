@@ -483,6 +483,21 @@ def test_parameters_are_written_into_and_the_change_is_noticed() -> None:
         loss.backward()
 
 
+def test_arrays_of_the_state_may_be_in_lists_and_dicts() -> None:
+    sums, generators = [np.zeros(2), np.zeros(2)], {"noise": np.random.default_rng(0)}
+
+    def step(x: Any) -> Any:
+        sums[0][...] = sums[0] + x
+        sums[1] += sums[0]
+        return generators["noise"].normal(size=2)
+
+    compiled = ad.compile(step, [sums, generators])
+    same = np.random.default_rng(0)
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(np.ones(2)), same.normal(size=2))
+    assert [array.tolist() for array in sums] == [[2.0, 2.0], [3.0, 3.0]]
+
+
 def test_what_is_added_to_is_multiplied_where_it_lies() -> None:
     mean, other = np.ones(50), np.ones(50)
 

@@ -217,18 +217,24 @@ def kept(places: Sequence[Place]) -> Iterator[None]:
 
 
 def _substituted(step: Callable[..., Any], substitutes: Mapping[int, Any]) -> Callable[..., Any]:
-    """Give a copy of a function that uses something else in place of some arrays or generators around it."""
+    """Give a copy of a function that uses something else in place of some arrays or generators around it.
+
+    They may have names of their own, or be in lists and dicts that have.
+    """
     if not isinstance(step, types.FunctionType):
         return step
+
+    def changed(value: Any) -> Any:
+        leaves, rebuild = flatten(value)
+        found = [substitutes.get(id(leaf), leaf) for leaf in leaves]
+        return value if all(map(operator.is_, found, leaves)) else rebuild(found)
+
     cells = tuple(
-        types.CellType(substitutes[id(cell.cell_contents)]) if id(cell.cell_contents) in substitutes else cell
+        cell if (new := changed(cell.cell_contents)) is cell.cell_contents else types.CellType(new)
         for cell in step.__closure__ or ()
     )
-    names = {
-        name: substitutes[id(step.__globals__[name])]
-        for name in step.__code__.co_names
-        if id(step.__globals__.get(name)) in substitutes
-    }
+    spaces = {name: step.__globals__[name] for name in step.__code__.co_names if name in step.__globals__}
+    names = {name: new for name, value in spaces.items() if (new := changed(value)) is not value}
     copied = types.FunctionType(step.__code__, step.__globals__ | names, step.__name__, step.__defaults__, cells)
     copied.__kwdefaults__ = step.__kwdefaults__
     return copied
