@@ -167,12 +167,12 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
+        data = self._data
         if not isinstance(value, np.ndarray):
             value = data_of(value)
             if not hasattr(value, "dtype"):
                 value = np.asarray(value, dtype=self.dtype)[()]
-        data = self._data
-        if value.shape != data.shape or (value.dtype is not data.dtype and value.dtype != data.dtype):
+        if value is not data and (value.shape != data.shape or value.dtype != data.dtype):
             raise ValueError(
                 f"data: {self._label()} of dtype {self.dtype} cannot take {value.dtype} of shape {value.shape}; make a "
                 "new Tensor for it"
@@ -587,6 +587,9 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
             values.append(arg._data)
             if not arg.requires_grad:
                 continue
+        elif type(arg) not in (list, tuple):
+            values.append(arg)
+            continue
         elif _holds_tensors(arg) and _joins(function):
             return record(function, (*args[:position], record(np.stack, (arg,)), *args[position + 1 :]), kwargs)
         elif _holds_tensors(arg):
