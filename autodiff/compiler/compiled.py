@@ -30,7 +30,7 @@ from autodiff.compiler.source import Writer
 from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
 from autodiff.compiler.surroundings import Surroundings, Variable, variables_of
 from autodiff.compiler.tracing import input_names, is_input, trace
-from autodiff.compiler.verify import verify
+from autodiff.compiler.verify import Verification
 from autodiff.files import write_atomically
 from autodiff.names import name_of
 from autodiff.tensor import Tensor, data_of
@@ -311,8 +311,15 @@ class _Program:
 
     def verify(self, step: Callable[..., Any], args: Any, kwargs: Any, exact: bool) -> None:
         """Compare the program with the step."""
-        inputs = self.inputs_among(args, kwargs)
-        verify(lambda: step(*args, **kwargs), self.run, inputs, self._places, exact, name_of(step), self._suspects)
+        Verification(
+            eager=lambda: step(*args, **kwargs),
+            compiled=self.run,
+            inputs=self.inputs_among(args, kwargs),
+            places=self._places,
+            exact=exact,
+            name=name_of(step),
+            suspects=self._suspects,
+        ).run()
         self._surroundings.runs = 0  # of the user's
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from autodiff.compiler.passes import REDUCERS, added_product
 from autodiff.compiler.program import Call, Function, Program, Value
-from autodiff.compiler.recorder import _UFUNCS as UFUNCS
+from autodiff.compiler.recorder import UFUNCS
 from autodiff.dispatch import require
 from autodiff.tensor import astype
 

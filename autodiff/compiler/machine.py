@@ -28,12 +28,12 @@ from autodiff.compiler.elements import (
     reduced_by,
 )
 from autodiff.compiler.fusion import Loop, is_counted, parts_of
-from autodiff.compiler.memory import Plan, may_view
+from autodiff.compiler.memory import Plan, made_once, may_view
 from autodiff.compiler.passes import added_product
 from autodiff.compiler.placing import is_flat, place
 from autodiff.compiler.program import Call, Program, Value
-from autodiff.compiler.recorder import _UFUNCS as UFUNCS
-from autodiff.compiler.source import Writer, _wrapped
+from autodiff.compiler.recorder import UFUNCS
+from autodiff.compiler.source import LONGEST, Writer, wrapped
 from autodiff.dispatch import require
 from autodiff.files import write_atomically
 from autodiff.spans import Span
@@ -41,7 +41,6 @@ from autodiff.tensor import astype
 
 LETTERS = "ijklmn"
 FROM_TO = ("first", "last")  # the bounds of a loop that is shared out among threads
-LONGEST = 64  # characters of an expression that is written where it is used
 MANY = 1024  # float32 numbers whose sum is taken in float64
 
 
@@ -59,7 +58,7 @@ class MachineWriter(Writer):
 
     def __init__(self, program: Program, called: str, log: Sequence[Span]) -> None:
         program = copies_for_products(program)
-        once = _made_once(program)
+        once = made_once(program)
         self._elements = Elements(program, {output for call in once for output in call.outputs})
         self._parts = parts_of(program, self._elements, once)
         self._placing = place(program, self._elements, self._parts)
@@ -194,12 +193,12 @@ class MachineWriter(Writer):
                 "",
                 "",
                 "@on_contiguous",
-                *_wrapped(f"def build({given}):"),
+                *wrapped(f"def build({given}):"),
                 *(f"    {line}".rstrip() for line in self._docstring()),
                 *("    " + line for line in self._fixed),
-                *("    " + line for text in addressed for line in _wrapped(text)),
+                *("    " + line for text in addressed for line in wrapped(text)),
                 "",
-                *("    " + line for line in _wrapped(f"def step({parameters}):")),
+                *("    " + line for line in wrapped(f"def step({parameters}):")),
                 *("        " + line for line in self._step),
                 "",
                 "    return step",
@@ -240,17 +239,6 @@ def _cache_folder() -> Path:
     except OSError:
         return Path(tempfile.mkdtemp(prefix="autodiff-"))
     return wish if os.access(wish, os.W_OK) else Path(tempfile.mkdtemp(prefix="autodiff-"))
-
-
-def _made_once(program: Program) -> dict[Call, None]:
-    """List the calls that depend on constants alone."""
-    fixed: set[Value] = set()
-    once: dict[Call, None] = {}
-    for call in program.calls:
-        if not call.effect and all(value.kind == "constant" or value in fixed for value in call.operands()):
-            fixed.update(call.outputs)
-            once[call] = None
-    return once
 
 
 class _Function:
@@ -299,7 +287,7 @@ class _Function:
         end = ["return 0"] if self._failures else []
         return [
             '@njit(error_model="numpy", nogil=True, cache=True)',
-            *_wrapped(f"def {self._title}({', '.join([*(FROM_TO if self.in_threads else ()), 'memory', *names])}):"),
+            *wrapped(f"def {self._title}({', '.join([*(FROM_TO if self.in_threads else ()), 'memory', *names])}):"),
             *("    " + line for line in (*opening, *self._shapes, *self._body, *end)),
         ]
 
@@ -308,10 +296,10 @@ class _Function:
         arguments = ", ".join(["memory.address", *(self._writer._names[value] for value in self._parameters)])
         if self.in_threads:
             self._writer._kernels.add("in_threads")
-            return _wrapped(f"in_threads({self._title}, {self.rounds}, {arguments})")
+            return wrapped(f"in_threads({self._title}, {self.rounds}, {arguments})")
         if not self._failures:
-            return _wrapped(f"{self._title}({arguments})")
-        lines = _wrapped(f"failed = {self._title}({arguments})")
+            return wrapped(f"{self._title}({arguments})")
+        lines = wrapped(f"failed = {self._title}({arguments})")
         for number, call in enumerate(self._failures, start=1):
             lines += [f"if failed == {number}:", *self._writer._statement(call)[1:]]
         return lines
@@ -380,7 +368,7 @@ class _Function:
             lines = [] if self._placing.home[call.output].value is before else [f"{out}[:] = {self.memory(before)}"]
             gemm = f"addresses[{0 if before.dtype == np.float32 else 1}]"
             return [*lines, f"add_product({gemm}, {out}, {text})"]
-        return _wrapped(f"np.dot({self._matrix(call.args[0])}, {self._matrix(call.args[1])}, {out})")
+        return wrapped(f"np.dot({self._matrix(call.args[0])}, {self._matrix(call.args[1])}, {out})")
 
     def _matrix(self, value: Value) -> str:
         root, indices = self._elements.look(value, tuple(map(Index, range(len(value.shape)))))

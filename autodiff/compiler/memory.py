@@ -81,6 +81,17 @@ def may_view(call: Call) -> bool:
     return not (_is_ufunc(call.function) or call.function in _NEVER_VIEWS or call.function is astype)
 
 
+def made_once(program: Program) -> dict[Call, None]:
+    """List the calls that depend on constants alone."""
+    fixed: set[Value] = set()
+    once: dict[Call, None] = {}
+    for call in program.calls:
+        if not call.effect and all(value.kind == "constant" or value in fixed for value in call.operands()):
+            fixed.update(call.outputs)
+            once[call] = None
+    return once
+
+
 def plan(program: Program, exact: bool) -> Plan:
     """Decide where each array lies."""
     return _Planner(program, exact).plan
@@ -104,18 +115,14 @@ class _Planner:
 
     def _split(self) -> None:
         """Part the calls that are made once, since they depend on constants alone."""
-        fixed: set[Value] = set()
+        once = made_once(self._program)
         for call in self._program.calls:
-            if not call.effect and all(value.kind == "constant" or value in fixed for value in call.operands()):
-                fixed.update(call.outputs)
-                self.plan.once.append(call)
-            else:
-                self.plan.calls.append(call)
+            (self.plan.once if call in once else self.plan.calls).append(call)
             if may_view(call):
                 for output in call.outputs:
                     for operand in call.operands():
                         self._sources[output] |= {operand, *self._sources[operand]}
-        self._stays = fixed | {value for value, _ in self._program.state}
+        self._stays = {output for call in once for output in call.outputs} | {value for value, _ in self._program.state}
 
     def _last_uses(self) -> dict[Value, int]:
         """Say of each value in which call its memory is needed for the last time."""

@@ -23,7 +23,7 @@ from autodiff.tensor import Tensor, astype
 
 Axis = int | tuple[int, ...] | None
 
-_UFUNCS: dict[Function, np.ufunc] = {
+UFUNCS: dict[Function, np.ufunc] = {
     operator.add: np.add,
     operator.sub: np.subtract,
     operator.mul: np.multiply,
@@ -96,7 +96,7 @@ class Recording:
         options = {name: mapped(arg, self.symbol) for name, arg in kwargs.items()}
         result = function(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
         if isinstance(result, np.ndarray):
-            function = _UFUNCS.get(function, function)
+            function = UFUNCS.get(function, function)
             result = result if result.ndim else result[()]
         several = isinstance(result, list | tuple)
         results = list(result) if several else [result]
@@ -343,7 +343,7 @@ def _define_method(name: str, function: Function) -> None:
     setattr(Recorded, name, lambda self, *args, **kwargs: self._answer(function, (self, *args), kwargs, None))
 
 
-for _function in _UFUNCS:
+for _function in UFUNCS:
     if _function in (operator.neg, operator.pos, operator.abs, operator.invert):
         _define_sign(_function.__name__)
     else:

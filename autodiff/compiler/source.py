@@ -25,7 +25,7 @@ from autodiff.spans import Span
 from autodiff.tape import pullback
 from autodiff.tensor import astype
 
-LONGEST = 60  # characters of an expression that is written where it is used
+LONGEST = 64  # characters of an expression that is written where it is used
 WIDTH = 108  # characters of a line, before it is indented
 _SIGNS: dict[Function, str] = {
     operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",
@@ -115,11 +115,11 @@ class Writer:
             *sorted(self.imports, key=lambda line: (line != "import numpy as np", line)),
             "",
             "",
-            *_wrapped(f"def build({given}):"),
+            *wrapped(f"def build({given}):"),
             *(f"    {line}".rstrip() for line in self._docstring()),
             *("    " + line for line in self._fixed),
             "",
-            *("    " + line for line in _wrapped(f"def step({parameters}):")),
+            *("    " + line for line in wrapped(f"def step({parameters}):")),
             *("        " + line for line in body),
             "",
             "    return step",
@@ -248,7 +248,7 @@ class Writer:
         home = self._plan.home.get(call.output)
         if home is not None:
             across = home.columns and call.function is np.matmul
-            return _wrapped(self._call(call, out=self._names[(home, "T") if across else call.output]))
+            return wrapped(self._call(call, out=self._names[(home, "T") if across else call.output]))
         if call.output in self._inlined:
             text = self._call(call)
             if len(text) <= LONGEST:
@@ -260,7 +260,7 @@ class Writer:
             return [f"{name} = {self._text(array)}.copy()", f"{name}[{self._index(index)}] = {self._text(value)}"]
         names = [self._name(output, self._wish(output, call)) for output in call.outputs]
         left = ", ".join(names) + ("," if call.several and len(names) == 1 else "")
-        return _wrapped(f"{left} = {self._call(call)}")
+        return wrapped(f"{left} = {self._call(call)}")
 
     def _requirement(self, condition: Value, error: type[Exception], message: str, *values: Any) -> list[str]:
         """Write what `require` does."""
@@ -459,7 +459,7 @@ def _regular(array: Any) -> str | None:
     return None
 
 
-def _wrapped(line: str) -> list[str]:
+def wrapped(line: str) -> list[str]:
     """Break a long call after the commas between its arguments."""
     if len(line) <= WIDTH or "(" not in line:
         return [line]

@@ -36,11 +36,6 @@ class Place:
         return cls(name, lambda: tensor._data, lambda data: setattr(tensor, "data", data), tensor)
 
     @classmethod
-    def of_item(cls, name: str, holder: Any, key: Any) -> Place:
-        """Make the place of an item of a list or dict."""
-        return cls(name, lambda: holder[key], lambda value: holder.__setitem__(key, value))
-
-    @classmethod
     def of_attribute(cls, name: str, holder: Any, attribute: str) -> Place:
         """Make the place of an attribute."""
         return cls(name, lambda: getattr(holder, attribute), lambda value: setattr(holder, attribute, value))

@@ -117,7 +117,7 @@ def is_input(leaf: Any) -> bool:
     return isinstance(leaf, Tensor | np.ndarray | np.generic | Recorded) or type(leaf) is float
 
 
-def refuse_subclass(data: Any) -> None:
+def _refuse_subclass(data: Any) -> None:
     """Refuse arrays that compute in another way than arrays do.
 
     Raises:
@@ -135,7 +135,7 @@ def _opened(leaf: Any, name: str, recording: Recording) -> Any:
     if not is_input(leaf):
         return leaf
     data = data_of(leaf)
-    refuse_subclass(data)
+    _refuse_subclass(data)
     own = np.copy(data, order="K") if isinstance(data, np.ndarray) else data  # which the step may change in place
     recorded = recording.wrap(own, Value.of(data, "input", name))
     if not isinstance(leaf, Tensor):

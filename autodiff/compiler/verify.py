@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,11 @@ MOST_SPREADS = 10  # times that step and program may be as far apart as the prog
 PIECE = 2**16  # elements that are compared at once, to need little memory
 
 
-def verify(
-    eager: Callable[[], Any],
-    compiled: Callable[[Sequence[Any]], Any],
-    inputs: Sequence[Any],
-    places: Sequence[Place],
-    exact: bool,
-    name: str,
-    suspects: Sequence[str],
-) -> None:
-    """Take two steps both ways, each from the same state, and compare what they give and what they leave.
+@dataclass(frozen=True)
+class Verification:
+    """The comparison of a program with its step.
 
-    Where rounding grows, so does what may differ: Adam's first step is a whole learning rate also for a gradient that
-    is zero but for rounding. So the program also runs on numbers that differ in their last digits.
-
-    Args:
+    Attributes:
         eager: takes a step as it was written.
         compiled: takes one as a program, given its inputs.
         inputs: these.
@@ -43,43 +34,49 @@ def verify(
         exact: whether results must be the same to the last bit.
         name: what the step is called.
         suspects: what may be in the step and is not in the state, for the message.
-
-    Raises:
-        RuntimeError: something differs; the message says what first.
     """
-    with kept(places):
-        for number in range(1, STEPS + 1):
-            _compare(eager, compiled, inputs, places, exact, name, suspects, number)
 
+    eager: Callable[[], Any]
+    compiled: Callable[[Sequence[Any]], Any]
+    inputs: Sequence[Any]
+    places: Sequence[Place]
+    exact: bool
+    name: str
+    suspects: Sequence[str]
 
-def _compare(
-    eager: Callable[[], Any],
-    compiled: Callable[[Sequence[Any]], Any],
-    inputs: Sequence[Any],
-    places: Sequence[Place],
-    exact: bool,
-    name: str,
-    suspects: Sequence[str],
-    number: int,
-) -> None:
-    """Take one step both ways, and leave what it leaves as it was written: the next goes on from there."""
-    with kept(places):
-        found = {what: _copied(value) for what, value in _outcome(lambda: compiled(inputs), places)}
-    spread = {} if exact else _spread(compiled, inputs, places, found)
-    wanted = dict(_outcome(eager, places))
-    if wanted.keys() != found.keys():
-        raise RuntimeError(
-            f"compile: {name} gives another structure than its program: {list(wanted)} and {list(found)}"
-        )
-    for what, value in wanted.items():
-        if not _agree(value, found[what], exact, spread.get(what, 0.0)):
-            something = f"{' or '.join(suspects)}, or something else" if suspects else "Something"
+    def run(self) -> None:
+        """Take two steps both ways, each from the same state, and compare what they give and what they leave.
+
+        Where rounding grows, so does what may differ: Adam's first step is a whole learning rate also for a gradient
+        that is zero but for rounding. So the program also runs on numbers that differ in their last digits.
+
+        Raises:
+            RuntimeError: something differs; the message says what first.
+        """
+        with kept(self.places):
+            for number in range(1, STEPS + 1):
+                self._compare(number)
+
+    def _compare(self, number: int) -> None:
+        """Take one step both ways, and leave what it leaves as it was written: the next goes on from there."""
+        with kept(self.places):
+            outcome = _outcome(lambda: self.compiled(self.inputs), self.places)
+            found = {what: _copied(value) for what, value in outcome}
+        spread = {} if self.exact else _spread(self.compiled, self.inputs, self.places, found)
+        wanted = dict(_outcome(self.eager, self.places))
+        if wanted.keys() != found.keys():
             raise RuntimeError(
-                f"compile: in step {number}, {what} differs between {name} as it was written and as a program "
-                f"({_difference(value, found[what])}). {something} in it is the same in every run of the program and "
-                "should not be: pass it as an argument, name it in state=, and let the step begin with "
-                "optimizer.zero_grad(). check=False leaves this comparison out"
+                f"compile: {self.name} gives another structure than its program: {list(wanted)} and {list(found)}"
             )
+        for what, value in wanted.items():
+            if not _agree(value, found[what], self.exact, spread.get(what, 0.0)):
+                suspects = f"{' or '.join(self.suspects)}, or something else" if self.suspects else "Something"
+                raise RuntimeError(
+                    f"compile: in step {number}, {what} differs between {self.name} as it was written and as a program "
+                    f"({_difference(value, found[what])}). {suspects} in it is the same in every run of the program "
+                    "and should not be: pass it as an argument, name it in state=, and let the step begin with "
+                    "optimizer.zero_grad(). check=False leaves this comparison out"
+                )
 
 
 def _spread(
