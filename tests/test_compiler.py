@@ -862,8 +862,10 @@ def test_an_argument_that_is_changed_in_place_is_as_before() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_exact_products_of_an_array_of_one_number_in_all_places(seed: int) -> None:
+    # not 5 columns: with 2 or 3 rows more than a multiple of 4, OpenBLAS 0.3.31 for AVX-512 multiplies float32 numbers
+    # that it never wrote and does not use, and where they happen to be signalling NaNs NumPy warns of an invalid value
     generator = np.random.default_rng(seed)
-    w = Tensor(generator.normal(size=(5, 1)).astype(np.float32))
+    w = Tensor(generator.normal(size=(6, 1)).astype(np.float32))
 
     def step(h: Any) -> Any:
         w.grad = None
@@ -872,7 +874,7 @@ def test_exact_products_of_an_array_of_one_number_in_all_places(seed: int) -> No
         w.data = w.data - 0.1 * w.grad
         return loss
 
-    ad.compile(step, w, exact=True)(generator.normal(size=(6, 5)).astype(np.float32))
+    ad.compile(step, w, exact=True)(generator.normal(size=(6, 6)).astype(np.float32))
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
