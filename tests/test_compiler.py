@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib.util
 import re
@@ -498,6 +499,57 @@ def test_arrays_of_the_state_may_be_in_lists_and_dicts() -> None:
     assert [array.tolist() for array in sums] == [[2.0, 2.0], [3.0, 3.0]]
 
 
+class Noise:
+    def __init__(self) -> None:
+        self.generator = np.random.default_rng(0)
+        self.settings = {"sums": [np.zeros(2)]}
+
+    def __call__(self, x: Any) -> Any:
+        self.add(x)
+        return self.settings["sums"][0] + self.generator.normal(size=2)
+
+    def add(self, x: Any) -> None:
+        self.settings["sums"][0] += x
+
+
+NOISE = Noise()
+
+
+def add_noise(x: Any) -> Any:
+    return NOISE(x)
+
+
+@pytest.mark.parametrize("step", [NOISE, lambda x: NOISE(x), add_noise, lambda x: add_noise(x)])
+def test_arrays_and_generators_of_the_state_may_be_in_objects_and_used_by_functions(step: Any) -> None:
+    NOISE.__init__()  # type: ignore[misc]
+    compiled = ad.compile(step, [NOISE.generator, NOISE.settings["sums"]])
+    same = Noise()
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(np.ones(2)), same(np.ones(2)))
+    assert isinstance(NOISE.generator, np.random.Generator)
+    np.testing.assert_array_equal(NOISE.settings["sums"][0], [3.0, 3.0])
+
+
+def test_names_of_arguments_are_those_that_a_caller_gives() -> None:
+    class Step:
+        def __call__(self, x: Any) -> Any:
+            return x * 2
+
+        def of_two(self, x: Any, y: Any) -> Any:
+            return x * y
+
+    def source(step: Any, *args: Any) -> str:
+        compiled = ad.compile(step)
+        compiled(*args)
+        return compiled.source
+
+    assert "def step(x):" in source(Step(), ROWS)
+    assert "def step(x, y):" in source(Step().of_two, ROWS, ROWS)
+    assert "def step(x):" in source(functools.partial(lambda y, x: x * y, 2.0), ROWS)
+    assert "def step(z):" in source(ad.grad(lambda z: (z * z).sum()), ROWS)
+    assert "def step(x):" in source(np.sin, ROWS)
+
+
 def test_what_is_added_to_is_multiplied_where_it_lies() -> None:
     mean, other = np.ones(50), np.ones(50)
 
@@ -662,6 +714,49 @@ def test_a_global_that_changes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(
         RuntimeError, match=r"the step reads 'SCALE', which was 2.0 when it was compiled and is now 3.0"
     ):
+        compiled(ROWS)
+
+
+def times_scale(x: Any) -> Any:
+    return x * SCALE
+
+
+class TimesScale(nn.Module):
+    def __init__(self) -> None:
+        self.inner = nn.Linear(2, 2, rng=0)
+
+    def forward(self, x: Any) -> Any:
+        return times_scale(self.inner(x))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(lambda x: (lambda y: y * SCALE)(x), id="function within"),
+        pytest.param(lambda x: times_scale(x), id="function"),
+        pytest.param(functools.partial(lambda offset, x: offset + times_scale(x), 1.0), id="partial"),
+        pytest.param(ad.grad(lambda x: times_scale(x).sum()), id="gradient"),
+        pytest.param(TimesScale(), id="module"),
+    ],
+)
+def test_globals_of_functions_that_a_step_calls_are_watched(step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = ad.compile(step, step if isinstance(step, nn.Module) else ())
+    compiled(ROWS)
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 3.0)
+    with pytest.raises(RuntimeError, match=r"the step reads 'SCALE', which was 2.0 when it was compiled"):
+        compiled(ROWS)
+
+
+def test_a_function_that_is_made_anew_is_noticed() -> None:
+    def made(scale: float) -> Any:
+        return lambda x: x * scale
+
+    function = made(2.0)
+    compiled = ad.compile(lambda x: function(x))
+    compiled(ROWS)
+    compiled(ROWS)
+    function = made(3.0)
+    with pytest.raises(RuntimeError, match="the step reads 'function', which is another function than when"):
         compiled(ROWS)
 
 

@@ -64,8 +64,8 @@ def compile(
             may be others in each call; for other integers, strings and so on, another program is made.
         state: what the step changes, or what changes between its calls: modules, optimizers, schedules, Tensors,
             arrays, Generators and compiled steps that it calls, or lists of them. Everything else that it uses must
-            stay as it is: variables that it reads by name are looked at in each call, and the contents of arrays that
-            are constants in calls 1, 2, 4, 8 and so on.
+            stay as it is: variables that it, or a function of the same file that it calls, reads by name are looked at
+            in each call, and the contents of arrays that are constants in calls 1, 2, 4, 8 and so on.
         check: compare the program with the step when it is made, over two steps on copies of the state.
         exact: leave out simplifications that change rounding; results are then the step's to the last bit.
         without: names of simplifications that are to be left out.
@@ -252,9 +252,9 @@ class _Program:
     ) -> None:
         leaves, rebuild = flatten((args, kwargs))
         names = input_names(step, [path for path, _ in walk((args, kwargs))])
-        variables = list(variables_of(step))
+        variables = variables_of(step)
         others = _left_out(variables, places, stateful)
-        traced = trace(step, places, others, leaves, names, rebuild)
+        traced = trace(step, places, others, variables, leaves, names, rebuild)
         given = {id(place.get()) for place in places}
         self._suspects = [
             f"the Generator {variable.name!r}"

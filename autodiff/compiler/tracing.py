@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import operator
 import re
-import types
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.recorder import TRACING, Recorded, RecordedGenerator, Recording
 from autodiff.compiler.state import Place
-from autodiff.compiler.surroundings import same_number
+from autodiff.compiler.surroundings import Variable, replaced, same_number
 from autodiff.tensor import Tensor, constant, data_of
 from autodiff.tree import Rebuild, flatten
 
@@ -40,6 +40,7 @@ def trace(
     step: Callable[..., Any],
     places: Sequence[Place],
     others: Sequence[tuple[str, Place]],
+    variables: Sequence[Variable],
     inputs: Sequence[Any],
     names: Sequence[str],
     rebuild: Rebuild,
@@ -51,6 +52,7 @@ def trace(
         places: where its state lies; afterwards everything there is as it was.
         others: where that of modules, optimizers and the like lies that are no part of it, though the step reads them,
             and their names.
+        variables: what the step reads by name.
         inputs: the leaves of its arguments. Arrays, Tensors and Python floats become inputs of the program, anything
             else is part of it.
         names: what the program calls them.
@@ -74,7 +76,8 @@ def trace(
         args, kwargs = rebuild(opened)
         token = TRACING.set(True)
         try:
-            result = _substituted(step, substitutes)(*args, **kwargs)
+            with replaced(variables, substitutes):
+                result = step(*args, **kwargs)
         finally:
             TRACING.reset(token)
         leaves, rebuild_result = flatten(result)
@@ -85,7 +88,7 @@ def trace(
         for place in places:
             if place.tensor is not None and place.tensor.grad is not None:
                 _value_of(place.tensor.grad, recording).name = f"d_{place.name}"
-    variables = []
+    given = []
     for leaf, name in zip(opened, names, strict=True):
         if is_input(leaf):
             recorded = data_of(leaf)
@@ -93,8 +96,8 @@ def trace(
                 raise TypeError(
                     f"compile: the step changes its argument {name!r} in place: return it, or name it in state="
                 )
-            variables.append(recorded.value)
-    program = Program(variables, list(zip(before, after, strict=True)), recording.calls, results)
+            given.append(recorded.value)
+    program = Program(given, list(zip(before, after, strict=True)), recording.calls, results)
     return Trace(program, _rebuilder(result, leaves, rebuild_result), recording.constants())
 
 
@@ -216,30 +219,6 @@ def kept(places: Sequence[Place]) -> Iterator[None]:
                 place.tensor._order, place.tensor.grad = marks
 
 
-def _substituted(step: Callable[..., Any], substitutes: Mapping[int, Any]) -> Callable[..., Any]:
-    """Give a copy of a function that uses something else in place of some arrays or generators around it.
-
-    They may have names of their own, or be in lists and dicts that have.
-    """
-    if not isinstance(step, types.FunctionType):
-        return step
-
-    def changed(value: Any) -> Any:
-        leaves, rebuild = flatten(value)
-        found = [substitutes.get(id(leaf), leaf) for leaf in leaves]
-        return value if all(map(operator.is_, found, leaves)) else rebuild(found)
-
-    cells = tuple(
-        cell if (new := changed(cell.cell_contents)) is cell.cell_contents else types.CellType(new)
-        for cell in step.__closure__ or ()
-    )
-    spaces = {name: step.__globals__[name] for name in step.__code__.co_names if name in step.__globals__}
-    names = {name: new for name, value in spaces.items() if (new := changed(value)) is not value}
-    copied = types.FunctionType(step.__code__, step.__globals__ | names, step.__name__, step.__defaults__, cells)
-    copied.__kwdefaults__ = step.__kwdefaults__
-    return copied
-
-
 def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:
     """Call the leaves of ``(args, kwargs)`` by the names of the step's parameters.
 
@@ -247,8 +226,12 @@ def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:
         >>> input_names(lambda x, batch: None, ["[0][0]", "[0][1]['images']", "[1]['rate']"])
         ['x', 'batch_images', 'rate']
     """
-    code = getattr(step, "__code__", None)
-    parameters = code.co_varnames[: code.co_argcount] if code else ()
+    try:
+        found = inspect.signature(step).parameters.values()
+    except ValueError:  # of a function that is not written in Python
+        found = dict[str, inspect.Parameter]().values()
+    by_position = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [parameter.name for parameter in found if parameter.kind in by_position]
     names = []
     for path in paths:
         is_keyword = path.startswith("[1]")
