@@ -20,7 +20,7 @@ ALWAYS_VIEWS: set[Function] = {np.transpose, np.swapaxes, np.expand_dims, np.squ
 _TAKES_OUT: set[Function] = {np.dot, np.take, np.clip, np.concatenate, np.stack, np.cumsum, np.cumprod, np.trace}
 _NEVER_VIEWS: set[Function] = {
     *_TAKES_OUT, np.where, np.zeros_like, np.ones_like, np.full_like, np.linalg.norm, np.mean, np.var, np.std, np.outer,
-    np.copy, np.linalg.solve, np.linalg.inv,
+    np.copy, np.linalg.solve, np.linalg.inv, np.vdot,
 }  # fmt: skip
 
 

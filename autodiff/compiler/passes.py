@@ -81,6 +81,8 @@ def lower(program: Program) -> Program:
                 return [_like(call, np.transpose, (x,), {})]
         if function is np.square and x.is_array:
             return [_like(call, np.multiply, (x, x), kwargs)]
+        if function is np.power and not kwargs and x.is_array and _same_kind(x, call.output):
+            return _powered(call, x, args[1])
         if function in _REDUCTIONS:
             settings = {key: value for key, value in kwargs.items() if value is not np._NoValue}
             names = ("axis", "dtype", "out", "keepdims", "initial", "where")
@@ -102,6 +104,16 @@ def lower(program: Program) -> Program:
         return None
 
     return rewrite(program, change)
+
+
+def _powered(call: Call, x: Value, exponent: Any) -> list[Call] | Value | None:
+    """Say a power of floats as what NumPy computes for it, to the last bit."""
+    if x.dtype not in (np.float32, np.float64) or not isinstance(exponent, int | float):
+        return None
+    if exponent == 1:
+        return x
+    ways = {2: (np.multiply, (x, x)), 0.5: (np.sqrt, (x,)), -1: (np.divide, (1, x))}
+    return [_like(call, *ways[exponent], {})] if exponent in ways else None
 
 
 def _like(call: Call, function: Function, args: Any, kwargs: Any, output: Value | None = None) -> Call:
@@ -244,6 +256,112 @@ def neutral(program: Program) -> Program:
     return rewrite(program, change)
 
 
+def filled(program: Program) -> Program:
+    """Say an array that is one number in all places as that number, beside an array of the full shape."""
+    numbers: dict[Value, Any] = {}
+
+    def change(call: Call) -> list[Call] | None:
+        made = call.output
+        if call.function is np.broadcast_to and isinstance(call.args[0], np.generic):
+            numbers[made] = call.args[0]
+        elif call.function in (np.ones, np.zeros) and len(call.args) == 2:
+            numbers[made] = np.dtype(made.dtype).type(call.function is np.ones)
+        elif _is_elementwise(call.function):
+            others = [arg for arg in call.args if isinstance(arg, Value) and arg not in numbers]
+            if len(others) < len(call.args) and any(value.shape == made.shape for value in others):
+                args = [numbers.get(arg, arg) if isinstance(arg, Value) else arg for arg in call.args]
+                return [_like(call, call.function, args, call.kwargs)]
+        return None
+
+    return rewrite(program, change)
+
+
+def _is_elementwise(function: Function) -> bool:
+    """Whether a function gives the same for a number as for an array of it: not so np.power for 2 and for many 2s."""
+    return isinstance(function, np.ufunc) and function.signature is None and function is not np.power
+
+
+def vectors(program: Program) -> Program:
+    """Multiply a matrix by a vector itself, and not by a column of it. Rounding changes if BLAS has another way."""
+    makers = {call.output: call for call in program.calls}
+
+    def change(call: Call) -> list[Call] | None:
+        product = makers.get(call.args[0]) if _is_item(call, (Ellipsis, 0)) else None
+        if product is None or product.function is not np.matmul or len(product.output.shape) != 2:
+            return None
+        left, right = product.args
+        column = makers.get(right) if isinstance(right, Value) else None
+        if column is None or not _is_item(column, (Ellipsis, None)):
+            return None
+        return [_like(call, np.matmul, (left, column.args[0]), {})]
+
+    return rewrite(program, change)
+
+
+def _is_item(call: Call, index: Any) -> bool:
+    """Whether a call picks from an array by an index."""
+    return call.function is operator.getitem and call.args[1] == index
+
+
+def powers(program: Program) -> Program:
+    """Say third and fourth powers as products. Rounding changes."""
+
+    def change(call: Call) -> list[Call] | None:
+        if call.function is not np.power or not call.output.is_array or call.kwargs:
+            return None
+        x, exponent = call.args
+        if not isinstance(x, Value) or not _same_kind(x, call.output) or not isinstance(exponent, int | float):
+            return None
+        if x.dtype not in (np.float32, np.float64) or exponent not in (3, 4):
+            return None
+        square = _fresh(x)
+        rest = x if exponent == 3 else square
+        return [_like(call, np.multiply, (x, x), {}, square), _like(call, np.multiply, (square, rest), {})]
+
+    return rewrite(program, change)
+
+
+def factors(program: Program) -> Program:
+    """Multiply by a product of numbers instead of by one after the other. Rounding changes."""
+    uses = use_counts(program)
+    scaled: dict[Value, tuple[float, Value]] = {}
+
+    def change(call: Call) -> list[Call] | None:
+        found = _scaling(call)
+        if found is None:
+            return None
+        factor, x = found
+        is_second = x in scaled and uses[x] == 1
+        if is_second:
+            first, x = scaled[x]
+            factor *= first
+        limits = np.finfo(call.output.dtype)
+        if not limits.tiny <= abs(factor) <= limits.max:
+            return None
+        scaled[call.output] = factor, x
+        return [_like(call, np.multiply, (factor, x), {})] if is_second else None
+
+    return rewrite(program, change)
+
+
+def _scaling(call: Call) -> tuple[float, Value] | None:
+    """Give the number and the array, if a call multiplies floats by a known number, divides by one or negates."""
+    if call.kwargs or not call.output.is_array or call.output.dtype not in (np.float32, np.float64):
+        return None
+    first, *others = call.args
+    if call.function is np.negative:
+        factor, x = -1.0, first
+    elif call.function is np.multiply and isinstance(first, int | float | np.floating):
+        factor, x = float(first), others[0]
+    elif call.function is np.multiply and isinstance(others[0], int | float | np.floating):
+        factor, x = float(others[0]), first
+    elif call.function is np.divide and isinstance(others[0], int | float | np.floating) and others[0]:
+        factor, x = 1 / float(others[0]), first
+    else:
+        return None
+    return (factor, x) if isinstance(x, Value) and _same_kind(x, call.output) else None
+
+
 def _is_number(x: Any, number: int) -> bool:
     return isinstance(x, int | float | np.generic) and not isinstance(x, bool) and x == number
 
@@ -256,7 +374,12 @@ LONGEST_SUM = 1024  # more floats lose digits where they are added one by one, a
 
 
 def sums_as_products(program: Program) -> Program:
-    """Sum rows, columns or vectors by a product with ones, as BLAS does faster. The order of summation changes."""
+    """Sum products by one of vectors, and rows, columns or vectors by one with ones, as BLAS does faster.
+
+    The order of summation changes.
+    """
+    makers = {call.output: call for call in program.calls}
+    uses = use_counts(program)
 
     def change(call: Call) -> list[Call] | None:
         x = call.args[0] if call.args else None
@@ -264,6 +387,11 @@ def sums_as_products(program: Program) -> Program:
             return None
         axis = call.kwargs.get("axis", 0)
         axis = 0 if axis is None and len(x.shape) == 1 else axis
+        if uses[x] == 1 and not call.output.shape and 1 < math.prod(x.shape) <= LONGEST_SUM:
+            pair = _multiplied(makers.get(x))
+            if pair:
+                call.output.name = call.output.name or "total"
+                return [_like(call, np.vdot, pair, {})]
         if len(x.shape) not in (1, 2) or axis not in (0, 1) or x.dtype not in (np.float32, np.float64):
             return None
         count, is_column = x.shape[axis], (len(x.shape), axis) == (2, 0)  # columns NumPy adds one by one too
@@ -276,6 +404,16 @@ def sums_as_products(program: Program) -> Program:
         return [make, _like(call, product, (x, ones) if axis == 1 else (ones, x), {})]
 
     return rewrite(program, change)
+
+
+def _multiplied(call: Call | None) -> tuple[Value, Value] | None:
+    """Give the two arrays of floats of one shape that a call multiplies."""
+    if call is None or call.function is not np.multiply or call.kwargs:
+        return None
+    one, other = call.args
+    if not isinstance(one, Value) or not isinstance(other, Value) or one.shape != other.shape:
+        return None
+    return (one, other) if one.dtype == other.dtype and one.dtype in (np.float32, np.float64) else None
 
 
 _LINEAR: set[Function] = {
@@ -444,7 +582,11 @@ def updates_as_products(program: Program) -> Program:
 PASSES: dict[str, Pass] = {
     "lower": lower,
     "constant": constant,
+    "filled": filled,
     "neutral": neutral,
+    "vectors": vectors,
+    "powers": powers,
+    "factors": factors,
     "variances": variances,
     "sums_as_products": sums_as_products,
     "repeated": repeated,
@@ -453,7 +595,16 @@ PASSES: dict[str, Pass] = {
     "scaled_products": scaled_products,
     "updates_as_products": updates_as_products,
 }
-INEXACT = {"variances", "sums_as_products", "rates_first", "scaled_products", "updates_as_products"}
+INEXACT = {
+    "vectors",
+    "powers",
+    "factors",
+    "variances",
+    "sums_as_products",
+    "rates_first",
+    "scaled_products",
+    "updates_as_products",
+}
 OF_BACKEND = {
     "variances": "numba",
     "sums_as_products": "numpy",

@@ -200,6 +200,12 @@ class Writer:
             return module
         if call.function is np.matmul and self._comment(call) == "backward":
             return "gradient"
+        if call.function is np.multiply:
+            one, other = call.args[:2]
+            if one is other:
+                return "square"
+            if not all(isinstance(arg, Value) and arg.shape for arg in (one, other)):
+                return "scaled"
         name = name_of(call.function)
         return _WORDS.get(name, name.removesuffix(".reduce").split(".")[-1])
 
