@@ -562,8 +562,7 @@ class Bernoulli(_Discrete):
     def _log_probs(self) -> tuple[Any, Any]:
         """Give the logarithms of the probabilities of 0 and of 1."""
         logits = self.logits
-        zero = np.zeros((), self.dtype)
-        return -np.logaddexp(zero, logits), -np.logaddexp(zero, -logits)
+        return functional.log_sigmoid(-logits), functional.log_sigmoid(logits)
 
     def _supports(self, value: Any) -> Any:
         return (value == 0) | (value == 1)

@@ -145,7 +145,7 @@ def _reduced(call: Call, reduce: Function, x: Value, settings: dict[str, Any]) -
 
 
 def variances(program: Program) -> Program:
-    """Say variances and standard deviations by sums, which can be taken in loops. Rounding changes."""
+    """Say variances and standard deviations by sums, which others may need too. Rounding changes."""
 
     def change(call: Call) -> list[Call] | None:
         x = call.args[0] if call.args else None
@@ -606,7 +606,6 @@ INEXACT = {
     "updates_as_products",
 }
 OF_BACKEND = {
-    "variances": "numba",
     "sums_as_products": "numpy",
     "rates_first": "numpy",
     "scaled_products": "numpy",

@@ -11,6 +11,7 @@ import autodiff as ad
 from autodiff.dispatch import require
 from autodiff.tensor import data_of
 from nn.checks import check_choice, check_number, check_real
+from nn.functional.activations import log_sigmoid
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -226,7 +227,7 @@ def binary_cross_entropy_with_logits(
     positive = target
     if pos_weight is not None:
         positive = target * _element_weights(caller, "pos_weight", pos_weight, logits, broadcast=True)
-    losses = positive * np.logaddexp(0, -logits) + (1 - target) * np.logaddexp(0, logits)
+    losses = -(positive * log_sigmoid(logits) + (1 - target) * log_sigmoid(-logits))
     if weight is not None:
         losses = losses * _element_weights(caller, "weight", weight, losses, broadcast=True)
     return _reduced(losses, reduction)
