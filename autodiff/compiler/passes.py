@@ -178,7 +178,7 @@ def variances(program: Program) -> Program:
         ]
         return [*calls, _like(call, np.sqrt, (variance,), {})] if is_root else calls
 
-    return lower(rewrite(program, change))
+    return rewrite(program, change)
 
 
 def dead(program: Program) -> Program:
@@ -242,9 +242,17 @@ def constant(program: Program) -> Program:
 
 
 def neutral(program: Program) -> Program:
-    """Leave out products with one and quotients by one that change neither shape nor dtype."""
+    """Leave out products with one, quotients by one and views that undo each other: they change nothing."""
+    makers: dict[Value, Call] = {}
 
     def change(call: Call) -> Value | None:
+        makers[call.output] = call
+        before = makers.get(call.args[0]) if call.args and isinstance(call.args[0], Value) else None
+        if before is not None and before.args and call.output.is_array:
+            first = before.args[0]
+            undone = {np.negative: np.negative, np.reshape: np.expand_dims}.get(call.function) == before.function
+            if undone and isinstance(first, Value) and _same_kind(first, call.output):
+                return first
         if call.function in (np.multiply, operator.mul, np.divide, operator.truediv) and len(call.args) == 2:
             x, y = call.args
             pairs = [(x, y)] if call.function in (np.divide, operator.truediv) else [(x, y), (y, x)]
@@ -266,11 +274,13 @@ def filled(program: Program) -> Program:
             numbers[made] = call.args[0]
         elif call.function in (np.ones, np.zeros) and len(call.args) == 2:
             numbers[made] = np.dtype(made.dtype).type(call.function is np.ones)
-        elif _is_elementwise(call.function):
-            others = [arg for arg in call.args if isinstance(arg, Value) and arg not in numbers]
-            if len(others) < len(call.args) and any(value.shape == made.shape for value in others):
-                args = [numbers.get(arg, arg) if isinstance(arg, Value) else arg for arg in call.args]
-                return [_like(call, call.function, args, call.kwargs)]
+        elif _is_elementwise(call.function) and not call.several and not call.kwargs:
+            args = [numbers.get(arg, arg) if isinstance(arg, Value) else arg for arg in call.args]
+            others = [arg for arg in args if isinstance(arg, Value)]
+            if not others and made.is_array:
+                numbers[made] = call.function(*args)
+            elif any(value.shape == made.shape for value in others):
+                return [_like(call, call.function, args, {})]
         return None
 
     return rewrite(program, change)
@@ -580,6 +590,7 @@ def updates_as_products(program: Program) -> Program:
 
 
 PASSES: dict[str, Pass] = {
+    "variances": variances,
     "lower": lower,
     "constant": constant,
     "filled": filled,
@@ -587,7 +598,6 @@ PASSES: dict[str, Pass] = {
     "vectors": vectors,
     "powers": powers,
     "factors": factors,
-    "variances": variances,
     "sums_as_products": sums_as_products,
     "repeated": repeated,
     "dead": dead,
