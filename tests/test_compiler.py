@@ -1063,12 +1063,34 @@ def test_the_source_reads_as_by_hand() -> None:
         "# layers.0: Linear(6, 8)",
         "# layers.1: ReLU()",
         "# loss",
-        "# backward",
+        "# backward: loss",
+        "# backward: layers.1: ReLU()",
         "# update",
         "np.dot(inputs, layers_0_weight, out=layers_0)",
     ):
         assert expected in lines, expected
     assert max(map(len, lines)) <= 200
+
+
+def comments(step: Callable[..., Any], *args: Any, state: Any = ()) -> list[str]:
+    compiled = ad.compile(step, state)
+    compiled(*args)
+    return [line.strip() for line in compiled.source.splitlines() if line.strip().startswith("#")]
+
+
+def test_comments_say_whose_gradient_is_computed() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, rng=0), nn.Tanh())
+
+    def loss(x: Any) -> Any:
+        return (model(x) ** 2).mean()
+
+    forward, backward = ["# layers.0: Linear(2, 2)", "# layers.1: Tanh()"], ["# backward: loss"]
+    back = ["# backward: layers.1: Tanh()", "# backward: layers.0: Linear(2, 2)"]
+    assert comments(ad.value_and_grad(loss), ROWS, state=model) == [*forward, "# loss", *backward, *back]
+    assert comments(ad.grad(lambda x: np.tanh(x).sum()), ROWS) == ["# loss", "# backward"]
+    second = comments(ad.grad(lambda x: ad.grad(loss)(x).sum()), ROWS, state=model)
+    assert second[-1] == "# backward: layers.0: Linear(2, 2)"
+    assert "# backward" in second  # of what a backward pass computed
 
 
 def test_the_program_is_drawn() -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from autodiff import spans
 from autodiff.compiler.binding import Binding
 from autodiff.compiler.graph import graph_of
+from autodiff.compiler.log import Log
 from autodiff.compiler.machine import MachineWriter, cached_module
 from autodiff.compiler.memory import plan
 from autodiff.compiler.passes import PASSES, simplified
@@ -262,7 +263,7 @@ class _Program:
             if isinstance(variable.value, np.random.Generator) and id(variable.value) not in given
         ]
         program = simplified(traced.program, exact, without, backend)
-        called, log = name_of(step), spans.latest()
+        called, log = name_of(step), Log(spans.latest(), traced.rules)
         writer = (
             Writer(program, plan(program, exact), called, log)
             if backend == "numpy"

@@ -28,6 +28,7 @@ from autodiff.compiler.elements import (
     reduced_by,
 )
 from autodiff.compiler.fusion import Loop, is_counted, parts_of
+from autodiff.compiler.log import Log
 from autodiff.compiler.memory import Plan, made_once, may_view
 from autodiff.compiler.passes import added_product
 from autodiff.compiler.placing import is_flat, place
@@ -36,7 +37,6 @@ from autodiff.compiler.recorder import UFUNCS
 from autodiff.compiler.source import LONGEST, Writer, wrapped
 from autodiff.dispatch import require
 from autodiff.files import write_atomically
-from autodiff.spans import Span
 from autodiff.tensor import astype
 
 LETTERS = "ijklmn"
@@ -53,10 +53,10 @@ class MachineWriter(Writer):
     Args:
         program: the program.
         called: the name of the step.
-        log: the spans of what was at work while the program was recorded, for the comments.
+        log: who was at work while the program was recorded, for the comments.
     """
 
-    def __init__(self, program: Program, called: str, log: Sequence[Span]) -> None:
+    def __init__(self, program: Program, called: str, log: Log) -> None:
         program = copies_for_products(program)
         once = made_once(program)
         self._elements = Elements(program, {output for call in once for output in call.outputs})

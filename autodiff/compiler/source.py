@@ -11,18 +11,16 @@ import re
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.log import Log
 from autodiff.compiler.memory import Buffer, Plan, is_elementwise, may_view
 from autodiff.compiler.program import Call, Function, Program, Value
 from autodiff.compiler.recorder import updated
 from autodiff.dispatch import require
 from autodiff.names import name_of
-from autodiff.spans import Span
-from autodiff.tape import pullback
 from autodiff.tensor import astype
 
 LONGEST = 64  # characters of an expression that is written where it is used
@@ -50,16 +48,15 @@ class Writer:
         program: the program.
         plan: where its arrays lie.
         called: the name of the step.
-        log: the spans of what was at work while the program was recorded, for the comments.
+        log: who was at work while the program was recorded, for the comments.
     """
 
-    def __init__(self, program: Program, plan: Plan, called: str, log: Sequence[Span]) -> None:
+    def __init__(self, program: Program, plan: Plan, called: str, log: Log) -> None:
         self._program = program
         self._plan = plan
         self._called = called
         self._makers = {output: call for call in (*plan.once, *plan.calls) for output in call.outputs}
-        stamps = [call.stamp for call in program.calls]
-        self._log = [span for span in log if stamps and span.end < max(stamps) and span.start > min(stamps)]
+        self._log = log.around([call.stamp for call in program.calls])
         self._names: dict[Any, str] = {}
         self._before: list[str] = []  # lines that must stand before the statement that is being written
         self._taken: set[str] = {"np", "build", "step", "abs", "bool", "float", "int", "range", "slice"}
@@ -198,7 +195,7 @@ class Writer:
         module = self._module(call)
         if module:
             return module
-        if call.function is np.matmul and self._comment(call) == "backward":
+        if call.function is np.matmul and self._comment(call).startswith("backward"):
             return "gradient"
         if call.function is np.multiply:
             one, other = call.args[:2]
@@ -211,8 +208,7 @@ class Writer:
 
     def _module(self, call: Call) -> str:
         """Name the module in whose forward pass a call was made."""
-        path, _ = _place(call, self._log)
-        return path.replace(".", "_")
+        return self._log.module(call.stamp).replace(".", "_")
 
     def _allocate(self, buffer: Buffer) -> None:
         value = buffer.value
@@ -238,14 +234,7 @@ class Writer:
     # Statements
 
     def _comment(self, call: Call) -> str:
-        _, said = _place(call, self._log)
-        if said or not self._log:
-            return said
-        return "loss" if self._before_backward(call) else ""
-
-    def _before_backward(self, call: Call) -> bool:
-        """Whether a backward pass comes after a call, and a forward pass came before."""
-        return any(span.owner() is pullback and span.start < call.stamp for span in self._log)
+        return self._log.said(call.stamp)
 
     def _statement(self, call: Call) -> list[str]:
         """Write one call."""
@@ -477,19 +466,3 @@ def wrapped(line: str) -> list[str]:
             current = "    "
         current += part + ", "
     return [*lines, current.removesuffix(", ")]
-
-
-def _place(call: Call, log: Sequence[Span]) -> tuple[str, str]:
-    """Say where in the step a call was made: in which module, by its path, and a line for a comment."""
-    owners = [owner for span in log if span.start > call.stamp > span.end and (owner := span.owner()) is not None]
-    modules = [owner for owner in owners if hasattr(owner, "named_modules")]
-    if pullback in owners:
-        return "", "backward"
-    if modules:
-        inner, outer = modules[0], modules[-1]
-        path = next((path for path, module in outer.named_modules() if module is inner), "")
-        head = repr(inner).split(":")[0].split("\n")[0]
-        return path, f"{path}: {head}" if path else head
-    if any(hasattr(owner, "param_groups") for owner in owners):
-        return "", "update"
-    return "", ""

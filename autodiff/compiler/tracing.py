@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.anomaly import watching
+from autodiff.compiler.log import Rules
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.recorder import TRACING, Recorded, RecordedGenerator, Recording
 from autodiff.compiler.state import Place
@@ -29,11 +31,13 @@ class Trace:
         program: the calls that were made.
         rebuild: puts the program's results into the form that the step returned.
         constants: arrays that were used and are neither input nor state, with what stands for them in the program.
+        rules: which rules of derivatives ran when.
     """
 
     program: Program
     rebuild: Callable[[Sequence[Any]], Any]
     constants: list[tuple[Any, Value]]
+    rules: Rules
 
 
 def trace(
@@ -61,7 +65,7 @@ def trace(
     Raises:
         TypeError: the step looks into a value, does what cannot be recorded, or changes what is no part of its state.
     """
-    recording = Recording()
+    recording, rules = Recording(), Rules()
     opened = [_opened(leaf, name, recording) for leaf, name in zip(inputs, names, strict=True)]
     with kept([*places, *(place for _, place in others)]), recording.until_the_end(), _unchanged(others):
         stand_ins = _stand_ins(places, recording)
@@ -76,7 +80,7 @@ def trace(
         args, kwargs = rebuild(opened)
         token = TRACING.set(True)
         try:
-            with replaced(variables, substitutes):
+            with replaced(variables, substitutes), watching(rules):
                 result = step(*args, **kwargs)
         finally:
             TRACING.reset(token)
@@ -98,7 +102,7 @@ def trace(
                 )
             given.append(recorded.value)
     program = Program(given, list(zip(before, after, strict=True)), recording.calls, results)
-    return Trace(program, _rebuilder(result, leaves, rebuild_result), recording.constants())
+    return Trace(program, _rebuilder(result, leaves, rebuild_result), recording.constants(), rules)
 
 
 def _rebuilder(result: Any, leaves: Sequence[Any], rebuild: Rebuild) -> Callable[[Sequence[Any]], Any]:

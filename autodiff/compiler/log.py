@@ -1,0 +1,90 @@
+"""Who was at work when, while a step was recorded: which module, which backward pass, which optimizer."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from autodiff.anomaly import Watch
+from autodiff.spans import Span, tick
+from autodiff.tape import pullback
+
+
+class Rules(Watch):
+    """A watch that writes down when the rules of which Tensors ran.
+
+    Attributes:
+        ends: the stamp after each rule, negated: so they grow.
+        of: the stamp of the Tensor whose gradient it carried on.
+    """
+
+    def __init__(self) -> None:
+        self.ends: list[int] = []
+        self.of: list[int] = []
+
+    def see_gradient(self, node: Any, argument: Any, gradient: Any) -> None:
+        """Write down that a rule has run."""
+        self.ends.append(-tick())
+        self.of.append(node._order)
+
+
+class Log:
+    """What is known of the calls of a step by their stamps.
+
+    Args:
+        spans: of all modules, backward passes and optimizers.
+        rules: of the backward passes.
+    """
+
+    def __init__(self, spans: Sequence[Span], rules: Rules) -> None:
+        self._spans = spans
+        self._rules = rules
+
+    def around(self, stamps: Sequence[int]) -> Log:
+        """Give the part of the log in which these stamps lie."""
+        spans = [span for span in self._spans if stamps and span.end < max(stamps) and span.start > min(stamps)]
+        return Log(spans, self._rules)
+
+    def module(self, stamp: int) -> str:
+        """Give the path of the module in whose forward pass a call was made, or nothing."""
+        return "" if self._is_backward(stamp) else self._forward(stamp)[0]
+
+    def said(self, stamp: int) -> str:
+        """Say in a line where in the step a call was made."""
+        if self._is_backward(stamp):
+            position = bisect.bisect_left(self._rules.ends, -stamp)
+            made = self._rules.of[position] if position < len(self._rules.of) else None
+            if made is None or self._is_backward(made) or not any(map(_is_module, self._owners())):
+                return "backward"
+            return f"backward: {self._forward(made)[1] or 'loss'}"
+        _, said = self._forward(stamp)
+        if said:
+            return said
+        if any(hasattr(owner, "param_groups") for owner in self._owners(stamp)):
+            return "update"
+        is_before_backward = any(span.owner() is pullback and span.start < stamp for span in self._spans)
+        return "loss" if is_before_backward else ""
+
+    def _owners(self, stamp: int | None = None) -> Iterator[Any]:
+        """Give what was at work, or was so at a stamp, from the inside to the outside."""
+        for span in self._spans:
+            if (stamp is None or span.start > stamp > span.end) and (owner := span.owner()) is not None:
+                yield owner
+
+    def _is_backward(self, stamp: int) -> bool:
+        return any(owner is pullback for owner in self._owners(stamp))
+
+    def _forward(self, stamp: int) -> tuple[str, str]:
+        """Give the path of the module in which something was made, and a line that names it."""
+        modules = list(filter(_is_module, self._owners(stamp)))
+        if not modules:
+            return "", ""
+        inner, outer = modules[0], modules[-1]
+        path = next((path for path, module in outer.named_modules() if module is inner), "")
+        head = repr(inner).split(":")[0].split("\n")[0]
+        return path, f"{path}: {head}" if path else head
+
+
+def _is_module(owner: Any) -> bool:
+    return hasattr(owner, "named_modules")
