@@ -19,7 +19,7 @@ import pytest
 import autodiff as ad
 import nn
 from autodiff import Tensor
-from autodiff.compiler.passes import INEXACT, PASSES
+from autodiff.compiler.simplification import INEXACT, PASSES
 from autodiff.tensor import data_of
 from nn import functional
 from tests.cases import CASES, Case

@@ -25,8 +25,8 @@ from autodiff.compiler.graph import graph_of
 from autodiff.compiler.log import Log
 from autodiff.compiler.machine import MachineWriter, cached_module
 from autodiff.compiler.memory import plan
-from autodiff.compiler.passes import PASSES, simplified
 from autodiff.compiler.recorder import TRACING
+from autodiff.compiler.simplification import PASSES, simplified
 from autodiff.compiler.source import Writer
 from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
 from autodiff.compiler.surroundings import Surroundings, Variable, variables_of

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from autodiff.compiler.passes import REDUCERS, added_product
+from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Function, Program, Value
 from autodiff.compiler.recorder import UFUNCS
+from autodiff.compiler.rounding import added_product
 from autodiff.dispatch import require
 from autodiff.tensor import astype
 

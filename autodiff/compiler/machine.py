@@ -30,10 +30,10 @@ from autodiff.compiler.elements import (
 from autodiff.compiler.fusion import Loop, is_counted, parts_of
 from autodiff.compiler.log import Log
 from autodiff.compiler.memory import Plan, made_once, may_view
-from autodiff.compiler.passes import added_product
 from autodiff.compiler.placing import is_flat, place
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.recorder import UFUNCS
+from autodiff.compiler.rounding import added_product
 from autodiff.compiler.source import LONGEST, Writer, wrapped
 from autodiff.dispatch import require
 from autodiff.files import write_atomically

@@ -1,0 +1,51 @@
+"""What simplifications of a program are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from autodiff.compiler.program import Call, Function, Program, Value
+
+
+def rewrite(program: Program, change: Callable[[Call], list[Call] | Value | None]) -> Program:
+    """Go through the calls in order and change them.
+
+    Args:
+        program: the program.
+        change: given a call, on the values as they are by then, gives None to leave it, calls to put in its place, of
+            which the last gives the values that it gave, or an older value that is the same as its output.
+    """
+    new: dict[Value, Value] = {}
+    calls: list[Call] = []
+    for call in program.calls:
+        call = call.with_values(new)
+        found = change(call)
+        if isinstance(found, Value):
+            new[call.output] = found
+        else:
+            calls += [call] if found is None else found
+    return program.replacing(calls, new)
+
+
+def like(call: Call, function: Function, args: Any, kwargs: Any, output: Value | None = None) -> Call:
+    """Make another call at the place of one, by default for its output."""
+    return Call(function, tuple(args), kwargs, call.outputs if output is None else [output], False, call.stamp)
+
+
+def fresh(value: Value) -> Value:
+    """Make another value of the same shape, dtype and order in memory, for a call to give."""
+    return Value("call", value.shape, value.dtype, value.is_array, axes=value.axes)
+
+
+def same_kind(value: Value, output: Value) -> bool:
+    """Whether two values have the same shape and dtype, and are both arrays or both numbers."""
+    return (value.shape, value.dtype, value.is_array) == (output.shape, output.dtype, output.is_array)
+
+
+def use_counts(program: Program) -> Counter[Value]:
+    """Count how often each value is used, as an argument or as a result."""
+    uses = Counter(operand for call in program.calls for operand in call.operands())
+    uses.update(value for value in program.kept() if isinstance(value, Value))
+    return uses

@@ -1,0 +1,43 @@
+"""The simplifications of a program, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autodiff.compiler import passes, rounding
+from autodiff.compiler.program import Program
+
+Pass = Callable[[Program], Program]
+
+PASSES: dict[str, Pass] = {
+    "variances": rounding.variances,
+    "lower": passes.lower,
+    "constant": passes.constant,
+    "filled": passes.filled,
+    "neutral": passes.neutral,
+    "vectors": rounding.vectors,
+    "powers": rounding.powers,
+    "factors": rounding.factors,
+    "sums_as_products": rounding.sums_as_products,
+    "repeated": passes.repeated,
+    "dead": passes.dead,
+    "rates_first": rounding.rates_first,
+    "scaled_products": rounding.scaled_products,
+    "updates_as_products": rounding.updates_as_products,
+}
+INEXACT = {name for name, simplify in PASSES.items() if simplify.__module__ == rounding.__name__}
+OF_BACKEND = {  # those that pay for one backend only
+    "sums_as_products": "numpy",
+    "rates_first": "numpy",
+    "scaled_products": "numpy",
+    "updates_as_products": "numba",
+}
+
+
+def simplified(program: Program, exact: bool, without: frozenset[str] = frozenset(), backend: str = "numpy") -> Program:
+    """Run the passes."""
+    for name, simplify in PASSES.items():
+        is_for_it = OF_BACKEND.get(name, backend) == backend
+        if is_for_it and name not in without and not (exact and name in INEXACT):
+            program = simplify(program)
+    return program
