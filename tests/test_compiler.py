@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import importlib.util
+import pickle
 import re
 import sys
 import threading
@@ -613,8 +615,8 @@ def test_results_are_the_callers() -> None:
     for result in compiled(2 * ROWS):
         result[...] = 7
     model.weight.data = np.zeros((2, 1), np.float32)
-    for result, copy in zip(first, copies, strict=True):
-        np.testing.assert_array_equal(result, copy)
+    for result, kept in zip(first, copies, strict=True):
+        np.testing.assert_array_equal(result, kept)
     np.testing.assert_array_equal(compiled(ROWS)[4], np.arange(2))
 
 
@@ -1070,6 +1072,12 @@ def test_the_source_reads_as_by_hand() -> None:
     ):
         assert expected in lines, expected
     assert max(map(len, lines)) <= 200
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_compiled_step_is_not_copied(duplicate: Any) -> None:
+    with pytest.raises(TypeError, match="bound to its state and cannot be copied or pickled: compile it again"):
+        duplicate(ad.compile(np.sin))
 
 
 def comments(step: Callable[..., Any], *args: Any, state: Any = ()) -> list[str]:

@@ -15,7 +15,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -232,6 +232,12 @@ class Compiled:
         if self._latest is None:
             raise RuntimeError(f"compile: there is no program before the first call of {name_of(self._step)}")
         return self._latest
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"compile: {name_of(self._step)} is bound to its state and cannot be copied or pickled: compile it again "
+            "for the copies of its models and optimizers, or save() its program"
+        )
 
     def __repr__(self) -> str:
         return f"<compiled {name_of(self._step)}, {len(self._programs)} programs>"
