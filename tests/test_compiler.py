@@ -1134,7 +1134,7 @@ SQUARE = rng.normal(size=(40, 40))
         ("dead", lambda x: (np.exp(x), np.sin(x))[1], 1),
         ("repeated", lambda x: np.exp(x) + np.exp(x), 1),
         ("constant", lambda x: x * (ad.grad(np.square)(np.float64(3.0)) - np.shape(x)[0]), 0),
-        ("neutral", lambda x: np.exp(x * 1) / 1.0, 2),
+        ("copies", lambda x: np.exp(x * 1.0), 1),
         ("neutral", lambda x: np.tanh(np.negative(-x)), 1),
         ("neutral", lambda x: np.tanh(np.reshape(np.expand_dims(np.exp(x), 0), (40, 40))), 1),
         ("powers", lambda x: np.exp(x**4), -1),
@@ -1143,6 +1143,19 @@ SQUARE = rng.normal(size=(40, 40))
 )
 def test_a_simplification_makes_fewer_calls(name: str, step: Callable[..., Any], fewer: int) -> None:
     assert len(calls(step, SQUARE, without=[name])) - len(calls(step, SQUARE)) == fewer
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("copied", [np.copy, lambda x: x * 1.0, lambda x: x**1, lambda x: x / 1, np.positive])
+def test_exact_programs_keep_copies_of_arrays_with_gaps(copied: Any, dtype: Any) -> None:
+    x, v = rng.normal(size=(33, 17)).astype(dtype), rng.normal(size=9).astype(dtype)
+
+    def step(x: Any, v: Any) -> Any:
+        return copied(x[:, ::2]) @ v
+
+    np.testing.assert_array_equal(ad.compile(step, exact=True)(x, v), step(x, v))
+    np.testing.assert_allclose(ad.compile(step)(x, v), step(x, v), rtol=1e-5, atol=1e-5)
+    assert len(calls(lambda x: np.exp(copied(np.tanh(x))), x, exact=True)) == 2
 
 
 def test_an_array_of_one_number_is_that_number() -> None:
@@ -1260,6 +1273,16 @@ def test_the_rate_is_multiplied_where_the_backward_pass_begins(
     np.testing.assert_allclose(w.data, other_w.data, rtol=1e-10)
     np.testing.assert_allclose(v.data, other_v.data, rtol=1e-10)
     assert len(re.findall(r"multiply\((rate_|factor\w*),", ours.source)) == multiplied
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("one", "other"), [(1e-25, 1e-25), (1e30, 1e30), (1e-200, 1e-200), (1e300, 1e300)])
+def test_numbers_are_not_multiplied_where_that_is_too_small_or_too_large(one: float, other: float, dtype: Any) -> None:
+    x = np.array([0.0, 1.0, 1e30, np.inf], dtype)
+    with np.errstate(all="ignore"):
+        for step, args in ((lambda x: (x * one) * other, (x,)), (lambda x, s: (x * one) * s, (x, other))):
+            found, wanted = ad.compile(step, check=False)(*args), step(*args)
+            np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 def test_memory_is_used_again() -> None:

@@ -10,8 +10,7 @@ import numpy as np
 
 from autodiff.compiler.program import Call, Function, Program, Value, mapped
 from autodiff.compiler.recorder import updated
-from autodiff.compiler.rewriting import fresh, like, rewrite, same_kind
-from autodiff.tensor import astype
+from autodiff.compiler.rewriting import copied, fresh, like, rewrite, same_kind
 
 # What a longer name comes down to.
 _REDUCTIONS: dict[Function, Any] = {
@@ -28,17 +27,13 @@ REDUCERS = {ufunc.reduce for ufunc in (np.add, np.multiply, np.maximum, np.minim
 
 
 def lower(program: Program) -> Program:
-    """Write reductions as those of ufuncs, means as sums divided, and leave out copies: a value is never changed."""
+    """Write reductions as those of ufuncs, means as sums divided and powers as NumPy computes them."""
 
     def change(call: Call) -> list[Call] | Value | None:
         function, args, kwargs = call.function, call.args, dict(call.kwargs)
         x = args[0] if args and isinstance(args[0], Value) else None
         if x is None:
             return None
-        if function is np.copy or (function is np.positive and x.is_array and x.dtype == call.output.dtype):
-            return x
-        if function is astype and x.dtype == call.output.dtype and x.is_array:
-            return x
         if function is np.broadcast_to and same_kind(x, call.output):
             return x
         if function is updated and args[1] is Ellipsis and isinstance(args[2], Value) and same_kind(args[2], x):
@@ -79,12 +74,10 @@ def lower(program: Program) -> Program:
     return rewrite(program, change)
 
 
-def _powered(call: Call, x: Value, exponent: Any) -> list[Call] | Value | None:
+def _powered(call: Call, x: Value, exponent: Any) -> list[Call] | None:
     """Say a power of floats as what NumPy computes for it, to the last bit."""
     if x.dtype not in (np.float32, np.float64) or not isinstance(exponent, int | float):
         return None
-    if exponent == 1:
-        return x
     ways = {2: (np.multiply, (x, x)), 0.5: (np.sqrt, (x,)), -1: (np.divide, (1, x))}
     return [like(call, *ways[exponent], {})] if exponent in ways else None
 
@@ -169,7 +162,7 @@ def constant(program: Program) -> Program:
 
 
 def neutral(program: Program) -> Program:
-    """Leave out products with one, quotients by one and views that undo each other: they change nothing."""
+    """Leave out what changes nothing: copies of what was computed, products with one, views that undo each other."""
     makers: dict[Value, Call] = {}
 
     def change(call: Call) -> Value | None:
@@ -180,19 +173,12 @@ def neutral(program: Program) -> Program:
             undone = {np.negative: np.negative, np.reshape: np.expand_dims}.get(call.function) == before.function
             if undone and isinstance(first, Value) and same_kind(first, call.output):
                 return first
-        if call.function in (np.multiply, operator.mul, np.divide, operator.truediv) and len(call.args) == 2:
-            x, y = call.args
-            pairs = [(x, y)] if call.function in (np.divide, operator.truediv) else [(x, y), (y, x)]
-            for value, other in pairs:
-                if isinstance(value, Value) and _is_number(other, 1) and same_kind(value, call.output):
-                    return value
-        return None
+        x = copied(call)
+        maker = makers.get(x) if x is not None else None  # a view, or an array of the user, may have gaps in memory
+        is_dense = maker is not None and (isinstance(maker.function, np.ufunc) or maker.function in REDUCERS)
+        return x if is_dense or (x is not None and not x.is_array) else None
 
     return rewrite(program, change)
-
-
-def _is_number(x: Any, number: int) -> bool:
-    return isinstance(x, int | float | np.generic) and not isinstance(x, bool) and x == number
 
 
 def filled(program: Program) -> Program:

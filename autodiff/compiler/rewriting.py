@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from autodiff.compiler.program import Call, Function, Program, Value
+from autodiff.tensor import astype
 
 
 def rewrite(program: Program, change: Callable[[Call], list[Call] | Value | None]) -> Program:
@@ -49,3 +53,20 @@ def use_counts(program: Program) -> Counter[Value]:
     uses = Counter(operand for call in program.calls for operand in call.operands())
     uses.update(value for value in program.kept() if isinstance(value, Value))
     return uses
+
+
+def copied(call: Call) -> Value | None:
+    """Give the value of which a call only makes a copy, perhaps with other strides."""
+    function, args = call.function, call.args
+    pairs = [args[:2]] if len(args) == 2 else []
+    if function in (np.copy, np.positive, astype):
+        pairs = [(args[0], 1)]
+    elif function in (np.multiply, operator.mul):
+        pairs += [args[::-1]]
+    elif function not in (np.divide, operator.truediv, np.power):
+        return None
+    for x, number in pairs:
+        is_one = isinstance(number, int | float | np.generic) and not isinstance(number, bool) and number == 1
+        if isinstance(x, Value) and is_one and same_kind(x, call.output):
+            return x
+    return None

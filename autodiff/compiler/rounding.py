@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.compiler.passes import constant, dead
 from autodiff.compiler.program import Call, Function, Program, Value
-from autodiff.compiler.rewriting import fresh, like, rewrite, same_kind, use_counts
+from autodiff.compiler.rewriting import copied, fresh, like, rewrite, same_kind, use_counts
 
 
 def variances(program: Program) -> Program:
@@ -48,6 +48,11 @@ def variances(program: Program) -> Program:
         return [*calls, like(call, np.sqrt, (variance,), {})] if is_root else calls
 
     return rewrite(program, change)
+
+
+def copies(program: Program) -> Program:
+    """Leave out copies of any array. Rounding changes, if BLAS has another way for one with gaps in memory."""
+    return rewrite(program, copied)
 
 
 def vectors(program: Program) -> Program:
@@ -202,8 +207,7 @@ def rates_first(program: Program) -> Program:
             if count != (len(arrays) if call.function in _SUMS else 1):
                 return program
             multiplied[output] = None
-        elif output in rates and call.function is np.multiply and len(arrays) == 1:  # the beginning
-            (number,) = (arg for arg in call.args if arg is not arrays[0])
+        elif output in rates and (number := _factor(call)) is not None:  # the beginning
             key = rates[output], number.item() if isinstance(number, np.generic) else number
             if key not in factors:
                 factors[key] = Value("call", (), float, False)
@@ -217,6 +221,19 @@ def rates_first(program: Program) -> Program:
     for value in multiplied:
         value.name = value.name and f"scaled_{value.name}"
     return constant(program.replacing(calls, new))
+
+
+def _factor(call: Call) -> Any:
+    """Give the number by which a call multiplies an array, if a rate times it surely is no less exact."""
+    numbers = [arg for arg in call.args if not (isinstance(arg, Value) and arg.is_array)]
+    if call.function is not np.multiply or len(numbers) != 1:
+        return None
+    return numbers[0] if _is_moderate(numbers[0]) else None
+
+
+def _is_moderate(x: Any) -> bool:
+    """Whether something is a number that is far from underflow and overflow."""
+    return not isinstance(x, Value) and 1e-12 <= abs(x) <= 1e12
 
 
 def _rates(program: Program) -> dict[Value, Any]:
@@ -234,7 +251,9 @@ def _rates(program: Program) -> dict[Value, Any]:
 
     def rate_after(call: Call, value: Value) -> Any:
         if call.function is np.multiply and call.output not in rates:
-            numbers = [arg for arg in call.args if _is_given_number(arg)]
+            numbers = [
+                arg for arg in call.args if _is_given_number(arg) and (isinstance(arg, Value) or _is_moderate(arg))
+            ]
             return numbers[0] if numbers else None
         is_linear = call.function in _LINEAR and sum(operand is value for operand in call.operands()) == 1
         is_sum = call.function in _SUMS and all(isinstance(arg, Value) and arg.is_array for arg in call.args)

@@ -15,6 +15,7 @@ PASSES: dict[str, Pass] = {
     "constant": passes.constant,
     "filled": passes.filled,
     "neutral": passes.neutral,
+    "copies": rounding.copies,
     "vectors": rounding.vectors,
     "powers": rounding.powers,
     "factors": rounding.factors,
