@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import gc
 import importlib.util
+import math
 import pickle
 import re
 import sys
@@ -739,14 +741,138 @@ class TimesScale(nn.Module):
         pytest.param(functools.partial(lambda offset, x: offset + times_scale(x), 1.0), id="partial"),
         pytest.param(ad.grad(lambda x: times_scale(x).sum()), id="gradient"),
         pytest.param(TimesScale(), id="module"),
+        pytest.param(nn.Sequential(nn.Tanh(), TimesScale()), id="module in another"),
     ],
 )
 def test_globals_of_functions_that_a_step_calls_are_watched(step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = ad.compile(step, step if isinstance(step, nn.Module) else ())
+    called = (lambda x: step(x)) if isinstance(step, nn.Sequential) else step
+    compiled = ad.compile(called, step if isinstance(step, nn.Module) else ())
     compiled(ROWS)
     monkeypatch.setattr(sys.modules[__name__], "SCALE", 3.0)
     with pytest.raises(RuntimeError, match=r"the step reads 'SCALE', which was 2.0 when it was compiled"):
         compiled(ROWS)
+
+
+class Linked:
+    def __init__(self, value: float = 2.0) -> None:
+        self.value = value
+        self.next: Any = None
+        self.total = np.zeros(3)
+        self.latest: Any = None
+
+    def add(self, x: Any) -> Any:
+        self.total += x
+        self.latest = self.new = x * 2
+        return self.total * 1
+
+    def fail(self, x: Any) -> None:
+        self.latest = self.new = Tensor(x) * 2
+        raise ZeroDivisionError
+
+
+@dataclasses.dataclass
+class HalfMade:
+    value: float = 2.0
+    later: float = dataclasses.field(init=False)
+
+
+def of_itself() -> dict[str, Any]:
+    made: dict[str, Any] = {"value": 2.0}
+    made["self"] = made
+    return made
+
+
+def chain(links: int) -> Linked:
+    first = last = Linked()
+    for _ in range(links):
+        last.next = Linked()
+        last = last.next
+    return first
+
+
+def last_value(link: Any) -> Any:
+    while link.next is not None:
+        link = link.next
+    return link.value
+
+
+class Pair(list[float]):
+    def __init__(self, one: float, other: float) -> None:
+        super().__init__([one, other])
+
+
+@pytest.mark.parametrize(
+    ("thing", "read"),
+    [
+        (of_itself(), lambda thing: thing["value"]),
+        (HalfMade(), lambda thing: thing.value),
+        (Pair(2.0, 3.0), lambda thing: thing[0]),
+        (sys.version_info, lambda thing: thing[1] * 0 + 2.0),
+        (chain(2000), last_value),
+    ],
+    ids=["of itself", "half made", "list", "tuple", "linked"],
+)
+def test_things_around_a_step_may_be_of_any_form(thing: Any, read: Any) -> None:
+    compiled = ad.compile(lambda x: x * read(thing))
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(ROWS), ROWS * 2)
+
+
+def test_a_variable_that_was_never_set_may_be_named() -> None:
+    def step(x: Any) -> Any:
+        return x * 2 if x.size else other
+
+    compiled = ad.compile(step)
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(ROWS), ROWS * 2)
+    other = None
+    with pytest.raises(RuntimeError, match="'other', which was not set when it was compiled and is now None"):
+        compiled(ROWS)
+
+
+def test_what_a_step_sets_is_as_before_after_it_is_recorded() -> None:
+    link = Linked()
+    total = link.total
+    compiled = ad.compile(link.add, total, check=False)
+    np.testing.assert_array_equal(compiled(np.ones(3)), np.ones(3))
+    np.testing.assert_array_equal(compiled(np.ones(3)), 2 * np.ones(3))
+    assert link.total is total
+    with pytest.raises(ZeroDivisionError):
+        ad.compile(link.fail)(np.ones(3))
+    assert link.latest is None
+    assert not hasattr(link, "new")
+
+
+def test_state_that_is_only_read_may_be_read_only() -> None:
+    scale = np.full(2, 3.0, np.float32)
+    scale.flags.writeable = False
+    np.testing.assert_array_equal(ad.compile(lambda x: x * scale, scale)(ROWS), ROWS * 3)
+
+
+def test_items_that_a_step_does_not_set_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, total, log = {"rate": 2.0}, np.zeros_like(ROWS), {"last": 0.0}
+
+    def step(x: Any) -> Any:
+        total[...] = total + x
+        log["last"] = 1.0
+        return x * settings["rate"] * log["last"]
+
+    compiled = ad.compile(step, total)
+    compiled(ROWS)
+    log["last"] = 2.0  # which the step sets itself
+    compiled(ROWS)
+    settings["rate"] = 3.0
+    with pytest.raises(RuntimeError, match=r"settings\['rate'\]\", which was 2.0"):
+        compiled(ROWS)
+
+
+@pytest.mark.parametrize("made", [lambda: (3, (4.0, "a")), lambda: np.float32(3), lambda: math.nan, lambda: 10**30])
+def test_an_equal_number_is_no_change(made: Any) -> None:
+    number = made()
+    compiled = ad.compile(lambda x: x if number else -x)
+    compiled(ROWS)
+    number = made()
+    compiled(ROWS)
 
 
 def test_a_function_that_is_made_anew_is_noticed() -> None:
@@ -1086,6 +1212,15 @@ def comments(step: Callable[..., Any], *args: Any, state: Any = ()) -> list[str]
     return [line.strip() for line in compiled.source.splitlines() if line.strip().startswith("#")]
 
 
+def watched_first(model: Any) -> Callable[..., Any]:
+    def step(x: Any) -> Any:
+        with ad.detect_anomaly():
+            first = ad.grad(lambda x: np.exp(model(x)).sum())(x)
+        return first, ad.grad(lambda x: np.tanh(model(x * 2)).sum())(x)
+
+    return step
+
+
 def test_comments_say_whose_gradient_is_computed() -> None:
     model = nn.Sequential(nn.Linear(2, 2, rng=0), nn.Tanh())
 
@@ -1096,6 +1231,9 @@ def test_comments_say_whose_gradient_is_computed() -> None:
     back = ["# backward: layers.1: Tanh()", "# backward: layers.0: Linear(2, 2)"]
     assert comments(ad.value_and_grad(loss), ROWS, state=model) == [*forward, "# loss", *backward, *back]
     assert comments(ad.grad(lambda x: np.tanh(x).sum()), ROWS) == ["# loss", "# backward"]
+    with_watch = comments(watched_first(model), ROWS, state=model)  # a watch of the user's, so that nothing is known
+    assert with_watch[:5] == [*forward, "# loss", "# backward", "# loss"]
+    assert with_watch[8:11] == [*backward, *back]
     second = comments(ad.grad(lambda x: ad.grad(loss)(x).sum()), ROWS, state=model)
     assert second[-1] == "# backward: layers.0: Linear(2, 2)"
     assert "# backward" in second  # of what a backward pass computed

@@ -29,7 +29,7 @@ from autodiff.compiler.recorder import TRACING
 from autodiff.compiler.simplification import PASSES, simplified
 from autodiff.compiler.source import Writer
 from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
-from autodiff.compiler.surroundings import Surroundings, Variable, variables_of
+from autodiff.compiler.surroundings import Surroundings, Variable, parts_of, variables_of
 from autodiff.compiler.tracing import input_names, is_input, trace
 from autodiff.compiler.verify import Verification
 from autodiff.files import write_atomically
@@ -338,7 +338,7 @@ def _left_out(
     tensors = {id(place.tensor) for place in places}
     found: list[tuple[str, Place]] = []
     for variable in variables:
-        for path, part in walk(variable.value):
+        for path, part in parts_of(variable.value):
             if isinstance(part, Tensor):
                 own = [Place.of_tensor(variable.name, part)]
             elif isinstance(part, Stateful) and id(part) not in named:

@@ -53,8 +53,7 @@ class Log:
     def said(self, stamp: int) -> str:
         """Say in a line where in the step a call was made."""
         if self._is_backward(stamp):
-            position = bisect.bisect_left(self._rules.ends, -stamp)
-            made = self._rules.of[position] if position < len(self._rules.of) else None
+            made = self._carried(stamp)
             if made is None or self._is_backward(made) or not any(map(_is_module, self._owners())):
                 return "backward"
             return f"backward: {self._forward(made)[1] or 'loss'}"
@@ -71,6 +70,14 @@ class Log:
         for span in self._spans:
             if (stamp is None or span.start > stamp > span.end) and (owner := span.owner()) is not None:
                 yield owner
+
+    def _carried(self, stamp: int) -> int | None:
+        """Give the stamp of the Tensor whose rule ran then, in a backward pass that was watched."""
+        position = bisect.bisect_left(self._rules.ends, -stamp)
+        passes = (span for span in self._spans if span.owner() is pullback and span.start > stamp > span.end)
+        if position == len(self._rules.of) or any(self._rules.ends[position] > -span.end for span in passes):
+            return None
+        return self._rules.of[position]
 
     def _is_backward(self, stamp: int) -> bool:
         return any(owner is pullback for owner in self._owners(stamp))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dis
 import functools
-import operator
+import inspect
+import sys
 import types
 from collections import defaultdict
 from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 
 from autodiff.compiler.state import Stateful
 from autodiff.tensor import Tensor
-from autodiff.tree import flatten
+from autodiff.tree import flatten, walk
 
 _CODE = types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, np.ufunc
 _KEPT = Stateful, Tensor, np.ndarray, np.random.Generator  # whose insides are looked after elsewhere
@@ -24,6 +25,14 @@ _WATCHED = *_KEPT, int, float, str, bool, type(None), list, tuple, dict
 _LOADED = "LOAD_ATTR", "LOAD_METHOD"
 LONGEST_TEXT = 60  # of a value in a message
 _CALLED = "__call__", "forward"  # what runs when an object is called, or a Module
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "not set"
+
+
+ABSENT = _Absent()
 
 
 @dataclass(frozen=True)
@@ -34,32 +43,42 @@ class Variable:
         name: as it is read: ``rate``, ``settings['rate']`` or ``self.rate``.
         holder: where it is found: the cell of a closure, or the dict of a module or an object, or another.
         key: under which key of the dict.
-        value: what it was when the step was compiled.
+        value: what it was when the step was compiled, or `ABSENT`.
+        is_set: whether the step sets it to something new, so that it may change.
     """
 
     name: str
     holder: types.CellType | dict[str, Any]
     key: str
     value: Any
+    is_set: bool = False
 
     def read(self) -> Any:
-        """Give what it is now, or None if there is nothing."""
-        return self.holder.get(self.key) if isinstance(self.holder, dict) else _content(self.holder)
+        """Give what it is now, or `ABSENT`."""
+        if isinstance(self.holder, dict):
+            return self.holder.get(self.key, ABSENT)
+        return _content(self.holder)
 
     def write(self, value: Any) -> None:
-        """Put something else there."""
+        """Put something else there, or nothing."""
         if isinstance(self.holder, dict):
-            self.holder[self.key] = value
+            if value is ABSENT:
+                self.holder.pop(self.key, None)
+            else:
+                self.holder[self.key] = value
+        elif value is ABSENT:
+            del self.holder.cell_contents
         else:
             self.holder.cell_contents = value
 
     def condition(self, named: Callable[[Any, str], str]) -> str:
         """Write an expression which is true if it is what it was, with names that are given to things in it."""
-        read = (
-            f"{named(self.holder.get, 'get')}({self.key!r})"
-            if isinstance(self.holder, dict)
-            else f"{named(self.holder, 'cell')}.cell_contents"
-        )
+        if isinstance(self.holder, dict):
+            read = f"{named(self.holder.get, 'get')}({self.key!r})"
+        elif self.value is ABSENT:
+            read = f"{named(_content, 'content')}({named(self.holder, 'cell')})"
+        else:
+            read = f"{named(self.holder, 'cell')}.cell_contents"
         return f"{read} is {named(self.value, 'value')}"
 
 
@@ -77,7 +96,7 @@ class Surroundings:
     """
 
     def __init__(self, variables: Sequence[Variable], constants: Sequence[Any]) -> None:
-        self.variables = variables
+        self.variables = [variable for variable in variables if not variable.is_set]
         self._names = {id(variable.value): variable.name for variable in self.variables}
         self.constants = [(array, array.copy()) for array in constants]
         self.runs = 0
@@ -127,53 +146,60 @@ class Surroundings:
 
 
 def variables_of(step: Callable[..., Any]) -> list[Variable]:
-    """Find what a function, a method or an object that is called reads by name.
+    """Find what a function, a method or an object that is called reads by name, and which attributes it sets.
 
     It is what the step names itself, and what functions and methods of the same file name that it may call. Of dicts
     and objects, other than arrays and Stateful ones, also what lies under keys or attributes that are named.
     """
     functions = _functions_from(step)
-    stored = {name for function, _ in functions for name in _named(function.__code__)["STORE_ATTR"]}
     followed = {id(function) for function, _ in functions}
+    stored = {name for function, _ in functions for name in _named(function.__code__)["STORE_ATTR"]}
     found: dict[Hashable, Variable] = {}
     for function, own in functions:
         named = _named(function.__code__)
         around = list(_around(function))
         variables = [one for one in around if not isinstance(one.value, _CODE) or id(one.value) in followed]
-        for variable in around:
-            variables += _inside(variable.name, variable.value, named, stored)
+        seen = [(variable.name, variable.value) for variable in around]
         if own is not None and function.__code__.co_varnames:
-            variables += _inside(function.__code__.co_varnames[0], own, named, stored)
-        for variable in variables:
+            seen.append((function.__code__.co_varnames[0], own))
+        for variable in [*variables, *_inside(seen, named, stored)]:
             found.setdefault((id(variable.holder), variable.key), variable)
     return list(found.values())
+
+
+def parts_of(value: Any) -> list[tuple[str, Any]]:
+    """List the leaves of a container with the ways to them, or none if it contains itself or is half made."""
+    try:
+        return list(walk(value))
+    except (RecursionError, AttributeError):
+        return []
 
 
 @contextlib.contextmanager
 def replaced(variables: Sequence[Variable], others: Mapping[int, Any]) -> Iterator[None]:
     """Put something else in place of some arrays and generators for a while, by the id of each.
 
-    They may be variables, or be in lists and dicts that are.
+    They may be variables, or be in lists and dicts that are. Afterwards all variables are what they were.
     """
     changed = []
     for variable in variables:
-        leaves, rebuild = flatten(variable.value)
-        found = [others.get(id(leaf), leaf) for leaf in leaves]
-        if not all(map(operator.is_, found, leaves)):
-            changed.append((variable, rebuild(found)))
+        if any(id(leaf) in others for _, leaf in parts_of(variable.value)):
+            leaves, rebuild = flatten(variable.value)
+            changed.append((variable, rebuild([others.get(id(leaf), leaf) for leaf in leaves])))
     try:
         for variable, value in changed:
             variable.write(value)
         yield
     finally:
-        for variable, _ in changed:
-            variable.write(variable.value)
+        for variable in variables:
+            if variable.read() is not variable.value:
+                variable.write(variable.value)
 
 
 def _functions_from(step: Any) -> list[tuple[types.FunctionType, Any]]:
     """List a step's function, and those of the same file that it may call, with the objects whose methods they are."""
     found = list(_functions_of(step, ()))
-    file = found[-1][0].__globals__ if found else None  # the last is what a gradient is of, or a Module's own method
+    file = _file_of(step)
     for function, own in found:  # which becomes longer
         named = _named(function.__code__)
         attributes = [name for opname in _LOADED for name in named[opname]]
@@ -188,6 +214,17 @@ def _functions_from(step: Any) -> list[tuple[types.FunctionType, Any]]:
     return found
 
 
+def _file_of(step: Any) -> Any:
+    """Give the variables of the module in which a step was written, or the function that it differentiates."""
+    if isinstance(step, functools.partial):
+        return _file_of(step.func)
+    if isinstance(step, types.MethodType):
+        return _file_of(step.__func__)
+    if isinstance(step, types.FunctionType):
+        return inspect.unwrap(step).__globals__
+    return getattr(sys.modules.get(type(step).__module__), "__dict__", None)
+
+
 def _functions_of(value: Any, attributes: Sequence[str]) -> Iterator[tuple[types.FunctionType, Any]]:
     """Find what may run when something is called, or when attributes of it are."""
     if isinstance(value, functools.partial):
@@ -199,47 +236,69 @@ def _functions_of(value: Any, attributes: Sequence[str]) -> Iterator[tuple[types
         yield value, None
         yield from _functions_of(vars(value).get("__wrapped__"), ())  # a function that is differentiated, say
     elif not isinstance(value, _CODE):
-        for name in dict.fromkeys((*_CALLED, *attributes)):
-            method = getattr(type(value), name, None)
-            if isinstance(method, types.FunctionType):
-                yield method, value
+        modules = [module for _, module in value.named_modules()] if hasattr(type(value), "named_modules") else [value]
+        for one in modules:
+            for name in dict.fromkeys((*_CALLED, *attributes)):
+                method = getattr(type(one), name, None)
+                if isinstance(method, types.FunctionType):
+                    yield method, one
 
 
 def _around(function: types.FunctionType) -> Iterator[Variable]:
     """Give the variables of the closure and of the module that a function names."""
+    named = _named(function.__code__)
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-        yield Variable(name, cell, "cell_contents", _content(cell))
+        is_set = not any(name in names for opname, names in named.items() if opname != "STORE_DEREF")
+        yield Variable(name, cell, "cell_contents", _content(cell), is_set)
     space = function.__globals__
-    for name in _named(function.__code__)["LOAD_GLOBAL"]:
+    for name in named["LOAD_GLOBAL"]:
         if name in space:
             yield Variable(name, space, name, space[name])
 
 
-def _inside(
-    name: str, value: Any, named: Mapping[str, Sequence[Any]], stored: Container[str], outer: tuple[Any, ...] = ()
-) -> Iterator[Variable]:
-    """Find the items of a dict, or attributes of an object, that a function reads and does not set."""
-    if isinstance(value, _KEPT + _CODE) or any(value is one for one in outer):
-        return
-    if isinstance(value, dict):
-        keys = [] if named["STORE_SUBSCR"] else [key for key in named["LOAD_CONST"] if isinstance(key, str)]
-        space, written = value, "{}[{!r}]"
-    else:
-        keys = [key for opname in _LOADED for key in named[opname] if key not in stored]
-        space, written = getattr(value, "__dict__", {}), "{}.{}"
-    for key in dict.fromkeys(keys):
-        if key in space:
-            text, found = written.format(name, key), space[key]
-            if isinstance(found, _WATCHED):
-                yield Variable(text, space, key, found)
-            yield from _inside(text, found, named, stored, (*outer, value))
+def _inside(seen: list[tuple[str, Any]], named: Mapping[str, Sequence[Any]], stored: Container[str]) -> list[Variable]:
+    """Find the items of dicts, and attributes of objects, that a function reads or sets.
+
+    Args:
+        seen: where to begin: names and what they stand for. What is found is appended.
+        named: what the function names.
+        stored: the attributes that it and others set.
+    """
+    found = []
+    known: set[int] = set()
+    strings = [key for key in named["LOAD_CONST"] if isinstance(key, str)]
+    items = [] if named["STORE_ITEM"] else [key for key in strings if key not in named["STORE_KEY"]]
+    attributes = [key for opname in (*_LOADED, "STORE_ATTR") for key in named[opname]]
+    for name, value in seen:
+        if isinstance(value, _KEPT + _CODE) or id(value) in known:
+            continue
+        known.add(id(value))
+        is_dict = isinstance(value, dict)
+        space = value if is_dict else getattr(value, "__dict__", {})
+        for key in dict.fromkeys(items if is_dict else attributes):
+            there = space.get(key, ABSENT)
+            text = f"{name}[{key!r}]" if is_dict else f"{name}.{key}"
+            is_set = not is_dict and key in stored
+            if is_set or isinstance(there, _WATCHED):
+                found.append(Variable(text, space, key, there, is_set))
+            if there is not ABSENT and not is_set:
+                seen.append((text, there))
+    return found
 
 
 def _named(code: types.CodeType) -> defaultdict[str, list[Any]]:
-    """List what the instructions of a function, and of functions in it, name, by the kind of instruction."""
+    """List what the instructions of a function, and of functions in it, name, by the kind of instruction.
+
+    Under ``STORE_KEY`` are constant indices of what is assigned to, and under ``STORE_ITEM`` is something for others.
+    """
     found: defaultdict[str, list[Any]] = defaultdict(list)
+    before = None
     for instruction in dis.get_instructions(code):
         found[instruction.opname].append(instruction.argval)
+        if instruction.opname == "STORE_SUBSCR":  # the index was the last that was loaded
+            is_known = before is not None and before.opname == "LOAD_CONST"
+            found["STORE_KEY" if is_known else "STORE_ITEM"].append(before and before.argval)
+        before = instruction
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             for opname, names in _named(constant).items():
@@ -248,10 +307,19 @@ def _named(code: types.CodeType) -> defaultdict[str, list[Any]]:
 
 
 def _content(cell: types.CellType) -> Any:
-    """Give what is in a cell, or None if it is empty."""
-    return getattr(cell, "cell_contents", None)
+    """Give what is in a cell, or `ABSENT` if it is empty."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return ABSENT
 
 
 def same_number(one: Any, other: Any) -> bool:
-    """Whether two values are numbers, or texts, of the same type and equal."""
-    return type(one) is type(other) and isinstance(one, int | float | str | bool) and one == other
+    """Whether two values are numbers, texts or tuples of them, of the same type and equal."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(same_number, one, other))
+    if not isinstance(one, int | float | str | np.generic):
+        return one is None
+    return bool(one == other or (one != one and other != other))

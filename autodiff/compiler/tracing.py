@@ -216,7 +216,7 @@ def kept(places: Sequence[Place]) -> Iterator[None]:
         for place, original, saved, marks in found:
             if isinstance(original, np.random.Generator):
                 original.bit_generator.state = saved.bit_generator.state
-            elif isinstance(original, np.ndarray):
+            elif isinstance(original, np.ndarray) and original.flags.writeable:
                 np.copyto(original, saved)
             place.set(original)
             if place.tensor is not None and marks is not None:
