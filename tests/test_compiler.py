@@ -796,6 +796,10 @@ def last_value(link: Any) -> Any:
     return link.value
 
 
+class Attributes(dict[str, float]):
+    __getattr__ = dict.__getitem__
+
+
 class Pair(list[float]):
     def __init__(self, one: float, other: float) -> None:
         super().__init__([one, other])
@@ -806,11 +810,12 @@ class Pair(list[float]):
     [
         (of_itself(), lambda thing: thing["value"]),
         (HalfMade(), lambda thing: thing.value),
+        (Attributes(value=2.0), lambda thing: thing.value),
         (Pair(2.0, 3.0), lambda thing: thing[0]),
         (sys.version_info, lambda thing: thing[1] * 0 + 2.0),
         (chain(2000), last_value),
     ],
-    ids=["of itself", "half made", "list", "tuple", "linked"],
+    ids=["of itself", "half made", "attributes", "list", "tuple", "linked"],
 )
 def test_things_around_a_step_may_be_of_any_form(thing: Any, read: Any) -> None:
     compiled = ad.compile(lambda x: x * read(thing))
@@ -911,7 +916,12 @@ class Trainer:
 
 
 def test_what_a_step_reads_in_dicts_and_objects_is_watched() -> None:
-    as_dict, as_object, trainer = {"scale": 2.0, "other": 1}, Settings(), Trainer()
+    as_dict, as_object, trainer, as_both = {"scale": 2.0, "other": 1}, Settings(), Trainer(), Attributes(scale=2.0)
+    by_attribute = ad.compile(lambda x: x * as_both.scale)
+    by_attribute(ROWS)
+    as_both["scale"] = 3.0
+    with pytest.raises(RuntimeError, match=r"the step reads 'as_both\.scale', which was 2.0"):
+        by_attribute(ROWS)
     by_dict = ad.compile(lambda x: x * as_dict["scale"])
     by_object = ad.compile(lambda x: x * as_object.scale)
     by_self = ad.compile(trainer.step, (trainer.model, trainer.optimizer))

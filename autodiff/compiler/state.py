@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -46,18 +47,25 @@ class Place:
         return cls(name, lambda: thing, lambda value: None)
 
 
-@runtime_checkable
-class Stateful(Protocol):
-    """What can be part of the state beside Tensors, arrays and Generators, such as a module or an optimizer."""
+class Stateful(ABC):
+    """What can be part of the state beside Tensors, arrays and Generators: all with these methods, as a module has."""
 
+    @abstractmethod
     def places(self) -> list[Place]:
         """List where its state lies, and make what of it would be made later."""
 
+    @abstractmethod
     def settings(self) -> Hashable:
         """Give all else that a step may depend on: with other settings it is another program."""
 
+    @abstractmethod
     def watch(self) -> Callable[[], bool]:
         """Give a function that says whether the settings are surely as they are now, faster than by looking at them."""
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        """Ask the class: an object may answer to any name, as dicts do whose keys are attributes."""
+        return all(hasattr(other, name) for name in cls.__abstractmethods__)
 
 
 def stateful_parts(state: Any) -> list[Stateful]:

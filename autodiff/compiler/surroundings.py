@@ -275,10 +275,10 @@ def _inside(seen: list[tuple[str, Any]], named: Mapping[str, Sequence[Any]], sto
         known.add(id(value))
         is_dict = isinstance(value, dict)
         space = value if is_dict else getattr(value, "__dict__", {})
-        for key in dict.fromkeys(items if is_dict else attributes):
+        for key in dict.fromkeys([*items, *attributes] if is_dict else attributes):
             there = space.get(key, ABSENT)
-            text = f"{name}[{key!r}]" if is_dict else f"{name}.{key}"
-            is_set = not is_dict and key in stored
+            text = f"{name}[{key!r}]" if key in items and is_dict else f"{name}.{key}"
+            is_set = key in stored
             if is_set or isinstance(there, _WATCHED):
                 found.append(Variable(text, space, key, there, is_set))
             if there is not ABSENT and not is_set:
