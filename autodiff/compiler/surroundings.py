@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import dis
 import functools
 import inspect
@@ -17,7 +18,7 @@ import numpy as np
 
 from autodiff.compiler.state import Stateful
 from autodiff.tensor import Tensor
-from autodiff.tree import flatten, walk
+from autodiff.tree import flatten, is_record, walk
 
 _CODE = types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, np.ufunc
 _KEPT = Stateful, Tensor, np.ndarray, np.random.Generator  # whose insides are looked after elsewhere
@@ -169,10 +170,20 @@ def variables_of(step: Callable[..., Any]) -> list[Variable]:
 
 def parts_of(value: Any) -> list[tuple[str, Any]]:
     """List the leaves of a container with the ways to them, or none if it contains itself or is half made."""
-    try:
-        return list(walk(value))
-    except (RecursionError, AttributeError):
-        return []
+    return list(walk(value)) if _is_tree(value, ()) else []
+
+
+def _is_tree(value: Any, outer: tuple[Any, ...]) -> bool:
+    """Whether one can walk through a container that is in others."""
+    if isinstance(value, list | tuple):
+        inner = list(value)
+    elif isinstance(value, dict):
+        inner = list(value.values())
+    elif is_record(value):
+        inner = [getattr(value, field.name, ABSENT) for field in dataclasses.fields(value)]
+    else:
+        return value is not ABSENT
+    return all(value is not one for one in outer) and all(_is_tree(one, (*outer, value)) for one in inner)
 
 
 @contextlib.contextmanager
