@@ -35,7 +35,7 @@ class Binding:
             tensor._order = tick()
             tensor.grad = None
             set_number(number_0)
-            return rebuild([result_0])
+            return rebuild(result_0)
 
     Args:
         build: makes the program's function, of the arrays of the state and of constants.
@@ -47,7 +47,7 @@ class Binding:
         changed: where each of those lies that it gives after the results, which may be several places.
         tensors: all Tensors of the state, and whether the program changes them.
         results: how many results there are.
-        rebuild: puts them into the form in which the step returns them.
+        rebuild: given them, puts them into the form in which the step returns them.
         stateful: the modules, optimizers and the like in the state.
         surroundings: what the step reads by name.
 
@@ -72,7 +72,7 @@ class Binding:
         changed: Sequence[Sequence[Place]],
         tensors: Sequence[tuple[Tensor, bool]],
         results: int,
-        rebuild: Callable[[Sequence[Any]], Any],
+        rebuild: Callable[..., Any],
         stateful: Sequence[Stateful],
         surroundings: Surroundings,
     ) -> None:
@@ -104,7 +104,7 @@ class Binding:
             *(f"{self._name(tensor, 'tensor')}._order = tick()" for tensor, is_changed in tensors if is_changed),
             *(f"{self._name(tensor, 'tensor')}.grad = None" for tensor, _ in tensors),
             *(f"{self._name(p.set, 'set')}({number})" for number, group in zip(new_numbers, changed) for p in group),
-            f"return rebuild([{', '.join(returned)}])",
+            f"return rebuild({', '.join(returned)})",
         ]
         text = [
             "def fits(args):",

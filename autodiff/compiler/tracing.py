@@ -29,13 +29,13 @@ class Trace:
 
     Attributes:
         program: the calls that were made.
-        rebuild: puts the program's results into the form that the step returned.
+        rebuild: given the program's results, puts them into the form that the step returned.
         constants: arrays that were used and are neither input nor state, with what stands for them in the program.
         rules: which rules of derivatives ran when.
     """
 
     program: Program
-    rebuild: Callable[[Sequence[Any]], Any]
+    rebuild: Callable[..., Any]
     constants: list[tuple[Any, Value]]
     rules: Rules
 
@@ -105,18 +105,18 @@ def trace(
     return Trace(program, _rebuilder(result, leaves, rebuild_result), recording.constants(), rules)
 
 
-def _rebuilder(result: Any, leaves: Sequence[Any], rebuild: Rebuild) -> Callable[[Sequence[Any]], Any]:
+def _rebuilder(result: Any, leaves: Sequence[Any], rebuild: Rebuild) -> Callable[..., Any]:
     """Make the function that puts the results of a program into the form that the step returned."""
     were_tensors = [isinstance(leaf, Tensor) for leaf in leaves]
     if len(leaves) == 1 and result is leaves[0]:
-        return lambda outputs: constant(outputs[0]) if were_tensors[0] else outputs[0]
+        return constant if were_tensors[0] else lambda output: output
 
     def wrapped(outputs: Sequence[Any]) -> list[Any]:
         return [constant(x) if was else x for x, was in zip(outputs, were_tensors)]
 
     if type(result) is tuple and len(result) == len(leaves) and all(map(operator.is_, result, leaves)):
-        return lambda outputs: tuple(wrapped(outputs))
-    return lambda outputs: rebuild(wrapped(outputs))
+        return lambda *outputs: tuple(wrapped(outputs))
+    return lambda *outputs: rebuild(wrapped(outputs))
 
 
 def is_input(leaf: Any) -> bool:
