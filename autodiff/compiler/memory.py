@@ -11,6 +11,7 @@ import numpy as np
 
 from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Function, Program, Value
+from autodiff.compiler.rewriting import is_elementwise
 from autodiff.dispatch import require
 from autodiff.tensor import astype
 
@@ -69,11 +70,6 @@ def takes_out(call: Call) -> bool:
 
 def _is_ufunc(function: Function) -> bool:
     return isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc)
-
-
-def is_elementwise(call: Call) -> bool:
-    """Whether each element of the result depends on the same element of the arguments alone."""
-    return isinstance(call.function, np.ufunc) and call.function.signature is None
 
 
 def may_view(call: Call) -> bool:

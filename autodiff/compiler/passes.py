@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.compiler.program import Call, Function, Program, Value, mapped
 from autodiff.compiler.recorder import updated
-from autodiff.compiler.rewriting import copied, fresh, like, rewrite, same_kind
+from autodiff.compiler.rewriting import copied, fresh, is_elementwise, like, rewrite, same_kind
 
 # What a longer name comes down to.
 _REDUCTIONS: dict[Function, Any] = {
@@ -182,7 +182,10 @@ def neutral(program: Program) -> Program:
 
 
 def filled(program: Program) -> Program:
-    """Say an array that is one number in all places as that number, beside an array of the full shape."""
+    """Say an array that is one number in all places as that number, beside an array of the full shape.
+
+    Not in powers: NumPy squares for the exponent 2, and not for an array of 2s.
+    """
     numbers: dict[Value, Any] = {}
 
     def change(call: Call) -> list[Call] | None:
@@ -191,7 +194,7 @@ def filled(program: Program) -> Program:
             numbers[made] = call.args[0]
         elif call.function in (np.ones, np.zeros) and len(call.args) == 2:
             numbers[made] = np.dtype(made.dtype).type(call.function is np.ones)
-        elif _is_elementwise(call.function) and not call.several and not call.kwargs:
+        elif is_elementwise(call) and call.function is not np.power and not call.several and not call.kwargs:
             args = [numbers.get(arg, arg) if isinstance(arg, Value) else arg for arg in call.args]
             others = [arg for arg in args if isinstance(arg, Value)]
             if not others and made.is_array:
@@ -201,8 +204,3 @@ def filled(program: Program) -> Program:
         return None
 
     return rewrite(program, change)
-
-
-def _is_elementwise(function: Function) -> bool:
-    """Whether a function gives the same for a number as for an array of it: not so np.power for 2 and for many 2s."""
-    return isinstance(function, np.ufunc) and function.signature is None and function is not np.power

@@ -55,6 +55,11 @@ def use_counts(program: Program) -> Counter[Value]:
     return uses
 
 
+def is_elementwise(call: Call) -> bool:
+    """Whether each element of the result depends on the same element of the arguments alone."""
+    return isinstance(call.function, np.ufunc) and call.function.signature is None
+
+
 def copied(call: Call) -> Value | None:
     """Give the value of which a call only makes a copy, perhaps with other strides."""
     function, args = call.function, call.args

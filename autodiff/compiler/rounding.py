@@ -251,9 +251,7 @@ def _rates(program: Program) -> dict[Value, Any]:
 
     def rate_after(call: Call, value: Value) -> Any:
         if call.function is np.multiply and call.output not in rates:
-            numbers = [
-                arg for arg in call.args if _is_given_number(arg) and (isinstance(arg, Value) or _is_moderate(arg))
-            ]
+            numbers = [arg for arg in call.args if _is_given_number(arg)]
             return numbers[0] if numbers else None
         is_linear = call.function in _LINEAR and sum(operand is value for operand in call.operands()) == 1
         is_sum = call.function in _SUMS and all(isinstance(arg, Value) and arg.is_array for arg in call.args)
@@ -306,8 +304,10 @@ def scaled_products(program: Program) -> Program:
 
 
 def _is_given_number(x: Any) -> bool:
-    """Whether something is a Python number that is known before the first call."""
-    return type(x) is float or (isinstance(x, Value) and x.kind in ("input", "state") and x.dtype is float)
+    """Whether something is a Python number that is known before the first call, and may be multiplied by others."""
+    return (type(x) is float and _is_moderate(x)) or (
+        isinstance(x, Value) and x.kind in ("input", "state") and x.dtype is float
+    )
 
 
 def add_product(out: Any, scale: Any, left: Any, right: Any) -> Any:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.log import Log
-from autodiff.compiler.memory import Buffer, Plan, is_elementwise, may_view
+from autodiff.compiler.memory import Buffer, Plan, may_view
 from autodiff.compiler.program import Call, Function, Program, Value
 from autodiff.compiler.recorder import updated
+from autodiff.compiler.rewriting import is_elementwise
 from autodiff.dispatch import require
 from autodiff.names import name_of
 from autodiff.tensor import astype
