@@ -1,14 +1,32 @@
 """Reverse-mode automatic differentiation on NumPy, to any order."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from autodiff import rules as _rules  # noqa: F401 (importing it fills the table of rules)
-from autodiff import testing
-from autodiff.anomaly import detect_anomaly
-from autodiff.compiler import Compiled, compile
 from autodiff.composition import checkpoint, custom_vjp, defcomposition
-from autodiff.drawing import Drawing, draw
-from autodiff.tape import defvjp, no_grad
-from autodiff.tensor import Tensor, primitive, stop_gradient
+from autodiff.core.record import primitive
+from autodiff.core.rule import defvjp
+from autodiff.core.tape import no_grad
+from autodiff.core.tensor import Tensor, stop_gradient
 from autodiff.transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
+
+if TYPE_CHECKING:
+    from autodiff import testing
+    from autodiff.anomaly import detect_anomaly
+    from autodiff.compiler import Compiled, compile
+    from autodiff.drawing import Drawing, draw
+
+__version__ = "0.1.0"
+
+# Rooms that not every program enters are imported when they are first asked for.
+_LATER = {
+    "Compiled": "autodiff.compiler",
+    "Drawing": "autodiff.drawing",
+    "compile": "autodiff.compiler",
+    "detect_anomaly": "autodiff.anomaly",
+    "draw": "autodiff.drawing",
+}
 
 __all__ = [
     "Compiled",
@@ -35,3 +53,15 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module("autodiff.testing")
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__", "__version__"]

@@ -5,18 +5,13 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Iterator
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from autodiff.names import name_of, user_frame
-
-if TYPE_CHECKING:
-    from autodiff.tensor import Tensor
-
-WATCHES: list[Watch] = []  # of all threads: as long as it is empty, nobody needs to ask for the own one
-_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+from autodiff.core.rule import name_of
+from autodiff.core.tape import Entry, Outputs, pack
+from autodiff.core.watch import Watch, user_frame, watching
 
 
 @contextlib.contextmanager
@@ -43,38 +38,6 @@ def detect_anomaly() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def watching(watch: Watch) -> Iterator[None]:
-    """Let a watch see all calls and gradients of this thread or task, until the block ends."""
-    token = _watch.set(watch)
-    WATCHES.append(watch)
-    try:
-        yield
-    finally:
-        WATCHES.remove(watch)
-        _watch.reset(token)
-
-
-def current_watch() -> Watch | None:
-    """Give the watch of this thread or task, if there is one."""
-    return _watch.get()
-
-
-class Watch:
-    """What is told of every call and every gradient. This one leaves it at that."""
-
-    @contextlib.contextmanager
-    def walking(self) -> Iterator[None]:
-        """Enclose a backward pass."""
-        yield
-
-    def see_call(self, tensor: Tensor, function: Any, values: Any) -> None:
-        """Look at what a call gave."""
-
-    def see_gradient(self, node: Tensor, argument: Tensor, gradient: Any) -> None:
-        """Look at what a call contributes to the gradient of one of its arguments."""
-
-
 class _AnomalyWatch(Watch):
     """What is known of the calls made since `detect_anomaly` began."""
 
@@ -91,11 +54,11 @@ class _AnomalyWatch(Watch):
         finally:
             self._walks -= 1
 
-    def see_call(self, tensor: Tensor, function: Any, values: Any) -> None:
+    def see_call(self, tensor: Entry, function: Any, values: Any) -> None:
         """Refuse a result that is not finite."""
-        if self._walks:
+        if self._walks or function is pack:
             return
-        frame = self._lines[tensor._order] = user_frame()
+        frame = self._lines[tensor._age] = user_frame()
         found = _first_not_finite(tensor._data)
         if found is not None:
             held = any(_first_not_finite(value) is not None for value in values)
@@ -104,11 +67,16 @@ class _AnomalyWatch(Watch):
                 f"{_place(frame)}"
             )
 
-    def see_gradient(self, node: Tensor, argument: Tensor, gradient: Any) -> None:
+    def see_gradient(self, node: Entry, argument: Entry, gradient: Any) -> None:
         """Refuse a contribution that is not finite."""
-        found = _first_not_finite(getattr(gradient, "_data", gradient))
+        if isinstance(gradient, Outputs):
+            for item, piece in zip(argument._args, gradient, strict=True):  # of a list
+                if isinstance(item, Entry):
+                    self.see_gradient(node, item, piece)
+            return
+        found = None if node._function is pack else _first_not_finite(getattr(gradient, "_data", gradient))
         if found is not None:
-            frame = self._lines.get(node._order)
+            frame = self._lines.get(node._age)
             raise FloatingPointError(
                 f"backward: {name_of(node._function)} of {_shapes(node._values)} gave {found} as the gradient of "  # type: ignore[arg-type]
                 f"its {argument._label()}{_place(frame) if frame else ', made before detect_anomaly began'}"

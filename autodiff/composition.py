@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from autodiff.names import name_of
-from autodiff.spans import tick
-from autodiff.tape import Function, Outputs, defvjp, is_recording, pullback, recording
-from autodiff.tensor import Tensor, alias, called, constant, data_of, is_float, is_variable, stop_gradient, variable
+from autodiff.core.clock import tick
+from autodiff.core.record import constant, data_of, is_variable, packed, variable
+from autodiff.core.record import result as called
+from autodiff.core.rule import Function, defvjp, name_of
+from autodiff.core.tape import Outputs, is_recording, pullback, recording
+from autodiff.core.tensor import Tensor, alias, is_float, stop_gradient
 from autodiff.tree import flatten, walk
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -165,11 +167,9 @@ def _used_from_outside(outputs: Sequence[Any], began: int, given: Sequence[Tenso
     found, pending = [], list(outputs)
     while pending:
         tensor = pending.pop()
-        if isinstance(tensor, list | tuple):
-            pending += tensor
-        elif is_variable(tensor) and id(tensor) not in seen:
+        if is_variable(tensor) and id(tensor) not in seen:
             seen.add(id(tensor))
-            if tensor._order > began:  # the clock counts down
+            if tensor._age > began:  # the clock counts down
                 found.append(tensor)
             elif not tensor.is_leaf:
                 pending += tensor._args
@@ -182,8 +182,10 @@ def _as_one_call(function: Function, result: Any, tensors: list[Tensor], recipe:
     data = [leaf._data for leaf in leaves if is_variable(leaf)]
     if not data:
         return result
-    values = [tensor._data for tensor in tensors], recipe
-    node = called(function, data[0] if len(data) == 1 else Outputs(data), (tensors, recipe), values)
+    used = packed(tensors)
+    node = called(
+        data[0] if len(data) == 1 else Outputs(data), function, (used, recipe), (used._data, recipe), {}, True
+    )
     supply = iter([node] if len(data) == 1 else node)
     return rebuild([next(supply) if is_variable(leaf) else leaf for leaf in leaves])
 

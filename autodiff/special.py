@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from autodiff.tensor import primitive
+from autodiff.core.record import primitive
 
 __all__ = ["polygamma", "softplus"]
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff.names import name_of
-from autodiff.tape import no_grad
-from autodiff.tensor import Tensor, data_of, is_float
+from autodiff.core.record import data_of
+from autodiff.core.rule import name_of
+from autodiff.core.tape import no_grad
+from autodiff.core.tensor import Tensor, is_float
 from autodiff.transforms import grad, jvp, vjp
 
 

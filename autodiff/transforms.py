@@ -20,9 +20,11 @@ from weakref import WeakSet
 import numpy as np
 
 from autodiff.composition import seeds_of
-from autodiff.names import name_of, user_frame
-from autodiff.tape import is_recording, pullback, recording
-from autodiff.tensor import Tensor, alias, constant, data_of, is_float, is_variable, stop_gradient, variable
+from autodiff.core.record import constant, data_of, is_variable, variable
+from autodiff.core.rule import name_of
+from autodiff.core.tape import is_recording, pullback, recording
+from autodiff.core.tensor import Tensor, alias, is_float, stop_gradient
+from autodiff.core.watch import user_frame
 from autodiff.tree import Rebuild, flatten, walk
 
 Argnums = int | Sequence[int]
@@ -560,9 +562,7 @@ def _depends_on_others(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> bool
     seen = {id(tensor) for tensor in inputs if tensor.is_leaf}
     while found:
         tensor = found.pop()
-        if isinstance(tensor, list | tuple):
-            found += tensor
-        elif isinstance(tensor, Tensor) and tensor.requires_grad and id(tensor) not in seen:
+        if isinstance(tensor, Tensor) and tensor.requires_grad and id(tensor) not in seen:
             if tensor.is_leaf:
                 return True
             seen.add(id(tensor))

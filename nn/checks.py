@@ -66,7 +66,7 @@ def check_count(caller: str, name: str, value: Any) -> None:
 
 def check_number(caller: str, name: str, value: Any, inside: Callable[[float], bool], domain: str) -> None:
     """Refuse what is not a number, not finite, or outside its domain; one that is being recorded has no value yet."""
-    if hasattr(value, "record_call"):
+    if hasattr(value, "__array_call__"):
         return
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{caller}: {name} must be a number, {domain}, got {value!r}")

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff.dispatch import require
-from autodiff.tensor import data_of
+from autodiff.arrays.whole import require
+from autodiff.core.record import data_of
 from nn import functional
 from nn.checks import check_real
 from nn.init import Seed, generator

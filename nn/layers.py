@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.dispatch import as_float
+from autodiff.arrays.whole import as_float
 from nn import functional, init
 from nn.activations import ACTIVATIONS
 from nn.checks import (

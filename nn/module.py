@@ -10,7 +10,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.compiler.state import Place
-from autodiff.spans import note, tick
+from autodiff.core.clock import note, tick
 
 
 class Parameter(ad.Tensor):

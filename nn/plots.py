@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodiff.core.record import data_of
 from autodiff.drawing.text import norm
-from autodiff.tensor import data_of
 from nn import figures
 from nn.checks import check_shape
 from nn.functional import softmax

@@ -13,9 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 import autodiff as ad
-from autodiff.anomaly import WATCHES
-from autodiff.dispatch import require
-from autodiff.tensor import data_of
+from autodiff.arrays.whole import require
+from autodiff.core.record import data_of
+from autodiff.core.watch import WATCHES
 from nn import functional
 from nn.checkpoint import Checkpoint, Progress
 from nn.checks import check_count, check_dataset, check_number, check_real, check_rows

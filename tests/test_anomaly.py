@@ -10,7 +10,7 @@ import pytest
 
 import autodiff as ad
 from autodiff import Tensor, detect_anomaly
-from autodiff.anomaly import WATCHES
+from autodiff.core.watch import WATCHES
 
 
 def test_forward() -> None:

@@ -24,7 +24,7 @@ import autodiff as ad
 import nn
 from autodiff import Tensor
 from autodiff.compiler.simplification import INEXACT, PASSES
-from autodiff.tensor import data_of
+from autodiff.core.record import data_of
 from nn import functional
 from tests.cases import CASES, Case
 from tests.test_rules import is_float, several, weighted_sum

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autodiff import Tensor, grad, hvp, jvp
-from autodiff.tensor import is_float
+from autodiff.core.tensor import is_float
 from tests.cases import CASES, Case
 from tests.test_rules import gradients, several, tensors, weighted_sum
 

@@ -15,7 +15,7 @@ import pytest
 
 import autodiff as ad
 from autodiff.drawing import draw, render
-from autodiff.drawing.graph import Node, trace
+from autodiff.drawing.nodes import Node, nodes_of
 from tests.pictures import lines_of, needs_graphviz, shown_in
 
 needs_pygraphviz = pytest.mark.skipif(
@@ -50,7 +50,7 @@ def test_kinds_of_nodes():
     frozen.requires_grad = False
     array = np.array([7.0, 8.0])
     y = x * w + frozen + array
-    kinds = {id(node.value): node.kind for node in trace([y])}
+    kinds = {id(node.value): node.kind for node in nodes_of([y])}
     assert [kinds[id(value)] for value in (x, w, frozen, array, y)] == [
         "input",
         "parameter",
@@ -90,7 +90,7 @@ def test_two_layers_show_names_and_shapes():
 def test_edges_lead_from_the_arguments_to_the_call_in_their_order():
     x, y = ad.Tensor(1.0), ad.Tensor(2.0)
     difference = y - np.tanh(x)
-    nodes = trace([difference])
+    nodes = nodes_of([difference])
     keys = [node_of(nodes, y).key, next(node.key for node in nodes if node.operands == (node_of(nodes, x).key,))]
     assert node_of(nodes, difference).operands == tuple(keys)
     source = draw(difference).source
@@ -104,7 +104,7 @@ def test_edges_lead_from_the_arguments_to_the_call_in_their_order():
 def test_what_is_used_twice_is_one_node():
     x, array = ad.Tensor([1.0, 2.0]), np.array([3.0, 4.0])
     y = (x * x + array) * array
-    nodes = trace([y])
+    nodes = nodes_of([y])
     assert len(nodes) == 5
     square = next(node for node in nodes if node.operands == (node_of(nodes, x).key,) * 2)
     assert draw(y).source.count(f"{square.operands[0]} -> {square.key}") == 2
@@ -118,7 +118,7 @@ def test_several_outputs_are_marked():
     x = ad.Tensor([1.0, 2.0])
     first, second = np.exp(x), np.exp(x).sum()
     drawing = draw([first, second])
-    assert [node.is_output for node in trace([first, second])].count(True) == 2
+    assert [node.is_output for node in nodes_of([first, second])].count(True) == 2
     assert drawing.nodes == 4
     assert drawing.source.count("peripheries=2") == 3  # the third is in the legend
     assert draw((first, first)).source.count("peripheries=2") == 2
@@ -216,7 +216,7 @@ def test_a_call_with_several_outputs():
     top, bottom = np.split(x, 2)
     drawing = draw(top * bottom)
     assert ">2 arrays<" in lines_of(drawing, "split")
-    assert drawing.source.count("<b>output</b>") == 2
+    assert drawing.source.count("<b>pick</b>") == 2
     assert ">[1]<" in drawing.source
 
 
@@ -288,7 +288,7 @@ def test_edges_that_a_gradient_comes_back_along_have_a_formula():
 
 def test_one_array_used_twice_has_a_formula_for_each_use():
     x = ad.Tensor([1.0, 2.0], name="x")
-    nodes = trace([x / x])
+    nodes = nodes_of([x / x])
     edges = re.findall(r"label=<&#160;&#160;(.*)&#160;> id=edge_(\w+)", draw(x / x, formulas=True).source)
     edges.sort(key=lambda edge: edge[1])
     first, second = (re.sub("<.*?>", "", label) for label, _ in edges)

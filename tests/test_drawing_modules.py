@@ -15,8 +15,8 @@ import nn
 from autodiff.drawing import draw
 from autodiff.drawing.collapse import MOST_ITEMS, Group, View, _repetitions, arrange
 from autodiff.drawing.gradients import backward_graph
-from autodiff.drawing.graph import Node, trace
 from autodiff.drawing.modules import boxes_of
+from autodiff.drawing.nodes import Node, nodes_of
 from tests.pictures import lines_of, needs_graphviz
 
 X = np.ones((5, 4), np.float32)
@@ -40,7 +40,7 @@ def titles(nodes: list[Node]) -> dict[str, list[str]]:
 
 
 def view_of(output: ad.Tensor, depth: int | None = None) -> View:
-    nodes = trace([output])
+    nodes = nodes_of([output])
     return arrange(nodes, boxes_of(nodes), depth)
 
 
@@ -57,7 +57,7 @@ def clusters(source: str) -> list[str]:
 def test_calls_are_in_the_boxes_of_the_modules_that_made_them() -> None:
     model = mlp()
     loss = nn.functional.cross_entropy(model(X), np.zeros(5, int))
-    found = titles(trace([loss]))
+    found = titles(nodes_of([loss]))
     assert found["relu"] == ["MLP(4 → 8 → 3)", "layers.1: ReLU()"]
     assert found["linear"] == ["MLP(4 → 8 → 3)", "layers.2: Linear(8, 3)"]
     assert found["layers.0.weight"] == ["MLP(4 → 8 → 3)", "layers.0: Linear(4, 8)"]
@@ -73,10 +73,10 @@ def test_numbers_and_arrays_of_a_module_are_inside() -> None:
         def forward(self, x: ad.Tensor) -> ad.Tensor:
             return self.inner(x) * 3.0 + np.arange(4, dtype=np.float32)
 
-    nodes = trace([Scaled()(ad.Tensor(X, name="x"))])
+    nodes = nodes_of([Scaled()(ad.Tensor(X, name="x"))])
     assert titles(nodes)["x"] == []
     model = Scaled()
-    nodes = trace([model(ad.Tensor(X, name="x"))])
+    nodes = nodes_of([model(ad.Tensor(X, name="x"))])
     boxes = boxes_of(nodes)
     inside = [node for node in nodes if node.kind == "constant"]
     assert len(inside) == 2
@@ -95,7 +95,7 @@ def test_a_layer_that_two_others_share_stands_where_both_are() -> None:
             return self.second(self.first(x))
 
     model = Tied()
-    assert titles(trace([model(X)]))["weight"] == ["Tied()"]
+    assert titles(nodes_of([model(X)]))["weight"] == ["Tied()"]
 
 
 def test_several_calls_of_a_layer_are_told_apart() -> None:
@@ -119,7 +119,7 @@ def test_a_module_that_is_gone_has_no_box() -> None:
     layer, out = model.layers[0], model(X)
     del model
     gc.collect()
-    found = titles(trace([out]))
+    found = titles(nodes_of([out]))
     assert found["relu"] == []
     assert found["layers.0.weight"] == ["Linear(4, 8)"]
     assert layer.weight.name == "layers.0.weight"
@@ -142,7 +142,7 @@ def test_modules_of_another_thread_make_no_boxes() -> None:
     out = ours(X)
     done.set()
     thread.join()
-    found = titles(trace([out]))
+    found = titles(nodes_of([out]))
     assert found["relu"] == ["MLP(4 → 8 → 3)", "layers.1: ReLU()"]
 
 
@@ -151,12 +151,11 @@ def test_a_graph_of_another_thread_has_its_boxes() -> None:
     thread = threading.Thread(target=lambda: outputs.append(model(X)))
     thread.start()
     thread.join()
-    assert titles(trace(outputs))["relu"] == ["MLP(4 → 8 → 3)", "layers.1: ReLU()"]
+    assert titles(nodes_of(outputs))["relu"] == ["MLP(4 → 8 → 3)", "layers.1: ReLU()"]
 
 
 def test_any_object_with_named_modules_can_own_a_box() -> None:
-    from autodiff.spans import note
-    from autodiff.tape import tick
+    from autodiff.core.clock import note, tick
 
     class Owner:
         def named_modules(self):
@@ -172,7 +171,7 @@ def test_the_backward_pass_has_boxes_of_its_own() -> None:
     model = mlp()
     loss = nn.functional.cross_entropy(model(X), np.zeros(5, int))
     backward = backward_graph([loss])
-    nodes = trace(backward.gradients, turn=backward.turn)
+    nodes = nodes_of(backward.gradients, turn=backward.turn)
     boxes = boxes_of(nodes, backward.origins)
     for node in nodes:
         if node.kind == "gradient" and node.is_output:
@@ -232,7 +231,7 @@ def test_what_differs_is_not_folded() -> None:
 
 def test_the_arrows_of_what_is_folded_lead_in_and_out() -> None:
     model = nn.MLP([4, *[8] * 5, 3], activation="relu", rng=0)
-    nodes = trace([model(ad.Tensor(X))])
+    nodes = nodes_of([model(ad.Tensor(X))])
     view = arrange(nodes, boxes_of(nodes), 1)
     first = [item for item in view.items if isinstance(item, Group)]
     chain = {item.key: [view.place[operand] for operand in item.operands] for item in first}
@@ -358,6 +357,6 @@ def test_outputs_are_never_left_out() -> None:
         y = np.tanh(y) if k % 2 else y * 2
         if k in (300, 600):
             outputs.append(y)
-    view = arrange(nodes := trace([*outputs, y]), boxes_of(nodes))
+    view = arrange(nodes := nodes_of([*outputs, y]), boxes_of(nodes))
     assert sum(item.is_output for item in view.items) == 3
     check_arrows(view)

@@ -13,12 +13,14 @@ import pytest
 
 import autodiff as ad
 import nn
-from autodiff.activations import relu
+from autodiff.arrays.activations import relu
+from autodiff.core.record import is_variable
+from autodiff.core.rule import FACTS
+from autodiff.core.tape import Outputs, arguments, pack
+from autodiff.core.tensor import Tensor
 from autodiff.drawing.formulas import LONGEST_FORMULA, Formula, formulas
 from autodiff.drawing.notation import plain
 from autodiff.drawing.symbols import Symbol
-from autodiff.tape import VJPS, Outputs
-from autodiff.tensor import Tensor, is_variable
 from tests.cases import CASES, Case
 from tests.test_rules import several, tensors
 
@@ -39,10 +41,11 @@ def calls_behind(results: Any) -> Iterator[Tensor]:
         one = pending.pop()
         if isinstance(one, list | tuple):
             pending += one
-        elif isinstance(one, Tensor) and not one.is_leaf and one._order not in seen:
-            seen.add(one._order)
+        elif isinstance(one, Tensor) and not one.is_leaf and one._age not in seen:
+            seen.add(one._age)
             pending += one._args
-            yield one
+            if one._function is not pack:
+                yield one
 
 
 def variables_in(arg: Any, piece: Any) -> Iterator[tuple[Tensor, Any]]:
@@ -56,7 +59,7 @@ def variables_in(arg: Any, piece: Any) -> Iterator[tuple[Tensor, Any]]:
 def by_rule(call: Tensor, g: Any) -> list[tuple[Tensor, Any]]:
     """What the rules themselves give for each Tensor among the arguments."""
     found: list[tuple[Tensor, Any]] = []
-    for rule, arg in zip(VJPS[call._function], call._args):
+    for rule, arg in zip(FACTS[call._function].rules, arguments(call)):
         if any(True for _ in variables_in(arg, arg)):
             found += variables_in(arg, rule(g, call._data, *call._values, **call._kwargs))
     return found

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from autodiff import Tensor
-from autodiff.names import name_of
-from autodiff.tape import CONSTANT, LISTED, VJPS
+from autodiff.core.rule import facts_of, name_of
 
 NAMESPACES = {"": np, "linalg.": np.linalg, "fft.": np.fft, "emath.": np.emath}
 DISPATCHING = (np.ufunc, type(np.sum))  # what NumPy hands to the protocols
@@ -57,13 +56,13 @@ ALL_REFUSED = {name for names in REFUSED.values() for name in names.split()}
 
 
 def has_rule(function: Callable[..., Any]) -> bool:
-    return function in VJPS or function in LISTED
+    return bool(facts_of(function).rules or facts_of(function).variadic)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_is_sorted(name: str) -> None:
     function = FUNCTIONS[name]
-    places = [has_rule(function), function in CONSTANT, name in ALL_REFUSED]
+    places = [has_rule(function), facts_of(function).is_constant, name in ALL_REFUSED]
     assert sum(places) == 1, f"{name}: has a rule, gives a plain array, refuses: {places}"
 
 
@@ -85,7 +84,7 @@ def test_what_is_refused_names_itself(name: str) -> None:
         call()
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if FUNCTIONS[name] in CONSTANT])
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if facts_of(FUNCTIONS[name]).is_constant])
 def test_what_has_no_derivative_gives_plain_arrays(name: str) -> None:
     function, x = FUNCTIONS[name], Tensor(np.array([[1.0, 0.5], [0.25, 2.0]]))
     arguments: list[tuple[Any, ...]] = [

@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import (
 
 import autodiff as ad
 from autodiff import Tensor
-from autodiff.tensor import is_float
+from autodiff.core.tensor import is_float
 from autodiff.testing import check_gradients
 from tests.cases import CASES, Case
 

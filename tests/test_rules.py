@@ -12,10 +12,10 @@ import pytest
 
 import autodiff as ad
 from autodiff import Tensor
-from autodiff.names import name_of
+from autodiff.core.rule import FACTS, name_of
+from autodiff.core.tape import assignment, pack, pick
+from autodiff.core.tensor import alias
 from autodiff.rules.indexing import scatter_add
-from autodiff.tape import PLAIN, VJPS
-from autodiff.tensor import alias, output
 from autodiff.testing import check_gradients
 from tests.cases import CASES, Case
 from tests.strict import StrictArray, reveal
@@ -158,8 +158,8 @@ def functions_of(results: Any) -> set[Callable[..., Any]]:
         node = pending.pop()
         if isinstance(node, list | tuple):
             pending.extend(node)
-        elif isinstance(node, Tensor) and node._function is not None and node._order not in seen:
-            seen.add(node._order)
+        elif isinstance(node, Tensor) and node._function is not None and node._age not in seen:
+            seen.add(node._age)
             found.add(node._function)
             pending.extend(node._args)
     return found
@@ -185,13 +185,17 @@ def test_every_rule_has_a_case() -> None:
         used |= functions_of(several(case.function(*tensors(case.args))))
     rules = {
         function
-        for function in VJPS
-        if isinstance(function, np.ufunc)
-        or isinstance(getattr(function, "__self__", None), np.ufunc)
-        or (getattr(function, "__module__", None) or "").partition(".")[0] in ("numpy", "autodiff", "_operator")
+        for function, facts in FACTS.items()
+        if facts.rules
+        and hasattr(function, "__name__")
+        and not hasattr(function, "__wrapped__")
+        and (
+            isinstance(getattr(function, "__self__", function), np.ufunc)
+            or (getattr(function, "__module__", None) or "").partition(".")[0] in ("numpy", "autodiff", "_operator")
+        )
     }
-    assert rules - used - {PLAIN[alias], ad.checkpoint} == set()
-    assert {output, PLAIN[scatter_add], np.add, np.add.reduce, operator.getitem, np.stack} <= rules
+    assert rules - used - {alias.__wrapped__, assignment, ad.checkpoint} == set()
+    assert {pick, pack, scatter_add.__wrapped__, np.add, np.add.reduce, operator.getitem, np.stack} <= rules
 
 
 def test_names_of_cases_are_unique() -> None:

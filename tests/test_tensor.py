@@ -638,7 +638,7 @@ def test_a_primitive_hands_its_call_to_an_array_type_that_asks_for_it() -> None:
         return x * factor
 
     class Noting:
-        def __array_primitive__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        def __array_call__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             return function.__name__, args, kwargs
 
     x = Noting()

@@ -13,8 +13,8 @@ import numpy as np
 
 from autodiff.compiler.state import Place, Stateful
 from autodiff.compiler.surroundings import Surroundings
-from autodiff.spans import tick
-from autodiff.tensor import Tensor
+from autodiff.core.clock import tick
+from autodiff.core.tensor import Tensor
 
 
 class Binding:
@@ -32,7 +32,7 @@ class Binding:
             input_0, = args
             if step is None or tensor._data is not array: bind()
             [result_0, number_0] = step(input_0, get_rate())
-            tensor._order = tick()
+            tensor._age = tick()
             tensor.grad = None
             set_number(number_0)
             return rebuild(result_0)
@@ -101,7 +101,7 @@ class Binding:
             f"if {' or '.join(replaced)}: bind()",
             *([f"{self._name(surroundings.check_constants, 'check')}()"] if surroundings.constants else []),
             f"[{', '.join(returned + new_numbers)}] = step({', '.join(given)})",
-            *(f"{self._name(tensor, 'tensor')}._order = tick()" for tensor, is_changed in tensors if is_changed),
+            *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor, is_changed in tensors if is_changed),
             *(f"{self._name(tensor, 'tensor')}.grad = None" for tensor, _ in tensors),
             *(f"{self._name(p.set, 'set')}({number})" for number, group in zip(new_numbers, changed) for p in group),
             f"return rebuild({', '.join(returned)})",

@@ -19,9 +19,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from autodiff import spans
 from autodiff.compiler.binding import Binding
-from autodiff.compiler.graph import graph_of
+from autodiff.compiler.depiction import graph_of
 from autodiff.compiler.log import Log
 from autodiff.compiler.machine import MachineWriter, cached_module
 from autodiff.compiler.memory import plan
@@ -32,9 +31,11 @@ from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
 from autodiff.compiler.surroundings import Surroundings, Variable, parts_of, variables_of
 from autodiff.compiler.tracing import input_names, is_input, trace
 from autodiff.compiler.verify import Verification
+from autodiff.core import clock
+from autodiff.core.record import data_of
+from autodiff.core.rule import name_of
+from autodiff.core.tensor import Tensor
 from autodiff.files import write_atomically
-from autodiff.names import name_of
-from autodiff.tensor import Tensor, data_of
 from autodiff.tree import flatten, walk
 
 MOST_PROGRAMS = 16
@@ -269,7 +270,7 @@ class _Program:
             if isinstance(variable.value, np.random.Generator) and id(variable.value) not in given
         ]
         program = simplified(traced.program, exact, without, backend)
-        called, log = name_of(step), Log(spans.latest(), traced.rules)
+        called, log = name_of(step), Log(clock.latest(), traced.rules)
         writer = (
             Writer(program, plan(program, exact), called, log)
             if backend == "numpy"

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autodiff.arrays.whole import require
 from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Function, Program, Value
 from autodiff.compiler.recorder import UFUNCS
 from autodiff.compiler.rounding import added_product
-from autodiff.dispatch import require
-from autodiff.tensor import astype
+from autodiff.core.tensor import astype
 
 Kind = Literal["view", "reshaped", "elementwise", "reduction", "gather", "product", "require", "opaque"]
 

@@ -6,9 +6,9 @@ import bisect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from autodiff.anomaly import Watch
-from autodiff.spans import Span, tick
-from autodiff.tape import pullback
+from autodiff.core.clock import Span, tick
+from autodiff.core.tape import pullback
+from autodiff.core.watch import Watch
 
 
 class Rules(Watch):
@@ -26,7 +26,7 @@ class Rules(Watch):
     def see_gradient(self, node: Any, argument: Any, gradient: Any) -> None:
         """Write down that a rule has run."""
         self.ends.append(-tick())
-        self.of.append(node._order)
+        self.of.append(node._age)
 
 
 class Log:

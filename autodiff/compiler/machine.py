@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.whole import require
 from autodiff.compiler.elements import (
     TEMPLATES,
     Elements,
@@ -35,9 +36,8 @@ from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.recorder import UFUNCS
 from autodiff.compiler.rounding import added_product
 from autodiff.compiler.source import LONGEST, Writer, wrapped
-from autodiff.dispatch import require
+from autodiff.core.tensor import astype
 from autodiff.files import write_atomically
-from autodiff.tensor import astype
 
 LETTERS = "ijklmn"
 FROM_TO = ("first", "last")  # the bounds of a loop that is shared out among threads

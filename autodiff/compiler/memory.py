@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.whole import require
 from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Function, Program, Value
 from autodiff.compiler.rewriting import is_elementwise
-from autodiff.dispatch import require
-from autodiff.tensor import astype
+from autodiff.core.tensor import astype
 
 # Functions whose result may share memory with their first argument; those here always do, in whatever order the
 # elements lie.

@@ -15,11 +15,12 @@ from weakref import WeakSet
 
 import numpy as np
 
+from autodiff.arrays.whole import require
 from autodiff.compiler.program import Call, Function, Value, mapped
-from autodiff.dispatch import require
-from autodiff.names import name_of, user_frame
-from autodiff.spans import tick
-from autodiff.tensor import Tensor, astype
+from autodiff.core.clock import tick
+from autodiff.core.rule import name_of
+from autodiff.core.tensor import Tensor, astype
+from autodiff.core.watch import user_frame
 
 Axis = int | tuple[int, ...] | None
 
@@ -176,6 +177,8 @@ class Recorded:
         self.recording = recording
         self.changed = self.stale = False
 
+    takes_all_of_numpy = True
+
     # What it is, which does not depend on its elements
 
     shape = property(lambda self: np.shape(self.data))
@@ -222,8 +225,10 @@ class Recorded:
         self.recording.write(out, result)
         return out
 
-    def record_call(self, function: Function, args: Any, kwargs: Mapping[str, Any]) -> Any:
-        """Write a call down whose function may look into the arrays."""
+    def __array_call__(self, function: Function, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """Write a call down whose function looks into the arrays; of others, NumPy's calls within are written down."""
+        if not hasattr(function, "is_whole"):
+            return NotImplemented
         return self.recording.call(function, args, kwargs, effect=function is require)
 
     def as_float(self) -> Any:

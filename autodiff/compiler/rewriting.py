@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.program import Call, Function, Program, Value
-from autodiff.tensor import astype
+from autodiff.core.tensor import astype
 
 
 def rewrite(program: Program, change: Callable[[Call], list[Call] | Value | None]) -> Program:

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.whole import require
 from autodiff.compiler.log import Log
 from autodiff.compiler.memory import Buffer, Plan, may_view
 from autodiff.compiler.program import Call, Function, Program, Value
 from autodiff.compiler.recorder import updated
 from autodiff.compiler.rewriting import is_elementwise
-from autodiff.dispatch import require
-from autodiff.names import name_of
-from autodiff.tensor import astype
+from autodiff.core.rule import name_of
+from autodiff.core.tensor import astype
 
 LONGEST = 64  # characters of an expression that is written where it is used
 WIDTH = 108  # characters of a line, before it is indented

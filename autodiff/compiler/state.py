@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.tensor import Tensor
+from autodiff.core.tensor import Tensor
 from autodiff.tree import walk
 
 

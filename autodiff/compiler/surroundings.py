@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.state import Stateful
-from autodiff.tensor import Tensor
+from autodiff.core.tensor import Tensor
 from autodiff.tree import flatten, is_record, walk
 
 _CODE = types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, np.ufunc

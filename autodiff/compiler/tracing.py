@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.anomaly import watching
 from autodiff.compiler.log import Rules
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.recorder import TRACING, Recorded, RecordedGenerator, Recording
 from autodiff.compiler.state import Place
 from autodiff.compiler.surroundings import Variable, replaced, same_number
-from autodiff.tensor import Tensor, constant, data_of
+from autodiff.core.record import constant, data_of
+from autodiff.core.tensor import Tensor
+from autodiff.core.watch import watching
 from autodiff.tree import Rebuild, flatten
 
 
@@ -208,7 +209,7 @@ def kept(places: Sequence[Place]) -> Iterator[None]:
     for place in places:
         original = place.get()
         tensor = place.tensor
-        marks = None if tensor is None else (tensor._order, tensor.grad)
+        marks = None if tensor is None else (tensor._age, tensor.grad)
         found.append((place, original, copy.deepcopy(original), marks))
     try:
         yield
@@ -220,7 +221,7 @@ def kept(places: Sequence[Place]) -> Iterator[None]:
                 np.copyto(original, saved)
             place.set(original)
             if place.tensor is not None and marks is not None:
-                place.tensor._order, place.tensor.grad = marks
+                place.tensor._age, place.tensor.grad = marks
 
 
 def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from autodiff.compiler.state import Place
 from autodiff.compiler.tracing import kept
-from autodiff.tensor import Tensor, constant, data_of
+from autodiff.core.record import constant, data_of
+from autodiff.core.tensor import Tensor
 from autodiff.tree import walk
 
 STEPS = 2

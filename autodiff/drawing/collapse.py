@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeGuard
 
-from autodiff.drawing.graph import LEAVES, Node
 from autodiff.drawing.modules import Box, common, titled
+from autodiff.drawing.nodes import LEAVES, Node
 from autodiff.drawing.text import function_name, shape
 
 MOST_ITEMS = 250  # of a picture that Graphviz lays out in seconds and that can still be looked at

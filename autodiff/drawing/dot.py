@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
+from autodiff.core.record import data_of
 from autodiff.drawing.collapse import Group, Item, View, is_leaf
 from autodiff.drawing.formulas import edge_formulas
 from autodiff.drawing.labels import Style, label
@@ -15,7 +16,6 @@ from autodiff.drawing.notation import Run
 from autodiff.drawing.scale import Scale
 from autodiff.drawing.text import literal
 from autodiff.drawing.themes import FONT, SHAPES, text_on
-from autodiff.tensor import data_of
 
 _SYMMETRIC = {np.add, np.multiply, np.maximum, np.minimum, np.logaddexp}  # the order of their arguments is no matter
 # The bound on steps of the network simplex takes a graph of 500 nodes from a minute to seconds; a small one never

@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.drawing.graph import Node
+from autodiff.core.record import data_of, is_variable
+from autodiff.core.rule import Function, facts_of
+from autodiff.core.tape import Outputs, arguments
+from autodiff.core.tensor import Tensor
+from autodiff.drawing.nodes import Node
 from autodiff.drawing.notation import Run, bracketed, plain, raised, separated, subscript, written
-from autodiff.drawing.simplification import COPYING, SPREADING, tidied
 from autodiff.drawing.symbols import OpaqueError, Symbol, is_elementwise, symbols_in, values_of
 from autodiff.drawing.text import function_name, is_number
-from autodiff.tape import ELEMENTWISE, VJPS, Function, Outputs
-from autodiff.tensor import Tensor, data_of, is_variable
+from autodiff.drawing.tidying import COPYING, SPREADING, tidied
 
 LONGEST_FORMULA = 56  # characters of one side; what is longer is not read
 _MOST_CALLS = 100  # in an expression; a larger one would be too long in any case
@@ -86,7 +88,7 @@ def formulas(
     outs = [Symbol(call._data, name)] if name and name not in taken else [result, Symbol(call._data, "out")]
     g = _gradient(call, "g" if "g" not in taken else "ḡ", gradient)
     found: list[tuple[Tensor, Formula | None]] = []
-    for rule, arg, symbol in zip(VJPS.get(function, ()), call._args, args):
+    for rule, arg, symbol in zip(facts_of(function).rules, arguments(call), args):
         variables = list(_variables(arg, symbol, None))
         for out in outs if variables else ():
             derived = _variables(arg, symbol, _derive(rule, g, out, args, call._kwargs))
@@ -157,8 +159,9 @@ def _named(
     call: Tensor, name_of: Callable[[Any], str | None], reserved: Collection[str], numbered: bool = True
 ) -> tuple[Any, ...]:
     """Give the arguments of a call, with symbols for the arrays that it computes with; of equal names, numbered."""
-    rules = VJPS.get(call._function, ())  # type: ignore[arg-type]
-    is_elementwise = call._function in ELEMENTWISE
+    function: Any = call._function
+    rules = facts_of(function).rules
+    is_elementwise = facts_of(function).broadcasts
     free = (letter for letter in "uvpqst" if letter not in reserved)
 
     def named(arg: Any, parameter: str) -> Any:
@@ -171,7 +174,7 @@ def _named(
         return Symbol(value, name or (next(free, parameter) if parameter in reserved else parameter))
 
     args = []
-    for position, arg in enumerate(call._args):
+    for position, arg in enumerate(arguments(call)):
         has_rule = position < len(rules) and rules[position] is not None
         is_array = is_elementwise or has_rule or isinstance(arg, Tensor)
         args.append(named(arg, _parameter(call._function, position)) if is_array else arg)
@@ -185,7 +188,7 @@ def _named(
 
 def _parameter(function: Any, position: int) -> str:
     """Name an argument as the function's rule does."""
-    for rule in filter(None, VJPS.get(function, ())):
+    for rule in filter(None, facts_of(function).rules):
         parameters = list(inspect.signature(rule).parameters.values())[2:]
         names = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
         if position < len(names):

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.record import data_of
+from autodiff.core.tensor import Tensor
 from autodiff.drawing.collapse import Group, Item, View
-from autodiff.drawing.graph import LEAVES, Node
+from autodiff.drawing.nodes import LEAVES, Node
 from autodiff.drawing.text import brief, function_name, is_number, literal, norm, shape
 from autodiff.drawing.themes import THEMES, Theme
 from autodiff.drawing.values import number, row, rows_of
-from autodiff.tensor import Tensor, data_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Style:
         """Give the gradient of a node, or None."""
         if self.gradients is not None:
             return self.gradients.get(node.key)
-        return node.value.grad if isinstance(node.value, Tensor) else None
+        return node.value._grad if isinstance(node.value, Tensor) else None
 
     def norm(self, item: Item) -> float | None:
         """Give the norm that an item is coloured by: of the gradient by its value, or by what a group gives."""

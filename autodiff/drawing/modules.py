@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.drawing.graph import Node
-from autodiff.spans import latest
-from autodiff.tensor import Tensor
+from autodiff.core.clock import latest
+from autodiff.core.tensor import Tensor
+from autodiff.drawing.nodes import Node
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def _is_stamped(node: Node) -> bool:
 
 def _stamp(node: Node, origins: Sequence[tuple[int, int]]) -> int:
     """Say when a node was made; of a call of the backward pass, when the call was made that it differentiates."""
-    order: int = node.value._order
+    order: int = node.value._age
     if node.kind != "gradient" or not origins:
         return order
     after = bisect_right(origins, -order, key=lambda origin: -origin[0])

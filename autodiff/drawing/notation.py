@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.activations import sigmoid
-from autodiff.drawing.simplification import is_the_number
+from autodiff.arrays.activations import sigmoid
+from autodiff.arrays.placement import scatter_add
+from autodiff.core.rule import Function
+from autodiff.core.tape import pick
+from autodiff.core.tensor import total
 from autodiff.drawing.symbols import OpaqueError, Symbol, symbols_in
 from autodiff.drawing.text import brief, function_name, index, is_number
-from autodiff.placement import scatter_add
-from autodiff.tape import PLAIN, Function
-from autodiff.tensor import output, total
+from autodiff.drawing.tidying import is_the_number
 
 Run = tuple[str, str]  # a piece of text, and how it is set: "" upright, "i" italic, "sup" raised, "sub" lowered
 
@@ -32,7 +33,7 @@ _MATRIX_PRODUCTS: set[Function] = (
     if hasattr(np, "matvec")
     else {np.matmul, np.linalg.matmul, np.dot}
 )
-_SUMS: set[Function] = {np.sum, np.add.reduce, PLAIN[total]}
+_SUMS: set[Function] = {np.sum, np.add.reduce, total}
 _SYMBOLS: dict[Function, str] = {sigmoid: "σ", scatter_add: "scatter"}
 _WITHOUT_SHAPE: set[Function] = {np.reshape, scatter_add}
 
@@ -272,7 +273,7 @@ _WRITERS: dict[Function, Callable[[Symbol, str], _Written | None]] = {
     np.swapaxes: _written_transpose,
     np.matrix_transpose: lambda x, times: ([*_at_least(x.args[0], _ATOM, times), ("T", "sup")], _POWER),
     operator.getitem: _written_index,
-    output: _written_index,
+    pick: _written_index,
     **dict.fromkeys(_MATRIX_PRODUCTS, _written_matrix_product),
     **dict.fromkeys(_SUMS, _written_total),
 }

@@ -17,18 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.anomaly import Watch, watching
+from autodiff.core.record import data_of, is_variable
+from autodiff.core.tape import Entry, Outputs, pack, pullback, recording
+from autodiff.core.tensor import Tensor
+from autodiff.core.watch import Watch, watching
 from autodiff.drawing.collapse import View
 from autodiff.drawing.dot import digraph
 from autodiff.drawing.formulas import Formula, expression, formulas, variable_positions
-from autodiff.drawing.graph import Node, trace
 from autodiff.drawing.labels import Style
 from autodiff.drawing.modules import boxes_of
+from autodiff.drawing.nodes import Node, nodes_of
 from autodiff.drawing.notation import subscript
 from autodiff.drawing.render import render
 from autodiff.drawing.text import brief, function_name, is_number, visible
-from autodiff.tape import Outputs, pullback, recording
-from autodiff.tensor import Tensor, data_of, is_variable
 
 MOST_NUMBERS = 64  # an array of more is summarised
 _MOST_COLUMNS = 12
@@ -49,7 +50,7 @@ def page(outputs: Sequence[Tensor]) -> str:
     Raises:
         RuntimeError: a Tensor was changed in place since it was used.
     """
-    nodes = trace(outputs)
+    nodes = nodes_of(outputs)
     drawn = digraph(View(nodes, boxes_of(nodes)), Style())
     drawn.graph_attr["nodesep"] = "0.5"  # room for names beside the nodes
     try:
@@ -165,7 +166,11 @@ class _Flow(Watch):
         self.contributions: dict[tuple[str, int], Any] = {}
         self.arrivals: dict[str, list[tuple[str, int]]] = {node.key: [] for node in nodes}
         # For each call, which operand takes the next contribution.
-        self._places = {id(node.value): iter(_places(node, by_key)) for node in nodes if node.kind == "call"}
+        self._keys = {id(node.value): node.key for node in nodes}
+        self._places: dict[int, Iterator[tuple[str, int, str]]] = {}
+        for node in nodes:
+            if node.kind == "call":
+                self._places |= _places(node, by_key)
         seeds = []
         for node in nodes:
             if node.is_output:
@@ -174,9 +179,9 @@ class _Flow(Watch):
         with recording(False), watching(self), np.errstate(all="ignore"):
             pullback(seeds)
 
-    def see_gradient(self, node: Tensor, argument: Tensor, gradient: Any) -> None:
+    def see_gradient(self, node: Entry, argument: Entry, gradient: Any) -> None:
         """Add a contribution, unless it is one within the rule of a call."""
-        if id(node) not in self._places:
+        if id(node) not in self._places or argument._function is pack:
             return
         call, position, operand = next(self._places[id(node)])
         self.contributions[call, position] = gradient
@@ -184,16 +189,30 @@ class _Flow(Watch):
         before = self.gradients.get(operand)
         self.gradients[operand] = gradient if before is None else before + gradient
 
+    def see_hooked(self, node: Entry, gradient: Any) -> None:
+        """Show what the functions that were registered for a Tensor made of its gradient."""
+        if id(node) in self._keys:
+            self.gradients[self._keys[id(node)]] = gradient
 
-def _places(call: Node, nodes: Mapping[str, Node]) -> Iterator[tuple[str, int, str]]:
-    """Give the operands of a call in the order in which they take their gradients: those in lists come last."""
-    uses = []
-    for arg in call.value._args:
-        is_listed = type(arg) in (list, tuple)
-        uses += [(one, is_listed) for one in (arg if is_listed else [arg]) if is_variable(one)]
-    positions = variable_positions(call, nodes, uses)
-    for position, _ in sorted(zip(positions, uses), key=lambda pair: pair[1][1]):
-        yield call.key, position, call.operands[position - 1]
+
+def _places(call: Node, nodes: Mapping[str, Node]) -> dict[int, Iterator[tuple[str, int, str]]]:
+    """Give the operands of a call in the order in which they take their gradients, by the entry that gives them."""
+    uses = [use for arg in call.value._args for use in _uses(call.value, arg)]
+    places: dict[int, list[tuple[str, int, str]]] = {}
+    for position, (_, giver) in zip(variable_positions(call, nodes, uses), uses):
+        places.setdefault(id(giver), []).append((call.key, position, call.operands[position - 1]))
+    return {giver: iter(of) for giver, of in places.items()}
+
+
+def _uses(giver: Tensor, arg: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the Tensors in an argument with what gives them their gradient: the call, or the pack of a list."""
+    if not is_variable(arg):
+        return
+    if arg._function is pack:
+        for item in arg._args:
+            yield from _uses(arg, item)
+    else:
+        yield arg, giver
 
 
 # Arrays, as they are shown

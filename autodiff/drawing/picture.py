@@ -15,18 +15,18 @@ from typing import Any
 import graphviz  # type: ignore[import-untyped]
 
 from autodiff.compiler import Compiled
+from autodiff.core.tensor import Tensor
 from autodiff.drawing.collapse import arrange
 from autodiff.drawing.dot import digraph
-from autodiff.drawing.given import outputs_of
 from autodiff.drawing.gradients import backward_graph, gradients_of_all
-from autodiff.drawing.graph import LEAVES, Node, trace
 from autodiff.drawing.labels import Style
 from autodiff.drawing.modules import boxes_of
+from autodiff.drawing.nodes import LEAVES, Node, nodes_of
 from autodiff.drawing.page import page
 from autodiff.drawing.render import render
+from autodiff.drawing.subject import outputs_of
 from autodiff.drawing.themes import THEMES
 from autodiff.files import write_atomically
-from autodiff.tensor import Tensor
 
 ENDINGS = ("svg", "png", "pdf", "dot", "html")
 MOST_STEPS = 2000  # nodes of a page to step through
@@ -214,10 +214,10 @@ def draw(
     if graph == "backward":
         backward = backward_graph(outputs)
         outputs = list(backward.gradients)
-        nodes = trace(outputs, names, backward.turn)
+        nodes = nodes_of(outputs, names, backward.turn)
         boxes = boxes_of(nodes, backward.origins)
     else:
-        nodes = trace(outputs, names)
+        nodes = nodes_of(outputs, names)
         boxes = boxes_of(nodes)
     view = arrange(nodes, boxes, depth, fold=color is None)
     parts = frozenset([show] if isinstance(show, str) else show)
@@ -230,7 +230,7 @@ def _gradients(nodes: Sequence[Node], outputs: Sequence[Tensor]) -> dict[str, An
     """Give the gradient of each node that has one, by its key."""
     found = gradients_of_all(outputs)
     tensors = {node.key: node.value for node in nodes if isinstance(node.value, Tensor)}
-    return {key: found[tensor._order] for key, tensor in tensors.items() if tensor._order in found}
+    return {key: found[tensor._age] for key, tensor in tensors.items() if tensor._age in found}
 
 
 def _check_options(graph: str, depth: int | None, show: str | Collection[str], color: str | None, theme: str) -> None:

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from autodiff.core.rule import Function
+from autodiff.core.tensor import Tensor
 from autodiff.drawing.text import function_name
-from autodiff.tape import Function
-from autodiff.tensor import Tensor
 
 
 class OpaqueError(TypeError):
@@ -58,7 +58,7 @@ class Symbol(NDArrayOperatorsMixin):
             return NotImplemented
         return _call(function, args, kwargs)
 
-    def __array_primitive__(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __array_call__(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return _call(function, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:

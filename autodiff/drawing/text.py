@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.names import name_of
-from autodiff.tape import Function, Outputs
-from autodiff.tensor import data_of
+from autodiff.core.record import data_of
+from autodiff.core.rule import Function, name_of
+from autodiff.core.tape import Outputs
 
 LONGEST = 48  # characters of a name or a setting; a longer one is cut in its middle
 _PLACEHOLDER = re.compile(r"\\(?=[NGETHL])")  # Graphviz would put the node's id in place of \N, and so on

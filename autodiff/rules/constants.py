@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from autodiff.tape import CONSTANT
+from autodiff.core.rule import describe
 
-CONSTANT |= {
+describe(
     # comparisons and logic
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
@@ -22,4 +22,5 @@ CONSTANT |= {
     np.zeros_like, np.ones_like, np.empty_like,
     # text
     np.array2string, np.array_repr, np.array_str,
-}  # fmt: skip
+    is_constant=True,
+)  # fmt: skip

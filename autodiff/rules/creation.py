@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.composition import defcomposition
-from autodiff.tape import defvjp, unbroadcast
+from autodiff.core.rule import defvjp
+from autodiff.core.tape import unbroadcast
 
 
 def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:

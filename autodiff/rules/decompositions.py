@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from autodiff.composition import defcomposition
+from autodiff.core.rule import defvjp, describe
+from autodiff.core.tensor import Axis, as_array, stop_gradient
 from autodiff.rules.linalg import swap_last_axes
 from autodiff.rules.reductions import _extremum, _product_of_others, _restore_axes
-from autodiff.tape import LISTS, defvjp
-from autodiff.tensor import Axis, as_array, stop_gradient
 
 
 def _quotient(x: Any, y: Any) -> Any:
@@ -206,7 +206,7 @@ defcomposition(np.linalg.tensorsolve, _tensorsolve, arguments=2)
 defcomposition(np.linalg.tensorinv, _tensorinv)
 defvjp(np.linalg.lstsq, _lstsq_a, _lstsq_b)
 defcomposition(np.linalg.matrix_power, _matrix_power)
-LISTS.add(np.linalg.multi_dot)
+describe(np.linalg.multi_dot, takes_list=True)
 defvjp(np.linalg.multi_dot, _multi_dot)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.activations import relu, sigmoid
+from autodiff.arrays.activations import relu, sigmoid
 from autodiff.composition import defcomposition
-from autodiff.tape import defvjp
-from autodiff.tensor import astype, stop_gradient
+from autodiff.core.rule import defvjp
+from autodiff.core.tensor import astype, stop_gradient
 
 # Arithmetic
 

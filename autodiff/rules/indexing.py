@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import placement
-from autodiff.dispatch import is_numpy
-from autodiff.placement import is_basic, last_ones, ranks, rounds, spread, spread_out, without_ones
-from autodiff.tape import LISTS, defvjp, unbroadcast
-from autodiff.tensor import data_of, primitive
+from autodiff.arrays import placement
+from autodiff.arrays.placement import is_basic, last_ones, ranks, rounds, spread, spread_out, without_ones
+from autodiff.arrays.whole import is_numpy
+from autodiff.core.record import data_of, primitive
+from autodiff.core.rule import defvjp, describe
+from autodiff.core.tape import unbroadcast
 
 scatter_add = primitive(placement.scatter_add)
 set_at = primitive(placement.set_at)
@@ -108,7 +109,7 @@ defvjp(np.take, _take)
 defvjp(np.take_along_axis, _take_along_axis)
 defvjp(np.compress, None, _compress)
 defvjp(np.extract, None, _extract)
-LISTS |= {np.select, np.choose}
+describe(np.select, np.choose, takes_list=True)
 defvjp(np.select, None, _select, _select_default)
 defvjp(np.choose, None, _choose)
 defvjp(np.sort, _sort)
@@ -141,7 +142,12 @@ def _multiply_at_values(g: Any, out: Any, x: Any, index: Any, values: Any) -> An
     return _gathered(total, values)
 
 
-defvjp(set_at, lambda g, out, x, index, values: np.where(last_ones(index, x.shape)[1] < 0, g, 0), None, _set_at_values)
+defvjp(
+    placement.set_at,
+    lambda g, out, x, index, values: np.where(last_ones(index, x.shape)[1] < 0, g, 0),
+    None,
+    _set_at_values,
+)
 defvjp(
     add_at,
     lambda g, out, x, index, values: g,

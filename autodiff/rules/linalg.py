@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.foreign import is_sparse
 from autodiff.composition import defcomposition
+from autodiff.core.rule import defvjp
+from autodiff.core.tape import unbroadcast
+from autodiff.core.tensor import as_array
 from autodiff.rules.indexing import scatter_add
-from autodiff.tape import defvjp, unbroadcast
-from autodiff.tensor import as_array
 
 
 def swap_last_axes(x: Any) -> Any:
-    """Transpose a matrix, or each of a stack."""
-    return np.swapaxes(x, -1, -2)
+    """Transpose a matrix, or each of a stack; NumPy's functions do not take sparse ones."""
+    return x.T if is_sparse(x) else np.swapaxes(x, -1, -2)
 
 
 def _matmul_x(g: Any, out: Any, x: Any, y: Any) -> Any:

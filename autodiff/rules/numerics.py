@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.whole import is_numpy, whole
 from autodiff.composition import defcomposition
-from autodiff.dispatch import is_numpy, recordable
-from autodiff.tape import defvjp
-from autodiff.tensor import Tensor, as_array
+from autodiff.core.rule import defvjp
+from autodiff.core.tensor import Tensor, as_array
 
 
 def _along(axis: int, part: slice) -> tuple[Any, ...]:
@@ -146,7 +146,7 @@ def _at(points: Any, k: Any) -> Any:
     return points[k] if isinstance(points, Tensor) else _picked(points, k)
 
 
-@recordable
+@whole
 def _picked(points: Any, k: Any) -> Any:
     return points[k]
 

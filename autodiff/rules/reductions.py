@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.composition import defcomposition
-from autodiff.tape import defvjp
-from autodiff.tensor import Axis, total
+from autodiff.core.rule import defvjp
+from autodiff.core.tensor import Axis, total
 
 
 def _restore_axes(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:

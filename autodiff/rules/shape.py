@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.whole import is_numpy
 from autodiff.composition import defcomposition
-from autodiff.dispatch import is_numpy
+from autodiff.core.record import data_of
+from autodiff.core.rule import defvjp, describe
+from autodiff.core.tape import unbroadcast
+from autodiff.core.tensor import as_array
 from autodiff.rules.indexing import scatter_add
-from autodiff.tape import LISTS, defvjp, unbroadcast
-from autodiff.tensor import as_array, data_of
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -152,7 +154,7 @@ defvjp(np.pad, _pad)
 
 # Joining and cutting
 
-LISTS |= {np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block}
+describe(np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block, takes_list=True)
 
 
 def _cut(g: Any, arrays: Any, lengths: list[int], axis: int) -> Any:

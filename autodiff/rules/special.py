@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
+from autodiff.core.record import primitive
+from autodiff.core.rule import defvjp
 from autodiff.rules.elementwise import zero
 from autodiff.special import polygamma
-from autodiff.tape import defvjp
-from autodiff.tensor import primitive
 
 
 class _Probe:

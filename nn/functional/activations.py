@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff import activations
+from autodiff.arrays import activations
 from nn.checks import check_choice, check_integer, check_number, check_real
 
 _relu = ad.primitive(activations.relu)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff.dispatch import require
-from autodiff.tensor import as_array, data_of
+from autodiff.arrays.whole import require
+from autodiff.core.record import data_of
+from autodiff.core.tensor import as_array
 from nn.checks import check_number, check_padding, check_probability, check_real, check_shape, to_array
 from nn.init import Seed, generator
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import autodiff as ad
+from autodiff.arrays.whole import as_float
 from autodiff.compiler.state import Place
-from autodiff.dispatch import as_float
-from autodiff.spans import note, tick
-from autodiff.tensor import data_of
+from autodiff.core.clock import note, tick
+from autodiff.core.record import data_of
 from nn.checks import check_number
 
 # An update makes several passes over its arrays. A block of this many bytes stays in the cache between them.

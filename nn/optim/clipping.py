@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 import autodiff as ad
-from autodiff.dispatch import as_float, require
-from autodiff.tensor import data_of
+from autodiff.arrays.whole import as_float, require
+from autodiff.core.record import data_of
 from nn.checks import check_number
 from nn.optim.base import checked_parameters
 

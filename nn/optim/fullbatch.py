@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff.tape import pullback, recording
-from autodiff.tensor import constant
+from autodiff.core.record import constant
+from autodiff.core.tape import pullback, recording
 from nn.checks import check_choice
 from nn.optim.base import checked_parameters
 

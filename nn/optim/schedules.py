@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+from autodiff.arrays.whole import whole
 from autodiff.compiler.state import Place
-from autodiff.dispatch import recordable
 from nn.checks import check_choice, check_count, check_number
 from nn.optim.base import Optimizer
 
@@ -47,7 +47,7 @@ class Schedule:
         self._check_groups("step")
         self.last_epoch += 1
         for group, base in zip(self.optimizer.param_groups, self.base_lrs):
-            group["lr"] = recordable(self.following)(group["lr"], base, self.last_epoch)
+            group["lr"] = whole(self.following)(group["lr"], base, self.last_epoch)
 
     def following(self, lr: float, base: float, epoch: int) -> float:
         """Give the learning rate of an epoch.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.activations import relu, sigmoid
+from autodiff.arrays.activations import relu, sigmoid
 from tests.cases.case import Case, Sampler
 
 sampler = Sampler(0)

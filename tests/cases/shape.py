@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.tensor import astype
+from autodiff.core.tensor import astype
 from tests.cases.case import Case, Sampler
 
 sampler = Sampler(3)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.rule import Function
 from autodiff.drawing.symbols import Symbol, is_elementwise, made, values_of
 from autodiff.drawing.text import is_number
-from autodiff.tape import Function
 
 SPREADING: set[Function] = {np.broadcast_to, np.reshape, np.expand_dims}  # one number over many places
 COPYING: set[Function] = {np.astype, np.copy}

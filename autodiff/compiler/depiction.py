@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.program import Program, Value, mapped
-from autodiff.tape import Outputs
-from autodiff.tensor import Tensor, called, output, variable
+from autodiff.core.record import result, variable
+from autodiff.core.tape import Outputs, pick
+from autodiff.core.tensor import Tensor
 
 
 class State(Tensor):
@@ -38,11 +39,14 @@ def graph_of(program: Program) -> list[Tensor]:
         args += [mapped(arg, stand_in) for arg in call.kwargs.values() if isinstance(arg, Value)]
         settings = {key: arg for key, arg in call.kwargs.items() if not isinstance(arg, Value)}
         blanks = [_blank(value) for value in call.outputs]
-        whole = called(
-            call.function, Outputs(blanks) if call.several else blanks[0], tuple(args), tuple(args), settings
-        )
+        data = Outputs(blanks) if call.several else blanks[0]
+        whole = result(data, call.function, tuple(args), tuple(args), settings, True)
         for position, value in enumerate(call.outputs):
-            part = called(output, blanks[position], (whole, position), (whole, position)) if call.several else whole
+            part = (
+                result(blanks[position], pick, (whole, position), (whole, position), {}, True)
+                if call.several
+                else whole
+            )
             part.name = value.name
             made[value] = part
     for before, after in program.state:

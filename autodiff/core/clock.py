@@ -1,4 +1,4 @@
-"""The clock that stamps Tensors, and by it a log of who was at work when: modules, backward passes, optimizers.
+"""The ages of Tensors, and by them a log of who was at work when: modules, backward passes, optimizers.
 
 Pictures draw boxes by the log, and compiled programs have comments. Recording a call does not ask for it.
 """
@@ -11,8 +11,8 @@ from threading import get_ident
 from typing import Any, NamedTuple
 from weakref import ref
 
-# Every Tensor is stamped when its contents are made. The clock counts down, so that a heap, which gives the smallest
-# first, gives the newest first.
+# Every Tensor is given its age when its contents are made. Only the order of ages counts: of two Tensors, the older has
+# the larger one. So the clock counts down, and a heap, which gives the smallest first, gives the youngest first.
 tick = itertools.count(-1, -1).__next__
 
 
@@ -21,8 +21,8 @@ class Span(NamedTuple):
 
     Attributes:
         owner: a weak reference to the object that was at work.
-        start: the stamp before it. The clock counts down: what was made in the span has a smaller stamp.
-        end: the stamp after it, smaller than those of what was made in the span.
+        start: an age before it: what was made in the span is younger, so its age is smaller.
+        end: an age after it, smaller than those of what was made in the span.
         thread: the thread it worked in.
     """
 
@@ -36,7 +36,7 @@ _latest: deque[tuple[ref[Any], int, int, int]] = deque(maxlen=2000)  # plain tup
 
 
 def note(owner: Any, start: int) -> None:
-    """Write down that an owner was at work from the stamp ``start`` until now, in this thread."""
+    """Write down that an owner was at work from the age ``start`` until now, in this thread."""
     _latest.append((ref(owner), start, tick(), get_ident()))
 
 

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autodiff.core.rule import Function, facts_of
+from autodiff.core.tape import arguments, pick
+from autodiff.core.tensor import Tensor
 from autodiff.drawing.text import brief, index
-from autodiff.tape import ELEMENTWISE, VJPS, Function
-from autodiff.tensor import Tensor, output
 
 Kind = Literal["input", "parameter", "constant", "call", "gradient"]
 LEAVES: tuple[Kind, ...] = ("input", "parameter", "constant")
@@ -41,7 +42,7 @@ class Node:
     name: str | None = None
 
 
-def trace(outputs: Sequence[Tensor], names: Mapping[int, str] | None = None, turn: float = -np.inf) -> list[Node]:
+def nodes_of(outputs: Sequence[Tensor], names: Mapping[int, str] | None = None, turn: float = -np.inf) -> list[Node]:
     """List every node that the outputs were computed from, and themselves, in order of creation.
 
     A Tensor or an array that is used several times is one node; a number is a node each time it is used.
@@ -52,24 +53,24 @@ def trace(outputs: Sequence[Tensor], names: Mapping[int, str] | None = None, tur
         turn: the stamp at which the backward pass began, if its calls are among the nodes.
     """
     names = names or {}
-    arguments: dict[int, tuple[list[Any], list[str]]] = {}
+    parts: dict[int, tuple[list[Any], list[str]]] = {}
     found = list(outputs)
     tensors = []
     while found:
         tensor = found.pop()
-        if id(tensor) in arguments:
+        if id(tensor) in parts:
             continue
-        arguments[id(tensor)] = _arguments(tensor)
+        parts[id(tensor)] = _parts(tensor)
         tensors.append(tensor)
-        found += (operand for operand in arguments[id(tensor)][0] if isinstance(operand, Tensor))
-    tensors.sort(key=lambda tensor: tensor._order, reverse=True)
+        found += (operand for operand in parts[id(tensor)][0] if isinstance(operand, Tensor))
+    tensors.sort(key=lambda tensor: tensor._age, reverse=True)
 
     keys = {id(tensor): f"n{position}" for position, tensor in enumerate(tensors)}
     wanted = {id(tensor) for tensor in outputs}
     nodes = []
     count = len(keys)
     for tensor in tensors:
-        operands, settings = arguments[id(tensor)]
+        operands, settings = parts[id(tensor)]
         operand_keys = []
         for operand in operands:
             key = keys.get(id(operand))
@@ -98,13 +99,13 @@ def trace(outputs: Sequence[Tensor], names: Mapping[int, str] | None = None, tur
 
 def _kind(tensor: Tensor, turn: float) -> Kind:
     if tensor._function is not None:
-        return "call" if tensor._order > turn else "gradient"
+        return "call" if tensor._age > turn else "gradient"
     if not tensor.requires_grad:
         return "constant"
     return "input" if type(tensor) is Tensor else "parameter"
 
 
-def _arguments(tensor: Tensor) -> tuple[list[Any], list[str]]:
+def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
     """Divide the arguments of a call into the arrays it computes with and the settings, as text.
 
     An argument for which the function has a derivative rule is an array, and so is every argument of a function that
@@ -113,30 +114,35 @@ def _arguments(tensor: Tensor) -> tuple[list[Any], list[str]]:
     function = tensor._function
     if function is None:
         return [], []
-    is_elementwise = function in ELEMENTWISE
-    rules = VJPS.get(function, ())
+    is_elementwise = facts_of(function).broadcasts
+    rules = facts_of(function).rules
     operands: list[Any] = []
     settings: dict[str, Any] = {}
-    for position, arg in enumerate(tensor._args):
+    for position, arg in enumerate(arguments(tensor)):
         is_array = is_elementwise or (position < len(rules) and rules[position] is not None)
         if type(arg) in (list, tuple) and (
             (is_array and not is_elementwise) or any(isinstance(item, Tensor) for item in arg)
         ):
-            operands += arg
+            operands += _flat(arg)
         elif isinstance(arg, Tensor) or (is_array and arg is not None):
             operands.append(arg)
         else:
             settings[_parameter(function, position)] = arg
-    if function in (operator.getitem, output):
+    if function in (operator.getitem, pick):
         return operands, [f"[{index(value)}]" for value in settings.values()]
     settings |= tensor._kwargs
     given = {key: value for key, value in settings.items() if value is not None and value is not False}
     return operands, [f"{key}={brief(value)}" for key, value in given.items()]
 
 
+def _flat(items: Any) -> list[Any]:
+    """List what is in a list, also in lists in it."""
+    return [one for item in items for one in (_flat(item) if type(item) in (list, tuple) else [item])]
+
+
 def _parameter(function: Function, position: int) -> str:
     """Name an argument as the function's derivative rule does: a rule takes ``g`` and ``out``, then the arguments."""
-    for rule in VJPS.get(function, ()):
+    for rule in facts_of(function).rules:
         if rule is not None:
             names = list(inspect.signature(rule).parameters)[2:]
             return names[position] if position < len(names) else str(position)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autodiff.compiler import Compiled
-from autodiff.names import name_of
-from autodiff.tape import recording
-from autodiff.tensor import Tensor, data_of, is_float, is_variable, variable
+from autodiff.core.record import data_of, is_variable, variable
+from autodiff.core.rule import name_of
+from autodiff.core.tape import recording
+from autodiff.core.tensor import Tensor, is_float
 from autodiff.tree import flatten, walk
 
 Names = dict[int, str]  # identity of a Tensor or an array -> how the user calls it

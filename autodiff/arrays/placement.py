@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from autodiff.dispatch import is_numpy, recordable
+from autodiff.arrays.whole import is_numpy, whole
 
 
 def _are_numpys(*arrays: Any) -> bool:
     return all(is_numpy(array) or not hasattr(array, "dtype") for array in arrays)
 
 
-@recordable
+@whole
 def scatter_add(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Give zeros with ``values`` added at ``index``; what is selected twice is added twice."""
     if _are_numpys(values):
@@ -36,7 +36,7 @@ def scatter_add(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     return functools.reduce(operator.add, spreads) if spreads else np.broadcast_to(np.sum(values), shape)
 
 
-@recordable
+@whole
 def set_at(x: Any, index: Any, values: Any) -> Any:
     """Give a copy of ``x`` with ``values`` at ``index``; what is selected twice takes the last."""
     if _are_numpys(x, values):
@@ -47,7 +47,7 @@ def set_at(x: Any, index: Any, values: Any) -> Any:
     return np.where(last < 0, x, spread(spread_out(values, index, x), last, 0))
 
 
-@recordable
+@whole
 def add_at(x: Any, index: Any, values: Any) -> Any:
     """Give a copy of ``x`` with ``values`` added at ``index``; what is selected twice is added to twice."""
     if _are_numpys(x, values):
@@ -55,7 +55,7 @@ def add_at(x: Any, index: Any, values: Any) -> Any:
     return x + scatter_add(spread_out(values, index, x), index, x.shape)
 
 
-@recordable
+@whole
 def multiply_at(x: Any, index: Any, values: Any) -> Any:
     """Give a copy of ``x`` multiplied by ``values`` at ``index``; what is selected twice is multiplied twice."""
     if _are_numpys(x, values):
@@ -83,40 +83,6 @@ def spread_out(values: Any, index: Any, x: Any) -> Any:
 def without_ones(shape: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     """Drop leading axes (of length one) until there are at most ``ndim``."""
     return shape[max(0, len(shape) - ndim) :]
-
-
-class At:
-    """What ``x.at`` gives: ``x.at[index].set(v)``, ``.add(v)`` and ``.multiply(v)`` make a changed copy of ``x``.
-
-    Gradients flow to ``x`` and ``v``. They take the place of ``x[index] = v``, ``x[index] += v`` and
-    ``x[index] *= v``, and broadcast ``v`` in the same way. Where an index selects an element twice, ``set`` takes the
-    last value, ``add`` and ``multiply`` take all of them.
-    """
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call  # applies a function of this file to the Tensor and further arguments
-
-    def __getitem__(self, index: Any) -> Place:
-        return Place(self._call, index)
-
-
-class Place:
-    """The elements of a Tensor that an index selects."""
-
-    def __init__(self, call: Callable[..., Any], index: Any) -> None:
-        self._call, self._index = call, index
-
-    def set(self, values: Any) -> Any:
-        """Give a copy of the Tensor with the values at this place."""
-        return self._call(set_at, self._index, values)
-
-    def add(self, values: Any) -> Any:
-        """Give a copy of the Tensor with the values added at this place."""
-        return self._call(add_at, self._index, values)
-
-    def multiply(self, values: Any) -> Any:
-        """Give a copy of the Tensor multiplied by the values at this place."""
-        return self._call(multiply_at, self._index, values)
 
 
 # Where elements go. Indices are plain numbers and so is everything that is found out about them.
@@ -150,7 +116,7 @@ def _selects_once(index: Any) -> bool:
     )
 
 
-@recordable
+@whole
 def ranks(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Give the place of each selected element in the flat array, and how often it was selected before."""
     places = np.arange(int(np.prod(shape))).reshape(shape)[index]
@@ -203,7 +169,7 @@ def _pad(values: Any, parts: list[Any], shape: tuple[int, ...]) -> Any:
     return np.pad(values, widths) if widths else values
 
 
-@recordable
+@whole
 def last_ones(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Tell which of the selected elements come last at their place, and for each place the position of that one."""
     last = np.full(shape, -1)

@@ -8,12 +8,12 @@ import threading
 import numpy as np
 
 import nn
-from autodiff import spans
+from autodiff.core import clock
 
 
 def owners_of(tensor: object) -> list[object]:
-    order = tensor._order  # type: ignore[attr-defined]
-    return [span.owner() for span in spans.latest() if span.start > order > span.end]
+    order = tensor._age  # type: ignore[attr-defined]
+    return [span.owner() for span in clock.latest() if span.start > order > span.end]
 
 
 def test_a_tensor_lies_in_the_spans_of_the_modules_that_made_it() -> None:
@@ -38,5 +38,5 @@ def test_a_span_says_its_thread() -> None:
     thread = threading.Thread(target=layer, args=(1.0,))
     thread.start()
     thread.join()
-    assert spans.latest()[-1].owner() is layer
-    assert spans.latest()[-1].thread == thread.ident
+    assert clock.latest()[-1].owner() is layer
+    assert clock.latest()[-1].thread == thread.ident

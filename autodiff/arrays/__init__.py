@@ -1,0 +1,1 @@
+"""Functions of arrays that NumPy lacks, in plain NumPy: nothing in this room knows of Tensors."""

@@ -1,0 +1,89 @@
+"""Arrays of other libraries: which are taken in as NumPy's, which pass as they are, and which are refused by name.
+
+Python's operators are short for NumPy's functions only where the two agree. A matrix multiplies with ``*``, a masked
+array leaves elements out, a labelled one is aligned by its labels: beside a plain array, none of them would compute
+what a derivative rule says.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+import numpy as np
+
+# Types of arguments that are nothing else than they look.
+PLAIN = frozenset({np.ndarray, float, int, bool, type(None), str, slice, *np.sctypeDict.values()})
+_LIBRARIES = {"numpy", "pandas", "scipy", "torch", "xarray"}
+_WAYS_OUT = {
+    "matrix": "its * is a matrix product; give np.asarray of it",
+    "masked": "its mask would be lost; use its .data, and np.where with its .mask",
+    "subclass": "it may compute in its own way; give np.asarray of it",
+    "xarray": "its labels would be lost; give its .to_numpy()",
+    "sparse": "its operators are not NumPy's; write x @ A or A @ x, or give A.toarray()",
+    "stranger": "it does not take NumPy's functions; give np.asarray of it",
+}
+
+
+def taken_in(x: Any, caller: str) -> Any:
+    """Give an argument as what a derivative rule can compute with: tables as arrays, everything else as it is.
+
+    Args:
+        x: an array of any kind, or something else.
+        caller: what a message begins with.
+
+    Raises:
+        TypeError: it is of a kind that computes in another way than NumPy's arrays do, or a table with other columns
+            than numbers.
+
+    Example:
+        >>> taken_in(np.matrix([[1.0]]), "multiply")
+        Traceback (most recent call last):
+        TypeError: multiply: a numpy.matrix cannot be used with Tensors: its * is a matrix product; give np.asarray...
+    """
+    if type(x) in (list, tuple):
+        return x if all(type(one) in PLAIN for one in x) else _items(x, caller)
+    kind = _kind(type(x))  # type: ignore[arg-type] # mypy doubts that a type has a hash
+    if kind == "plain":
+        return x
+    if kind == "table":
+        array = x.to_numpy()
+        if array.dtype.kind == "O":
+            raise TypeError(f"{caller}: a {_name(type(x))} of other things than numbers cannot be used with Tensors")
+        return array
+    raise TypeError(f"{caller}: a {_name(type(x))} cannot be used with Tensors: {_WAYS_OUT[kind]}")
+
+
+def _items(x: Any, caller: str) -> Any:
+    items = [taken_in(one, caller) for one in x]
+    return x if all(map(operator.is_, items, x)) else type(x)(items)
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether something is a sparse array or matrix of SciPy's."""
+    return _kind(type(x)) == "sparse"  # type: ignore[arg-type]
+
+
+@functools.cache
+def _kind(of: type) -> str:
+    libraries = {base.__module__.partition(".")[0] for base in of.__mro__}
+    if issubclass(of, np.ndarray):
+        if issubclass(of, np.matrix):
+            return "matrix"
+        if issubclass(of, np.ma.MaskedArray):
+            return "masked"
+        return "plain" if of in (np.ndarray, np.memmap) else "subclass"
+    if "pandas" in libraries and hasattr(of, "to_numpy"):
+        return "table"
+    if "xarray" in libraries:
+        return "xarray"
+    if "scipy" in libraries and hasattr(of, "tocsr"):
+        return "sparse"
+    is_stranger = hasattr(of, "dtype") and not hasattr(of, "__array_function__") and not issubclass(of, np.generic)
+    return "stranger" if is_stranger else "plain"
+
+
+def _name(of: type) -> str:
+    library = of.__module__.partition(".")[0]
+    return f"{library}.{of.__name__}" if library in _LIBRARIES else of.__qualname__

@@ -1,0 +1,56 @@
+"""Functions that are shown the gradient of a Tensor, and may put another in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, ref
+
+if TYPE_CHECKING:
+    from autodiff.core.tape import Entry
+    from autodiff.core.watch import Watch
+
+
+class Hook:
+    """What `register_hook` gives: ``remove()`` takes the function off the Tensor again."""
+
+    def __init__(self, entry: Entry, function: Callable[[Any], Any] | None) -> None:
+        self._entry = ref(entry)
+        entry._hooks = {**hooks_of(entry), self: function}
+        HOOKS.add(self)
+
+    def remove(self) -> None:
+        """Let gradients flow as if the function had not been registered; a second time does nothing."""
+        entry = self._entry()
+        if entry is not None:
+            entry._hooks = {hook: function for hook, function in hooks_of(entry).items() if hook is not self}
+        HOOKS.discard(self)
+
+
+HOOKS: WeakSet[Hook] = WeakSet()  # of all Tensors: as long as it is empty, no walk looks for any
+
+
+def hooks_of(entry: Entry) -> dict[Hook, Callable[[Any], Any] | None]:
+    """Give the hooks of an entry; most have none, and for these nothing was written down."""
+    return getattr(entry, "_hooks", {})
+
+
+def hooked(entry: Entry, g: Any, watch: Watch | None, kept: dict[Entry, Any]) -> Any:
+    """Show a gradient that is complete to the hooks of its entry, and give what is to flow on."""
+    hooks = hooks_of(entry)
+    for function in filter(None, hooks.values()):
+        other = function(g)
+        if other is None:
+            continue
+        other = other if type(other) is type(g) else getattr(other, "_data", other)
+        if getattr(other, "shape", None) != g.shape:
+            raise ValueError(
+                f"register_hook: the gradient of {entry._label()} cannot become {other!r}; the function gives an array "
+                "of its shape, or None"
+            )
+        g = other if other.dtype == g.dtype else other.astype(g.dtype)
+    if None in hooks.values():
+        kept[entry] = g.copy()
+    if hooks and watch is not None:
+        watch.see_hooked(entry, g)
+    return g

@@ -1,0 +1,314 @@
+"""How a NumPy call becomes a Tensor: the function runs on the arrays inside, and the tape remembers the call.
+
+NumPy hands every function that is called with a Tensor to the Tensor, and that hands it to `record`. Operators, and
+ufuncs of one argument, do the same on a shorter way, since small expressions are made of little else.
+"""
+
+from __future__ import annotations
+
+import functools
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from autodiff.arrays.foreign import PLAIN, is_sparse, taken_in
+from autodiff.arrays.whole import taken_whole
+from autodiff.core.clock import tick
+from autodiff.core.keywords import checked_call, holds_tensors
+from autodiff.core.rule import FACTS, NOTHING_KNOWN, Facts, Function, facts_of, name_of, share
+from autodiff.core.tape import Entry, Outputs, is_recording, pack
+from autodiff.core.watch import WATCHES, current_watch
+
+if TYPE_CHECKING:
+    from autodiff.core.tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+Operator = Callable[[Any, Any], Any]
+
+NO_KEYWORDS: Mapping[str, Any] = {}
+
+
+def operators(function: np.ufunc, operate: Operator) -> tuple[Any, Any]:
+    """Make an operator's method and its reflected twin.
+
+    They do what `record` does, for two arguments only and without its loops. Python's operator gives what the NumPy
+    function gives, and is ten times as fast on scalars.
+    """
+
+    def method(self: Tensor, other: Any) -> Any:
+        x = self._data
+        requires_grad = self.requires_grad
+        if isinstance(other, Entry):
+            y = other._data
+            requires_grad = requires_grad or other.requires_grad
+        elif type(other) in PLAIN:
+            y = other
+        else:
+            other = _operand(function, other)
+            if other is NotImplemented:
+                return other
+            y = data_of(other)
+            requires_grad = requires_grad or is_variable(other)
+        try:
+            data = operate(x, y)
+        except ValueError as error:
+            raise _refused(error, function, (x, y)) from error.__cause__
+        return result(data, function, (self, other), (x, y), NO_KEYWORDS, requires_grad)
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        if type(other) not in PLAIN:
+            other = _operand(function, other)
+            if other is NotImplemented:
+                return other
+            if isinstance(other, Entry):
+                return method(other, self)  # type: ignore[arg-type]
+        y = self._data
+        try:
+            data = operate(other, y)
+        except ValueError as error:
+            raise _refused(error, function, (other, y)) from error.__cause__
+        return result(data, function, (other, self), (other, y), NO_KEYWORDS, self.requires_grad)
+
+    return method, reflected
+
+
+def _operand(function: np.ufunc, other: Any) -> Any:
+    """Give the other operand of an operator as an array or number, or NotImplemented where it may know better."""
+    if holds_tensors(other):
+        return record(np.stack, (other,))
+    if isinstance(other, Sequence | memoryview) and not isinstance(other, str | bytes):
+        return np.asarray(other)
+    if function is np.matmul and is_sparse(other):
+        return other  # here the operator is the function
+    if isinstance(other, numbers.Real) and not hasattr(other, "dtype"):
+        return float(other)  # a fraction, say
+    other = taken_in(other, name_of(function))
+    return other if hasattr(other, "dtype") or isinstance(other, numbers.Number) else NotImplemented
+
+
+def unary(function: Function, x: Tensor) -> Tensor:
+    """Do what `record` does, for one argument."""
+    value = x._data
+    return result(function(value), function, (x,), (value,), NO_KEYWORDS, x.requires_grad)
+
+
+def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] = NO_KEYWORDS) -> Tensor:
+    """Run a function on the arrays inside its arguments and remember the call, if a gradient is to flow through it.
+
+    Raises:
+        NotImplementedError: the function, or the argument that requires a gradient, has no derivative rule.
+        ValueError: the function refuses its arguments; where NumPy's message is only about shapes, the call is named.
+        TypeError: an argument is of a kind that computes in another way than arrays do.
+    """
+    facts = FACTS.get(function, NOTHING_KNOWN)
+    if not facts.rules:
+        facts = facts_of(function)
+        if facts.variadic is not None:
+            first, function = facts.variadic
+            arrays = [record(np.stack, (arg,)) if holds_tensors(arg) else arg for arg in args[first:]]
+            return record(function, (*args[:first], arrays), kwargs)
+        if not facts.rules:
+            raise NotImplementedError(
+                f"{name_of(function)} has no derivative rule: give it one with autodiff.defvjp, call it on x.data, or "
+                "write it in functions that have one"
+            )
+    if kwargs or len(args) > len(facts.rules):
+        args, kwargs = checked_call(function, facts, args, kwargs)
+    requires_grad = False
+    values: list[Any] = []
+    for arg in args:
+        if type(arg) in PLAIN:
+            values.append(arg)
+            continue
+        if not isinstance(arg, Entry):
+            position = len(values)
+            arg = _argument(function, facts, arg)
+            args = (*args[:position], arg, *args[position + 1 :])
+        if not isinstance(arg, Entry):
+            values.append(arg)
+            continue
+        values.append(arg._data)
+        if arg.requires_grad:
+            if not facts.has_rule(len(values) - 1):
+                raise NotImplementedError(
+                    f"{name_of(function)} has no derivative with respect to argument {len(values) - 1}: "
+                    "pass it as an array or detach() it"
+                )
+            requires_grad = True
+    try:
+        data = function(*values, **kwargs) if kwargs else function(*values)
+    except ValueError as error:
+        raise _refused(error, function, values) from error.__cause__
+    if type(data) not in PLAIN:
+        data = _closed(data, function)
+    if hasattr(data, "shape"):
+        return result(data, function, args, tuple(values), kwargs, requires_grad)
+    if not isinstance(data, list | tuple):
+        return result(np.asarray(data)[()], function, args, tuple(values), kwargs, requires_grad)
+    outputs = Outputs(_closed(one, function) for one in data)
+    whole = result(outputs, function, args, tuple(values), kwargs, requires_grad)
+    return data._make(whole) if hasattr(data, "_make") else type(data)(whole)  # type: ignore[return-value]
+
+
+def _argument(function: Function, facts: Facts, arg: Any) -> Any:
+    """Give an argument that is neither a Tensor nor plain as what the tape keeps."""
+    _refuse_dict(function, arg)
+    if not isinstance(arg, list | tuple):
+        return taken_in(arg, name_of(function))
+    if not holds_tensors(arg):
+        return taken_in(arg.copy() if type(arg) is list else arg, name_of(function))  # the caller may change the list
+    of_numpy = (getattr(function, "__module__", None) or "").startswith("numpy")
+    if facts.broadcasts or (of_numpy and not facts.takes_list):
+        return record(np.stack, (arg,))  # of a list, this function makes one array
+    return packed(taken_in(arg, name_of(function)))
+
+
+def _refuse_dict(function: Function, arg: Any) -> None:
+    if isinstance(arg, dict) and holds_tensors(list(arg.values())):
+        raise TypeError(f"{name_of(function)}: pass Tensors by position or in lists, not in a dict")
+
+
+def packed(items: Any) -> Tensor:
+    """Put a list of arrays, with Tensors in it, on the tape as one value."""
+    parts = tuple(packed(item) if holds_tensors(item) else item for item in items)
+    data = list(map(data_of, parts))
+    return result(data, pack, parts, tuple(data), NO_KEYWORDS, any(map(is_variable, parts)))
+
+
+def _closed(data: Any, function: Function) -> Any:
+    """Give what a function returned, and refuse what it made of a Tensor that it was not given."""
+    if not isinstance(data, Entry):
+        return taken_in(data, name_of(function)) if isinstance(data, np.ndarray) else data
+    if data.requires_grad:
+        raise TypeError(
+            f"{name_of(function)}: it uses a Tensor that it is not given, so no gradient would flow to it; pass it as "
+            "an argument, or use its .data"
+        )
+    return data._data
+
+
+_new = Entry.__new__
+_is_recording = is_recording.get
+_tensor: type[Tensor]  # what a call becomes: tensor.py, which stands on this file, says it
+
+
+def results_are(kind: type[Tensor]) -> None:
+    """Say of which class the results of calls are."""
+    global _tensor
+    _tensor = kind
+
+
+def result(
+    data: Any,
+    function: Function | None,
+    args: tuple[Any, ...],
+    values: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    requires_grad: bool,
+) -> Tensor:
+    """Make the Tensor that a call gives, with the call if it is to be remembered."""
+    tensor = _new(_tensor)
+    tensor._data = data
+    tensor._age = tick()
+    tensor._grad = tensor.name = None
+    if requires_grad and _is_recording():
+        tensor.requires_grad = True
+        tensor._function = function
+        tensor._args = args
+        tensor._values = values
+        tensor._kwargs = kwargs
+    else:
+        tensor.requires_grad = False
+        tensor._function = None
+    if WATCHES and function is not None:
+        watch = current_watch()
+        if watch is not None:
+            watch.see_call(tensor, function, values)
+    return tensor
+
+
+def constant(data: Any) -> Tensor:
+    """Give a Tensor without history that shares the data and wants no gradient."""
+    return result(data, None, (), (), NO_KEYWORDS, False)
+
+
+def variable(data: Any) -> Tensor:
+    """Give a leaf that shares the data and wants a gradient."""
+    tensor = constant(data)
+    tensor.requires_grad = True
+    return tensor
+
+
+def dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Answer NumPy's protocols."""
+    if "out" in kwargs:
+        if kwargs["out"] is not None:
+            raise TypeError(
+                f"{name_of(function)}: out= cannot be used with a Tensor, nor can an array take one in by += and the "
+                "like; write y = function(x)"
+            )
+        kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+    if facts_of(function).is_constant:
+        return function(*map(_bare, args), **{key: _bare(value) for key, value in kwargs.items()})
+    return record(function, args, kwargs)
+
+
+def _bare(arg: Any) -> Any:
+    """Give an argument with the arrays inside its Tensors, also those in lists."""
+    return type(arg)(map(_bare, arg)) if type(arg) in (list, tuple) else data_of(arg)
+
+
+def data_of(x: Any) -> Any:
+    """Give the array inside a Tensor, and anything else as it is."""
+    return x._data if isinstance(x, Entry) else x
+
+
+def is_variable(x: Any) -> bool:
+    """Whether something is a Tensor that requires a gradient."""
+    return isinstance(x, Entry) and x.requires_grad
+
+
+def _items(value: Any) -> tuple[Any, ...] | list[Any]:
+    return value if type(value) in (list, tuple) else (value,)
+
+
+def _refused(error: ValueError, function: Function, values: Any) -> ValueError:
+    """Add the call and the shapes to what NumPy says of a call it refuses."""
+    if type(error) is not ValueError:
+        return error
+    shapes = " and ".join(str(v.shape) for value in values for v in _items(value) if hasattr(v, "shape"))
+    return ValueError(f"{name_of(function)} of shapes {shapes}: {error}")
+
+
+def primitive(function: F) -> F:
+    """Make a function of arrays one call on the tape, whose derivative `defvjp` gives.
+
+    Without Tensors among its arguments the function runs as it is. An array type of another kind that wants to be
+    handed the call whole, as NumPy's protocols hand it NumPy's functions, says so by a method
+    ``__array_call__(function, args, kwargs)``, which gives the result, or NotImplemented to let the function run.
+
+    Example:
+        >>> @primitive
+        ... def softplus(x):
+        ...     return np.logaddexp(x, 0)
+        >>> defvjp(softplus, lambda g, out, x: g / (1 + np.exp(-x)))
+        >>> softplus(Tensor(0.0))
+        Tensor(0.69314718, call=softplus)
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        is_plain = True
+        for arg in (*args, *kwargs.values()) if kwargs else args:
+            if type(arg) not in PLAIN:
+                if isinstance(arg, Entry) or holds_tensors(arg):
+                    return record(function, args, kwargs)
+                _refuse_dict(function, arg)
+                is_plain = False
+        whole = NotImplemented if is_plain else taken_whole(function, args, kwargs)
+        return function(*args, **kwargs) if whole is NotImplemented else whole
+
+    share(function, call)
+    return call  # type: ignore[return-value]

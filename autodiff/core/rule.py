@@ -1,0 +1,176 @@
+"""What is known of a function: its derivative rules and a few facts more, in one record, all of them in one table.
+
+The rules themselves stand in ``autodiff/rules``. Only this file writes into the table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = (
+    Any  # a number, or whatever answers NumPy's functions: an ndarray, a Tensor, a lazy or recording array
+)
+Function: TypeAlias = Callable[..., Any]
+Rule: TypeAlias = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that is known of one function.
+
+    Attributes:
+        rules: one vector-Jacobian product an argument, in order, None for an argument that is not differentiable; empty
+            as long as there are none.
+        positions: how many positional arguments the rules know.
+        keywords: which keyword arguments they know.
+        broadcasts: it broadcasts its arguments, so that the tape sums a gradient to its argument's shape.
+        takes_list: a list among its arguments is several arrays; of any other list, NumPy makes one array.
+        variadic: for a function f(a, *xs) that takes arrays one by one: how many arguments come before them, and the
+            same function g(a, [*xs]), which is what the tape records.
+        is_constant: its result does not vary with its arguments, or not by derivatives; it is a plain array.
+        is_question: it asks for the form of an array, not for its elements.
+        is_view: its result shows the memory of its argument.
+        takes_out: it can write its result into an array given as ``out``.
+    """
+
+    rules: tuple[Rule | None, ...] = ()
+    positions: int = 0
+    keywords: frozenset[str] = frozenset()
+    broadcasts: bool = False
+    takes_list: bool = False
+    variadic: tuple[int, Function] | None = None
+    is_constant: bool = False
+    is_question: bool = False
+    is_view: bool = False
+    takes_out: bool = False
+
+    def has_rule(self, position: int) -> bool:
+        """Whether the function can be differentiated by the argument at a position."""
+        return position < len(self.rules) and self.rules[position] is not None
+
+
+_TABLE: dict[Function, Facts] = {}
+FACTS: Mapping[Function, Facts] = _TABLE  # for those who read
+NOTHING_KNOWN = Facts()
+# Rules of libraries that are slow to import, and so are not imported for their rules' sake: library -> its rules.
+_LATE = {"scipy.special": "autodiff.rules.special"}
+
+
+def facts_of(function: Function) -> Facts:
+    """Give what is known of a function, also where that is nothing.
+
+    A function of a library whose rules are loaded late can only be called once the library is there, so it is soon
+    enough to look when a function without a rule is met. Rules that `defvjp` was given before are kept.
+    """
+    facts = _TABLE.get(function, NOTHING_KNOWN)
+    late = [] if facts.rules or facts.is_constant else [library for library in list(_LATE) if library in sys.modules]
+    for library in late:
+        own = {known: dataclasses.replace(its) for known, its in _TABLE.items()}
+        importlib.import_module(_LATE[library])
+        for known, its in own.items():
+            if its.rules:
+                describe(known, **{field.name: getattr(its, field.name) for field in dataclasses.fields(its)})
+        _LATE.pop(library, None)
+    return _TABLE.get(function, NOTHING_KNOWN)
+
+
+def describe(*functions: Function, **facts: Any) -> None:
+    """Write down facts of some functions: the attributes of `Facts`, by their names."""
+    for function in functions:
+        known = _TABLE.setdefault(function, Facts())
+        for name, value in facts.items():
+            setattr(known, name, value)
+
+
+def share(function: Function, other: Function) -> None:
+    """Let all that is known, or will be, of one function be known of another that computes the same."""
+    _TABLE[other] = _TABLE.setdefault(function, Facts())
+
+
+def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, variadic: bool = False) -> None:
+    """Give a function its derivative: one vector-Jacobian product for each of its leading arguments.
+
+    A rule is called as ``rule(g, out, *args, **kwargs)`` with the gradient ``g`` of the output, the output and the
+    call's own arguments. It returns the gradient of its argument, of that argument's shape, written in NumPy calls
+    (so that it can be differentiated itself). Where the argument is a list of arrays, it returns a list. A function
+    that returns several arrays hands its rules a tuple ``g`` of as many gradients. ``None`` in place of a rule says
+    that the argument is not differentiable.
+
+    Args:
+        function: a NumPy function, or one made by `primitive`.
+        rules: one rule an argument, in order; trailing arguments without a rule are not differentiable.
+        elementwise: the function broadcasts its arguments as a ufunc does. The tape then sums a gradient over the
+            axes along which its argument was broadcast, so that the rule needs no word about shapes. Implied for
+            ufuncs.
+        variadic: the function takes any number of arrays. The last rule is then for all arguments from its own place
+            on, which it is given as one list, and it returns the list of their gradients.
+
+    Raises:
+        TypeError: something given is not callable, or there is no rule at all.
+        ValueError: there are more rules than the function has arguments.
+
+    Example:
+        >>> import numpy as np, autodiff as ad
+        >>> @ad.primitive
+        ... def cube(x):
+        ...     return x**3
+        >>> ad.defvjp(cube, lambda g, out, x: g * 3 * x**2)
+        >>> float(ad.grad(cube)(2.0))
+        12.0
+    """
+    if not callable(function):
+        raise TypeError(f"defvjp: the function must be callable, got {function!r}")
+    for rule in rules:
+        if rule is not None and not callable(rule):
+            raise TypeError(f"defvjp({name_of(function)}): a rule is a function or None, got {rule!r}")
+    written = [rule for rule in rules if rule is not None]
+    if not written:
+        raise TypeError(f"defvjp({name_of(function)}): give at least one rule: lambda g, out, x: ...")
+    parameters = list(inspect.signature(written[0]).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][2:]
+    unlimited = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if len(rules) > len(positional) and not unlimited:
+        raise ValueError(
+            f"defvjp({name_of(function)}): {len(rules)} rules for {len(positional)} arguments; "
+            "a rule takes (g, out) and then the arguments of the function"
+        )
+    if variadic:
+        first = len(rules) - 1
+        listing = _listing(function, first)
+        describe(function, variadic=(first, listing))
+        function = listing
+    describe(
+        function,
+        rules=rules,
+        positions=sys.maxsize if unlimited else len(positional),
+        keywords=frozenset(p.name for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)),
+        broadcasts=elementwise or isinstance(function, np.ufunc),
+    )
+    if variadic:
+        describe(function, takes_list=True)
+
+
+def _listing(function: Function, first: int) -> Function:
+    """Make the same function with its arguments from ``first`` on in one list."""
+
+    def listing(*args: Any, **kwargs: Any) -> Any:
+        return function(*args[:first], *args[first], **kwargs)
+
+    listing.__name__ = name_of(function)
+    listing.__module__ = function.__module__
+    return listing
+
+
+def name_of(function: Function) -> str:
+    """Name a function as a reader knows it: ``tanh``, ``add.reduce``, ``getitem``; a private one by its public name."""
+    owner = getattr(function, "__self__", None)
+    name: str = getattr(function, "__name__", repr(function)).lstrip("_")
+    return f"{owner.__name__}.{name}" if isinstance(owner, np.ufunc) else name

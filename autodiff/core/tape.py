@@ -1,0 +1,315 @@
+"""The tape: what is remembered of a call, and the walk that carries gradients back through the calls.
+
+How a call gets onto the tape stands in ``record.py``; what its derivative is stands in ``autodiff/rules``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.clock import note, tick
+from autodiff.core.hooks import HOOKS, Hook, hooked
+from autodiff.core.rule import FACTS, Array, Function, defvjp, describe, name_of
+from autodiff.core.watch import WATCHES, Watch, current_watch
+
+is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
+
+
+@contextlib.contextmanager
+def recording(on: bool) -> Iterator[None]:
+    """Turn recording on or off for this thread or task, until the block ends."""
+    token = is_recording.set(on)
+    try:
+        yield
+    finally:
+        is_recording.reset(token)
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording: in a ``with`` block, or as a decorator ``@no_grad()``.
+
+    Results are still Tensors, with ``requires_grad=False``. The switch holds for the current thread and async task.
+
+    Example:
+        >>> import autodiff as ad
+        >>> x = ad.Tensor(3.0)
+        >>> with ad.no_grad():
+        ...     y = x * x
+        >>> y.requires_grad
+        False
+    """
+    with recording(False):
+        yield
+
+
+class Entry:
+    """An entry of the tape: an array, and the call that made it. Every entry is a Tensor, which has the methods."""
+
+    __slots__ = (
+        "__weakref__",
+        "_age",
+        "_args",
+        "_data",
+        "_function",
+        "_grad",
+        "_hooks",
+        "_kwargs",
+        "_values",
+        "name",
+        "requires_grad",
+    )
+
+    _data: Any
+    _age: int  # of its contents
+    _function: Function | None  # None for a leaf: a Tensor that no recorded call made
+    _args: tuple[Any, ...]  # Tensors and constants
+    _values: tuple[Any, ...]  # as the function got them: an array for each Tensor, and the same constants
+    _kwargs: Mapping[str, Any]
+    _hooks: dict[
+        Hook, Callable[[Any], Any] | None
+    ]  # not set where there are none; None stands for keeping the gradient
+    _grad: Any
+    name: str | None
+    requires_grad: bool
+
+    def _label(self) -> str:
+        """Name the Tensor in a message."""
+        made = f" made by {name_of(self._function)}" if self._function is not None and self.name is None else ""
+        shape = getattr(self._data, "shape", None)
+        return f"{type(self).__name__}{f' {self.name!r}' if self.name else ''} of shape {shape}{made}"
+
+
+class Outputs(tuple[Any, ...]):
+    """The several outputs of one call as a single value on the tape, or their gradients, ``None`` where none came."""
+
+    shape = dtype = None  # the same on both sides, so that a gradient conforms to its value as any other does
+
+    def __add__(self, other: tuple[Any, ...]) -> Outputs:
+        return Outputs(b if a is None else a if b is None else a + b for a, b in zip(self, other, strict=True))
+
+    def filled(self, outputs: Outputs) -> Outputs:
+        """Put zeros where no gradient came, so that a rule need not ask."""
+        return Outputs(np.zeros_like(out) if g is None else g for g, out in zip(self, outputs, strict=True))
+
+
+def pick(outputs: Outputs, position: int) -> Any:
+    """Give one of the several outputs of a call."""
+    return outputs[position]
+
+
+defvjp(pick, lambda g, out, outputs, position: Outputs(g if k == position else None for k in range(len(outputs))))
+
+
+def pack(*items: Any) -> list[Any]:
+    """Give several arrays as a list: the one argument of a call that takes a list of them."""
+    return list(items)
+
+
+class _Pieces(tuple[Any, ...]):
+    """The rules of `pack`: for the argument at any position, the piece of the gradient that stands there."""
+
+    def __getitem__(self, position: Any) -> Any:
+        return lambda g, out, *items: g[position]
+
+
+describe(pack, rules=_Pieces())
+
+
+def assignment(entry: Entry, label: str) -> Any:
+    """Name what made a Tensor whose data was assigned after a call had computed it."""
+    return entry
+
+
+def _lost(g: Any, out: Any, entry: Entry, label: str) -> Any:
+    raise RuntimeError(
+        f"backward: {label} was given other data after it had been computed, so its own gradient is lost; compute it "
+        "again"
+    )
+
+
+defvjp(assignment, _lost)
+
+
+def arguments(entry: Entry) -> tuple[Any, ...]:
+    """Give the arguments of a call as they were given: lists, where the tape has a pack of them."""
+    return tuple(_opened(arg) if isinstance(arg, Entry) and type(arg._data) is list else arg for arg in entry._args)
+
+
+def _opened(packed: Entry) -> list[Any]:
+    return list(packed._data if packed._function is None else arguments(packed))
+
+
+def pullback(
+    seeds: Iterable[tuple[Entry, Array]], create_graph: bool = False, inputs: Sequence[Entry] = ()
+) -> dict[Any, Array]:
+    """Carry gradients of outputs back to the leaves of their graph, or only to the given inputs.
+
+    Args:
+        seeds: where the walk begins: outputs, each with the gradient of the final quantity with respect to it, of its
+            shape and dtype.
+        create_graph: let Tensors flow through the rules instead of arrays, so that the result has a graph of its own.
+        inputs: where the walk ends. Parts of the graph that are older than all of them are not visited.
+
+    Returns:
+        The gradient of every leaf (or input) that was reached, and of every Tensor on the way that is to keep its own.
+    """
+    start = tick()
+    watch = current_watch() if WATCHES else None
+    if watch is None:
+        gradients = _walk(seeds, create_graph, inputs, None)
+    else:
+        with watch.walking():
+            gradients = _walk(seeds, create_graph, inputs, watch)
+    note(pullback, start)
+    return gradients
+
+
+def _walk(
+    seeds: Iterable[tuple[Entry, Array]], create_graph: bool, inputs: Sequence[Entry], watch: Watch | None
+) -> dict[Any, Array]:
+    ends = {entry._age for entry in inputs}
+    oldest = max(ends, default=0)
+    # Age of an entry -> the entry, the sum of the gradients that came so far, and whether that sum is ours alone.
+    pending: dict[int, tuple[Entry, Any, bool]] = {}
+    for entry, g in seeds:
+        pending[entry._age] = entry, pending[entry._age][1] + g if entry._age in pending else g, False
+    is_hooked = bool(HOOKS)
+    not_ours = {id(g) for _, g, _ in pending.values()}
+    kept: dict[Entry, Any] = {}
+    # Leaves and inputs only collect; in the heap are those whose gradients are to be carried on.
+    heap = sorted(age for age, (entry, *_) in pending.items() if entry._function is not None and age not in ends)
+
+    while heap:
+        age = heappop(heap)
+        entry, g, _ = pending.pop(age)
+        if is_hooked:
+            g = hooked(entry, g, watch, kept)
+        function: Any = entry._function
+        parents, kwargs, out = entry._args, entry._kwargs, entry._data
+        args = values = entry._values
+        if create_graph:
+            args = arguments(entry)
+        if type(out) is Outputs:
+            g, out = g.filled(out), tuple(entry) if create_graph else out  # type: ignore[arg-type]
+        elif create_graph:
+            out = entry
+        rules: Any = FACTS[function].rules
+        binary = len(args) == 2 and not kwargs
+        position = -1  # counted by hand, since zip and enumerate cost a tenth of a walk over scalars
+        for parent in parents:
+            position += 1
+            value = values[position]
+            if parent is value:
+                continue  # a constant: where an argument is a Tensor, its value is the array inside
+            parent_age = parent._age
+            if parent_age < age:
+                raise _changed_since(parent, function)
+            if parent_age > oldest or not parent.requires_grad:
+                continue
+            # Unpacking arguments is slow: put in their places, two take a tenth off a walk over scalars, and appended
+            # to a tuple, one takes off as much.
+            rule = rules[position]
+            d = rule(g, out, args[0], args[1]) if binary else rule(*(g, out) + args, **kwargs)  # noqa: RUF005
+            kind = type(d)
+            # A NumPy scalar's type says its shape and dtype, and is there sooner by a tenth of the walk.
+            if (kind is not np.float64 or kind is not type(value)) and (
+                kind is not type(value) or kind is list or d.shape != value.shape or d.dtype is not value.dtype
+            ):
+                d = _conformed(d, value, function, position)
+            if watch is not None:
+                watch.see_gradient(entry, parent, d)
+            if parent_age not in pending:
+                pending[parent_age] = parent, d, False
+                if parent._function is not None and parent_age not in ends:
+                    heappush(heap, parent_age)
+            else:
+                _, total, ours = pending[parent_age]
+                # What a rule returned may be a view, or shared; only a sum may be added into in place.
+                if ours:
+                    total += d
+                else:
+                    total = total + d
+                pending[parent_age] = parent, total, True
+
+    for age, (entry, g, _) in pending.items():
+        if not ends or age in ends:
+            kept[entry] = hooked(entry, g, watch, kept) if is_hooked else g
+    return _handed_over(kept, not_ours, create_graph)
+
+
+def _handed_over(gradients: dict[Entry, Any], not_ours: set[int], create_graph: bool) -> dict[Entry, Any]:
+    """Copy views, and arrays that two have: the caller may write into what it is given."""
+    for entry, g in gradients.items():
+        array = getattr(g, "_data", g) if create_graph else g
+        if id(g) in not_ours or getattr(array, "base", None) is not None:
+            gradients[entry] = g = g.copy()
+        not_ours.add(id(g))
+    return gradients
+
+
+def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient over the axes along which an array of ``shape`` was broadcast.
+
+    Raises:
+        ValueError: an array of ``shape`` does not broadcast to the gradient's shape.
+
+    Example:
+        >>> import numpy as np
+        >>> unbroadcast(np.ones((2, 3)), (3,))
+        array([2., 2., 2.])
+    """
+    if np.broadcast_shapes(shape, gradient.shape) != gradient.shape:
+        raise ValueError(f"shape {shape} does not broadcast to {gradient.shape}")
+    padded = (1,) * (gradient.ndim - len(shape)) + shape
+    axes = tuple(axis for axis, size in enumerate(padded) if size == 1 != gradient.shape[axis])
+    sum_over = np.add.reduce if isinstance(gradient, np.ndarray) else np.sum  # other arrays know only np.sum
+    return np.reshape(sum_over(gradient, axis=axes, keepdims=True), shape)
+
+
+def _conformed(gradient: Any, value: Any, function: Function, position: int) -> Any:
+    """Give what a rule returned the shape and dtype of its argument, or say why that cannot be."""
+    if type(value) is list:
+        return Outputs(
+            _conformed(one, item, function, position) if hasattr(item, "dtype") else None
+            for one, item in zip(gradient, value, strict=True)
+        )
+    if not hasattr(gradient, "dtype"):
+        if not isinstance(gradient, int | float):
+            raise TypeError(
+                f"a rule of {name_of(function)} returned {gradient!r} for argument {position}, not an array: see defvjp"
+            )
+        gradient = np.asarray(gradient)
+    if gradient.shape != value.shape:
+        problem = (
+            f"a rule of {name_of(function)} returned a gradient of shape {gradient.shape} "
+            f"for argument {position} of shape {value.shape}"
+        )
+        if not FACTS[function].broadcasts:
+            raise ValueError(problem + "; a function that broadcasts is declared with defvjp(..., elementwise=True)")
+        try:
+            gradient = unbroadcast(gradient, value.shape)
+        except ValueError:
+            raise ValueError(problem) from None
+    if gradient.dtype == value.dtype:
+        return gradient
+    if gradient.dtype.kind not in "fiub":
+        raise TypeError(
+            f"a rule of {name_of(function)} returned a gradient of dtype {gradient.dtype} "
+            f"for argument {position} of dtype {value.dtype}; only real numbers are differentiated"
+        )
+    return gradient.astype(value.dtype)
+
+
+def _changed_since(entry: Entry, function: Function) -> RuntimeError:
+    user = "a list" if function is pack else name_of(function)
+    return RuntimeError(
+        f"backward: {entry._label()} was changed after {user} had used it, so the gradient would mix "
+        "old and new values; call backward() before the change, or compute the output again"
+    )

@@ -1,0 +1,734 @@
+"""The Tensor: an array, its gradient, and the NumPy call that made it; operators and methods as an array has them.
+
+Operators and methods are short for the NumPy function of the same name. How a call becomes a Tensor stands in
+``record.py``, how derivatives are chained in ``tape.py``.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from autodiff.arrays import placement
+from autodiff.arrays.activations import relu, sigmoid
+from autodiff.arrays.foreign import taken_in
+from autodiff.core.clock import tick
+from autodiff.core.hooks import Hook, hooks_of
+from autodiff.core.leaving import in_transform, is_store, warn_of_number, way_out
+from autodiff.core.record import (
+    constant,
+    data_of,
+    dispatch,
+    operators,
+    primitive,
+    record,
+    results_are,
+    unary,
+    variable,
+)
+from autodiff.core.rule import FACTS, Array, Function, defvjp, name_of
+from autodiff.core.tape import Entry, Outputs, assignment, pick, pullback, recording
+
+Axis = int | tuple[int, ...] | None
+
+
+def _unary(function: Function, purpose: str) -> Callable[[Tensor], Tensor]:
+    """Make the method that applies a function of one argument."""
+
+    def method(self: Tensor) -> Tensor:
+        return unary(function, self)
+
+    method.__doc__ = purpose
+    return method
+
+
+def _method(function: Function) -> Callable[..., Tensor]:
+    """Make the method that is a NumPy function with the Tensor as its first argument."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return dispatch(function, (self, *args), kwargs)  # type: ignore[no-any-return]
+
+    method.__doc__ = f"As `numpy.{name_of(function)}` of the Tensor, with the same further arguments."
+    return method
+
+
+def _question(function: Function) -> Callable[..., Any]:
+    """Make a method like `_method` whose result is no Tensor: indices, or booleans."""
+    return _method(function)
+
+
+def _refusal(name: str, instead: str) -> Callable[..., NoReturn]:
+    """Make a method of arrays that cannot be, since it would write in place or look into memory."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{name}: a Tensor is not changed in place, nor is its memory looked into: {instead}")
+
+    method.__doc__ = f"Raise a TypeError: {instead}."
+    return method
+
+
+def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Make the method of a comparison, which gives a plain boolean or an array of them."""
+    return lambda self, other: compare(self._data, taken_in(data_of(other), compare.__name__))
+
+
+class Tensor(Entry):
+    """An array that gradients flow through.
+
+    Every NumPy function and operator works on it and is remembered, until `backward` carries a gradient back through
+    all the calls and leaves it in ``grad`` of each Tensor that was made by hand.
+
+    Args:
+        data: a number, a list of numbers or an array; it is copied. Numbers become float64, arrays keep their dtype.
+            Another array type that speaks NumPy's protocols is held as it is. Zero-dimensional data is held as a
+            NumPy scalar, which is what NumPy's own functions return.
+        requires_grad: whether gradients are wanted. Without, the Tensor counts as a constant.
+        dtype: convert the data to this dtype.
+        name: how pictures and messages call it.
+
+    Attributes:
+        data: the array. Assigning to it is noticed by a later `backward`; writing into it is not.
+        grad: None, until `backward` adds a gradient to it: an array, or a Tensor with ``create_graph=True``. Assign
+            None to begin anew. What a call made keeps its gradient only after `retain_grad`.
+        requires_grad: whether gradients are wanted; it may be set on a leaf.
+        name: how pictures and messages call it, or None.
+
+    Raises:
+        TypeError: the data is not real numbers, or an array of integers or booleans that is to have a gradient.
+        ValueError: the data is a ragged list.
+
+    Example:
+        >>> import numpy as np
+        >>> x = Tensor([1.0, 2.0])
+        >>> y = np.square(x).sum()
+        >>> y.backward()
+        >>> x.grad
+        array([2., 4.])
+    """
+
+    __slots__ = ()
+    __pandas_priority__ = 5000  # so that the operators of pandas' tables leave the call to the Tensor
+
+    def __init__(self, data: Any, requires_grad: bool = True, *, dtype: Any = None, name: str | None = None) -> None:
+        self._data = _as_data(data, requires_grad, dtype)
+        self._function = None
+        self._age = tick()
+        self._grad = None
+        self.name = name
+        self.requires_grad = requires_grad
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that `backward` left, or None."""
+        if self._grad is None and self._function is not None and not hooks_of(self):
+            warnings.warn(
+                f"grad: {self._label()} keeps no gradient, since a call made it: say retain_grad() before backward(), "
+                "or look at the grad of a leaf",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        self._grad = value
+
+    # The array inside
+
+    @property
+    def data(self) -> Any:
+        """The array itself, without its history. What is assigned is not copied; a later `backward` notices."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        data = self._data
+        if type(value) is not np.ndarray:
+            value = taken_in(data_of(value), "data")
+            if not hasattr(value, "dtype"):
+                value = np.asarray(value, dtype=self.dtype)[()]
+        if value is not data and (value.shape != data.shape or value.dtype != data.dtype):
+            raise ValueError(
+                f"data: {self._label()} of dtype {self.dtype} cannot take {value.dtype} of shape {value.shape}; make a "
+                "new Tensor for it"
+            )
+        if self._function is not None:
+            stand_in = variable(data)
+            self._args, self._values = (stand_in, self._label()), (data, self._label())
+            self._function, self._kwargs = assignment, {}
+        self._data = value
+        self._age = tick()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._data.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self._data.size)
+
+    dtype = property(lambda self: self._data.dtype, doc="Type of the elements.")
+    nbytes = property(lambda self: int(self._data.nbytes), doc="Bytes that the elements take.")
+    itemsize = property(lambda self: int(self._data.itemsize), doc="Bytes that one element takes.")
+    strides = property(lambda self: self._data.strides, doc="Bytes from one element to the next along each axis.")
+    is_leaf = property(lambda self: self._function is None, doc="Whether no recorded call made it.")
+
+    def item(self, *index: Any) -> Any:
+        """Give one element as a Python number; without an index, the only one."""
+        if not index and self.size != 1:
+            raise ValueError(f"item: {self._label()} is not a single number; give an index, as in x.item(0)")
+        return self._data.item(*index)
+
+    def tolist(self) -> Any:
+        """Give the elements as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def tobytes(self, order: Any = "C") -> bytes:
+        """Give the bytes of the elements."""
+        return self._data.tobytes(order)  # type: ignore[no-any-return]
+
+    def detach(self) -> Tensor:
+        """Give a constant Tensor that shares this one's data and knows nothing of its history.
+
+        A later change of one in place, such as an optimizer's step, shows in the other and is not noticed.
+        """
+        return constant(self._data)
+
+    def _number(self) -> Any:
+        """Give the only element for Python's own functions, such as float() and math.sin, where no gradient is lost."""
+        if self.requires_grad:
+            frame = sys._getframe(2)
+            if is_store(frame):
+                raise TypeError(
+                    f"{self._label()} is stored in a plain array, where its gradient is lost: {way_out(frame)}"
+                )
+            if in_transform.get():
+                warn_of_number(self._label(), frame)
+        return self.item()
+
+    def __float__(self) -> float:
+        return float(self._number())
+
+    def __int__(self) -> int:
+        return int(self._number())
+
+    def __complex__(self) -> NoReturn:
+        raise TypeError(
+            f"complex() of {self._label()}: only real numbers are differentiated; complex(x.item()) is a number"
+        )
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"bool() of a Tensor of shape {self.shape} is ambiguous: use np.any(x), np.all(x) or x.size"
+            )
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        frame = sys._getframe(1)
+        if frame.f_globals.get("__name__", "").startswith("scipy.sparse"):
+            # SciPy's sparse arrays ask what the other operand is, and leave the call to one that is no array.
+            return np.array(None, dtype=object)
+        if self.requires_grad:
+            raise TypeError(
+                f"{self._label()} requires a gradient, which would be lost in a plain array: {way_out(frame)}"
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    # Differentiation
+
+    def backward(self, gradient: Any = None, create_graph: bool = False) -> None:
+        """Add the gradient of this Tensor to ``grad`` of every leaf that it was computed from.
+
+        Args:
+            gradient: gradient of the final quantity with respect to this Tensor, of its shape. Needed unless the
+                Tensor has a single element, for which it is one.
+            create_graph: record the backward pass too. The gradients are then Tensors that can be differentiated
+                again; otherwise they are plain arrays.
+
+        Raises:
+            RuntimeError: nothing was recorded, or a Tensor was changed in place since.
+            ValueError: the gradient is missing or has another shape.
+            TypeError: the gradient is not real numbers.
+
+        Example:
+            >>> x = Tensor(2.0)
+            >>> (x**3).backward(create_graph=True)
+            >>> x.grad
+            Tensor(12., call=multiply)
+            >>> second = x.grad
+            >>> x.grad = None
+            >>> second.backward()
+            >>> float(x.grad)
+            12.0
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                f"backward: {self._label()} has no graph: nothing that it was computed from requires a gradient, "
+                "or it was computed under no_grad()"
+            )
+        with recording(create_graph):
+            for tensor, g in pullback([(self, self._seed(gradient, create_graph))], create_graph).items():
+                g = constant(g) if create_graph and not isinstance(g, Tensor) else g
+                tensor._grad = g if tensor._grad is None else tensor._grad + g
+
+    def _seed(self, gradient: Any, create_graph: bool) -> Any:
+        """Check the gradient that a walk begins with."""
+        if self.dtype.kind != "f":
+            raise TypeError(f"backward: {self._label()} is {self.dtype}; only real numbers are differentiated")
+        if gradient is None:
+            if self.size != 1:
+                raise ValueError(
+                    f"backward: {self._label()} is not a scalar: reduce it, as with .sum(), or give backward(gradient) "
+                    "an array of its shape"
+                )
+            gradient = type(self._data)(1) if isinstance(self._data, np.generic) else np.ones_like(self._data)
+        gradient = taken_in(gradient, "backward")
+        array = data_of(gradient)
+        if not hasattr(array, "shape"):
+            array = np.asarray(array)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"backward: the gradient must be real numbers, got dtype {array.dtype}")
+        if array.shape != self.shape:
+            raise ValueError(f"backward: a gradient of shape {array.shape} does not fit {self._label()}")
+        if array.dtype != self.dtype:
+            gradient = array = (gradient if create_graph else array).astype(self.dtype)
+        if not create_graph:
+            return array
+        return gradient if isinstance(gradient, Tensor) else constant(array)
+
+    def retain_grad(self) -> None:
+        """Let `backward` leave the gradient in ``grad`` also of this Tensor, which a call made.
+
+        Raises:
+            RuntimeError: it requires no gradient.
+
+        Example:
+            >>> x = Tensor(3.0)
+            >>> y = x * x
+            >>> y.retain_grad()
+            >>> (2 * y).backward()
+            >>> float(y.grad)
+            2.0
+        """
+        self._check_hook("retain_grad")
+        if self._function is not None and None not in hooks_of(self).values():
+            self.grad = None
+            Hook(self, None)
+
+    def register_hook(self, function: Callable[[Any], Any]) -> Hook:
+        """Show every gradient of this Tensor to a function, as soon as it is complete, and let it give another one.
+
+        Args:
+            function: takes the gradient, a Tensor with ``create_graph=True`` and else an array, which it must not write
+                into. What it returns flows on in its place; None leaves it as it is.
+
+        Returns:
+            An object whose ``remove()`` takes the function off again.
+
+        Raises:
+            TypeError: ``function`` is not callable.
+            RuntimeError: the Tensor requires no gradient.
+
+        Example:
+            >>> x = Tensor(3.0)
+            >>> hook = x.register_hook(lambda g: 10 * g)
+            >>> (x * x).backward()
+            >>> float(x.grad)
+            60.0
+        """
+        if not callable(function):
+            raise TypeError(f"register_hook: the argument must be a function of the gradient, got {function!r}")
+        self._check_hook("register_hook")
+        return Hook(self, function)
+
+    def _check_hook(self, caller: str) -> None:
+        if not self.requires_grad:
+            raise RuntimeError(f"{caller}: {self._label()} requires no gradient")
+
+    # NumPy's dispatch
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        facts = FACTS.get(function)
+        if kwargs or facts is None or not facts.rules:
+            return dispatch(function, inputs, kwargs)
+        if len(inputs) == 1 and ufunc.nout == 1:
+            return unary(function, self)
+        return record(function, inputs)
+
+    def __array_function__(self, function: Function, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return dispatch(function, args, kwargs)
+
+    # Operators
+
+    __add__, __radd__ = operators(np.add, operator.add)
+    __sub__, __rsub__ = operators(np.subtract, operator.sub)
+    __mul__, __rmul__ = operators(np.multiply, operator.mul)
+    __truediv__, __rtruediv__ = operators(np.divide, operator.truediv)
+    __pow__, __rpow__ = operators(np.power, operator.pow)
+    __matmul__, __rmatmul__ = operators(np.matmul, operator.matmul)
+    __floordiv__, __rfloordiv__ = operators(np.floor_divide, operator.floordiv)
+    __mod__, __rmod__ = operators(np.remainder, operator.mod)
+
+    __neg__ = _unary(np.negative, "Negative of each element.")
+    __pos__ = _unary(np.positive, "Copy of each element.")
+    __abs__ = _unary(np.absolute, "Absolute value of each element; at zero the gradient is zero.")
+
+    __lt__ = _comparison(operator.lt)
+    __le__ = _comparison(operator.le)
+    __gt__ = _comparison(operator.gt)
+    __ge__ = _comparison(operator.ge)
+    __eq__ = _comparison(operator.eq)
+    __ne__ = _comparison(operator.ne)
+
+    __hash__ = object.__hash__
+
+    def __divmod__(self, other: Any) -> Any:
+        return record(np.divmod, (self, other))
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return record(np.divmod, (other, self))
+
+    def __round__(self, digits: int | None = None) -> Tensor:
+        return record(np.round, (self, digits or 0))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self == value))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return record(operator.getitem, (self, index))
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a Tensor cannot be assigned into, since calls that used it need its old values: write "
+            "y = x.at[index].set(value), or .add or .multiply, which give a changed copy"
+        )
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape and type(self._data) is not Outputs:
+            raise TypeError("iteration over a 0-d Tensor")
+        one = pick if type(self._data) is Outputs else operator.getitem
+        return (record(one, (self, position)) for position in range(len(self._data)))
+
+    @property
+    def at(self) -> At:
+        """Change elements in a copy: ``x.at[index].set(v)``, ``.add(v)`` or ``.multiply(v)``."""
+        return At(self)
+
+    # Methods, as an array has them
+
+    def sum(
+        self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any
+    ) -> Tensor:
+        """Sum of the elements over the axes, as `numpy.sum`."""
+        if dtype is None and out is None and not options:
+            return record(total, (self,), {"axis": axis, "keepdims": keepdims})
+        return self._reduced(total, axis, keepdims, dtype=dtype, out=out, **options)
+
+    def prod(
+        self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any
+    ) -> Tensor:
+        """Product of the elements over the axes, as `numpy.prod`."""
+        return self._reduced(np.prod, axis, keepdims, dtype=dtype, out=out, **options)
+
+    def max(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
+        """Maximum over the axes, as `numpy.max`; equal maxima share the gradient evenly."""
+        return self._reduced(np.max, axis, keepdims, out=out, **options)
+
+    def min(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
+        """Minimum over the axes, as `numpy.min`; equal minima share the gradient evenly."""
+        return self._reduced(np.min, axis, keepdims, out=out, **options)
+
+    def mean(
+        self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any
+    ) -> Tensor:
+        """Arithmetic mean over the axes, as `numpy.mean`."""
+        if dtype is None and out is None and not options:
+            return record(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
+        return self._reduced(np.mean, axis, keepdims, dtype=dtype, out=out, **options)
+
+    def var(
+        self,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **options: Any,
+    ) -> Tensor:
+        """Variance over the axes, as `numpy.var`."""
+        return self._reduced(np.var, axis, keepdims, dtype=dtype, out=out, ddof=ddof, **options)
+
+    def std(
+        self,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **options: Any,
+    ) -> Tensor:
+        """Standard deviation over the axes, as `numpy.std`."""
+        return self._reduced(np.std, axis, keepdims, dtype=dtype, out=out, ddof=ddof, **options)
+
+    def _reduced(self, function: Function, axis: Axis, keepdims: bool, **options: Any) -> Tensor:
+        """Record a reduction; of its other options, None is the default of each."""
+        others = {name: value for name, value in options.items() if value is not None}
+        if "out" in others:
+            return dispatch(function, (self,), others)  # type: ignore[no-any-return] # which refuses it
+        return record(function, (self,), {"axis": axis, "keepdims": keepdims, **others})
+
+    def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Tensor:
+        """Give the same elements another shape, as ``x.reshape(2, 3)`` or ``x.reshape((2, 3))``."""
+        options = {} if order == "C" else {"order": order}
+        return record(np.reshape, (self, shape[0] if len(shape) == 1 else shape), options)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Permute the axes, by default reverse them."""
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = axes[0]
+        return record(np.transpose, (self, axes or None))
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 (ndarray's name)
+        """The Tensor with its axes reversed."""
+        return record(np.transpose, (self,))
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 (ndarray's name)
+        """The Tensor with its last two axes swapped."""
+        if self.ndim < 2:
+            raise ValueError(f"mT: a matrix has at least two axes, not a {self._label()}")
+        return record(np.swapaxes, (self, -1, -2))
+
+    def astype(
+        self, dtype: Any, order: Any = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
+        """Convert to another floating dtype; the gradient comes back in this one's. Other dtypes give plain arrays.
+
+        Raises:
+            TypeError: ``casting`` does not allow the conversion.
+        """
+        if not np.can_cast(self.dtype, dtype, casting):  # type: ignore[arg-type]
+            raise TypeError(
+                f"astype: {self._label()} of {self.dtype} cannot become {np.dtype(dtype)} by casting={casting!r}"
+            )
+        return record(astype, (self, dtype)) if np.dtype(dtype).kind == "f" else self._data.astype(dtype)
+
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Tensor:
+        """Limit the elements to an interval; on its bounds the gradient is one."""
+        return dispatch(np.clip, (self, min, max), {"out": out})  # type: ignore[no-any-return]
+
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Tensor:
+        """Give the slices along an axis where a condition holds."""
+        return dispatch(np.compress, (condition, self), {"axis": axis, "out": out})  # type: ignore[no-any-return]
+
+    def flatten(self, order: Any = "C") -> Tensor:
+        """Give the elements as one axis, as `ravel` does."""
+        return self.ravel(order)
+
+    real = property(lambda self: record(np.real, (self,)), doc="Real part of each element.")
+    imag = property(lambda self: record(np.imag, (self,)), doc="Imaginary part of each element.")
+    flat = property(lambda self: self.ravel(), doc="The elements as one axis.")
+
+    conj = conjugate = _method(np.conjugate)
+    copy = _method(np.copy)
+    cumprod = _method(np.cumprod)
+    cumsum = _method(np.cumsum)
+    diagonal = _method(np.diagonal)
+    dot = _method(np.dot)
+    ravel = _method(np.ravel)
+    repeat = _method(np.repeat)
+    round = _method(np.round)
+    squeeze = _method(np.squeeze)
+    swapaxes = _method(np.swapaxes)
+    take = _method(np.take)
+    trace = _method(np.trace)
+
+    all = _question(np.all)
+    any = _question(np.any)
+    argmax = _question(np.argmax)
+    argmin = _question(np.argmin)
+    argpartition = _question(np.argpartition)
+    argsort = _question(np.argsort)
+    choose = _question(np.choose)
+    nonzero = _question(np.nonzero)
+    searchsorted = _question(np.searchsorted)
+
+    byteswap = _refusal("byteswap", "use x.data.byteswap()")
+    fill = _refusal("fill", "use np.full_like(x, value)")
+    partition = _refusal("partition", "use np.partition(x, kth)")
+    put = _refusal("put", "use y = x.reshape(-1).at[indices].set(values)")
+    resize = _refusal("resize", "use np.resize(x, shape), or x.reshape(shape)")
+    sort = _refusal("sort", "use np.sort(x)")
+    view = _refusal("view", "use x.astype(dtype), or x.data.view(dtype)")
+
+    exp = _unary(np.exp, "Exponential of each element.")
+    log = _unary(np.log, "Natural logarithm of each element.")
+    sqrt = _unary(np.sqrt, "Square root of each element.")
+    tanh = _unary(np.tanh, "Hyperbolic tangent of each element.")
+    relu = _unary(relu, "Each element or zero, whichever is larger; at zero the gradient is zero.")
+    sigmoid = _unary(sigmoid, "Logistic function of each element.")
+
+    # Text and copies
+
+    def __repr__(self) -> str:
+        data = self._data
+        shown = (
+            np.array2string(np.asarray(data), separator=", ", prefix="Tensor(")
+            if isinstance(data, np.ndarray | np.generic)
+            else repr(data)
+        )
+        parts = [shown]
+        if self.dtype != np.float64:
+            parts.append(f"dtype={self.dtype}")
+        if self.name is not None:
+            parts.append(f"name={self.name!r}")
+        if self._function is not None:
+            parts.append(f"call={name_of(self._function)}")
+        elif not self.requires_grad:
+            parts.append("requires_grad=False")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._function is not None:
+            raise TypeError(f"only a leaf can be copied or pickled, not a {self._label()}: use x.data or x.detach()")
+        grad = self.grad.detach() if isinstance(self.grad, Tensor) else self.grad
+        return _restore, (type(self), self._data, self.requires_grad, self.name, grad)
+
+
+results_are(Tensor)
+
+
+class At:
+    """What ``x.at`` gives: ``x.at[index].set(v)``, ``.add(v)`` and ``.multiply(v)`` make a changed copy of ``x``.
+
+    Gradients flow to ``x`` and ``v``. They take the place of ``x[index] = v``, ``x[index] += v`` and
+    ``x[index] *= v``, and broadcast ``v`` in the same way. Where an index selects an element twice, ``set`` takes the
+    last value, ``add`` and ``multiply`` take all of them.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __getitem__(self, index: Any) -> Selection:
+        return Selection(self._tensor, index)
+
+
+class Selection:
+    """The elements of a Tensor that an index selects."""
+
+    def __init__(self, tensor: Tensor, index: Any) -> None:
+        self._tensor, self._index = tensor, index
+
+    def set(self, values: Any) -> Tensor:
+        """Give a copy of the Tensor with the values at this place."""
+        return record(placement.set_at, (self._tensor, self._index, values))
+
+    def add(self, values: Any) -> Tensor:
+        """Give a copy of the Tensor with the values added at this place."""
+        return record(placement.add_at, (self._tensor, self._index, values))
+
+    def multiply(self, values: Any) -> Tensor:
+        """Give a copy of the Tensor multiplied by the values at this place."""
+        return record(placement.multiply_at, (self._tensor, self._index, values))
+
+
+def is_float(x: Any) -> bool:
+    """Whether something can be differentiated by: a Python float, or an array of any kind, or Tensor, of floats."""
+    return isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
+
+
+def as_array(x: Any) -> Any:
+    """Make lists and numbers arrays, and leave arrays of any kind, Tensors among them, as they are."""
+    return x if hasattr(x, "dtype") else np.asarray(x)
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """Convert an array to a dtype, as its method does."""
+    return x.astype(dtype)
+
+
+def stop_gradient(x: Any) -> Any:
+    """Give the value of ``x`` as a constant: no gradient flows back through it.
+
+    A Tensor gives a Tensor that shares its data, anything else is returned as it is.
+
+    Example:
+        >>> x = Tensor(3.0)
+        >>> (x * stop_gradient(x)).backward()
+        >>> float(x.grad)
+        3.0
+    """
+    return x.detach() if isinstance(x, Tensor) else x
+
+
+def _as_data(data: Any, requires_grad: bool, dtype: Any) -> Any:
+    """Check and copy what a Tensor is to hold."""
+    if isinstance(data, Tensor):
+        raise TypeError("Tensor: the data is a Tensor already; use it as it is, or x.detach() for one without history")
+    data = taken_in(data, "Tensor")
+    of_numpy = isinstance(data, np.ndarray | np.generic)
+    if hasattr(data, "__array_function__") and not of_numpy:
+        return data if dtype is None else data.astype(dtype)
+    try:
+        array = np.array(data, dtype=dtype)
+    except ValueError as error:
+        raise ValueError(f"Tensor: the data is ragged or not numbers: {error}") from None
+    if requires_grad and array.dtype.kind == "i" and dtype is None and not of_numpy:
+        array = array.astype(np.float64)
+    if array.dtype.kind == "c":
+        raise TypeError(f"Tensor: complex data ({array.dtype}) is not supported; use its real and imaginary parts")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"Tensor: the data must be real numbers, got {type(data).__name__} of dtype {array.dtype}")
+    if requires_grad and array.dtype.kind != "f":
+        raise TypeError(
+            f"Tensor: an array of {array.dtype} has no gradient; convert it, as with x.astype(float), or say "
+            "requires_grad=False"
+        )
+    return array[()]
+
+
+def _restore(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    """Make a copied or unpickled leaf anew: its place in time is now."""
+    tensor = cls.__new__(cls)
+    tensor._data, tensor._function, tensor._age = data, None, tick()
+    tensor.requires_grad, tensor.name, tensor._grad = requires_grad, name, grad
+    return tensor
+
+
+def total(x: Array, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Array:
+    """Sum over axes: NumPy's `sum` without its detours, which other kinds of arrays do not know."""
+    sum_over: Any = np.add.reduce if isinstance(x, np.ndarray | np.generic) else np.sum
+    return sum_over(x, axis=axis, keepdims=keepdims, **options)
+
+
+total.__name__ = "sum"  # as it is called in pictures
+
+
+@primitive
+def alias(x: Array) -> Array:
+    """Give ``x`` itself. As a call of its own, it tells the uses of an argument from other uses of the same Tensor."""
+    return x
+
+
+defvjp(alias, lambda g, out, x: g)

@@ -1,0 +1,60 @@
+"""Who may look on while calls are recorded and gradients are made: anomaly detection, pictures, the compiler's log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autodiff.core.tape import Entry
+
+WATCHES: list[Watch] = []  # of all threads: as long as it is empty, nobody needs to ask for the own one
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+_LIBRARIES = {"autodiff", "nn", "numpy", "scipy", "contextlib", "functools"}
+
+
+class Watch:
+    """What is told of every call and every gradient. This one leaves it at that."""
+
+    @contextlib.contextmanager
+    def walking(self) -> Iterator[None]:
+        """Enclose a backward pass."""
+        yield
+
+    def see_call(self, tensor: Entry, function: Any, values: Any) -> None:
+        """Look at what a call gave."""
+
+    def see_gradient(self, node: Entry, argument: Entry, gradient: Any) -> None:
+        """Look at what a call contributes to the gradient of one of its arguments."""
+
+    def see_hooked(self, node: Entry, gradient: Any) -> None:
+        """Look at the whole gradient of a Entry, after the functions that were registered for it."""
+
+
+@contextlib.contextmanager
+def watching(watch: Watch) -> Iterator[None]:
+    """Let a watch see all calls and gradients of this thread or task, until the block ends."""
+    token = _watch.set(watch)
+    WATCHES.append(watch)
+    try:
+        yield
+    finally:
+        WATCHES.remove(watch)
+        _watch.reset(token)
+
+
+def current_watch() -> Watch | None:
+    """Give the watch of this thread or task, if there is one."""
+    return _watch.get() if WATCHES else None
+
+
+def user_frame() -> traceback.FrameSummary:
+    """Find the line of the user's file that is being run: the innermost one outside of this library and NumPy."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+        frame = frame.f_back
+    return traceback.extract_stack(frame, limit=1)[0]
