@@ -110,6 +110,8 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
             arrays = [record(np.stack, (arg,)) if holds_tensors(arg) else arg for arg in args[first:]]
             return record(function, (*args[:first], arrays), kwargs)
         if not facts.rules:
+            for arg in args:
+                _refuse_dict(function, arg)
             raise NotImplementedError(
                 f"{name_of(function)} has no derivative rule: give it one with autodiff.defvjp, call it on x.data, or "
                 "write it in functions that have one"
