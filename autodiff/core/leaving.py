@@ -12,8 +12,8 @@ in_transform: ContextVar[bool] = ContextVar("in_transform", default=False)
 
 _WRITE = {
     "dot": "X @ W",
-    "r_": "np.concatenate([a, b])",
-    "c_": "np.column_stack([a, b])",
+    "RClass": "np.concatenate([a, b])",
+    "CClass": "np.column_stack([a, b])",
     "full": "np.broadcast_to(x, shape)",
     "full_like": "np.broadcast_to(x, shape)",
     "array": "np.stack([a, b]) for a list, or x itself",
@@ -38,7 +38,7 @@ def way_out(frame: FrameType) -> str:
     if frame.f_globals.get("__name__", "").startswith("pandas."):
         return "write df.to_numpy() @ x, and the like"
     here |= {frame.f_code.co_name}  # NumPy's own function, where it is written in Python
-    here |= {"r_"} if frame.f_globals.get("__name__", "").startswith("numpy.lib._index_tricks") else set()
+    here |= {type(frame.f_locals.get("self")).__name__}
     known = [other for name, other in _WRITE.items() if name in here]
     return f"write {known[0] if known else 'np.stack to join Tensors'}; its numbers alone are x.data or x.detach()"
 
