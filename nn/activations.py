@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, dataclass_transform
 
 import numpy as np
 
 from nn import functional
-from nn.checks import check_integer
+from nn.checks import Array, check_integer
 from nn.module import Module
 
+Activation = Literal[
+    "relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "log_sigmoid", "hardtanh", "softmax",
+    "log_softmax",
+]  # fmt: skip
 
-class Sigmoid(Module):
+
+@dataclass_transform(eq_default=False)
+class _Activation(Module):
+    """A function of `functional` as a Module: a subclass names the function, and as fields the options it has.
+
+    Options that the function refuses are refused when the Module is made.
+    """
+
+    function: ClassVar[Callable[..., Any]]
+    __match_args__: ClassVar[tuple[str, ...]]  # the names of the options; `dataclass` writes them down
+
+    def __init_subclass__(cls) -> None:
+        if "function" in vars(cls):  # a user's subclass of one of them has attributes of its own
+            dataclass(eq=False, repr=False)(cls)
+
+    def __post_init__(self) -> None:
+        self(np.zeros(1))
+
+    def forward(self, x: Array) -> Array:
+        """Apply the function; any shape."""
+        return self.function(x, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__match_args__}
+
+    def _arguments(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self._options().items())
+
+
+class Sigmoid(_Activation):
     """Logistic function of each element; see `functional.sigmoid`.
 
     Example:
@@ -19,12 +54,10 @@ class Sigmoid(Module):
         0.5
     """
 
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.sigmoid(x)
+    function = staticmethod(functional.sigmoid)
 
 
-class Tanh(Module):
+class Tanh(_Activation):
     """Hyperbolic tangent of each element; see `functional.tanh`.
 
     Example:
@@ -32,12 +65,10 @@ class Tanh(Module):
         0.0
     """
 
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.tanh(x)
+    function = staticmethod(functional.tanh)
 
 
-class ReLU(Module):
+class ReLU(_Activation):
     """Rectified linear unit of each element; see `functional.relu`.
 
     Example:
@@ -45,12 +76,10 @@ class ReLU(Module):
         0.0
     """
 
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.relu(x)
+    function = staticmethod(functional.relu)
 
 
-class SiLU(Module):
+class SiLU(_Activation):
     """Sigmoid linear unit of each element; see `functional.silu`.
 
     Example:
@@ -58,12 +87,10 @@ class SiLU(Module):
         0.0
     """
 
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.silu(x)
+    function = staticmethod(functional.silu)
 
 
-class LogSigmoid(Module):
+class LogSigmoid(_Activation):
     """Logarithm of the logistic function of each element; see `functional.log_sigmoid`.
 
     Example:
@@ -71,25 +98,10 @@ class LogSigmoid(Module):
         -10000.0
     """
 
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.log_sigmoid(x)
+    function = staticmethod(functional.log_sigmoid)
 
 
-class _WithOptions(Module):
-    """An activation with options; those that the function refuses are refused when the Module is made."""
-
-    def __init__(self, **options: Any) -> None:
-        for name, value in options.items():
-            setattr(self, name, value)
-        self._options = tuple(options)
-        self(np.zeros(1))
-
-    def _arguments(self) -> str:
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._options)
-
-
-class LeakyReLU(_WithOptions):
+class LeakyReLU(_Activation):
     """Leaky rectified linear unit of each element; arguments and errors are those of `functional.leaky_relu`.
 
     Example:
@@ -97,17 +109,11 @@ class LeakyReLU(_WithOptions):
         -0.1
     """
 
-    negative_slope: float
-
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        super().__init__(negative_slope=negative_slope)
-
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.leaky_relu(x, self.negative_slope)
+    function = staticmethod(functional.leaky_relu)
+    negative_slope: float = 0.01
 
 
-class ELU(_WithOptions):
+class ELU(_Activation):
     """Exponential linear unit of each element; arguments and errors are those of `functional.elu`.
 
     Example:
@@ -115,17 +121,11 @@ class ELU(_WithOptions):
         -2.0
     """
 
-    alpha: float
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__(alpha=alpha)
-
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.elu(x, self.alpha)
+    function = staticmethod(functional.elu)
+    alpha: float = 1.0
 
 
-class GELU(_WithOptions):
+class GELU(_Activation):
     """Gaussian error linear unit of each element; arguments and errors are those of `functional.gelu`.
 
     Example:
@@ -133,17 +133,11 @@ class GELU(_WithOptions):
         0.8412
     """
 
-    approximate: str
-
-    def __init__(self, approximate: str = "none") -> None:
-        super().__init__(approximate=approximate)
-
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.gelu(x, self.approximate)
+    function = staticmethod(functional.gelu)
+    approximate: Literal["none", "tanh"] = "none"
 
 
-class Softplus(_WithOptions):
+class Softplus(_Activation):
     """Smooth rectified linear unit of each element; arguments and errors are those of `functional.softplus`.
 
     Example:
@@ -151,18 +145,12 @@ class Softplus(_WithOptions):
         10000.0
     """
 
-    beta: float
-    threshold: float
-
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        super().__init__(beta=beta, threshold=threshold)
-
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.softplus(x, self.beta, self.threshold)
+    function = staticmethod(functional.softplus)
+    beta: float = 1.0
+    threshold: float = 20.0
 
 
-class Hardtanh(_WithOptions):
+class Hardtanh(_Activation):
     """Each element clipped to an interval; arguments and errors are those of `functional.hardtanh`.
 
     Example:
@@ -170,18 +158,12 @@ class Hardtanh(_WithOptions):
         1.0
     """
 
-    min_val: float
-    max_val: float
-
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
-        super().__init__(min_val=min_val, max_val=max_val)
-
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape."""
-        return functional.hardtanh(x, self.min_val, self.max_val)
+    function = staticmethod(functional.hardtanh)
+    min_val: float = -1.0
+    max_val: float = 1.0
 
 
-class Softmax(Module):
+class Softmax(_Activation):
     """Probabilities from logits along an axis; see `functional.softmax`.
 
     It is not part of a network that is trained with `functional.cross_entropy`, which takes logits.
@@ -194,18 +176,11 @@ class Softmax(Module):
         array([[0.5, 0.5]])
     """
 
-    axis: int
+    function = staticmethod(functional.softmax)
+    axis: int = -1
 
-    def __init__(self, axis: int = -1) -> None:
-        check_integer(type(self).__name__, "axis", axis)
-        self.axis = axis
-
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape with the axis."""
-        return functional.softmax(x, self.axis)
-
-    def _arguments(self) -> str:
-        return f"axis={self.axis}"
+    def __post_init__(self) -> None:
+        check_integer(type(self).__name__, "axis", self.axis)
 
 
 class LogSoftmax(Softmax):
@@ -216,22 +191,12 @@ class LogSoftmax(Softmax):
         array([[-10000.,      0.]])
     """
 
-    def forward(self, x: Any) -> Any:
-        """Apply the function; any shape with the axis."""
-        return functional.log_softmax(x, self.axis)
+    function = staticmethod(functional.log_softmax)
 
 
 ACTIVATIONS: dict[str, type[Module]] = {
-    "relu": ReLU,
-    "tanh": Tanh,
-    "sigmoid": Sigmoid,
-    "leaky_relu": LeakyReLU,
-    "elu": ELU,
-    "gelu": GELU,
-    "silu": SiLU,
-    "softplus": Softplus,
-    "log_sigmoid": LogSigmoid,
-    "hardtanh": Hardtanh,
-    "softmax": Softmax,
-    "log_softmax": LogSoftmax,
-}
+    kind.function.__name__: kind
+    for kind in (
+        ReLU, Tanh, Sigmoid, LeakyReLU, ELU, GELU, SiLU, Softplus, LogSigmoid, Hardtanh, Softmax, LogSoftmax,
+    )
+}  # fmt: skip

@@ -10,11 +10,20 @@ from typing import Any
 
 import numpy as np
 
+# What the functions here compute with: arrays of any kind that speaks NumPy's protocols, Tensors among them, and often
+# the lists, numbers and tables that `to_array` makes arrays of. No type says so much.
+Array = Any
+
 NUMBERED = "np.unique(labels, return_inverse=True)[1]"  # for messages: numbers in place of texts
 
 
-def to_array(caller: str, name: str, x: Any) -> Any:
-    """Make arrays of lists, numbers and other libraries' tables, and leave what speaks NumPy's protocols as it is."""
+def to_array(caller: str, name: str, x: Any) -> Array:
+    """Make arrays of lists, numbers and other libraries' tables, and leave what speaks NumPy's protocols as it is.
+
+    What means something else than its numbers, such as a masked array, is refused.
+    """
+    if kind := meaning_else(x):
+        raise TypeError(f"{caller}: {name} must not be {kind}")
     if hasattr(x, "__array_function__"):
         return x
     try:
