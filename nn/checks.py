@@ -32,7 +32,24 @@ def to_array(caller: str, name: str, x: Any) -> Array:
         raise ValueError(f"{caller}: {name} must not be ragged; every row must have the same shape") from None
 
 
-def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Any:
+def meaning_else(x: Any) -> str | None:
+    """Say what an array is, and the way out, if its numbers alone do not say what it means."""
+    if isinstance(x, np.ndarray):
+        if isinstance(x, np.ma.MaskedArray):
+            return "a masked array, whose mask would be lost; leave out what is masked, or give x.filled(number)"
+        if isinstance(x, np.matrix):
+            return "an np.matrix, whose * is another product; give np.asarray(x)"
+    elif type(x).__module__.startswith("scipy.sparse"):
+        return "a sparse matrix, which is no array to NumPy; give x.toarray()"
+    return None
+
+
+def has_dtype(x: Any) -> bool:
+    """Whether something has a dtype of its own, as arrays and tables have, and numbers and lists have not."""
+    return hasattr(x, "dtype") or hasattr(x, "__array__")
+
+
+def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Array:
     """Refuse what is not real numbers, and give it as an array or a Tensor.
 
     Args:
@@ -41,7 +58,7 @@ def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Any:
         x: what was given.
         kinds: of dtypes; without "b" for arithmetic that booleans do not have.
     """
-    array = x if hasattr(x, "__array_function__") else to_array(caller, name, x)  # spares the most frequent case a call
+    array = x if type(x) is np.ndarray else to_array(caller, name, x)  # spares the most frequent case a call
     if array.dtype.kind not in kinds:
         ways_out = {"b": "; convert it with .astype(float)", "U": f"; {NUMBERED} numbers texts"}
         way_out = ways_out.get(array.dtype.kind, "")
@@ -53,12 +70,12 @@ def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Any:
 def check_dtype(caller: str, dtype: Any) -> Any:
     """Refuse what is not a floating-point dtype, and give it."""
     try:
-        found = np.dtype(dtype)
+        kind = np.dtype(dtype).kind
     except TypeError:
-        found = None
-    if found is None or found.kind != "f":
+        kind = None
+    if kind != "f":
         raise TypeError(f"{caller}: dtype must be floating-point, such as np.float32, got {dtype!r}")
-    return found
+    return np.dtype(dtype)
 
 
 def check_integer(caller: str, name: str, value: Any, domain: str = "an integer") -> None:
@@ -67,10 +84,18 @@ def check_integer(caller: str, name: str, value: Any, domain: str = "an integer"
         raise TypeError(f"{caller}: {name} must be {domain}, got {value!r}")
 
 
-def check_count(caller: str, name: str, value: Any) -> None:
-    """Refuse what is not a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{caller}: {name} must be a positive integer, got {value!r}")
+def check_count(caller: str, name: str, value: Any, least: int = 1) -> None:
+    """Refuse what is not a positive integer, or one from ``least`` on."""
+    domain = "a positive integer" if least == 1 else f"an integer, {least} or more"
+    check_integer(caller, name, value, domain)
+    if value < least:
+        raise ValueError(f"{caller}: {name} must be {domain}, got {value!r}")
+
+
+def check_flag(caller: str, name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool | np.bool):
+        raise TypeError(f"{caller}: {name} must be True or False, got {value!r}")
 
 
 def check_number(caller: str, name: str, value: Any, inside: Callable[[float], bool], domain: str) -> None:
@@ -84,8 +109,10 @@ def check_number(caller: str, name: str, value: Any, inside: Callable[[float], b
 
 
 def check_choice(caller: str, name: str, value: Any, known: Any) -> None:
-    """Refuse a name that is not one of those known."""
-    if not isinstance(value, str) or value not in known:
+    """Refuse what is no text, and a name that is not one of those known."""
+    if not isinstance(value, str):
+        raise TypeError(f"{caller}: {name} must be one of the texts {', '.join(known)}; got {value!r}")
+    if value not in known:
         raise ValueError(f"{caller}: unknown {name} {value!r}; known: {', '.join(known)}")
 
 
@@ -101,13 +128,9 @@ def check_path(caller: str, path: Any) -> Path:
     return Path(path)
 
 
-def check_rows(caller: str, name: str, rows: Any) -> Any:
+def check_rows(caller: str, name: str, rows: Any) -> Array:
     """Refuse what is not one row for each sample, all of them whole, and give it as an array."""
     rows = to_array(caller, name, rows)
-    if isinstance(rows, np.ma.MaskedArray):
-        raise TypeError(
-            f"{caller}: {name} are a masked array, whose mask would be lost; leave out rows that miss numbers"
-        )
     if rows.ndim == 0:
         raise ValueError(f"{caller}: {name} must have one row for each sample, got a scalar")
     return rows
@@ -124,7 +147,9 @@ def check_dataset(caller: str, X: Any, y: Any) -> None:
 def check_shape(caller: str, name: str, shape: Any) -> tuple[int, ...]:
     """Refuse what is neither a positive integer nor a list of them, and give it as a tuple."""
     lengths = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
-    for length in lengths or (None,):
+    if not lengths:
+        raise ValueError(f"{caller}: {name} must have a length for one axis at least, got {shape!r}")
+    for length in lengths:
         check_count(caller, f"{name}, or each length in it,", length)
     return tuple(map(int, lengths))
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from nn.checks import check_count, check_dataset, check_rows
+from nn.checks import Array, check_count, check_dataset, check_flag, check_rows
 from nn.init import Seed, generator
+
+Pairs = Iterator[tuple[Array, Array]]
 
 _SMALL_BYTES = 2**18  # batches that have so much together are taken at once
 
 
-def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: bool = False) -> Iterator[tuple[Any, Any]]:
+def batches(X: Array, y: Array, batch_size: int, *, rng: Seed = None, drop_last: bool = False) -> Pairs:
     """Give the rows of a dataset once each, in random order, a batch at a time.
 
     Only the rows of a batch, or of a few small ones, are read, so that a file which is larger than memory can be opened
@@ -30,8 +31,9 @@ def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: boo
         The rows of ``X`` and ``y`` of one batch, copied, in their dtype.
 
     Raises:
-        TypeError: ``rng`` is neither a Generator nor a seed, or an array is masked.
-        ValueError: the lengths differ, there are no rows, they are ragged, or the batch size is not a positive integer.
+        TypeError: ``rng`` is neither a Generator nor a seed, the batch size not an integer, ``drop_last`` not True or
+            False, or an array is masked, an ``np.matrix`` or sparse.
+        ValueError: the lengths differ, there are no rows, they are ragged, or the batch size is not positive.
 
     Example:
         >>> [len(X) for X, y in batches(np.zeros((5, 2)), np.zeros(5), batch_size=2, rng=0)]
@@ -40,10 +42,11 @@ def batches(X: Any, y: Any, batch_size: int, *, rng: Seed = None, drop_last: boo
     X, y = check_rows("batches", "inputs", X), check_rows("batches", "targets", y)
     check_dataset("batches", X, y)
     check_count("batches", "batch_size", batch_size)
+    check_flag("batches", "drop_last", drop_last)
     return _batches(X, y, batch_size, generator(rng), drop_last)
 
 
-def _batches(X: Any, y: Any, batch_size: int, rng: np.random.Generator, drop_last: bool) -> Iterator[tuple[Any, Any]]:
+def _batches(X: Array, y: Array, batch_size: int, rng: np.random.Generator, drop_last: bool) -> Pairs:
     order = rng.permutation(len(X))
     if drop_last:
         order = order[: len(X) - len(X) % batch_size]
@@ -56,8 +59,8 @@ def _batches(X: Any, y: Any, batch_size: int, rng: np.random.Generator, drop_las
             yield inputs[first : first + batch_size], targets[first : first + batch_size]
 
 
-def _take(rows: Any) -> Any:
+def _take(rows: Array) -> Callable[[Array], Array]:
     """Give the function that copies some rows: ``take`` is the fastest, but would copy all of a strided array first."""
     if type(rows) is np.ndarray and rows.flags.c_contiguous:
         return lambda chosen: rows.take(chosen, 0)
-    return rows.__getitem__
+    return lambda chosen: rows[chosen]

@@ -18,7 +18,7 @@ import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
 from nn import functional
-from nn.checks import check_real
+from nn.checks import Array, check_real, has_dtype
 from nn.init import Seed, generator
 
 _LOG_ROOT_TWO_PI = math.log(2 * math.pi) / 2
@@ -35,25 +35,25 @@ class Distribution:
     batch_shape: tuple[int, ...]
     dtype: Any
     domain: str  # which values the distribution can take, in words
-    _given: dict[str, Any]  # the parameters by name
+    _parameters: dict[str, Array]  # by name
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, **parameters: Array) -> None:
         kind = type(self).__name__
-        arrays = {name: check_real(kind, name, value) for name, value in given.items()}
+        arrays = {name: check_real(kind, name, value) for name, value in parameters.items()}
         # NumPy lets a Python number take the dtype of the arrays beside it.
-        dtypes = [value if isinstance(value, int | float) else arrays[name].dtype for name, value in given.items()]
+        dtypes = [value if isinstance(value, int | float) else arrays[name].dtype for name, value in parameters.items()]
         self.dtype = np.result_type(0.0, *dtypes)
-        self._given = {name: x if x.dtype == self.dtype else x.astype(self.dtype) for name, x in arrays.items()}
-        for name, x in self._given.items():
+        self._parameters = {name: x if x.dtype == self.dtype else x.astype(self.dtype) for name, x in arrays.items()}
+        for name, x in self._parameters.items():
             self._demand(name, ~np.isnan(data_of(x)), "real numbers")
         shapes = [x.shape for x in arrays.values()]
         try:
             self.batch_shape = np.broadcast_shapes(*shapes)
         except ValueError:
-            listed = " and ".join(f"{name} of shape {shape}" for name, shape in zip(given, shapes))
+            listed = " and ".join(f"{name} of shape {shape}" for name, shape in zip(parameters, shapes))
             raise ValueError(f"{kind}: {listed} do not broadcast to one shape") from None
 
-    def log_prob(self, value: Any) -> Any:
+    def log_prob(self, value: Array) -> Array:
         """Logarithm of the probability, or of its density, at a value.
 
         Args:
@@ -63,11 +63,12 @@ class Distribution:
             Of the shape that both broadcast to.
 
         Raises:
-            ValueError: the value lies outside the support, or its shape does not fit.
+            TypeError: the value is not real numbers.
+            ValueError: it lies outside the support, or its shape does not fit.
         """
         raise NotImplementedError(f"{type(self).__name__} must define log_prob")
 
-    def cdf(self, value: Any) -> Any:
+    def cdf(self, value: Array) -> Array:
         """Probability of a sample that is not larger than a value; shapes and errors are those of `log_prob`.
 
         Raises:
@@ -75,17 +76,21 @@ class Distribution:
         """
         raise NotImplementedError(f"{type(self).__name__} has no cdf: add up the probabilities of its values")
 
-    def sample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Any:
+    def sample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw samples: an array of shape ``shape + batch_shape``, of the distribution's dtype, without gradient.
 
         Args:
             shape: how many samples; by default one.
             rng: a Generator or a seed.
+
+        Raises:
+            TypeError: the shape is not integers, or ``rng`` neither a Generator nor a seed.
+            ValueError: a length, or a seed, is negative.
         """
         with ad.no_grad():
             return data_of(self.rsample(shape, rng))
 
-    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Any:
+    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw samples as `sample` does, as a function of the parameters, to which gradients flow back.
 
         Kingma and Welling, Auto-encoding variational Bayes (2013), section 2.4: random numbers that do not depend on
@@ -98,38 +103,38 @@ class Distribution:
             f"{type(self).__name__}.rsample: a discrete sample has no gradient; use sample, and log_prob of the sample"
         )
 
-    def entropy(self) -> Any:
+    def entropy(self) -> Array:
         """Expected value of ``-log_prob``, in nats; of shape ``batch_shape``."""
         raise NotImplementedError(f"{type(self).__name__} must define entropy")
 
     @property
-    def mean(self) -> Any:
+    def mean(self) -> Array:
         """Expected value; of shape ``batch_shape``."""
         raise NotImplementedError(f"{type(self).__name__} has no mean")
 
     @property
-    def variance(self) -> Any:
+    def variance(self) -> Array:
         """Expected squared distance from the mean; of shape ``batch_shape``."""
         raise NotImplementedError(f"{type(self).__name__} has no variance")
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
-        return f"{type(self).__name__}({given})"
+        listed = ", ".join(f"{name}={value!r}" for name, value in self._parameters.items())
+        return f"{type(self).__name__}({listed})"
 
-    def _demand(self, name: str, inside: Any, domain: str) -> None:
+    def _demand(self, name: str, inside: Array, domain: str) -> None:
         """Refuse a parameter that has elements outside its domain."""
         message = f"{type(self).__name__}: {name} must be {domain}, got {{}}"
-        require(inside, ValueError, message, data_of(self._given[name]))
+        require(inside, ValueError, message, data_of(self._parameters[name]))
 
-    def _supports(self, value: Any) -> Any:
+    def _supports(self, value: Array) -> Array:
         """Say for each element of an array whether the distribution can take it."""
         raise NotImplementedError
 
-    def _value(self, method: str, value: Any) -> Any:
+    def _value(self, method: str, value: Array) -> Array:
         """Give a value as an array or Tensor, if the distribution can take it."""
         caller = f"{type(self).__name__}.{method}"
         array = check_real(caller, "the value", value)
-        if not hasattr(value, "dtype") or array.dtype.kind != "f":
+        if not has_dtype(value) or array.dtype.kind != "f":
             array = array.astype(self.dtype)
         try:
             shape = np.broadcast_shapes(array.shape, self.batch_shape)
@@ -142,24 +147,23 @@ class Distribution:
         require(inside, ValueError, f"{caller}: the value must be {self.domain}, got {{}}", data_of(array))
         return array
 
-    def _whole(self, x: Any) -> Any:
+    def _whole(self, x: Array) -> Array:
         """Broadcast what was computed from some of the parameters to the shape of all."""
         return x if np.shape(x) == self.batch_shape else np.broadcast_to(x, self.batch_shape)
 
     def _shape(self, shape: int | tuple[int, ...]) -> tuple[int, ...]:
         """Give the shape of samples."""
         counts = (shape,) if np.ndim(shape) == 0 else shape
+        problem = f"{type(self).__name__}: the shape of samples must be integers, none negative, got {shape!r}"
         try:
             counts = tuple(map(operator.index, counts))  # type: ignore[arg-type]
         except TypeError:
-            counts = (-1,)
+            raise TypeError(problem) from None
         if any(count < 0 for count in counts):
-            raise ValueError(
-                f"{type(self).__name__}: the shape of samples must be integers, none negative, got {shape!r}"
-            )
+            raise ValueError(problem)
         return counts + self.batch_shape
 
-    def _divergence_from(self, p: Distribution) -> Any:
+    def _divergence_from(self, p: Distribution) -> Array:
         """Give the divergence of ``p`` from this distribution, or NotImplemented where no closed form is known."""
         return NotImplemented
 
@@ -167,27 +171,27 @@ class Distribution:
 class _Continuous(Distribution):
     """A distribution with a density, on an interval."""
 
-    _low: Any = -math.inf
-    _high: Any = math.inf
+    _low: Array = -math.inf
+    _high: Array = math.inf
 
-    def _supports(self, value: Any) -> Any:
+    def _supports(self, value: Array) -> Array:
         return (value >= data_of(self._low)) & (value <= data_of(self._high))
 
     @property
-    def stddev(self) -> Any:
+    def stddev(self) -> Array:
         """Square root of the variance; of shape ``batch_shape``."""
         raise NotImplementedError
 
     @property
-    def variance(self) -> Any:
+    def variance(self) -> Array:
         """Expected squared distance from the mean; of shape ``batch_shape``."""
         return np.square(self.stddev)
 
-    def _distance(self, point: Any) -> Any:
+    def _distance(self, point: Array) -> Array:
         """Give the expected distance of a sample from a point, or NotImplemented where no closed form is known."""
         return NotImplemented
 
-    def _infinite_outside(self, p: _Continuous, divergence: Any) -> Any:
+    def _infinite_outside(self, p: _Continuous, divergence: Array) -> Array:
         """Give a divergence of ``p``, and infinity where ``p`` has samples that this distribution cannot have."""
         too_low = np.less(data_of(p._low), data_of(self._low))
         too_high = np.greater(data_of(p._high), data_of(self._high))
@@ -197,17 +201,17 @@ class _Continuous(Distribution):
 class _LocationScale(_Continuous):
     """A distribution on all real numbers, of ``loc + scale ε``, where ε has a mean of zero."""
 
-    loc: Any
-    scale: Any
+    loc: Array
+    scale: Array
     domain = "real numbers"
 
-    def __init__(self, loc: Any, scale: Any) -> None:
+    def __init__(self, loc: Array, scale: Array) -> None:
         super().__init__(loc=loc, scale=scale)
-        self.loc, self.scale = self._given.values()
+        self.loc, self.scale = self._parameters.values()
         self._demand("scale", data_of(self.scale) > 0, "positive")
 
     @property
-    def mean(self) -> Any:
+    def mean(self) -> Array:
         """Expected value ``loc``."""
         return self._whole(self.loc)
 
@@ -238,12 +242,12 @@ class Normal(_LocationScale):
         0.625
     """
 
-    def log_prob(self, value: Any) -> Any:
+    def log_prob(self, value: Array) -> Array:
         """Logarithm of the density; see `Distribution.log_prob`."""
         z = (self._value("log_prob", value) - self.loc) / self.scale
         return -z * z / 2 - np.log(self.scale) - _LOG_ROOT_TWO_PI
 
-    def cdf(self, value: Any) -> Any:
+    def cdf(self, value: Array) -> Array:
         """Probability of a smaller sample, ``(1 + erf((x - loc) / (scale √2))) / 2``; see `Distribution.cdf`.
 
         Raises:
@@ -251,25 +255,25 @@ class Normal(_LocationScale):
         """
         return _normal_cdf((self._value("cdf", value) - self.loc) / self.scale)
 
-    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Any:
+    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw ``loc + scale ε``, ε standard normal; see `Distribution.rsample`."""
         return self.loc + self.scale * generator(rng).standard_normal(self._shape(shape)).astype(self.dtype)
 
-    def entropy(self) -> Any:
+    def entropy(self) -> Array:
         """Entropy ``log(scale √(2πe))``; see `Distribution.entropy`."""
         return self._whole(np.log(self.scale) + (0.5 + _LOG_ROOT_TWO_PI))
 
     @property
-    def stddev(self) -> Any:
+    def stddev(self) -> Array:
         """Standard deviation ``scale``."""
         return self._whole(self.scale)
 
-    def _distance(self, point: Any) -> Any:
+    def _distance(self, point: Array) -> Array:
         # The mean of the folded normal distribution: Leone, Nelson and Nottingham (1961)
         z = (self.loc - point) / self.scale
         return self.scale * (math.sqrt(2 / math.pi) * np.exp(-z * z / 2) + z * (2 * _normal_cdf(z) - 1))
 
-    def _divergence_from(self, p: Distribution) -> Any:
+    def _divergence_from(self, p: Distribution) -> Array:
         if not isinstance(p, _Continuous):
             return NotImplemented
         spread, shift = p.stddev / self.scale, (p.mean - self.loc) / self.scale
@@ -295,36 +299,36 @@ class Laplace(_LocationScale):
         (array([-0.693147, -1.693147]), array([0.5    , 0.81606]))
     """
 
-    def log_prob(self, value: Any) -> Any:
+    def log_prob(self, value: Array) -> Array:
         """Logarithm of the density; see `Distribution.log_prob`."""
         value = self._value("log_prob", value)
         return -np.abs(value - self.loc) / self.scale - np.log(2 * self.scale)
 
-    def cdf(self, value: Any) -> Any:
+    def cdf(self, value: Array) -> Array:
         """Probability of a smaller sample, ``exp(-|x - loc| / scale) / 2``, or one minus it; see `Distribution.cdf`."""
         z = (self._value("cdf", value) - self.loc) / self.scale
         below = data_of(z) < 0
         tail = np.exp(np.where(below, z, -z)) / 2
         return np.where(below, tail, 1 - tail)
 
-    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Any:
+    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw ``loc + scale ε``, ε of loc 0 and scale 1; see `Distribution.rsample`."""
         return self.loc + self.scale * generator(rng).laplace(size=self._shape(shape)).astype(self.dtype)
 
-    def entropy(self) -> Any:
+    def entropy(self) -> Array:
         """Entropy ``1 + log(2 scale)``; see `Distribution.entropy`."""
         return self._whole(np.log(2 * self.scale) + 1)
 
     @property
-    def stddev(self) -> Any:
+    def stddev(self) -> Array:
         """Standard deviation ``√2 scale``."""
         return self._whole(math.sqrt(2) * self.scale)
 
-    def _distance(self, point: Any) -> Any:
+    def _distance(self, point: Array) -> Array:
         distance = np.abs(self.loc - point)
         return distance + self.scale * np.exp(-distance / self.scale)
 
-    def _divergence_from(self, p: Distribution) -> Any:
+    def _divergence_from(self, p: Distribution) -> Array:
         distance = p._distance(self.loc) if isinstance(p, _Continuous) else NotImplemented
         if distance is NotImplemented:
             return NotImplemented
@@ -348,55 +352,55 @@ class Uniform(_Continuous):
         (array([-1.386294,      -inf]), 0.25)
     """
 
-    low: Any
-    high: Any
+    low: Array
+    high: Array
     domain = "from low to high"
 
-    def __init__(self, low: Any, high: Any) -> None:
+    def __init__(self, low: Array, high: Array) -> None:
         super().__init__(low=low, high=high)
-        self.low, self.high = self._given.values()
+        self.low, self.high = self._parameters.values()
         low, high = np.broadcast_arrays(data_of(self.low), data_of(self.high))
         require(low < high, ValueError, "Uniform: low must be below high, got low={} and high={}", low, high)
 
     @property
-    def _low(self) -> Any:
+    def _low(self) -> Array:
         return self.low
 
     @property
-    def _high(self) -> Any:
+    def _high(self) -> Array:
         return self.high
 
-    def log_prob(self, value: Any) -> Any:
+    def log_prob(self, value: Array) -> Array:
         """Logarithm of the density; see `Distribution.log_prob`."""
         value = self._value("log_prob", value)
         return np.where(data_of(value) < data_of(self.high), -np.log(self.high - self.low), -np.inf)
 
-    def cdf(self, value: Any) -> Any:
+    def cdf(self, value: Array) -> Array:
         """Probability of a smaller sample, ``(x - low) / (high - low)``; see `Distribution.cdf`."""
         return (self._value("cdf", value) - self.low) / (self.high - self.low)
 
-    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Any:
+    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw ``low + (high - low) ε``, ε uniform from 0 to 1; see `Distribution.rsample`."""
         # Single precision is drawn as such: numbers just below 1 would be rounded to 1.
         precision: Any = np.float32 if self.dtype.itemsize <= 4 else np.float64
         noise = generator(rng).random(self._shape(shape), dtype=precision)
         return self.low + (self.high - self.low) * noise.astype(self.dtype)
 
-    def entropy(self) -> Any:
+    def entropy(self) -> Array:
         """Entropy ``log(high - low)``; see `Distribution.entropy`."""
         return np.log(self.high - self.low)
 
     @property
-    def mean(self) -> Any:
+    def mean(self) -> Array:
         """Expected value ``(low + high) / 2``."""
         return (self.low + self.high) / 2
 
     @property
-    def stddev(self) -> Any:
+    def stddev(self) -> Array:
         """Standard deviation ``(high - low) / √12``."""
         return (self.high - self.low) / math.sqrt(12)
 
-    def _divergence_from(self, p: Distribution) -> Any:
+    def _divergence_from(self, p: Distribution) -> Array:
         if not isinstance(p, _Continuous):
             return NotImplemented
         return self._infinite_outside(p, np.log(self.high - self.low) - p.entropy())
@@ -420,42 +424,42 @@ class Exponential(_Continuous):
         (-1.306853, 0.864665, 0.5)
     """
 
-    rate: Any
+    rate: Array
     domain = "at least 0"
     _low = 0.0
 
-    def __init__(self, rate: Any) -> None:
+    def __init__(self, rate: Array) -> None:
         super().__init__(rate=rate)
-        (self.rate,) = self._given.values()
+        (self.rate,) = self._parameters.values()
         self._demand("rate", data_of(self.rate) > 0, "positive")
 
-    def log_prob(self, value: Any) -> Any:
+    def log_prob(self, value: Array) -> Array:
         """Logarithm of the density; see `Distribution.log_prob`."""
         return np.log(self.rate) - self.rate * self._value("log_prob", value)
 
-    def cdf(self, value: Any) -> Any:
+    def cdf(self, value: Array) -> Array:
         """Probability of a smaller sample, ``1 - exp(-rate x)``; see `Distribution.cdf`."""
         return -np.expm1(-self.rate * self._value("cdf", value))
 
-    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Any:
+    def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw ``ε / rate``, ε of rate 1; see `Distribution.rsample`."""
         return generator(rng).standard_exponential(self._shape(shape)).astype(self.dtype) / self.rate
 
-    def entropy(self) -> Any:
+    def entropy(self) -> Array:
         """Entropy ``1 - log(rate)``; see `Distribution.entropy`."""
         return 1 - np.log(self.rate)
 
     @property
-    def mean(self) -> Any:
+    def mean(self) -> Array:
         """Expected value ``1 / rate``."""
         return 1 / self.rate
 
     @property
-    def stddev(self) -> Any:
+    def stddev(self) -> Array:
         """Standard deviation ``1 / rate``."""
         return 1 / self.rate
 
-    def _divergence_from(self, p: Distribution) -> Any:
+    def _divergence_from(self, p: Distribution) -> Array:
         if not isinstance(p, _Continuous):
             return NotImplemented
         return self._infinite_outside(p, self.rate * p.mean - np.log(self.rate) - p.entropy())
@@ -464,16 +468,16 @@ class Exponential(_Continuous):
 class _Discrete(Distribution):
     """A distribution on whole numbers, given by probabilities or by logits."""
 
-    _probs: Any
-    _logits: Any
+    _probs: Array
+    _logits: Array
 
-    def __init__(self, probs: Any, logits: Any) -> None:
+    def __init__(self, probs: Array, logits: Array) -> None:
         if (probs is None) == (logits is None):
             got = "neither" if probs is None else "both"
             raise ValueError(f"{type(self).__name__}: give either probs or logits, got {got}")
         super().__init__(**({"logits": logits} if probs is None else {"probs": probs}))
-        self._probs = self._given.get("probs")
-        self._logits = self._given.get("logits")
+        self._probs = self._parameters.get("probs")
+        self._logits = self._parameters.get("logits")
 
 
 class Bernoulli(_Discrete):
@@ -504,7 +508,7 @@ class Bernoulli(_Discrete):
 
     domain = "0 or 1"
 
-    def __init__(self, probs: Any = None, logits: Any = None) -> None:
+    def __init__(self, probs: Array = None, logits: Array = None) -> None:
         super().__init__(probs, logits)
         if logits is None:
             self._demand("probs", (data_of(self._probs) >= 0) & (data_of(self._probs) <= 1), "between 0 and 1")
@@ -512,19 +516,19 @@ class Bernoulli(_Discrete):
             self._demand("logits", np.isfinite(data_of(self._logits)), "finite (for a certain outcome give probs)")
 
     @property
-    def probs(self) -> Any:
+    def probs(self) -> Array:
         """Probabilities of 1."""
         return functional.sigmoid(self._logits) if self._probs is None else self._probs
 
     @property
-    def logits(self) -> Any:
+    def logits(self) -> Array:
         """Logarithm of the odds of 1."""
         if self._probs is None:
             return self._logits
         probs = _inner(self._probs)
         return np.log(probs) - np.log1p(-probs)
 
-    def log_prob(self, value: Any) -> Any:
+    def log_prob(self, value: Array) -> Array:
         """Logarithm of the probability; see `Distribution.log_prob`.
 
         By the value it has the derivative of the straight line between the values at 0 and at 1.
@@ -533,47 +537,47 @@ class Bernoulli(_Discrete):
         log_no, log_yes = self._log_probs()
         return value * log_yes + (1 - value) * log_no
 
-    def sample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Any:
+    def sample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw zeros and ones, of the distribution's dtype; see `Distribution.sample`."""
         return (generator(rng).random(self._shape(shape)) < data_of(self.probs)).astype(self.dtype)
 
-    def entropy(self) -> Any:
+    def entropy(self) -> Array:
         """Entropy ``-p log p - (1 - p) log(1 - p)``; see `Distribution.entropy`."""
         (log_no, log_yes), (no, yes) = self._log_probs(), self._both_probs()
         return -(yes * log_yes + no * log_no)
 
     @property
-    def mean(self) -> Any:
+    def mean(self) -> Array:
         """Expected value ``probs``."""
         return self.probs
 
     @property
-    def variance(self) -> Any:
+    def variance(self) -> Array:
         """Variance ``probs (1 - probs)``."""
         no, yes = self._both_probs()
         return no * yes
 
-    def _both_probs(self) -> tuple[Any, Any]:
+    def _both_probs(self) -> tuple[Array, Array]:
         """Give the probabilities of 0 and of 1, both to full relative precision if logits were given."""
         if self._probs is None:
             return functional.sigmoid(-self._logits), functional.sigmoid(self._logits)
         return 1 - self._probs, self._probs
 
-    def _log_probs(self) -> tuple[Any, Any]:
+    def _log_probs(self) -> tuple[Array, Array]:
         """Give the logarithms of the probabilities of 0 and of 1."""
         logits = self.logits
         return functional.log_sigmoid(-logits), functional.log_sigmoid(logits)
 
-    def _supports(self, value: Any) -> Any:
+    def _supports(self, value: Array) -> Array:
         return (value == 0) | (value == 1)
 
-    def _impossible(self) -> tuple[Any, Any]:
+    def _impossible(self) -> tuple[Array, Array]:
         """Say where 0, and where 1, cannot come; a probability that merely rounds to zero is not meant."""
         if self._probs is None:
             return False, False
         return data_of(self._probs) == 1, data_of(self._probs) == 0
 
-    def _divergence_from(self, p: Distribution) -> Any:
+    def _divergence_from(self, p: Distribution) -> Array:
         if not isinstance(p, Bernoulli):
             return NotImplemented
         no, yes = (
@@ -610,15 +614,15 @@ class Categorical(_Discrete):
         (array([0.25, 0.25, 0.5 ]), array([-1.386294, -0.693147]), array([2, 1, 0, 0]))
     """
 
-    def __init__(self, probs: Any = None, logits: Any = None) -> None:
+    def __init__(self, probs: Array = None, logits: Array = None) -> None:
         super().__init__(probs, logits)
-        ((name, given),) = self._given.items()
-        if given.ndim == 0 or given.shape[-1] == 0:
-            raise ValueError(f"Categorical: {name} must have the shape (..., K), one for each class, got {given.shape}")
-        self.batch_shape = given.shape[:-1]
-        self._classes = given.shape[-1]
+        ((name, table),) = self._parameters.items()
+        if table.ndim == 0 or table.shape[-1] == 0:
+            raise ValueError(f"Categorical: {name} must have the shape (..., K), one for each class, got {table.shape}")
+        self.batch_shape = table.shape[:-1]
+        self._classes = table.shape[-1]
         self.domain = f"an integer from 0 to {self._classes - 1}"
-        values = data_of(given)
+        values = data_of(table)
         if name == "probs":
             self._demand(name, (values >= 0) & (values < np.inf), "finite and not negative")
         else:
@@ -630,53 +634,53 @@ class Categorical(_Discrete):
         )
 
     @property
-    def probs(self) -> Any:
+    def probs(self) -> Array:
         """Probabilities of the classes, of shape ``(..., K)``."""
         if self._probs is None:
             return functional.softmax(self._logits)
         return self._probs / np.sum(self._probs, axis=-1, keepdims=True)
 
     @property
-    def logits(self) -> Any:
+    def logits(self) -> Array:
         """Logarithms of the probabilities of the classes, of shape ``(..., K)``."""
         return functional.log_softmax(self._logits) if self._probs is None else np.log(_inner(self.probs))
 
-    def log_prob(self, value: Any) -> Any:
+    def log_prob(self, value: Array) -> Array:
         """Logarithm of the probability of a class; see `Distribution.log_prob`. The class is not differentiated by."""
         labels = data_of(self._value("log_prob", value)).astype(np.intp)
         shape = np.broadcast_shapes(labels.shape, self.batch_shape)
         logits = np.broadcast_to(self.logits, (*shape, self._classes))
         return np.take_along_axis(logits, np.broadcast_to(labels, shape)[..., None], axis=-1)[..., 0]
 
-    def sample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Any:
+    def sample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw classes, integers; see `Distribution.sample`."""
         total = np.cumsum(data_of(self.probs), axis=-1, dtype=np.float64)
         # Divided by the last, which thereby is exactly 1 and above every random number
         total /= total[..., -1:]
         return np.sum(total <= generator(rng).random(self._shape(shape))[..., None], axis=-1)
 
-    def entropy(self) -> Any:
+    def entropy(self) -> Array:
         """Entropy ``-sum(probs log(probs))``; see `Distribution.entropy`."""
         return -np.sum(self.probs * _finite(self.logits), axis=-1)
 
     @property
-    def mean(self) -> Any:
+    def mean(self) -> Array:
         """Refused: classes are names, and names have no mean."""
         raise NotImplementedError("Categorical: classes have no mean; see probs")
 
     @property
-    def variance(self) -> Any:
+    def variance(self) -> Array:
         """Refused: classes are names, and names have no variance."""
         raise NotImplementedError("Categorical: classes have no variance; see probs and entropy()")
 
-    def _supports(self, value: Any) -> Any:
+    def _supports(self, value: Array) -> Array:
         return (value >= 0) & (value < self._classes) & (value == np.floor(value))
 
-    def _impossible(self) -> Any:
+    def _impossible(self) -> Array:
         """Say which classes cannot come; a probability that merely rounds to zero is not meant."""
         return data_of(self._logits) == -np.inf if self._probs is None else data_of(self._probs) == 0
 
-    def _divergence_from(self, p: Distribution) -> Any:
+    def _divergence_from(self, p: Distribution) -> Array:
         if not isinstance(p, Categorical):
             return NotImplemented
         if p._classes != self._classes:
@@ -690,7 +694,7 @@ class Categorical(_Discrete):
 Multinoulli = Categorical
 
 
-def kl_divergence(p: Distribution, q: Distribution) -> Any:
+def kl_divergence(p: Distribution, q: Distribution) -> Array:
     """Kullback-Leibler divergence of ``p`` from ``q``, the expected ``log p(x) - log q(x)`` of a sample of ``p``.
 
     Goodfellow, Bengio and Courville, Deep Learning (2016), equation 3.50. It is infinite where ``p`` has samples that
@@ -732,23 +736,23 @@ def kl_divergence(p: Distribution, q: Distribution) -> Any:
     return divergence
 
 
-def _inner(probs: Any) -> Any:
+def _inner(probs: Array) -> Array:
     """Move probabilities away from 0 and 1 by the dtype's resolution, so that logarithms are finite."""
     resolution = float(np.finfo(probs.dtype).eps)
     return np.clip(probs, resolution, 1 - resolution)
 
 
-def _finite(logits: Any) -> Any:
+def _finite(logits: Array) -> Array:
     """Put 0 for the logits of impossible classes, whose probability of zero they are multiplied by."""
     return np.where(np.isneginf(data_of(logits)), 0, logits)
 
 
-def _share(p: Any, log_p: Any, log_q: Any, never_p: Any, never_q: Any) -> Any:
+def _share(p: Array, log_p: Array, log_q: Array, never_p: Array, never_q: Array) -> Array:
     """Give the share of an outcome in a divergence: none if it never comes, infinite if only ``q`` excludes it."""
     return np.where(never_p, 0, np.where(never_q, np.inf, p * (log_p - log_q)))
 
 
-def _normal_cdf(z: Any) -> Any:
+def _normal_cdf(z: Array) -> Array:
     """Give the distribution function of the standard normal distribution."""
     try:
         from scipy import special

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 import autodiff as ad
 from nn import functional, optim
+from nn.activations import Activation
 from nn.checks import check_choice
 from nn.layers import MLP
-from nn.training import fit
+from nn.training import LossName, fit
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin  # type: ignore[import-untyped]
@@ -32,9 +33,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def __init__(
         self,
         hidden_layer_sizes: Sequence[int] = (100,),
-        activation: str = "relu",
+        activation: Activation = "relu",
         *,
-        optimizer: str = "adam",
+        optimizer: Literal["adam", "sgd"] = "adam",
         lr: float = 1e-3,
         epochs: int = 100,
         batch_size: int = 32,
@@ -50,12 +51,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.weight_decay = weight_decay
         self.random_state = random_state
 
-    def _train(self, X: Any, targets: Any, outputs: int, loss: str) -> Self:
+    def _train(self, X: Any, targets: Any, outputs: int, loss: LossName) -> Self:
         """Make the model and train it."""
         name = type(self).__name__
         check_choice(name, "optimizer", self.optimizer, _OPTIMIZERS)
         if not hasattr(self.hidden_layer_sizes, "__len__"):
-            raise ValueError(
+            raise TypeError(
                 f"{name}: hidden_layer_sizes must list the sizes, as in (100,), got {self.hidden_layer_sizes!r}"
             )
         # scikit-learn's generators are of another kind than the model's

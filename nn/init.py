@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from nn.checks import check_choice, check_number
+from nn.checks import Array, check_choice, check_dtype, check_number
 
 Seed = np.random.Generator | int | None
 
-_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0)}
+Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu"]
+
+_GAINS: dict[Nonlinearity, float] = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0)}
 
 
 def generator(rng: Seed) -> np.random.Generator:
@@ -28,7 +30,7 @@ def generator(rng: Seed) -> np.random.Generator:
     return np.random.default_rng(rng)
 
 
-def gain(nonlinearity: str) -> float:
+def gain(nonlinearity: Nonlinearity) -> float:
     """Give the factor by which weights before a nonlinearity are scaled, to make up for what it takes away.
 
     That of "relu", √2, is He et al.'s (2015), equation 10; that of "tanh", 5/3, is PyTorch's, found by experiment.
@@ -37,7 +39,8 @@ def gain(nonlinearity: str) -> float:
         nonlinearity: "linear", "sigmoid", "tanh" or "relu".
 
     Raises:
-        ValueError: the nonlinearity is unknown.
+        TypeError: the nonlinearity is no text.
+        ValueError: it is unknown.
 
     Example:
         >>> round(gain("relu"), 4)
@@ -47,7 +50,7 @@ def gain(nonlinearity: str) -> float:
     return _GAINS[nonlinearity]
 
 
-def xavier_uniform(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = None, dtype: Any = np.float32) -> Any:
+def xavier_uniform(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = None, dtype: Any = np.float32) -> Array:
     """Draw weights uniformly from ``±gain sqrt(6 / (fan_in + fan_out))``.
 
     Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (2010), equation 16.
@@ -59,7 +62,7 @@ def xavier_uniform(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = Non
         dtype: of the result.
 
     Raises:
-        TypeError: the gain is no number.
+        TypeError: the shape is not a pair of integers, the gain no number, or the dtype not floating-point.
         ValueError: the shape is not two positive integers, or the gain is not finite.
 
     Example:
@@ -69,7 +72,7 @@ def xavier_uniform(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = Non
     return _uniform(shape, _scaled(gain, 6 / sum(_fans(shape))), rng, dtype)
 
 
-def xavier_normal(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = None, dtype: Any = np.float32) -> Any:
+def xavier_normal(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = None, dtype: Any = np.float32) -> Array:
     """Draw weights from a normal distribution of standard deviation ``gain sqrt(2 / (fan_in + fan_out))``.
 
     Arguments and source are those of `xavier_uniform`.
@@ -79,7 +82,7 @@ def xavier_normal(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = None
 
 def kaiming_uniform(
     shape: tuple[int, int], *, gain: float = _GAINS["relu"], rng: Seed = None, dtype: Any = np.float32
-) -> Any:
+) -> Array:
     """Draw weights uniformly from ``±gain sqrt(3 / fan_in)``.
 
     He et al., Delving deep into rectifiers (2015), equation 10. Arguments are those of `xavier_uniform`.
@@ -93,7 +96,7 @@ def kaiming_uniform(
 
 def kaiming_normal(
     shape: tuple[int, int], *, gain: float = _GAINS["relu"], rng: Seed = None, dtype: Any = np.float32
-) -> Any:
+) -> Array:
     """Draw weights from a normal distribution of standard deviation ``gain / sqrt(fan_in)``.
 
     Arguments and source are those of `kaiming_uniform`.
@@ -102,9 +105,13 @@ def kaiming_normal(
 
 
 def _fans(shape: tuple[int, int]) -> tuple[int, int]:
-    counted = isinstance(shape, list | tuple) and all(isinstance(fan, int | np.integer) for fan in shape)
-    if not counted or len(shape) != 2 or min(shape) < 1:
-        raise ValueError(f"weights have the shape (fan_in, fan_out), both positive integers, got {shape!r}")
+    problem = f"weights have the shape (fan_in, fan_out), both positive integers, got {shape!r}"
+    if not isinstance(shape, list | tuple) or not all(
+        isinstance(fan, int | np.integer) and not isinstance(fan, bool) for fan in shape
+    ):
+        raise TypeError(problem)
+    if len(shape) != 2 or min(shape) < 1:
+        raise ValueError(problem)
     return shape
 
 
@@ -113,9 +120,9 @@ def _scaled(gain: float, square: float) -> float:
     return gain * math.sqrt(square)
 
 
-def _uniform(shape: tuple[int, int], bound: float, rng: Seed, dtype: Any) -> Any:
-    return generator(rng).uniform(-bound, bound, shape).astype(dtype)
+def _uniform(shape: tuple[int, int], bound: float, rng: Seed, dtype: Any) -> Array:
+    return generator(rng).uniform(-bound, bound, shape).astype(check_dtype("initial weights", dtype))
 
 
-def _normal(shape: tuple[int, int], deviation: float, rng: Seed, dtype: Any) -> Any:
-    return (deviation * generator(rng).standard_normal(shape)).astype(dtype)
+def _normal(shape: tuple[int, int], deviation: float, rng: Seed, dtype: Any) -> Array:
+    return (deviation * generator(rng).standard_normal(shape)).astype(check_dtype("initial weights", dtype))

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
+import autodiff as ad
 from autodiff.arrays.whole import as_float
 from nn import functional, init
-from nn.activations import ACTIVATIONS
+from nn.activations import ACTIVATIONS, Activation
 from nn.checks import (
+    Array,
     check_choice,
     check_count,
     check_dtype,
+    check_flag,
     check_integer,
     check_number,
     check_padding,
@@ -24,11 +27,11 @@ from nn.checks import (
     check_shape,
     to_array,
 )
-from nn.init import Seed, generator
+from nn.init import Nonlinearity, Seed, generator
 from nn.module import Buffer, Module, Parameter
 
 # What the first weights before an activation should suit; the others are rectifiers, hard or smooth ones.
-_SUITS = {
+_SUITS: dict[Activation, Nonlinearity] = {
     "tanh": "tanh",
     "hardtanh": "tanh",
     "sigmoid": "sigmoid",
@@ -54,8 +57,9 @@ class Linear(Module):
         dtype: of the parameters.
 
     Raises:
-        TypeError: the dtype is not floating-point.
-        ValueError: a size is not a positive integer, or the nonlinearity is unknown.
+        TypeError: a size is not an integer, ``bias`` not True or False, the nonlinearity no text, or the dtype not
+            floating-point.
+        ValueError: a size is not positive, or the nonlinearity is unknown.
 
     Example:
         >>> layer = Linear(3, 2, rng=0)
@@ -76,12 +80,13 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         *,
-        nonlinearity: str = "linear",
+        nonlinearity: Nonlinearity = "linear",
         rng: Seed = None,
         dtype: Any = np.float32,
     ) -> None:
         check_count("Linear", "a layer's size", in_features)
         check_count("Linear", "a layer's size", out_features)
+        check_flag("Linear", "bias", bias)
         dtype = check_dtype("Linear", dtype)
         gain = init.gain(nonlinearity)
         draw = init.kaiming_uniform if nonlinearity == "relu" else init.xavier_uniform
@@ -90,9 +95,10 @@ class Linear(Module):
         self.weight = Parameter(draw((in_features, out_features), gain=gain, rng=rng, dtype=dtype))
         self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> ad.Tensor:
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
-        return functional.linear(x, self.weight, self.bias)
+        out: ad.Tensor = functional.linear(x, self.weight, self.bias)
+        return out
 
     def _arguments(self) -> str:
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"
@@ -106,7 +112,7 @@ class Identity(Module):
         3.0
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         """Give the input."""
         return x
 
@@ -135,7 +141,7 @@ class Flatten(Module):
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         """Join the axes; any shape that has them."""
         x = to_array("Flatten", "x", x)
         first, last = (axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
@@ -157,6 +163,7 @@ class Dropout(Module):
         rng: a Generator or a seed; a Generator may be shared between layers.
 
     Raises:
+        TypeError: ``p`` is no number.
         ValueError: ``p`` is not a probability below 1.
 
     Example:
@@ -173,7 +180,7 @@ class Dropout(Module):
         self.p = p
         self.rng = generator(rng)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         """Drop elements; any shape."""
         return functional.dropout(x, self.p, self.training, self.rng)
 
@@ -197,7 +204,7 @@ class BatchNorm1d(Module):
         dtype: of parameters and running numbers.
 
     Raises:
-        TypeError: ``eps`` or ``momentum`` is no number, or the dtype not floating-point.
+        TypeError: an argument is of the wrong type, or the dtype not floating-point.
         ValueError: an argument is outside its domain.
 
     Example:
@@ -231,6 +238,8 @@ class BatchNorm1d(Module):
         check_number("BatchNorm1d", "eps", eps, lambda eps: eps > 0, "positive")
         if momentum is not None:
             check_number("BatchNorm1d", "momentum", momentum, lambda share: 0 <= share <= 1, "from 0 to 1, or None")
+        check_flag("BatchNorm1d", "affine", affine)
+        check_flag("BatchNorm1d", "track_running_stats", track_running_stats)
         dtype = check_dtype("BatchNorm1d", dtype)
         self.num_features = num_features
         self.eps = eps
@@ -241,7 +250,7 @@ class BatchNorm1d(Module):
         self.running_var = Buffer(np.ones(num_features, dtype)) if track_running_stats else None
         self.num_batches_tracked = Buffer(np.int64(0)) if track_running_stats else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         """Standardize ``(N, C)`` or ``(N, C, L)``."""
         x = check_real("BatchNorm1d", "x", x)
         if len(x.shape) not in (2, 3) or x.shape[1] != self.num_features:
@@ -286,8 +295,8 @@ class LayerNorm(Module):
         dtype: of the parameters.
 
     Raises:
-        TypeError: ``eps`` is no number, or the dtype not floating-point.
-        ValueError: a length is not a positive integer, or ``eps`` is not positive.
+        TypeError: a length is not an integer, another argument of the wrong type, or the dtype not floating-point.
+        ValueError: there is no length, or one of them, or ``eps``, is not positive.
 
     Example:
         >>> LayerNorm(2)(np.array([[1.0, 3.0]], np.float32)).data.round(3).tolist()
@@ -310,12 +319,14 @@ class LayerNorm(Module):
     ) -> None:
         self.normalized_shape = check_shape("LayerNorm", "normalized_shape", normalized_shape)
         check_number("LayerNorm", "eps", eps, lambda eps: eps > 0, "positive")
+        check_flag("LayerNorm", "elementwise_affine", elementwise_affine)
+        check_flag("LayerNorm", "bias", bias)
         dtype = check_dtype("LayerNorm", dtype)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         """Standardize ``(..., *normalized_shape)``."""
         return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
@@ -338,8 +349,8 @@ class Embedding(Module):
 
     Raises:
         IndexError: ``padding_idx`` is out of range.
-        TypeError: ``padding_idx`` is not an integer, or the dtype not floating-point.
-        ValueError: a size is not a positive integer.
+        TypeError: a size or ``padding_idx`` is not an integer, or the dtype not floating-point.
+        ValueError: a size is not positive.
 
     Example:
         >>> Embedding(10, 3, rng=0)(np.array([[1, 2, 1, 9]])).shape
@@ -371,9 +382,10 @@ class Embedding(Module):
         self.padding_idx = padding_idx
         self.weight = Parameter(vectors, dtype=check_dtype("Embedding", dtype))
 
-    def forward(self, indices: Any) -> Any:
+    def forward(self, indices: Array) -> ad.Tensor:
         """Map integers of any shape to ``(*shape, embedding_dim)``."""
-        return functional.embedding(indices, self.weight, self.padding_idx)
+        out: ad.Tensor = functional.embedding(indices, self.weight, self.padding_idx)
+        return out
 
     def _arguments(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
@@ -405,7 +417,7 @@ class Sequential(Module):
                 raise TypeError(f"{type(self).__name__}: a layer must be a Module, got {layer!r}")
         self.layers = list(layers)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         """Send the input through all layers."""
         for layer in self.layers:
             x = layer(x)
@@ -427,9 +439,10 @@ class MLP(Sequential):
         dtype: of the parameters.
 
     Raises:
-        TypeError: the dtype is not floating-point.
-        ValueError: there are fewer than two sizes, a size is not a positive integer, the activation is unknown, or
-            dropout is not a probability below 1.
+        TypeError: the sizes are no list of integers, the activation is no text, dropout no number, or the dtype not
+            floating-point.
+        ValueError: there are fewer than two sizes, a size is not positive, the activation is unknown, or dropout is not
+            a probability below 1.
 
     Example:
         >>> MLP([64, 32, 10], activation="relu", rng=0)
@@ -444,13 +457,15 @@ class MLP(Sequential):
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: str = "relu",
+        activation: Activation = "relu",
         *,
         dropout: float = 0.0,
         rng: Seed = None,
         dtype: Any = np.float32,
     ) -> None:
-        if not hasattr(sizes, "__len__") or len(sizes) < 2:
+        if not isinstance(sizes, Sequence | np.ndarray):
+            raise TypeError(f"MLP: sizes must be a list, as in [64, 32, 10], got {sizes!r}")
+        if len(sizes) < 2:
             raise ValueError(f"MLP: sizes need an input and an output, as in [64, 32, 10], got {sizes!r}")
         for size in sizes:
             check_count("MLP", "a layer's size", size)
@@ -468,6 +483,11 @@ class MLP(Sequential):
                 layers.append(Dropout(dropout, rng=rng))
         super().__init__(*layers, Linear(*last, rng=rng, dtype=dtype))
         self.sizes = tuple(sizes)
+
+    def forward(self, x: Array) -> ad.Tensor:
+        """Map ``(..., sizes[0])`` to ``(..., sizes[-1])``."""
+        out: ad.Tensor = super().forward(x)
+        return out
 
     def _arguments(self) -> str:
         return " → ".join(map(str, self.sizes))

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 
 import autodiff as ad
 from autodiff.compiler.state import Place
 from autodiff.core.clock import note, tick
+from nn.checks import check_flag
+
+P = ParamSpec("P")
+Outputs = TypeVar("Outputs", covariant=True)
+
+
+class _Forward(Protocol[P, Outputs]):
+    """What type checkers know of a Module that is called: the types of its `forward`."""
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> Outputs: ...
 
 
 class Parameter(ad.Tensor):
@@ -83,8 +93,8 @@ class Module:
         """Compute the outputs from the inputs; every subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the outputs from the inputs, by `forward`."""
+    def __call__(self: _Forward[P, Outputs], *args: P.args, **kwargs: P.kwargs) -> Outputs:
+        """Compute the outputs from the inputs, by `forward`, whose types are those of the call."""
         start = tick()
         outputs = self.forward(*args, **kwargs)
         note(self, start)
@@ -163,12 +173,18 @@ class Module:
             >>> [path for path, parameter in model.named_parameters() if parameter.requires_grad]
             ['layers.1.weight', 'layers.1.bias']
         """
+        check_flag("requires_grad_", "requires_grad", requires_grad)
         for parameter in self.parameters():
             parameter.requires_grad = requires_grad
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Set the Module and all Modules in it to training; returns the Module."""
+        """Set the Module and all Modules in it to training, or to evaluation with False; returns the Module.
+
+        Raises:
+            TypeError: the mode is neither True nor False.
+        """
+        check_flag("train", "mode", mode)
         for module in self.modules():
             module.training = mode
         return self
@@ -247,8 +263,8 @@ class Module:
 
     def watch(self) -> Callable[[], bool]:
         """Give a function that says whether no attribute of any Module was assigned to since then."""
-        seen = Module._assignments
-        return lambda: Module._assignments == seen
+        before = Module._assignments
+        return lambda: Module._assignments == before
 
     def _arguments(self) -> str:
         """Say in the text of the Module how it was made."""

@@ -17,10 +17,11 @@ from autodiff.core.record import data_of
 from autodiff.drawing.text import norm
 from nn import figures
 from nn.checks import check_shape
+from nn.dataset import Dataset
 from nn.functional import softmax
 from nn.layers import Linear
 from nn.module import Module
-from nn.training import _dataset, _dtype, _evaluating
+from nn.training import dtype_of, evaluating
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,9 +52,10 @@ def confusion_matrix(
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: labels or predictions are neither integers nor numbers for each class, or ``ax`` is not an Axes.
+        TypeError: labels or predictions are neither integers nor numbers for each class, ``classes`` is no list, or
+            ``ax`` is not an Axes.
         ValueError: there are no data, not as many labels as predictions, a NaN among them, a class out of range, more
-            than 1,000 classes, or ``classes`` is no list of names.
+            than 1,000 classes, or no names in ``classes``.
 
     Example:
         >>> ax = confusion_matrix([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], classes=["cat", "dog"])
@@ -65,10 +67,14 @@ def confusion_matrix(
     """
     caller = "plots.confusion_matrix"
     sides = {"labels": _classes(caller, "labels", labels), "predictions": _classes(caller, "predictions", predictions)}
-    if classes is not None and (isinstance(classes, str) or not hasattr(classes, "__len__") or not len(classes)):
-        raise ValueError(f'{caller}: classes must list the names, as in ["cat", "dog"], got {classes!r}')
+    if classes is not None:
+        problem = f'{caller}: classes must list the names, as in ["cat", "dog"], got {classes!r}'
+        if isinstance(classes, str) or not hasattr(classes, "__len__"):
+            raise TypeError(problem)
+        if not len(classes):
+            raise ValueError(problem)
     number = _number_of_classes(caller, sides, classes)
-    true, said = (found for found, _ in sides.values())
+    true, said = (column for column, _ in sides.values())
     counts = np.bincount(true * number + said, minlength=number**2).reshape(number, number)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
@@ -112,20 +118,20 @@ def _classes(caller: str, name: str, values: Any) -> tuple[Any, int | None]:
 
 def _number_of_classes(caller: str, sides: dict[str, tuple[Any, int | None]], classes: Sequence[Any] | None) -> int:
     """Give the number of classes that the arguments agree on, and refuse rows that do not fit together or into it."""
-    rows = {name: len(found) for name, (found, _) in sides.items()}
+    rows = {name: len(column) for name, (column, _) in sides.items()}
     if len(set(rows.values())) > 1:
         raise ValueError(f"{caller}: {' but '.join(f'{count} {name}' for name, count in rows.items())}")
     if not all(rows.values()):
         raise ValueError(f"{caller}: there are no {' and no '.join(rows)}")
-    given = {name: number for name, (_, number) in sides.items() if number is not None}
+    numbers = {name: number for name, (_, number) in sides.items() if number is not None}
     if classes is not None:
-        given["classes"] = len(classes)
-    if len(set(given.values())) > 1:
-        numbers = ", ".join(f"{number} in {name}" for name, number in given.items())
-        raise ValueError(f"{caller}: the numbers of classes differ: {numbers}")
-    number = next(iter(given.values()), 1 + max(int(found.max()) for found, _ in sides.values()))
-    for name, (found, _) in sides.items():
-        _check_range(caller, name, found, number)
+        numbers["classes"] = len(classes)
+    if len(set(numbers.values())) > 1:
+        listed = ", ".join(f"{number} in {name}" for name, number in numbers.items())
+        raise ValueError(f"{caller}: the numbers of classes differ: {listed}")
+    number = next(iter(numbers.values()), 1 + max(int(column.max()) for column, _ in sides.values()))
+    for name, (column, _) in sides.items():
+        _check_range(caller, name, column, number)
     if number > _MOST_CLASSES:
         raise ValueError(
             f"{caller}: at most {_MOST_CLASSES:,} classes can be drawn, got {number:,}; "
@@ -193,8 +199,9 @@ def decision_boundary(model: Module, X: Any, y: Any, ax: Axes | None = None) -> 
     if not isinstance(model, Module):
         raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
     labels, _ = _classes(caller, "y", y)
-    dtype = _dtype(model)
-    X, labels = _dataset(caller, X, labels, dtype)
+    dtype = dtype_of(model)
+    data = Dataset(caller, X, labels, dtype)
+    X, labels = data.inputs[:], data.targets[:]
     if X.ndim != 2 or X.shape[1] != 2:
         raise ValueError(f"{caller}: X must have two features, as the plane has, so be of shape (N, 2), got {X.shape}")
     x1, x2 = (_side(feature) for feature in X.T)
@@ -232,7 +239,7 @@ def _side(feature: Any) -> Any:
 
 def _logits_on_plane(caller: str, model: Module, x1: Any, x2: Any, dtype: Any) -> Any:
     """Give the logits of the classes at each point, of shape ``(x2, x1, C)``."""
-    with _evaluating(model):
+    with evaluating(model):
         # Line by line: the layers of a wide network would take much memory for all points.
         lines = [data_of(model(np.column_stack([x1, np.full_like(x1, height)]).astype(dtype))) for height in x2]
     shape = np.shape(lines[0])
@@ -277,7 +284,7 @@ def weights(model: Module, shape: tuple[int, int] | None = None, ax: Axes | None
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: the model is not a Module, or ``ax`` is not an Axes.
+        TypeError: the model is not a Module, ``shape`` is not a pair of integers, or ``ax`` is not an Axes.
         ValueError: there is no linear layer, its inputs do not make an image of this shape, or a weight is not finite.
 
     Example:

@@ -6,8 +6,9 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -18,14 +19,15 @@ from autodiff.core.record import data_of
 from autodiff.core.watch import WATCHES
 from nn import functional
 from nn.checkpoint import Checkpoint, Progress
-from nn.checks import check_count, check_dataset, check_number, check_real, check_rows
-from nn.data import batches
+from nn.checks import Array, check_count, check_number
+from nn.dataset import Dataset
 from nn.history import History
 from nn.init import Seed, generator
 from nn.module import Module
 from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 
 Loss = Callable[[Any, Any], Any]
+LossName = Literal["cross_entropy", "mse_loss", "binary_cross_entropy_with_logits"]
 Metric = Callable[[Any, Any], Any]
 Step = Callable[[Any, Any], tuple[Any, ...]]
 Callback = Callable[[int, Module, History], Any]
@@ -38,21 +40,19 @@ LOSSES: dict[str, Loss] = {
 
 # A program takes about as long to make as this many steps.
 _WORTHWHILE = 500
-# Rows are evaluated, and looked at, a block of this many bytes at a time, so that a file need not fit into memory.
-_BLOCK_BYTES = 2**24
 
 
 def fit(
     model: Module,
-    X: Any,
-    y: Any,
+    X: Array,
+    y: Array,
     *,
-    loss: str | Loss = "cross_entropy",
+    loss: LossName | Loss = "cross_entropy",
     optimizer: Optimizer | None = None,
     epochs: int = 10,
     batch_size: int = 32,
-    validation_data: tuple[Any, Any] | None = None,
-    metrics: Sequence[str | Metric] = (),
+    validation_data: tuple[Array, Array] | None = None,
+    metrics: Sequence[Literal["accuracy"] | Metric] = (),
     schedule: Schedule | None = None,
     clip_norm: float | None = None,
     patience: int | None = None,
@@ -72,8 +72,9 @@ def fit(
 
     Args:
         model: maps a batch of inputs to predictions (logits, for the losses that take them).
-        X: inputs, of shape ``(N, ...)``; real numbers are converted to the model's dtype. Of a memory-mapped array, as
-            ``np.load("X.npy", mmap_mode="r")`` gives, only a batch at a time is in memory; so it is for ``y``.
+        X: inputs, of shape ``(N, ...)``, a table of pandas too; real numbers are converted to the model's dtype. Of a
+            memory-mapped array, as ``np.load("X.npy", mmap_mode="r")`` gives, only a batch at a time is in memory; so
+            it is for ``y``.
         y: targets, of shape ``(N, ...)``; integers stay integers, other numbers are converted as X is.
         loss: "cross_entropy", "mse_loss", "binary_cross_entropy_with_logits", or a function of predictions and
             targets that gives a scalar.
@@ -130,139 +131,220 @@ def fit(
         >>> len(history.loss) < 1000
         True
     """
-    measure = _loss("fit", loss)
-    measured = _metrics(metrics)
-    check_count("fit", "epochs", epochs)
-    check_count("fit", "batch_size", batch_size)
-    if clip_norm is not None:
-        check_number("fit", "clip_norm", clip_norm, lambda norm: norm > 0, "positive, or None")
-    if patience is not None:
-        check_count("fit", "patience", patience)
-        if validation_data is None:
-            raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
-    if not (compile is None or isinstance(compile, bool)):
-        raise TypeError(f"fit: compile must be True, False or None, got {compile!r}")
-    check_number("fit", "min_delta", min_delta, lambda delta: delta >= 0, "at least 0")
-    if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
-        raise TypeError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
+    settings = _Settings(
+        loss=_loss("fit", loss),
+        metrics=_metrics(metrics),
+        epochs=epochs,
+        batch_size=batch_size,
+        clip_norm=clip_norm,
+        patience=patience,
+        min_delta=min_delta,
+        callbacks=callbacks,
+        compile=compile,
+    )
+    if patience is not None and validation_data is None:
+        raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
     _check_model("fit", model)
-    parameters = model.parameters()
-    optimizer = _optimizer(parameters, optimizer, schedule)
+    optimizer = _optimizer(model.parameters(), optimizer, schedule)
     if validation_data is not None and (not isinstance(validation_data, list | tuple) or len(validation_data) != 2):
         raise TypeError("fit: validation_data must be a pair (inputs, targets)")
-    dtype = _dtype(model)
-    X, y = _dataset("fit", X, y, dtype)
-    validation = None if validation_data is None else _dataset("fit: validation_data", *validation_data, dtype)
-    for inputs, targets in [(X, y)] + ([validation] if validation else []):
-        _check_outputs(model, measure, measured, inputs, targets, batch_size, dtype)
-    order = generator(rng)
-    progress = Progress(History(samples=len(X), metrics={name: [] for name in measured}))
-    if validation is not None:
-        progress.history.validation_metrics = {name: [] for name in measured}
-    file = None
+    dtype = dtype_of(model)
+    data = Dataset("fit", X, y, dtype)
+    validation = None if validation_data is None else Dataset("fit: validation_data", *validation_data, dtype)
+    for dataset in filter(None, (data, validation)):
+        _check_outputs(model, settings, dataset)
+    run = _Run(model, settings, optimizer, schedule, data, validation, generator(rng))
     if checkpoint is not None:
-        settings = {
-            "loss": _name(measure),
-            "metrics": list(measured),
-            "batch_size": int(batch_size),
-            "clip_norm": None if clip_norm is None else float(clip_norm),
-            "patience": None if patience is None else int(patience),
-            "min_delta": float(min_delta),
-            "rng": int(rng) if isinstance(rng, int | np.integer) else type(rng).__name__,
-            "shapes of the data": [part.shape for part in (X, y, *(validation or ()))],
+        run.open(checkpoint, int(rng) if isinstance(rng, int | np.integer) else type(rng).__name__)
+    return run.finish()
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The arguments of `fit` that are numbers and functions, checked."""
+
+    loss: Loss
+    metrics: dict[str, Metric]
+    epochs: int
+    batch_size: int
+    clip_norm: float | None
+    patience: int | None
+    min_delta: float
+    callbacks: Sequence[Callback]
+    compile: bool | None
+
+    def __post_init__(self) -> None:
+        check_count("fit", "epochs", self.epochs)
+        check_count("fit", "batch_size", self.batch_size)
+        if self.clip_norm is not None:
+            check_number("fit", "clip_norm", self.clip_norm, lambda norm: norm > 0, "positive, or None")
+        if self.patience is not None:
+            check_count("fit", "patience", self.patience)
+        if not (self.compile is None or isinstance(self.compile, bool)):
+            raise TypeError(f"fit: compile must be True, False or None, got {self.compile!r}")
+        check_number("fit", "min_delta", self.min_delta, lambda delta: delta >= 0, "at least 0")
+        if not isinstance(self.callbacks, list | tuple) or not all(map(callable, self.callbacks)):
+            raise TypeError(f"fit: callbacks must be a list of functions, got {self.callbacks!r}")
+
+    def described(self) -> dict[str, Any]:
+        """Say which they are, as numbers and texts, but those that another run may change."""
+        return {
+            "loss": _name(self.loss),
+            "metrics": list(self.metrics),
+            "batch_size": int(self.batch_size),
+            "clip_norm": None if self.clip_norm is None else float(self.clip_norm),
+            "patience": None if self.patience is None else int(self.patience),
+            "min_delta": float(self.min_delta),
         }
-        file = Checkpoint(checkpoint, model, optimizer, schedule, order, settings)
-        if not file.path.exists():
-            file.save(progress)
+
+
+@dataclass(eq=False)
+class _Run:
+    """One training: what it changes, what it learns from, and how far it has come."""
+
+    model: Module
+    settings: _Settings
+    optimizer: Optimizer
+    schedule: Schedule | None
+    data: Dataset
+    validation: Dataset | None
+    rng: np.random.Generator
+    file: Checkpoint | None = None
+
+    def __post_init__(self) -> None:
+        settings, rows = self.settings, len(self.data)
+        history = History(samples=rows, metrics={name: [] for name in settings.metrics})
+        if self.validation is not None:
+            history.validation_metrics = {name: [] for name in settings.metrics}
+        self.progress = Progress(history)
+        steps = settings.epochs * (rows // settings.batch_size)
+        self.take_step = _stepper(self.model, settings, self.optimizer, steps)
+
+    def open(self, path: str | os.PathLike[str], seed: int | str) -> None:
+        """Continue from a file, or begin it."""
+        datasets = filter(None, (self.data, self.validation))
+        shapes = [rows.whole.shape for dataset in datasets for rows in (dataset.inputs, dataset.targets)]
+        described = self.settings.described() | {"rng": seed, "shapes of the data": shapes}
+        self.file = Checkpoint(path, self.model, self.optimizer, self.schedule, self.rng, described)
+        if not self.file.path.exists():
+            self.file.save(self.progress)
         # Also what was written just now, so that the arrays lie in memory as they will when it is read again: sums of
         # an array in another order may end in other bits.
-        progress = file.load(epochs)
-    history = progress.history
-    take_step = _stepper(model, measure, optimizer, clip_norm, bool(measured), compile, epochs * (len(X) // batch_size))
-    in_memory = not isinstance(X, np.memmap) and not isinstance(y, np.memmap)
-    try:
-        with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=None, dynamic_ncols=True) as bar:
-            while len(history.loss) < epochs and not progress.stopped:
-                epoch = len(history.loss) + 1
-                history.lr.append(optimizer.param_groups[0]["lr"])
-                start = time.perf_counter()
-                pieces = batches(X, y, batch_size, rng=order)
-                pieces = pieces if in_memory else _converted_batches(pieces, X, y, dtype)
-                value, means = _epoch(model, take_step, measured, pieces, epoch)
-                seconds = time.perf_counter() - start
-                history.loss.append(value)
-                for name, mean in means.items():
-                    history.metrics[name].append(mean)
-                shown = {"loss": value} | means
-                if validation is not None:
-                    value, outputs, targets = _evaluated("fit", model, measure, *validation, dtype)
-                    if not math.isfinite(value):
-                        raise _not_finite(f"validation loss is {value} after epoch {epoch}")
-                    history.validation_loss.append(value)
-                    shown["validation loss"] = value
-                    for name, number in _numbers(measured, outputs, targets).items():
-                        history.validation_metrics[name].append(number)
-                        shown[f"validation {name}"] = number
-                    accuracy = _accuracy(outputs, targets)
-                    if accuracy is not None:
-                        history.validation_accuracy.append(accuracy)
-                        shown["validation accuracy"] = accuracy
-                # The last list to grow: an epoch that is in it is whole in all of them, whenever Ctrl-C comes.
-                history.seconds.append(seconds)
-                if patience is not None:
-                    _watch(progress, model, patience, min_delta)
-                if isinstance(schedule, ReduceLROnPlateau):
-                    schedule.step(value)
-                elif schedule is not None:
-                    schedule.step()
-                answers = [callback(epoch, model, history) for callback in callbacks]
-                progress.stopped |= any(isinstance(answer, bool | np.bool) and answer for answer in answers)
-                if file is not None:
-                    file.save(progress)
-                bar.set_postfix({name: f"{number:.4f}" for name, number in shown.items()}, refresh=False)
-                bar.update()
-        if progress.best is not None:
-            model.load_state_dict(progress.best)
-    except KeyboardInterrupt:
-        for values in history.columns().values():
-            del values[len(history.seconds) :]
-    finally:
-        model.eval()
-    return history
+        self.progress = self.file.load(self.settings.epochs)
 
-
-def _epoch(
-    model: Module, take_step: Step, metrics: dict[str, Metric], pieces: Iterable[tuple[Any, Any]], epoch: int
-) -> tuple[float, dict[str, float]]:
-    """Take one step for each batch, and give the means of the loss and of the metrics."""
-    model.train()
-    total = rows = 0.0
-    totals = dict.fromkeys(metrics, 0.0)
-    for step, (inputs, targets) in enumerate(pieces, start=1):
+    def finish(self) -> History:
+        """Train for the epochs that are left."""
+        history, epochs = self.progress.history, self.settings.epochs
         try:
-            value, *outputs = take_step(inputs, targets)
-        except _NotFiniteError as error:
-            raise _not_finite(f"loss is {error} at epoch {epoch}, step {step}") from None
-        total += value.item() * len(inputs)
-        rows += len(inputs)
-        if metrics:
-            for name, result in _numbers(metrics, outputs[0], targets).items():
-                totals[name] += result * len(inputs)
-    return total / rows, {name: result / rows for name, result in totals.items()}
+            with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=None, dynamic_ncols=True) as bar:
+                while len(history.loss) < epochs and not self.progress.stopped:
+                    shown = self.epoch()
+                    bar.set_postfix({name: f"{number:.4f}" for name, number in shown.items()}, refresh=False)
+                    bar.update()
+            if self.progress.best is not None:
+                self.model.load_state_dict(self.progress.best)
+        except KeyboardInterrupt:
+            for values in history.columns().values():
+                del values[len(history.seconds) :]
+        finally:
+            self.model.eval()
+        return history
+
+    def epoch(self) -> dict[str, float]:
+        """Train for one epoch, do all that comes after it, and give the numbers to show by their names."""
+        history = self.progress.history
+        epoch = len(history.loss) + 1
+        history.lr.append(self.optimizer.param_groups[0]["lr"])
+        start = time.perf_counter()
+        shown = self.steps(epoch)
+        seconds = time.perf_counter() - start
+        history.loss.append(shown["loss"])
+        for name in self.settings.metrics:
+            history.metrics[name].append(shown[name])
+        if self.validation is not None:
+            shown |= self.validate(self.validation, epoch)
+        # The last list to grow: an epoch that is in it is whole in all of them, whenever Ctrl-C comes.
+        history.seconds.append(seconds)
+        if self.settings.patience is not None:
+            self.watch(self.settings.patience)
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(shown["loss" if self.validation is None else "validation loss"])
+        elif self.schedule is not None:
+            self.schedule.step()
+        answers = [callback(epoch, self.model, history) for callback in self.settings.callbacks]
+        self.progress.stopped |= any(isinstance(answer, bool | np.bool) and answer for answer in answers)
+        if self.file is not None:
+            self.file.save(self.progress)
+        return shown
+
+    def steps(self, epoch: int) -> dict[str, float]:
+        """Take one step for each batch, and give the means of the loss and of the metrics."""
+        self.model.train()
+        metrics = self.settings.metrics
+        rows, totals = 0, dict.fromkeys(("loss", *metrics), 0.0)
+        for step, (inputs, targets) in enumerate(self.data.batches(self.settings.batch_size, self.rng), start=1):
+            try:
+                loss, *outputs = self.take_step(inputs, targets)
+            except _NotFiniteError as error:
+                raise _not_finite(f"loss is {error} at epoch {epoch}, step {step}") from None
+            rows += len(inputs)
+            totals["loss"] += loss.item() * len(inputs)
+            if metrics:
+                for name, number in _numbers(metrics, outputs[0], targets).items():
+                    totals[name] += number * len(inputs)
+        return {name: total / rows for name, total in totals.items()}
+
+    def validate(self, data: Dataset, epoch: int) -> dict[str, float]:
+        """Measure the model on the validation data, and give the numbers to show."""
+        history = self.progress.history
+        loss, outputs, targets = _evaluated("fit", self.model, self.settings.loss, data)
+        if not math.isfinite(loss):
+            raise _not_finite(f"validation loss is {loss} after epoch {epoch}")
+        history.validation_loss.append(loss)
+        shown = {"validation loss": loss}
+        for name, number in _numbers(self.settings.metrics, outputs, targets).items():
+            history.validation_metrics[name].append(number)
+            shown[f"validation {name}"] = number
+        accuracy = _accuracy(outputs, targets)
+        if accuracy is not None:
+            history.validation_accuracy.append(accuracy)
+            shown["validation accuracy"] = accuracy
+        return shown
+
+    def watch(self, patience: int) -> None:
+        """Keep the weights of the smallest validation loss, and stop when there has been none for too long."""
+        progress = self.progress
+        loss = progress.history.validation_loss[-1]
+        if loss < progress.best_loss - self.settings.min_delta:
+            progress.best_loss, progress.waited, progress.best = loss, 0, self.model.state_dict()
+        else:
+            progress.waited += 1
+        progress.stopped = progress.waited >= patience
 
 
-def _stepper(
-    model: Module,
-    measure: Loss,
-    optimizer: Optimizer,
-    clip_norm: float | None,
-    with_outputs: bool,
-    compile: bool | None,
-    steps: int,
-) -> Step:
+def _stepper(model: Module, settings: _Settings, optimizer: Optimizer, steps: int) -> Step:
+    """Give the function that takes a step, as a program where that pays; so many steps are to come."""
+    measure, compile = settings.loss, settings.compile
+    step = _step(model, measure, optimizer, settings.clip_norm, bool(settings.metrics))
+    if compile:
+        return ad.compile(step, state=(model, optimizer))
+    if compile is False or WATCHES or steps < _WORTHWHILE or not _all_own(model, measure, optimizer):
+        return step
+    compiled = ad.compile(step, state=(model, optimizer), exact=True)
+    whole: list[tuple[int, ...]] = []
+
+    def compiled_where_worthwhile(inputs: Array, targets: Array) -> tuple[Any, ...]:
+        if not whole:
+            whole.append(inputs.shape)
+        return (compiled if inputs.shape == whole[0] else step)(inputs, targets)
+
+    return compiled_where_worthwhile
+
+
+def _step(model: Module, measure: Loss, optimizer: Optimizer, clip_norm: float | None, with_outputs: bool) -> Step:
     """Make the function that takes a step, and gives its loss and, if they are wanted, the predictions."""
 
-    def step(inputs: Any, targets: Any) -> tuple[Any, ...]:
+    def step(inputs: Array, targets: Array) -> tuple[Any, ...]:
         optimizer.zero_grad()
         outputs = model(inputs)
         loss = measure(outputs, targets)
@@ -275,19 +357,7 @@ def _stepper(
         optimizer.step()
         return (data_of(loss), data_of(outputs)) if with_outputs else (data_of(loss),)
 
-    if compile:
-        return ad.compile(step, state=(model, optimizer))
-    if compile is False or WATCHES or steps < _WORTHWHILE or not _all_own(model, measure, optimizer):
-        return step
-    compiled = ad.compile(step, state=(model, optimizer), exact=True)
-    whole: list[tuple[int, ...]] = []
-
-    def compiled_where_worthwhile(inputs: Any, targets: Any) -> tuple[Any, ...]:
-        if not whole:
-            whole.append(inputs.shape)
-        return (compiled if inputs.shape == whole[0] else step)(inputs, targets)
-
-    return compiled_where_worthwhile
+    return step
 
 
 def _all_own(model: Module, measure: Loss, optimizer: Optimizer) -> bool:
@@ -300,16 +370,6 @@ class _NotFiniteError(FloatingPointError):
     """A step was not taken, since its loss is no finite number."""
 
 
-def _watch(progress: Progress, model: Module, patience: int, min_delta: float) -> None:
-    """Keep the weights of the smallest validation loss, and stop when there has been none for too long."""
-    value = progress.history.validation_loss[-1]
-    if value < progress.best_loss - min_delta:
-        progress.best_loss, progress.waited, progress.best = value, 0, model.state_dict()
-    else:
-        progress.waited += 1
-    progress.stopped = progress.waited >= patience
-
-
 def _not_finite(problem: str) -> FloatingPointError:
     return FloatingPointError(
         f"fit: the {problem}. A smaller learning rate or clip_norm= may help; to see the call that went wrong, run fit "
@@ -317,7 +377,9 @@ def _not_finite(problem: str) -> FloatingPointError:
     )
 
 
-def evaluate(model: Module, X: Any, y: Any, *, loss: str | Loss = "cross_entropy") -> tuple[float, float | None]:
+def evaluate(
+    model: Module, X: Array, y: Array, *, loss: LossName | Loss = "cross_entropy"
+) -> tuple[float, float | None]:
     """Give a model's loss on a dataset and, where the predictions are logits of classes, its accuracy.
 
     Args:
@@ -342,29 +404,27 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: str | Loss = "cross_entropy
     """
     measure = _loss("evaluate", loss)
     _check_model("evaluate", model)
-    dtype = _dtype(model)
-    X, y = _dataset("evaluate", X, y, dtype)
-    value, outputs, targets = _evaluated("evaluate", model, measure, X, y, dtype)
+    value, outputs, targets = _evaluated("evaluate", model, measure, Dataset("evaluate", X, y, dtype_of(model)))
     return value, _accuracy(outputs, targets)
 
 
-def _evaluated(caller: str, model: Module, measure: Loss, X: Any, y: Any, dtype: Any) -> tuple[float, Any, Any]:
+def _evaluated(caller: str, model: Module, measure: Loss, data: Dataset) -> tuple[float, Array, Array]:
     """Give a model's loss on a dataset, its predictions as an array, and the targets."""
-    with _evaluating(model):
-        outputs = [model(_converted(caller, "inputs", X[rows], dtype, X)) for rows in _blocks(X)]
+    with evaluating(model):
+        outputs = [model(data.inputs[rows]) for rows in data.inputs.blocks()]
         predictions = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-        targets = _converted(caller, "targets", y, dtype, y)
+        targets = data.targets[:]
         return _number(f"{caller}: the loss", measure(predictions, targets)), data_of(predictions), targets
 
 
-def _accuracy(outputs: Any, targets: Any) -> float | None:
+def _accuracy(outputs: Array, targets: Array) -> float | None:
     """Give the share of rows whose largest logit is that of their label, where there are labels."""
     if targets.ndim == 1 and np.ndim(outputs) == 2 and targets.dtype.kind in "iu":
         return float(np.mean(np.argmax(outputs, axis=1) == targets))
     return None
 
 
-def _accuracy_metric(outputs: Any, targets: Any) -> float:
+def _accuracy_metric(outputs: Array, targets: Array) -> float:
     accuracy = _accuracy(outputs, targets)
     if accuracy is None:
         raise ValueError(
@@ -374,7 +434,7 @@ def _accuracy_metric(outputs: Any, targets: Any) -> float:
     return accuracy
 
 
-def _numbers(metrics: dict[str, Metric], outputs: Any, targets: Any) -> dict[str, float]:
+def _numbers(metrics: dict[str, Metric], outputs: Array, targets: Array) -> dict[str, float]:
     """Give the value of each metric."""
     return {name: _number(f"fit: the metric {name!r}", metric(outputs, targets)) for name, metric in metrics.items()}
 
@@ -389,7 +449,7 @@ def _number(what: str, value: Any) -> float:
 
 
 @contextlib.contextmanager
-def _evaluating(model: Module) -> Iterator[None]:
+def evaluating(model: Module) -> Iterator[None]:
     """Set a model to evaluation, without recording; afterwards every Module in it is as it was."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -401,24 +461,22 @@ def _evaluating(model: Module) -> Iterator[None]:
             module.training = was_training
 
 
-def _check_outputs(
-    model: Module, measure: Loss, metrics: dict[str, Metric], X: Any, y: Any, batch_size: int, dtype: Any
-) -> None:
+def _check_outputs(model: Module, settings: _Settings, data: Dataset) -> None:
     """Let loss and metrics refuse what does not fit the model's predictions before the first step changes the model.
 
     Metrics are tried on the first batch. A loss that is known looks at all targets, with the predictions of one row.
     """
-    with _evaluating(model):
-        if metrics:
-            first = slice(0, batch_size)
-            targets = _converted("fit", "targets", y[first], dtype, y)
-            _numbers(metrics, data_of(model(_converted("fit", "inputs", X[first], dtype, X))), targets)
-        if measure in LOSSES.values():
-            prediction = data_of(model(_converted("fit", "inputs", X[:1], dtype, X)))
+    first = slice(0, settings.batch_size)
+    with evaluating(model):
+        if settings.metrics:
+            targets = data.targets[first]
+            _numbers(settings.metrics, data_of(model(data.inputs[first])), targets)
+        if settings.loss in LOSSES.values():
+            prediction = data_of(model(data.inputs[:1]))
             # Of a file, batch by batch: later targets are looked at when it is their turn.
-            for rows in [slice(0, batch_size)] if isinstance(y, np.memmap) else _blocks(y, prediction.nbytes):
-                targets = _converted("fit", "targets", y[rows], dtype, y)
-                measure(np.broadcast_to(prediction, (len(targets), *prediction.shape[1:])), targets)
+            for rows in data.targets.blocks(prediction.nbytes) if data.targets.in_memory else [first]:
+                targets = data.targets[rows]
+                settings.loss(np.broadcast_to(prediction, (len(targets), *prediction.shape[1:])), targets)
 
 
 def _optimizer(parameters: list[Any], optimizer: Optimizer | None, schedule: Schedule | None) -> Optimizer:
@@ -439,11 +497,13 @@ def _check_model(caller: str, model: Any) -> None:
         raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
 
 
-def _loss(caller: str, loss: str | Loss) -> Loss:
+def _loss(caller: str, loss: Any) -> Loss:
     """Give the loss of a name, or the function that it is."""
     if callable(loss):
-        return loss
-    if not isinstance(loss, str) or loss not in LOSSES:
+        return loss  # type: ignore[no-any-return]
+    if not isinstance(loss, str):
+        raise TypeError(f"{caller}: the loss must be a function, or one of {', '.join(LOSSES)}; got {loss!r}")
+    if loss not in LOSSES:
         raise ValueError(f"{caller}: unknown loss {loss!r}; known: {', '.join(LOSSES)}, or a function")
     return LOSSES[loss]
 
@@ -452,77 +512,24 @@ def _metrics(metrics: Any) -> dict[str, Metric]:
     """Give the functions of the metrics by their names, which are to be columns of the history beside its own."""
     if not isinstance(metrics, list | tuple):
         raise TypeError(f'fit: metrics must be a list, such as ["accuracy"], got {metrics!r}')
-    found: dict[str, Metric] = {}
+    functions: dict[str, Metric] = {}
     for metric in metrics:
-        if not callable(metric) and not (isinstance(metric, str) and metric == "accuracy"):
+        if not callable(metric) and not isinstance(metric, str):
+            raise TypeError(f"fit: a metric must be a function, or accuracy; got {metric!r}")
+        if isinstance(metric, str) and metric != "accuracy":
             raise ValueError(f"fit: unknown metric {metric!r}; known: accuracy, or a function")
         name = _name(metric) if callable(metric) else metric
-        if name in found or name in ("epoch", "loss", "lr", "seconds") or (name == "accuracy" and callable(metric)):
+        if name in functions or name in ("epoch", "loss", "lr", "seconds") or (name == "accuracy" and callable(metric)):
             raise ValueError(f"fit: there is something else called {name!r} in the history; give the metric a new name")
-        found[name] = metric if callable(metric) else _accuracy_metric
-    return found
+        functions[name] = metric if callable(metric) else _accuracy_metric
+    return functions
 
 
 def _name(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _dtype(model: Module) -> Any:
+def dtype_of(model: Module) -> Any:
     """Give the dtype of a model, that of its first parameter."""
     parameters = model.parameters()
     return parameters[0].dtype if parameters else np.dtype(np.float32)
-
-
-# Rows of numbers
-
-
-def _dataset(caller: str, X: Any, y: Any, dtype: Any) -> tuple[Any, Any]:
-    """Give inputs and targets as arrays of the model's dtype, labels and memory-mapped arrays as they are."""
-    X, y = (check_rows(caller, name, check_real(caller, name, rows)) for name, rows in (("inputs", X), ("targets", y)))
-    check_dataset(caller, X, y)
-    X, y = (
-        rows if isinstance(rows, np.memmap) else _converted(caller, name, rows, dtype, rows)
-        for name, rows in (("inputs", X), ("targets", y))
-    )
-    return X, y
-
-
-def _converted_batches(pieces: Iterable[tuple[Any, Any]], X: Any, y: Any, dtype: Any) -> Iterator[tuple[Any, Any]]:
-    for inputs, targets in pieces:
-        yield _converted("fit", "inputs", inputs, dtype, X), _converted("fit", "targets", targets, dtype, y)
-
-
-def _converted(caller: str, name: str, rows: Any, dtype: Any, whole: Any) -> Any:
-    """Give rows of a dataset in the model's dtype, labels as they are, and refuse numbers that are not finite."""
-    rows = np.asarray(rows)
-    if name == "targets" and rows.dtype.kind in "iu":
-        return rows
-    with np.errstate(over="ignore"):  # what is too large is found below
-        converted = rows.astype(dtype, copy=False)
-    if not _all_finite(converted):
-        raise ValueError(f"{caller}: {name} hold {_first_not_finite(whole, dtype)}; repair or leave out such rows")
-    return converted
-
-
-def _all_finite(array: Any) -> bool:
-    with np.errstate(all="ignore"):  # a sum is fast, and finite only if all numbers are; it may overflow without that
-        return bool(np.isfinite(np.add.reduce(array, axis=None))) or bool(np.isfinite(array).all())
-
-
-def _first_not_finite(whole: Any, dtype: Any) -> str:
-    """Say which number of a dataset is the first that the dtype has not."""
-    for block in _blocks(whole):
-        with np.errstate(over="ignore"):
-            bad = ~np.isfinite(np.asarray(whole[block]).astype(dtype, copy=False))
-        if bad.any():
-            row, *rest = (int(k) for k in np.argwhere(bad)[0])
-            row += block.start
-            column = "" if not rest else f", column {rest[0] if len(rest) == 1 else tuple(rest)}"
-            return f"{whole[(row, *rest)]} at row {row}{column}, which is no finite {np.dtype(dtype)}"
-    raise AssertionError("the data changed while they were read")
-
-
-def _blocks(rows: Any, row_bytes: int | None = None) -> list[slice]:
-    """Cut a dataset into slices of some megabytes."""
-    size = max(1, _BLOCK_BYTES // max(1, rows[:1].nbytes if row_bytes is None else row_bytes))
-    return [slice(start, start + size) for start in range(0, len(rows), size)]

@@ -228,7 +228,7 @@ def test_targets_of_binary_cross_entropy(value: Any, error: type[Exception], mes
 # Names
 
 
-@pytest.mark.parametrize("name", ["average", "Mean", "", None])
+@pytest.mark.parametrize("name", ["average", "Mean", "", None, 1])
 @pytest.mark.parametrize(
     ("loss", "arguments"),
     [
@@ -239,10 +239,26 @@ def test_targets_of_binary_cross_entropy(value: Any, error: type[Exception], mes
 )
 def test_unknown_reduction(loss: Callable[..., Any], arguments: Any, name: Any) -> None:
     message = f"{loss.__name__}: unknown reduction {name!r}; known: {REDUCTIONS}"
-    refuse(lambda: loss(*arguments, reduction=name), ValueError, message)
+    if not isinstance(name, str):
+        message = f"{loss.__name__}: reduction must be one of the texts {REDUCTIONS}; got {name!r}"
+    refuse(lambda: loss(*arguments, reduction=name), ValueError if isinstance(name, str) else TypeError, message)
 
 
-@pytest.mark.parametrize("name", ["swish", "ReLU", "", None])
+@pytest.mark.parametrize("name", [None, 3, nn.ReLU, ["relu"]], ids=repr)
+def test_names_that_are_no_texts(name: Any) -> None:
+    optimizer = nn.optim.SGD([ad.Tensor(1.0)])
+    for call, problem in (
+        (lambda: nn.MLP([2, 2], activation=name), "MLP: activation must be one of the texts relu, tanh, sigmoid"),
+        (lambda: nn.Linear(2, 2, nonlinearity=name), "gain: nonlinearity must be one of the texts linear, sigmoid"),
+        (lambda: nn.init.gain(name), "gain: nonlinearity must be one of the texts linear, sigmoid, tanh, relu; got"),
+        (lambda: nn.GELU(name), "gelu: approximation must be one of the texts none, tanh; got"),
+        (lambda: nn.optim.ReduceLROnPlateau(optimizer, name), "ReduceLROnPlateau: mode must be one of the texts"),
+        (lambda: nn.optim.minimize(lambda: x.sum(), [x], name), "minimize: method must be one of the texts BFGS"),
+    ):  # fmt: skip
+        refuse(call, TypeError, problem)
+
+
+@pytest.mark.parametrize("name", ["swish", "ReLU", ""])
 def test_unknown_activation(name: Any) -> None:
     refuse(
         lambda: nn.MLP([2, 2], activation=name),
@@ -274,9 +290,10 @@ def test_unknown_loss(name: str) -> None:
 @pytest.mark.parametrize("size", [0, -3, 2.0, "8", True, None, np.float64(4)], ids=repr)
 def test_sizes_of_layers(size: Any) -> None:
     problem = f"a layer's size must be a positive integer, got {size!r}"
-    refuse(lambda: nn.Linear(size, 2), ValueError, f"Linear: {problem}")
-    refuse(lambda: nn.Linear(2, size), ValueError, f"Linear: {problem}")
-    refuse(lambda: nn.MLP([2, size, 2]), ValueError, f"MLP: {problem}")
+    error = ValueError if type(size) is int else TypeError
+    refuse(lambda: nn.Linear(size, 2), error, f"Linear: {problem}")
+    refuse(lambda: nn.Linear(2, size), error, f"Linear: {problem}")
+    refuse(lambda: nn.MLP([2, size, 2]), error, f"MLP: {problem}")
 
 
 def test_integers_of_numpy_are_sizes() -> None:
@@ -292,6 +309,13 @@ def test_too_few_sizes(sizes: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "sizes", [None, 3, {64, 10}, {64: 10, 10: 1}, iter([2, 1])], ids=["None", "3", "set", "dict", "it"]
+)
+def test_sizes_that_are_no_list(sizes: Any) -> None:
+    refuse(lambda: nn.MLP(sizes), TypeError, f"MLP: sizes must be a list, as in [64, 32, 10], got {sizes!r}")
+
+
 @pytest.mark.parametrize("p", [1.0, 1, 1.5, -0.1, np.nan, np.inf], ids=repr)
 def test_dropout_outside_its_domain(p: Any) -> None:
     problem = f"p must be a probability below 1, 0 <= p < 1, got {p!r}"
@@ -303,10 +327,11 @@ def test_dropout_outside_its_domain(p: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(3,), (0, 2), (2, 0), (1, 2, 3), 3, (2.5, 3), ("a", "b"), None], ids=repr)
 def test_shapes_of_weights(shape: Any) -> None:
+    integers = isinstance(shape, tuple) and all(isinstance(fan, int) for fan in shape)
     for draw in (nn.init.xavier_uniform, nn.init.xavier_normal, nn.init.kaiming_uniform, nn.init.kaiming_normal):
         refuse(
             lambda draw=draw: draw(shape),
-            ValueError,
+            ValueError if integers else TypeError,
             f"weights have the shape (fan_in, fan_out), both positive integers, got {shape!r}",
         )
 
@@ -702,7 +727,7 @@ TABLE = np.zeros((5, 2))
         pytest.param(
             lambda: nn.LayerNorm(()),
             ValueError,
-            "LayerNorm: normalized_shape, or each length in it, must be a positive integer, got None",
+            "LayerNorm: normalized_shape must have a length for one axis at least, got ()",
             id="empty normalized_shape",
         ),
         pytest.param(

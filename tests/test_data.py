@@ -58,27 +58,30 @@ def test_lists_are_cut_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("call", "error", "message"),
     [
-        (lambda: batches(ROWS, LABELS[1:], 5), "batches: 50 rows of inputs but 49 targets"),
-        (lambda: batches(ROWS[:0], LABELS[:0], 5), "batches: the dataset is empty"),
-        (lambda: batches(ROWS, LABELS, 0), "batches: batch_size must be a positive integer, got 0"),
-        (lambda: batches(ROWS, LABELS, 2.5), "batches: batch_size must be a positive integer, got 2.5"),
-        (lambda: batches(ROWS, LABELS, True), "batches: batch_size must be a positive integer, got True"),
-        (lambda: batches([[1], [2, 3]], [0, 1], 1), "batches: inputs must not be ragged; every row must have the same"),
-        (lambda: batches(ROWS, LABELS, 5, rng=-1), "rng: a seed must not be negative, got -1"),
+        (lambda: batches(ROWS, LABELS[1:], 5), ValueError, "batches: 50 rows of inputs but 49 targets"),
+        (lambda: batches(ROWS[:0], LABELS[:0], 5), ValueError, "batches: the dataset is empty"),
+        (lambda: batches(ROWS, LABELS, 0), ValueError, "batches: batch_size must be a positive integer, got 0"),
+        (lambda: batches(ROWS, LABELS, 2.5), TypeError, "batches: batch_size must be a positive integer, got 2.5"),
+        (lambda: batches(ROWS, LABELS, True), TypeError, "batches: batch_size must be a positive integer, got True"),
+        (lambda: batches(ROWS, LABELS, 5, drop_last="no"), TypeError, "batches: drop_last must be True or False"),
+        (
+            lambda: batches([[1], [2, 3]], [0, 1], 1),
+            ValueError,
+            "batches: inputs must not be ragged; every row",
+        ),
+        (lambda: batches(ROWS, LABELS, 5, rng=-1), ValueError, "rng: a seed must not be negative, got -1"),
     ],
-    ids=["lengths differ", "no rows", "zero", "float", "boolean", "ragged", "negative seed"],
+    ids=["lengths differ", "no rows", "zero", "float", "boolean", "flag", "ragged", "negative seed"],
 )
-def test_bad_batches_are_refused_at_once(call: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
+def test_bad_batches_are_refused_at_once(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
         call()
 
 
 def test_a_mask_is_not_lost() -> None:
-    with pytest.raises(
-        TypeError, match="batches: targets are a masked array, whose mask would be lost; leave out rows"
-    ):
+    with pytest.raises(TypeError, match="batches: targets must not be a masked array, whose mask would be lost; leave"):
         batches(ROWS, np.ma.masked_array(LABELS, LABELS > 0), 5)
 
 
@@ -179,7 +182,7 @@ def test_a_file_gives_the_batches_of_its_array(files: tuple[Path, Path]) -> None
 
 
 def test_fit_and_evaluate_read_a_file_piece_by_piece(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nn.training._BLOCK_BYTES", 2**19)
+    monkeypatch.setattr("nn.dataset._BLOCK_BYTES", 2**19)
     X, y = mapped(files)
 
     def train(X: Any, y: Any) -> nn.MLP:

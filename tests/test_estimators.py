@@ -137,7 +137,6 @@ def test_targets_far_from_one_are_for_a_transformer() -> None:
     ("options", "message"),
     [
         ({"optimizer": "lbfgs"}, "Classifier: unknown optimizer 'lbfgs'; known: adam, sgd"),
-        ({"hidden_layer_sizes": 10}, r"Classifier: hidden_layer_sizes must list the sizes, as in \(100,\), got 10"),
         ({"hidden_layer_sizes": (10, 0)}, "MLP: a layer's size must be a positive integer, got 0"),
         ({"activation": "step"}, "MLP: unknown activation 'step'"),
         ({"lr": -1.0}, "Adam: lr must be .*, got -1.0"),
@@ -150,6 +149,13 @@ def test_targets_far_from_one_are_for_a_transformer() -> None:
 def test_parameters_outside_their_domain(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small(nn.Classifier, **options).fit(*iris())
+
+
+def test_parameters_of_the_wrong_type() -> None:
+    with pytest.raises(TypeError, match=r"Classifier: hidden_layer_sizes must list the sizes, as in \(100,\), got 10"):
+        small(nn.Classifier, hidden_layer_sizes=10).fit(*iris())
+    with pytest.raises(TypeError, match="Classifier: optimizer must be one of the texts adam, sgd; got None"):
+        small(nn.Classifier, optimizer=None).fit(*iris())
 
 
 def run(code: str) -> str:

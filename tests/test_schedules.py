@@ -245,7 +245,7 @@ def test_a_state_that_does_not_fit_changes_nothing(
     ("call", "error", "message"),
     [
         (lambda o: optim.StepLR(o, 0), ValueError, "StepLR: step_size must be a positive integer, got 0"),
-        (lambda o: optim.StepLR(o, 2.0), ValueError, "StepLR: step_size must be a positive integer, got 2.0"),
+        (lambda o: optim.StepLR(o, 2.0), TypeError, "StepLR: step_size must be a positive integer, got 2.0"),
         (lambda o: optim.StepLR(o, 2, 0.0), ValueError, "StepLR: gamma must be positive, got 0.0"),
         (lambda o: optim.ExponentialLR(o, -0.5), ValueError, "ExponentialLR: gamma must be positive, got -0.5"),
         (lambda o: optim.ExponentialLR(o, "0.5"), TypeError, "ExponentialLR: gamma must be a number, positive"),
@@ -275,7 +275,7 @@ def test_a_state_that_does_not_fit_changes_nothing(
         ),
         (
             lambda o: optim.ReduceLROnPlateau(o, cooldown=0.5),
-            ValueError,
+            TypeError,
             "ReduceLROnPlateau: cooldown must be an intege",
         ),
         (

@@ -7,56 +7,56 @@ from __future__ import annotations
 
 import math
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 import autodiff as ad
 from autodiff.arrays import activations
-from nn.checks import check_choice, check_integer, check_number, check_real
+from nn.checks import Array, check_choice, check_integer, check_number, check_real
 
 _relu = ad.primitive(activations.relu)
 _sigmoid = ad.primitive(activations.sigmoid)
 
 
 @ad.primitive
-def _leaky_relu(x: Any, negative_slope: float) -> Any:
+def _leaky_relu(x: Array, negative_slope: float) -> Array:
     return np.where(x > 0, x, negative_slope * x)
 
 
 @ad.primitive
-def _elu(x: Any, alpha: float) -> Any:
+def _elu(x: Array, alpha: float) -> Array:
     return np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x)))
 
 
 @ad.primitive
-def _gelu(x: Any) -> Any:
+def _gelu(x: Array) -> Array:
     return x * _scipy_special().ndtr(x)
 
 
 @ad.primitive
-def _tanh_gelu(x: Any) -> Any:
+def _tanh_gelu(x: Array) -> Array:
     return 0.5 * x * (1 + np.tanh(_ROOT_TWO_OVER_PI * (x + _CUBIC * x * x * x)))
 
 
 @ad.primitive
-def _silu(x: Any) -> Any:
+def _silu(x: Array) -> Array:
     return x * activations.sigmoid(x)
 
 
 @ad.primitive
-def _softplus(x: Any, beta: float, threshold: float) -> Any:
+def _softplus(x: Array, beta: float, threshold: float) -> Array:
     scaled = beta * x
     return np.where(scaled > threshold, x, np.logaddexp(0, scaled) / beta)
 
 
 @ad.primitive
-def _log_sigmoid(x: Any) -> Any:
+def _log_sigmoid(x: Array) -> Array:
     return -np.logaddexp(0, -x)
 
 
 @ad.primitive
-def _hardtanh(x: Any, min_val: float, max_val: float) -> Any:
+def _hardtanh(x: Array, min_val: float, max_val: float) -> Array:
     return np.clip(x, min_val, max_val)
 
 
@@ -75,13 +75,13 @@ def _scipy_special() -> ModuleType:
     return special
 
 
-def _tanh_gelu_x(g: Any, out: Any, x: Any) -> Any:
+def _tanh_gelu_x(g: Array, out: Array, x: Array) -> Array:
     tangent = np.tanh(_ROOT_TWO_OVER_PI * (x + _CUBIC * x * x * x))
     slope = _ROOT_TWO_OVER_PI * (1 + 3 * _CUBIC * x * x)
     return g * (0.5 * (1 + tangent) + 0.5 * x * (1 - tangent * tangent) * slope)
 
 
-def _silu_x(g: Any, out: Any, x: Any) -> Any:
+def _silu_x(g: Array, out: Array, x: Array) -> Array:
     probability = _sigmoid(x)
     return g * (probability * (1 + x * (1 - probability)))
 
@@ -96,7 +96,7 @@ ad.defvjp(_log_sigmoid, lambda g, out, x: g * _sigmoid(-x))
 ad.defvjp(_hardtanh, lambda g, out, x, min_val, max_val: np.where((x > min_val) & (x < max_val), g, 0))
 
 
-def relu(x: Any) -> Any:
+def relu(x: Array) -> Array:
     """Rectified linear unit ``max(x, 0)``, elementwise; at 0 its derivative is 0.
 
     Nair and Hinton, Rectified linear units improve restricted Boltzmann machines (2010), section 2.
@@ -114,7 +114,7 @@ def relu(x: Any) -> Any:
     return _relu(_numbers("relu", x))
 
 
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Array) -> Array:
     """Logistic function ``1 / (1 + exp(-x))``, elementwise, without overflow and to full relative precision.
 
     Example:
@@ -124,7 +124,7 @@ def sigmoid(x: Any) -> Any:
     return _sigmoid(_numbers("sigmoid", x))
 
 
-def tanh(x: Any) -> Any:
+def tanh(x: Array) -> Array:
     """Hyperbolic tangent, elementwise; the same as `numpy.tanh`.
 
     Example:
@@ -134,7 +134,7 @@ def tanh(x: Any) -> Any:
     return np.tanh(_numbers("tanh", x))
 
 
-def silu(x: Any) -> Any:
+def silu(x: Array) -> Array:
     """Sigmoid linear unit ``x sigmoid(x)``, elementwise, also called swish.
 
     Elfwing, Uchibe and Doya, Sigmoid-weighted linear units (2018), equation 6.
@@ -146,7 +146,7 @@ def silu(x: Any) -> Any:
     return _silu(_numbers("silu", x))
 
 
-def log_sigmoid(x: Any) -> Any:
+def log_sigmoid(x: Array) -> Array:
     """Logarithm of `sigmoid`, ``-log(1 + exp(-x))``, elementwise, finite where the sigmoid itself rounds to zero.
 
     Example:
@@ -156,7 +156,7 @@ def log_sigmoid(x: Any) -> Any:
     return _log_sigmoid(_numbers("log_sigmoid", x))
 
 
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """Leaky rectified linear unit, elementwise: ``x``, or ``negative_slope x`` where x is negative.
 
     Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models (2013), section 2.
@@ -177,7 +177,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     return _leaky_relu(_numbers("leaky_relu", x), negative_slope)
 
 
-def elu(x: Any, alpha: float = 1.0) -> Any:
+def elu(x: Array, alpha: float = 1.0) -> Array:
     """Exponential linear unit, elementwise: ``x``, or ``alpha (exp(x) - 1)`` where x is not positive.
 
     Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by exponential linear units (2016),
@@ -199,7 +199,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     return _elu(_numbers("elu", x), alpha)
 
 
-def gelu(x: Any, approximate: str = "none") -> Any:
+def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
     """Gaussian error linear unit, elementwise: ``x Φ(x)``, with the distribution function of the standard normal.
 
     Hendrycks and Gimpel, Gaussian error linear units (2016), section 2.
@@ -210,7 +210,8 @@ def gelu(x: Any, approximate: str = "none") -> Any:
 
     Raises:
         ImportError: SciPy, which the exact function needs, is not installed.
-        ValueError: the approximation is unknown.
+        TypeError: the approximation is no text.
+        ValueError: it is unknown.
 
     Example:
         >>> gelu(np.array([-1.0, 0.0, 1.0]), approximate="tanh").round(4)
@@ -220,7 +221,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     return (_gelu if approximate == "none" else _tanh_gelu)(_numbers("gelu", x))
 
 
-def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """Smooth rectified linear unit ``log(1 + exp(beta x)) / beta``, elementwise.
 
     Dugas et al., Incorporating second-order functional knowledge for better option pricing (2001), equation 3.
@@ -243,7 +244,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return _softplus(_numbers("softplus", x), beta, threshold)
 
 
-def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
     """Clip each element to an interval; the derivative is 0 on its ends, as it is outside.
 
     Collobert, Large scale machine learning (2004), section 6.2.
@@ -266,7 +267,7 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     return _hardtanh(_numbers("hardtanh", x), min_val, max_val)
 
 
-def _numbers(caller: str, x: Any) -> Any:
+def _numbers(caller: str, x: Array) -> Array:
     """Give real numbers as an array or a Tensor; booleans, which cannot be subtracted, are none."""
     return check_real(caller, "x", x, "fiu")
 
@@ -275,13 +276,13 @@ def _numbers(caller: str, x: Any) -> Any:
 
 
 @ad.primitive
-def _softmax(x: Any, axis: int) -> Any:
+def _softmax(x: Array, axis: int) -> Array:
     weights = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
     return weights / np.add.reduce(weights, axis=axis, keepdims=True)
 
 
 @ad.primitive
-def _logsumexp(x: Any, axis: int | tuple[int, ...] | None) -> Any:
+def _logsumexp(x: Array, axis: int | tuple[int, ...] | None) -> Array:
     largest = np.maximum.reduce(x, axis=axis, keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0)
     with np.errstate(divide="ignore", over="ignore"):
@@ -289,7 +290,7 @@ def _logsumexp(x: Any, axis: int | tuple[int, ...] | None) -> Any:
 
 
 @ad.primitive
-def _log_softmax(x: Any, axis: int) -> Any:
+def _log_softmax(x: Array, axis: int) -> Array:
     shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
@@ -308,7 +309,7 @@ ad.defvjp(
 )
 
 
-def softmax(x: Any, axis: int = -1) -> Any:
+def softmax(x: Array, axis: int = -1) -> Array:
     """Turn logits into probabilities, ``exp(x) / sum(exp(x))`` along an axis.
 
     It serves for training and for reporting probabilities; the most probable class is ``argmax`` of the logits.
@@ -327,7 +328,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     return _softmax(_logits("softmax", x, axis), axis)
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
+def log_softmax(x: Array, axis: int = -1) -> Array:
     """Logarithm of `softmax`, ``x - log(sum(exp(x)))``, finite where the softmax itself rounds to zero.
 
     Example:
@@ -337,7 +338,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     return _log_softmax(_logits("log_softmax", x, axis), axis)
 
 
-def logsumexp(x: Any, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Any:
+def logsumexp(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
     """Logarithm of the sum of exponentials, ``log(sum(exp(x)))``, over one or several axes.
 
     Args:
@@ -354,7 +355,7 @@ def logsumexp(x: Any, axis: int | tuple[int, ...] | None = -1, keepdims: bool = 
     return out if keepdims else np.squeeze(out, axis=axis if axis is not None else tuple(range(np.ndim(x))))
 
 
-def _logits(caller: str, x: Any, axis: Any) -> Any:
+def _logits(caller: str, x: Array, axis: Any) -> Array:
     """Give logits as an array or a Tensor that has some along the axis."""
     x = _numbers(caller, x)
     if x.ndim == 0:

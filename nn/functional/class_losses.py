@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import look_up, require
 from autodiff.core.record import data_of
-from nn.checks import NUMBERED, check_choice, check_integer, check_number, check_real, to_array
+from nn.checks import NUMBERED, Array, check_choice, check_integer, check_number, check_real, to_array
 from nn.functional.activations import _log_softmax, _softmax
-from nn.functional.losses import REDUCTIONS, _in_dtype_of, _real_like, _reduced, _reduced_by_weight
+from nn.functional.losses import REDUCTIONS, Reduction, _in_dtype_of, _real_like, _reduced, _reduced_by_weight, loss
 
 
 @ad.primitive
-def _cross_entropy(logits: Any, target: Any, reduction: str) -> Any:
+def _cross_entropy(logits: Array, target: Array, reduction: str) -> Array:
     """Cross-entropy of the rows with their labels, if the target is integers, or with their probabilities."""
     shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
     log_total = np.log(np.add.reduce(np.exp(shifted), axis=1))
@@ -29,14 +27,14 @@ def _cross_entropy(logits: Any, target: Any, reduction: str) -> Any:
     return total / len(losses) if reduction == "mean" else total
 
 
-def _of_each_row(g: Any, logits: Any, reduction: str) -> Any:
+def _of_each_row(g: Array, logits: Array, reduction: str) -> Array:
     """Give the gradient of each row's loss: one number for all where the rows were reduced."""
     if reduction == "none":
         return g[:, None]
     return g / len(logits) if reduction == "mean" else g
 
 
-def _cross_entropy_logits(g: Any, out: Any, logits: Any, target: Any, reduction: str) -> Any:
+def _cross_entropy_logits(g: Array, out: Array, logits: Array, target: Array, reduction: str) -> Array:
     """``softmax - target``, the target as one-hot rows if it is labels, and weighted if its rows do not sum to one."""
     probabilities = _softmax(logits, 1)
     if target.ndim == 1:
@@ -46,22 +44,23 @@ def _cross_entropy_logits(g: Any, out: Any, logits: Any, target: Any, reduction:
     return _of_each_row(g, logits, reduction) * error
 
 
-def _cross_entropy_target(g: Any, out: Any, logits: Any, target: Any, reduction: str) -> Any:
+def _cross_entropy_target(g: Array, out: Array, logits: Array, target: Array, reduction: str) -> Array:
     return _of_each_row(g, logits, reduction) * -_log_softmax(logits, 1)
 
 
 ad.defvjp(_cross_entropy, _cross_entropy_logits, _cross_entropy_target)
 
 
+@loss
 def cross_entropy(
-    input: Any,
-    target: Any,
-    weight: Any = None,
+    input: Array,
+    target: Array,
+    weight: Array = None,
     *,
     ignore_index: int | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
-) -> Any:
+) -> Array:
     """Softmax cross-entropy, ``-sum_c target_c log softmax(input)_c``: the negative log-likelihood of the target.
 
     Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.3; label smoothing is that of Szegedy et al.,
@@ -80,7 +79,7 @@ def cross_entropy(
         A scalar, or an array of shape ``(N,)`` without reduction, of the dtype of ``input``.
 
     Raises:
-        TypeError: the labels are not integers, the probabilities no real numbers, or an option is no number.
+        TypeError: the labels are not integers, the probabilities no real numbers, or an option is of the wrong type.
         ValueError: the shapes do not fit, a label is out of range, a probability or weight is NaN or negative,
             ``label_smoothing`` is outside its domain, or the reduction is unknown.
 
@@ -111,9 +110,10 @@ def cross_entropy(
     return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
 
 
+@loss
 def nll_loss(
-    input: Any, target: Any, weight: Any = None, *, ignore_index: int | None = None, reduction: str = "mean"
-) -> Any:
+    input: Array, target: Array, weight: Array = None, *, ignore_index: int | None = None, reduction: Reduction = "mean"
+) -> Array:
     """Negative log-likelihood of labels, ``-input[label]`` of each row: `cross_entropy` of what is a logarithm already.
 
     Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.1.1.
@@ -129,7 +129,7 @@ def nll_loss(
         A scalar, or an array of shape ``(N,)`` without reduction, of the dtype of ``input``.
 
     Raises:
-        TypeError: the labels are not integers, or an option is no number.
+        TypeError: the labels are not integers, or an option is of the wrong type.
         ValueError: the shapes do not fit, a label is out of range, a weight is NaN or negative, or the reduction is
             unknown.
 
@@ -151,11 +151,11 @@ def nll_loss(
     return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
 
 
-def _smoothed(target: Any, share: float) -> Any:
+def _smoothed(target: Array, share: float) -> Array:
     return target * (1 - share) + share / target.shape[1]
 
 
-def _class_weights(caller: str, weight: Any, logits: Any) -> Any:
+def _class_weights(caller: str, weight: Array, logits: Array) -> Array:
     """Give one weight for each class, of the dtype of the logits."""
     classes = logits.shape[1]
     if weight is None:
@@ -169,14 +169,14 @@ def _class_weights(caller: str, weight: Any, logits: Any) -> Any:
     return _in_dtype_of(logits, values)
 
 
-def _counted(labels: Any, weight: Any, ignore_index: int | None) -> tuple[Any, Any, Any]:
+def _counted(labels: Array, weight: Array, ignore_index: int | None) -> tuple[Array, Array, Array]:
     """Say which rows count, and give a label and a weight for each row: 0 for those that do not."""
     counts = np.ones(len(labels), bool) if ignore_index is None else labels != ignore_index
     labels = np.where(counts, labels, 0)
     return counts, labels, np.where(counts, look_up(weight, labels), 0)
 
 
-def _checked_logits(caller: str, logits: Any) -> Any:
+def _checked_logits(caller: str, logits: Array) -> Array:
     """Refuse what is not numbers for each class of each row, and give it as an array or a Tensor."""
     logits = check_real(caller, "logits", logits, "fiu")
     if len(logits.shape) != 2 or 0 in logits.shape:
@@ -184,9 +184,11 @@ def _checked_logits(caller: str, logits: Any) -> Any:
     return logits
 
 
-def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | None) -> Any:
+def _checked_target(caller: str, logits: Array, target: Array, ignore_index: int | None) -> Array:
     """Refuse labels and probabilities that do not fit the logits, and give them as an array or a Tensor."""
     shape = logits.shape
+    if ignore_index is not None:
+        check_integer(caller, "ignore_index", ignore_index, "an integer or None")
     labels = to_array(caller, "target", target)
     values = data_of(labels)
     if values.ndim == 1:
@@ -200,7 +202,6 @@ def _checked_target(caller: str, logits: Any, target: Any, ignore_index: int | N
         if len(values) != shape[0]:
             raise ValueError(f"{caller}: {len(values)} labels for {shape[0]} rows of logits")
         if ignore_index is not None:
-            check_integer(caller, "ignore_index", ignore_index, "an integer or None")
             values = np.where(values == ignore_index, 0, values)
         # Without a sign, a negative number is a very large one.
         largest = np.maximum.reduce(values.astype(np.uint64), initial=0)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
-from autodiff.core.tensor import as_array
-from nn.checks import check_number, check_padding, check_probability, check_real, check_shape, to_array
+from nn.checks import (
+    Array,
+    check_flag,
+    check_number,
+    check_padding,
+    check_probability,
+    check_real,
+    check_shape,
+    to_array,
+)
 from nn.init import Seed, generator
 
 
 @ad.primitive
-def _linear(x: Any, weight: Any, bias: Any) -> Any:
+def _linear(x: Array, weight: Array, bias: Array) -> Array:
     return x @ weight + bias
 
 
-def _rows(x: Any) -> Any:
+def _rows(x: Array) -> Array:
     """Give an array as a matrix whose rows are its last axis."""
     return np.reshape(x, (-1, x.shape[-1])) if x.ndim != 2 else x
 
@@ -34,7 +41,7 @@ ad.defvjp(
 )
 
 
-def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+def linear(x: Array, weight: Array, bias: Array = None) -> Array:
     """Affine map of each row, ``x W + b``.
 
     Args:
@@ -46,15 +53,15 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         Of shape ``(..., out_features)``.
 
     Raises:
-        TypeError: ``x`` is not real numbers.
+        TypeError: an argument is not real numbers.
         ValueError: the shapes do not fit.
 
     Example:
         >>> linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
         array([11.5])
     """
-    x, weight = check_real("linear", "x", x), as_array(weight)
-    bias = None if bias is None else as_array(bias)
+    x, weight = check_real("linear", "x", x), check_real("linear", "weight", weight)
+    bias = None if bias is None else check_real("linear", "bias", bias)
     inputs, features = x.shape, weight.shape
     fits = len(features) == 2 and len(inputs) > 0 and inputs[-1] == features[0]
     if not fits or (bias is not None and bias.shape != features[1:]):
@@ -65,7 +72,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     return x @ weight if bias is None else _linear(x, weight, bias)
 
 
-def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Seed = None) -> Any:
+def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -> Array:
     """Set each element to zero with probability ``p``, and divide the others by ``1 - p`` to keep the mean.
 
     Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting (2014), section 10.
@@ -77,7 +84,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Seed = None) -> 
         rng: a Generator or a seed.
 
     Raises:
-        TypeError: ``x`` is not real numbers, or ``p`` no number.
+        TypeError: ``x`` is not real numbers, or an option is of the wrong type.
         ValueError: ``p`` is not a probability below 1.
 
     Example:
@@ -85,9 +92,10 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Seed = None) -> 
         array([2., 2., 2., 0., 0.])
     """
     check_probability("dropout", p)
+    check_flag("dropout", "training", training)
+    x = check_real("dropout", "x", x)
     if not training or p == 0:
         return x
-    x = check_real("dropout", "x", x)
     kept = generator(rng).random(np.shape(x), dtype=np.float32) >= p
     return x * (kept / np.asarray(1 - p, dtype=x.dtype if x.dtype.kind == "f" else np.float64))
 
@@ -96,12 +104,12 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Seed = None) -> 
 
 
 @ad.primitive
-def _standardized(x: Any, axes: tuple[int, ...], eps: float) -> Any:
+def _standardized(x: Array, axes: tuple[int, ...], eps: float) -> Array:
     centered = x - np.mean(x, axis=axes, keepdims=True)
     return centered / np.sqrt(np.mean(np.square(centered), axis=axes, keepdims=True) + eps)
 
 
-def _standardized_x(g: Any, out: Any, x: Any, axes: tuple[int, ...], eps: float) -> Any:
+def _standardized_x(g: Array, out: Array, x: Array, axes: tuple[int, ...], eps: float) -> Array:
     """What is left of ``g`` without its parts along a constant and along the output, which the function removes."""
     deviation = np.sqrt(np.var(x, axis=axes, keepdims=True) + eps)
     along = out * np.mean(g * out, axis=axes, keepdims=True)
@@ -112,15 +120,15 @@ ad.defvjp(_standardized, _standardized_x)
 
 
 def batch_norm(
-    x: Any,
-    running_mean: Any,
-    running_var: Any,
-    weight: Any = None,
-    bias: Any = None,
+    x: Array,
+    running_mean: Array,
+    running_var: Array,
+    weight: Array = None,
+    bias: Array = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Any:
+) -> Array:
     """Standardize each feature, ``(x - mean) / sqrt(var + eps) weight + bias``, over the rows of a batch.
 
     Ioffe and Szegedy, Batch normalization (2015), algorithm 1.
@@ -151,6 +159,7 @@ def batch_norm(
     """
     check_number("batch_norm", "eps", eps, lambda eps: eps > 0, "positive")
     check_number("batch_norm", "momentum", momentum, lambda share: 0 <= share <= 1, "a share from 0 to 1")
+    check_flag("batch_norm", "training", training)
     x = check_real("batch_norm", "x", x)
     shape = x.shape
     if len(shape) < 2:
@@ -160,7 +169,7 @@ def batch_norm(
     weight, bias = _features("weight", weight, shape), _features("bias", bias, shape)
     axes = (0, *range(2, len(shape)))
 
-    def aligned(array: Any) -> Any:
+    def aligned(array: Array) -> Array:
         return array if len(shape) == 2 else np.reshape(array, (-1,) + (1,) * (len(shape) - 2))
 
     if training:
@@ -187,23 +196,23 @@ def batch_norm(
     return out if bias is None else out + aligned(bias)
 
 
-def _features(name: str, array: Any, shape: tuple[int, ...], written: bool = False) -> Any:
+def _features(name: str, array: Array, shape: tuple[int, ...], written: bool = False) -> Array:
     """Give one number for each feature of an input as an array or a Tensor, or None."""
     if array is None:
         return None
-    found = check_real("batch_norm", name, array)
-    if found.shape != shape[1:2]:
-        raise ValueError(f"batch_norm: x of shape {shape} needs a {name} of shape ({shape[1]},), got {found.shape}")
-    if written and (found is not array or found.dtype.kind != "f"):
+    numbers = check_real("batch_norm", name, array)
+    if numbers.shape != shape[1:2]:
+        raise ValueError(f"batch_norm: x of shape {shape} needs a {name} of shape ({shape[1]},), got {numbers.shape}")
+    if written and (numbers is not array or numbers.dtype.kind != "f"):
         raise TypeError(
             f"batch_norm: {name} is written into while training, and must be a floating-point array, got {array!r}"
         )
-    return found
+    return numbers
 
 
 def layer_norm(
-    x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+    x: Array, normalized_shape: int | Sequence[int], weight: Array = None, bias: Array = None, eps: float = 1e-5
+) -> Array:
     """Standardize each row, ``(x - mean) / sqrt(var + eps) weight + bias``, over its last axes.
 
     Ba, Kiros and Hinton, Layer normalization (2016), equation 3.
@@ -219,7 +228,7 @@ def layer_norm(
         Of the shape of ``x``.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not real numbers, or a length not an integer.
         ValueError: the shapes do not fit, or ``eps`` is not positive.
 
     Example:
@@ -232,9 +241,13 @@ def layer_norm(
     x = check_real("layer_norm", "x", x)
     if x.shape[x.ndim - len(row) :] != row:
         raise ValueError(f"layer_norm: x must have a shape that ends with {row}, got {x.shape}")
+    weight, bias = (
+        None if array is None else check_real("layer_norm", name, array)
+        for name, array in (("weight", weight), ("bias", bias))
+    )
     for name, array in (("weight", weight), ("bias", bias)):
-        if array is not None and check_real("layer_norm", name, array).shape != row:
-            raise ValueError(f"layer_norm: {name} must have the shape {row}, got {np.shape(array)}")
+        if array is not None and array.shape != row:
+            raise ValueError(f"layer_norm: {name} must have the shape {row}, got {array.shape}")
     out = _standardized(x, tuple(range(-len(row), 0)), eps)
     if weight is not None:
         out = out * weight
@@ -244,7 +257,7 @@ def layer_norm(
 # Tables
 
 
-def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
+def embedding(indices: Array, weight: Array, padding_idx: int | None = None) -> Array:
     """Look up rows of a table, ``weight[indices]``; the gradient goes to the rows that were used, and sums their uses.
 
     Bengio et al., A neural probabilistic language model (2003), section 2.

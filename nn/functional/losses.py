@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, get_args, overload
 
 import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
-from nn.checks import check_choice, check_number, check_real
+from nn.checks import Array, check_choice, check_flag, check_number, check_real, has_dtype
 from nn.functional.activations import log_sigmoid
 
-REDUCTIONS = ("mean", "sum", "none")
+P = ParamSpec("P")
+Reduction = Literal["mean", "sum", "none"]
+REDUCTIONS: tuple[str, ...] = get_args(Reduction)
 
 
-def _reduced(losses: Any, reduction: str) -> Any:
+class _Loss(Protocol[P]):
+    """What type checkers know of a loss: of a Tensor it is one, of arrays it is a number or an array."""
+
+    @overload
+    def __call__(self, input: ad.Tensor, *args: P.args, **kwargs: P.kwargs) -> ad.Tensor: ...
+    @overload
+    def __call__(self, input: Array, *args: P.args, **kwargs: P.kwargs) -> Array: ...
+
+
+def loss(function: Callable[Concatenate[Array, P], Array]) -> _Loss[P]:
+    """Give a function the types of a loss, and leave it as it is."""
+    return function  # type: ignore[return-value] # its arguments do not say what the result is
+
+
+def _reduced(losses: Array, reduction: str) -> Array:
     """Reduce the losses of a batch."""
     if reduction == "mean":
         return losses.mean()
     return losses.sum() if reduction == "sum" else losses
 
 
-def _reduced_by_weight(losses: Any, weights: Any, reduction: str) -> Any:
+def _reduced_by_weight(losses: Array, weights: Array, reduction: str) -> Array:
     return losses.sum() / weights.sum() if reduction == "mean" else _reduced(losses, reduction)
 
 
 # Numbers
 
 
-def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+@loss
+def mse_loss(input: Array, target: Array, *, reduction: Reduction = "mean", weight: Array = None) -> Array:
     """Squared error ``(input - target)²``, up to constants the negative log-likelihood of a normal distribution.
 
     Goodfellow, Bengio and Courville, Deep Learning (2016), section 5.5.1.
@@ -45,7 +63,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
         A scalar, or an array of the shape of ``input`` without reduction.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not real numbers, or an option of the wrong type.
         ValueError: the shapes differ, or the reduction is unknown.
 
     Example:
@@ -56,7 +74,8 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     return _mean_by_weight("mse_loss", np.square(prediction - target), weight, reduction)
 
 
-def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+@loss
+def l1_loss(input: Array, target: Array, *, reduction: Reduction = "mean", weight: Array = None) -> Array:
     """Absolute error ``|input - target|``, up to constants the negative log-likelihood of a Laplace distribution.
 
     Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.4. Arguments, result and errors are those of
@@ -70,7 +89,10 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
     return _mean_by_weight("l1_loss", np.absolute(prediction - target), weight, reduction)
 
 
-def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+@loss
+def huber_loss(
+    input: Array, target: Array, *, reduction: Reduction = "mean", delta: float = 1.0, weight: Array = None
+) -> Array:
     """Half the squared error ``d²/2`` of errors up to ``delta``, and beyond it the line ``delta (|d| - delta/2)``.
 
     Huber, Robust estimation of a location parameter (1964), section 6.
@@ -86,7 +108,7 @@ def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float
         A scalar, or an array of the shape of ``input`` without reduction.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not real numbers, or an option of the wrong type.
         ValueError: the shapes differ, ``delta`` is not positive, or the reduction is unknown.
 
     Example:
@@ -101,7 +123,8 @@ def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float
     return _reduced(losses, reduction)
 
 
-def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
+@loss
+def smooth_l1_loss(input: Array, target: Array, *, reduction: Reduction = "mean", beta: float = 1.0) -> Array:
     """`huber_loss` divided by its ``delta``, here called ``beta``; at 0 it is `l1_loss`.
 
     Girshick, Fast R-CNN (2015), equation 3.
@@ -116,7 +139,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
         A scalar, or an array of the shape of ``input`` without reduction.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not real numbers, or an option of the wrong type.
         ValueError: the shapes differ, ``beta`` is negative, or the reduction is unknown.
 
     Example:
@@ -129,7 +152,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     return _reduced(_huber(error, beta) / beta if beta else np.absolute(error), reduction)
 
 
-def _huber(error: Any, delta: float) -> Any:
+def _huber(error: Array, delta: float) -> Array:
     """One expression for both pieces: within delta the clipped error is the error, beyond it is ``±delta``."""
     clipped = np.clip(error, -delta, delta)
     return clipped * (error - clipped / 2)
@@ -138,14 +161,14 @@ def _huber(error: Any, delta: float) -> Any:
 # Probabilities
 
 
-def _floored(logarithm: np.ufunc, x: Any, pole: float) -> Any:
+def _floored(logarithm: np.ufunc, x: Array, pole: float) -> Array:
     """Give a logarithm that is at least -100, in value and gradient, also at its pole."""
     at_pole = x == pole
     return np.where(at_pole, -100, np.maximum(logarithm(np.where(at_pole, 0.5, x)), -100))
 
 
 @ad.primitive
-def _binary_cross_entropy(p: Any, target: Any) -> Any:
+def _binary_cross_entropy(p: Array, target: Array) -> Array:
     return (target - 1) * _floored(np.log1p, -p, -1) - target * _floored(np.log, p, 0)
 
 
@@ -157,7 +180,8 @@ ad.defvjp(
 )
 
 
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+@loss
+def binary_cross_entropy(input: Array, target: Array, weight: Array = None, *, reduction: Reduction = "mean") -> Array:
     """Cross-entropy ``-target log(input) - (1 - target) log(1 - input)``, the logarithms at least -100.
 
     It is for probabilities that come without logits; where there are logits, `binary_cross_entropy_with_logits` is
@@ -175,7 +199,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
         A scalar, or an array of the shape of ``input`` without reduction.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not real numbers, or an option of the wrong type.
         ValueError: the shapes differ, a probability is not between 0 and 1, or the reduction is unknown.
 
     Example:
@@ -192,9 +216,10 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
     return _reduced(losses, reduction)
 
 
+@loss
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
-) -> Any:
+    input: Array, target: Array, weight: Array = None, *, reduction: Reduction = "mean", pos_weight: Any = None
+) -> Array:
     """Sigmoid cross-entropy, the negative log-likelihood of a Bernoulli variable.
 
     ``pos_weight target log(1 + exp(-x)) + (1 - target) log(1 + exp(x))``, in which nothing cancels: the loss of a
@@ -214,7 +239,7 @@ def binary_cross_entropy_with_logits(
         A scalar, or an array of the shape of ``input`` without reduction.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not real numbers, or an option of the wrong type.
         ValueError: the shapes differ, a target is not between 0 and 1, or the reduction is unknown.
 
     Example:
@@ -233,7 +258,10 @@ def binary_cross_entropy_with_logits(
     return _reduced(losses, reduction)
 
 
-def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
+@loss
+def kl_div(
+    input: Array, target: Array, *, reduction: Reduction | Literal["batchmean"] = "mean", log_target: bool = False
+) -> Array:
     """Terms ``target (log(target) - input)`` of the Kullback-Leibler divergence of the target from ``exp(input)``.
 
     Kullback and Leibler, On information and sufficiency (1951), equation 2.4.
@@ -249,7 +277,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         A scalar, or an array of the shape of ``input`` without reduction.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not real numbers, or an option of the wrong type.
         ValueError: the shapes differ, a probability is negative or NaN, or the reduction is unknown.
 
     Example:
@@ -257,6 +285,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         0.130812
     """
     check_choice("kl_div", "reduction", reduction, (*REDUCTIONS, "batchmean"))
+    check_flag("kl_div", "log_target", log_target)
     prediction, target = _pair("kl_div", input, target, "mean" if reduction == "batchmean" else reduction)
     if log_target:
         losses = np.exp(target) * (target - prediction)
@@ -279,7 +308,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
 
 
 @ad.primitive
-def _raised(x: Any, low: float) -> Any:
+def _raised(x: Array, low: float) -> Array:
     """Raise to ``low`` what is below, but let the gradient pass, so that a variance that fell below can grow again."""
     return np.maximum(x, low)
 
@@ -287,9 +316,10 @@ def _raised(x: Any, low: float) -> Any:
 ad.defvjp(_raised, lambda g, out, x, low: g)
 
 
+@loss
 def gaussian_nll_loss(
-    input: Any, target: Any, var: Any, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
-) -> Any:
+    input: Array, target: Array, var: Array, *, full: bool = False, eps: float = 1e-6, reduction: Reduction = "mean"
+) -> Array:
     """Negative log-likelihood ``(log(var) + (input - target)² / var) / 2`` of a normal distribution.
 
     Nix and Weigend, Estimating the mean and variance of the target probability distribution (1994), equation 4.
@@ -307,7 +337,7 @@ def gaussian_nll_loss(
         A scalar, or an array of the shape of ``input`` without reduction.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not real numbers, or an option of the wrong type.
         ValueError: the shapes do not fit, a variance is negative, ``eps`` is not positive, or the reduction is
             unknown.
 
@@ -316,6 +346,7 @@ def gaussian_nll_loss(
         1.0
     """
     caller = "gaussian_nll_loss"
+    check_flag(caller, "full", full)
     check_number(caller, "eps", eps, lambda eps: eps > 0, "positive")
     mean, target = _pair(caller, input, target, reduction)
     var = _real_like(mean, caller, "var", var)
@@ -338,15 +369,16 @@ def gaussian_nll_loss(
     return _reduced(losses + math.log(2 * math.pi) / 2 if full else losses, reduction)
 
 
+@loss
 def poisson_nll_loss(
-    input: Any,
-    target: Any,
+    input: Array,
+    target: Array,
     *,
     log_input: bool = True,
     full: bool = False,
     eps: float = 1e-8,
-    reduction: str = "mean",
-) -> Any:
+    reduction: Reduction = "mean",
+) -> Array:
     """Negative log-likelihood ``rate - target log(rate)`` of a Poisson distribution, without ``log(target!)``.
 
     McCullagh and Nelder, Generalized linear models (1989), section 6.2.
@@ -365,7 +397,7 @@ def poisson_nll_loss(
         infinite, and so is the loss then.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not real numbers, or an option of the wrong type.
         ValueError: the shapes differ, a target or rate is negative, ``eps`` is negative, or the reduction is unknown.
 
     Example:
@@ -373,6 +405,8 @@ def poisson_nll_loss(
         0.960279
     """
     caller = "poisson_nll_loss"
+    check_flag(caller, "log_input", log_input)
+    check_flag(caller, "full", full)
     check_number(caller, "eps", eps, lambda eps: eps >= 0, "at least 0")
     rate, target = _pair(caller, input, target, reduction)
     counts = data_of(target)
@@ -397,18 +431,18 @@ def poisson_nll_loss(
 # What losses ask of their arguments
 
 
-def _in_dtype_of(prediction: Any, x: Any) -> Any:
+def _in_dtype_of(prediction: Array, x: Array) -> Array:
     """Convert to the dtype of the predictions, if that is floating-point."""
     return x.astype(prediction.dtype) if prediction.dtype.kind == "f" and x.dtype != prediction.dtype else x
 
 
-def _real_like(prediction: Any, caller: str, name: str, x: Any) -> Any:
+def _real_like(prediction: Array, caller: str, name: str, x: Array) -> Array:
     """Give real numbers; those without a floating-point dtype of their own take that of the predictions."""
     array = check_real(caller, name, x)
-    return array if hasattr(x, "dtype") and array.dtype.kind == "f" else _in_dtype_of(prediction, array)
+    return array if has_dtype(x) and array.dtype.kind == "f" else _in_dtype_of(prediction, array)
 
 
-def _pair(caller: str, prediction: Any, target: Any, reduction: str) -> tuple[Any, Any]:
+def _pair(caller: str, prediction: Array, target: Array, reduction: str) -> tuple[Array, Array]:
     """Give predictions and targets of one shape as arrays or Tensors."""
     check_choice(caller, "reduction", reduction, REDUCTIONS)
     prediction = check_real(caller, "predictions", prediction, "fiu")
@@ -422,7 +456,7 @@ def _pair(caller: str, prediction: Any, target: Any, reduction: str) -> tuple[An
     return prediction, target
 
 
-def _element_weights(caller: str, name: str, weight: Any, losses: Any, broadcast: bool = False) -> Any:
+def _element_weights(caller: str, name: str, weight: Array, losses: Array, broadcast: bool = False) -> Array:
     """Give the weights of elements, of the losses' shape or one that broadcasts to it, in the losses' dtype."""
     weight = check_real(caller, name, weight)
     try:
@@ -437,14 +471,14 @@ def _element_weights(caller: str, name: str, weight: Any, losses: Any, broadcast
     return _in_dtype_of(losses, weight)
 
 
-def _mean_by_weight(caller: str, losses: Any, weight: Any, reduction: str) -> Any:
+def _mean_by_weight(caller: str, losses: Array, weight: Array, reduction: str) -> Array:
     if weight is None:
         return _reduced(losses, reduction)
     weight = _element_weights(caller, "weight", weight, losses)
     return _reduced_by_weight(losses * weight, weight, reduction)
 
 
-def _check_probabilities(caller: str, name: str, x: Any, way_out: str = "") -> None:
+def _check_probabilities(caller: str, name: str, x: Array, way_out: str = "") -> None:
     values = data_of(x)
     require(
         (values >= 0) & (values <= 1),

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 import autodiff as ad
 from autodiff.core.record import constant
 from autodiff.core.tape import pullback, recording
-from nn.checks import check_choice
+from nn.checks import Array, check_choice
 from nn.optim.base import checked_parameters
 
-WITH_GRADIENT = ("BFGS", "CG", "L-BFGS-B", "SLSQP", "TNC")
-WITH_HESSIAN_PRODUCT = ("Newton-CG", "trust-krylov", "trust-ncg")
+WithGradient = Literal["BFGS", "CG", "L-BFGS-B", "SLSQP", "TNC"]
+WithHessianProduct = Literal["Newton-CG", "trust-krylov", "trust-ncg"]
+WITH_GRADIENT: tuple[str, ...] = get_args(WithGradient)
+WITH_HESSIAN_PRODUCT: tuple[str, ...] = get_args(WithHessianProduct)
 _OWN_KEYWORDS = ("bounds", "callback", "tol")  # of scipy.optimize.minimize; all others are options of the method
 
 
 def minimize(
-    closure: Callable[[], ad.Tensor], parameters: Iterable[ad.Tensor], method: str = "L-BFGS-B", **options: Any
+    closure: Callable[[], ad.Tensor],
+    parameters: Iterable[ad.Tensor],
+    method: WithGradient | WithHessianProduct = "L-BFGS-B",
+    **options: Any,
 ) -> Any:
     """Find a minimum of a loss by `scipy.optimize.minimize`, with exact gradients.
 
@@ -40,7 +45,8 @@ def minimize(
         other, and the parameters hold it, each in its own shape and dtype.
 
     Raises:
-        TypeError: a parameter is not a leaf Tensor, or the closure returns no Tensor.
+        TypeError: a parameter is not a leaf Tensor, the closure is no function or returns no Tensor, or the method is
+            no text.
         ValueError: the method is unknown, the loss is not a scalar that depends on the parameters, or what `Optimizer`
             says of parameters.
         ImportError: SciPy is not installed.
@@ -54,14 +60,14 @@ def minimize(
     """
     if not callable(closure):
         raise TypeError(f"minimize: the closure must be a function that computes the loss, got {closure!r}")
-    found = [parameter for parameter in checked_parameters("minimize", parameters) if parameter.requires_grad]
+    learned = [parameter for parameter in checked_parameters("minimize", parameters) if parameter.requires_grad]
     check_choice("minimize", "method", method, (*WITH_GRADIENT, *WITH_HESSIAN_PRODUCT))
     try:
         from scipy.optimize import minimize as scipys
     except ImportError:
         raise ImportError('minimize needs SciPy: pip install "autodiff[special]"') from None
-    objective = _Objective(closure, found, second_order=method in WITH_HESSIAN_PRODUCT)
-    before = [parameter.data for parameter in found]
+    objective = _Objective(closure, learned, second_order=method in WITH_HESSIAN_PRODUCT)
+    before = [parameter.data for parameter in learned]
     keywords: dict[str, Any] = {name: value for name, value in options.items() if name in _OWN_KEYWORDS}
     if objective.second_order:
         keywords["hessp"] = objective.hessian_product
@@ -76,7 +82,7 @@ def minimize(
             **keywords,
         )
     except BaseException:
-        for parameter, data in zip(found, before, strict=True):
+        for parameter, data in zip(learned, before, strict=True):
             parameter.data = data
         raise
     objective.move_to(result.x)
@@ -90,10 +96,10 @@ class _Objective:
         self.closure = closure
         self.parameters = parameters
         self.second_order = second_order
-        self.x: Any = None  # where the gradients were taken
-        self.gradients: list[Any] = []
+        self.x: Array = None  # where the gradients were taken
+        self.gradients: list[Array] = []
 
-    def value_and_gradient(self, x: Any) -> tuple[float, Any]:
+    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         self.move_to(x)
         with recording(True):
             loss = self.closure()
@@ -108,7 +114,7 @@ class _Objective:
         self.x = x.copy()
         return float(loss), _joined([getattr(gradient, "data", gradient) for gradient in self.gradients])
 
-    def hessian_product(self, x: Any, vector: Any) -> Any:
+    def hessian_product(self, x: Array, vector: Array) -> Array:
         # SciPy asks for many products at one point, so the graph of the gradient is kept until the point moves.
         if not np.array_equal(x, self.x):
             self.value_and_gradient(x)
@@ -117,16 +123,16 @@ class _Objective:
             seeds = [(g, v) for g, v in pairs if isinstance(g, ad.Tensor) and g.requires_grad]
             return _joined(self._of_all(pullback(seeds, False, self.parameters)))
 
-    def move_to(self, x: Any) -> None:
+    def move_to(self, x: Array) -> None:
         """Put a vector into the parameters."""
         for parameter, piece in zip(self.parameters, self._split(x), strict=True):
             parameter.data = piece
 
-    def _of_all(self, reached: dict[ad.Tensor, Any]) -> list[Any]:
+    def _of_all(self, reached: dict[ad.Tensor, Array]) -> list[Array]:
         """Give a gradient for every parameter, zeros where none arrived."""
         return [reached[p] if p in reached else np.zeros_like(p.data) for p in self.parameters]
 
-    def _split(self, x: Any) -> list[Any]:
+    def _split(self, x: Array) -> list[Array]:
         """Cut a vector into arrays like the parameters."""
         pieces = np.split(x, np.cumsum([parameter.size for parameter in self.parameters])[:-1])
         return [
@@ -141,6 +147,6 @@ class _Objective:
             raise ValueError(f"minimize: the loss must be a scalar, got shape {loss.shape}; reduce it, as with .mean()")
 
 
-def _joined(arrays: list[Any]) -> Any:
+def _joined(arrays: list[Array]) -> Array:
     """Give the elements of all arrays in one float64 vector."""
     return np.concatenate([np.ravel(array).astype(np.float64) for array in arrays])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from autodiff.arrays.whole import whole
 from autodiff.compiler.state import Place
@@ -124,8 +124,8 @@ class Schedule:
 
     def watch(self) -> Callable[[], bool]:
         """Give a function that says whether the settings are as they were then."""
-        seen = self.settings()
-        return lambda: self.settings() == seen
+        before = self.settings()
+        return lambda: self.settings() == before
 
     def _check_groups(self, method: str) -> None:
         if len(self.base_lrs) != len(self.optimizer.param_groups):
@@ -144,7 +144,7 @@ class StepLR(Schedule):
         gamma: the factor, positive.
 
     Raises:
-        TypeError: the optimizer is none of `nn.optim`, or gamma is no number.
+        TypeError: the optimizer is none of `nn.optim`, step_size is not an integer, or gamma no number.
         ValueError: a number is outside its domain.
 
     Example:
@@ -213,7 +213,7 @@ class CosineAnnealingLR(Schedule):
         eta_min: the smallest learning rate, not negative.
 
     Raises:
-        TypeError: the optimizer is none of `nn.optim`, or eta_min is no number.
+        TypeError: the optimizer is none of `nn.optim`, T_max is not an integer, or eta_min no number.
         ValueError: a number is outside its domain.
 
     Example:
@@ -255,7 +255,7 @@ class LinearWarmup(Schedule):
         start_factor: share of the learning rates to begin with, above 0 and at most 1.
 
     Raises:
-        TypeError: the optimizer is none of `nn.optim`, or start_factor is no number.
+        TypeError: the optimizer is none of `nn.optim`, steps is not an integer, or start_factor no number.
         ValueError: a number is outside its domain.
 
     Example:
@@ -326,11 +326,11 @@ class ReduceLROnPlateau(Schedule):
     def __init__(
         self,
         optimizer: Optimizer,
-        mode: str = "min",
+        mode: Literal["min", "max"] = "min",
         factor: float = 0.1,
         patience: int = 10,
         threshold: float = 1e-4,
-        threshold_mode: str = "rel",
+        threshold_mode: Literal["rel", "abs"] = "rel",
         cooldown: int = 0,
         min_lr: float | list[float] = 0.0,
         eps: float = 1e-8,
@@ -341,7 +341,7 @@ class ReduceLROnPlateau(Schedule):
         check_choice(name, "threshold_mode", threshold_mode, ("rel", "abs"))
         check_number(name, "factor", factor, lambda factor: 0 < factor < 1, "above 0 and below 1")
         for option, count in (("patience", patience), ("cooldown", cooldown)):
-            check_number(name, option, count, lambda count: count >= 0 and count == int(count), "an integer, 0 or more")
+            check_count(name, option, count, 0)
         rates = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * len(self.base_lrs)
         if len(rates) != len(self.base_lrs):
             raise ValueError(f"{name}: min_lr has {len(rates)} numbers for {len(self.base_lrs)} groups of parameters")

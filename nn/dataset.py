@@ -1,0 +1,92 @@
+"""Inputs and targets of a model: checked, in its dtype, and in memory only as far as they are small or needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nn.checks import Array, check_dataset, check_real, check_rows
+from nn.data import Pairs, batches
+
+# Rows are evaluated, and looked at, a block of this many bytes at a time, so that a file need not fit into memory.
+_BLOCK_BYTES = 2**24
+
+
+class Rows:
+    """The inputs or the targets of a dataset: in memory they are converted at once, and from a file piece by piece.
+
+    Args:
+        caller: what messages begin with.
+        name: "inputs" or "targets"; targets that are integers stay so.
+        rows: what was given.
+        dtype: of the model.
+    """
+
+    def __init__(self, caller: str, name: str, rows: Any, dtype: Any) -> None:
+        self.caller = caller
+        self.name = name
+        self.dtype = dtype
+        self.whole = check_rows(caller, name, check_real(caller, name, rows))
+        self.in_memory = not isinstance(self.whole, np.memmap)
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def __getitem__(self, rows: slice) -> Array:
+        return self.converted(self.whole[rows])
+
+    def converted(self, rows: Array) -> Array:
+        """Give rows in the model's dtype, labels as they are, and refuse numbers that are not finite."""
+        rows = np.asarray(rows)
+        if self.name == "targets" and rows.dtype.kind in "iu":
+            return rows
+        with np.errstate(over="ignore"):  # what is too large is found below
+            converted = rows.astype(self.dtype, copy=False)
+        if not _all_finite(converted):
+            problem = self._first_not_finite()
+            raise ValueError(f"{self.caller}: {self.name} hold {problem}; repair or leave out such rows")
+        return converted
+
+    def blocks(self, row_bytes: int | None = None) -> list[slice]:
+        """Cut the rows into slices of some megabytes."""
+        size = max(1, _BLOCK_BYTES // max(1, self.whole[:1].nbytes if row_bytes is None else row_bytes))
+        return [slice(start, start + size) for start in range(0, len(self), size)]
+
+    def _first_not_finite(self) -> str:
+        """Say which number is the first that the dtype has not."""
+        for block in self.blocks():
+            with np.errstate(over="ignore"):
+                bad = ~np.isfinite(np.asarray(self.whole[block]).astype(self.dtype, copy=False))
+            if bad.any():
+                row, *rest = (int(k) for k in np.argwhere(bad)[0])
+                row += block.start
+                column = "" if not rest else f", column {rest[0] if len(rest) == 1 else tuple(rest)}"
+                return f"{self.whole[(row, *rest)]} at row {row}{column}, which is no finite {np.dtype(self.dtype)}"
+        raise AssertionError("the data changed while they were read")
+
+
+class Dataset:
+    """Inputs and targets, as many and at least one."""
+
+    def __init__(self, caller: str, X: Any, y: Any, dtype: Any) -> None:
+        self.inputs, self.targets = Rows(caller, "inputs", X, dtype), Rows(caller, "targets", y, dtype)
+        check_dataset(caller, self.inputs, self.targets)
+        for rows in (self.inputs, self.targets):
+            if rows.in_memory:
+                rows.whole = rows[:]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batches(self, batch_size: int, rng: np.random.Generator) -> Pairs:
+        """Give all rows once, in random order, a batch at a time."""
+        pieces = batches(self.inputs.whole, self.targets.whole, batch_size, rng=rng)
+        if self.inputs.in_memory and self.targets.in_memory:
+            return pieces
+        return ((self.inputs.converted(inputs), self.targets.converted(targets)) for inputs, targets in pieces)
+
+
+def _all_finite(array: Array) -> bool:
+    with np.errstate(all="ignore"):  # a sum is fast, and finite only if all numbers are; it may overflow without that
+        return bool(np.isfinite(np.add.reduce(array, axis=None))) or bool(np.isfinite(array).all())
