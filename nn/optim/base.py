@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -15,18 +15,19 @@ from autodiff.arrays.whole import as_float
 from autodiff.compiler.state import Place
 from autodiff.core.clock import note, tick
 from autodiff.core.record import data_of
-from nn.checks import check_number
+from nn.checks import Array, check_flag, check_number, meaning_else
 
 # An update makes several passes over its arrays. A block of this many bytes stays in the cache between them.
 BLOCK_BYTES = 2**18
 # Arrays up to this size are updated several at once: the calls would take longer than the arithmetic.
 SMALL_BYTES = 2**15
 
+# The domain of an option: given the caller, the option's name and a value, it gives the value, or raises.
 Check = Callable[[str, str, Any], Any]
 
 
-def _number(inside: Callable[[float], bool], domain: str) -> Check:
-    """Make the check of a number in a domain."""
+def number(inside: Callable[[float], bool], domain: str) -> Check:
+    """Make the check of a number in a domain, which a text names."""
 
     def check(caller: str, name: str, value: Any) -> Any:
         check_number(caller, name, value, inside, domain)
@@ -36,53 +37,59 @@ def _number(inside: Callable[[float], bool], domain: str) -> Check:
 
 
 def _flag(caller: str, name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool):
-        raise TypeError(f"{caller}: {name} must be True or False, got {value!r}")
+    check_flag(caller, name, value)
     return bool(value)
 
 
-def _pair(caller: str, name: str, value: Any) -> tuple[float, float]:
-    if not isinstance(value, tuple | list) or len(value) != 2:
+def _shares(caller: str, name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{caller}: {name} must be two numbers, got {value!r}")
+    if len(value) != 2:
         raise ValueError(f"{caller}: {name} must be two numbers, got {value!r}")
-    return _share(caller, f"each of {name}", value[0]), _share(caller, f"each of {name}", value[1])
+    return SHARE(caller, f"each of {name}", value[0]), SHARE(caller, f"each of {name}", value[1])
 
 
-_any = _number(lambda x: True, "finite")
-_at_least_0 = _number(lambda x: x >= 0, "at least 0")
-_positive = _number(lambda x: x > 0, "positive")
-_share = _number(lambda x: 0 <= x < 1, "at least 0 and below 1")
-_CHECKS: dict[str, Check] = {
-    "alpha": _share,
-    "amsgrad": _flag,
-    "betas": _pair,
-    "centered": _flag,
-    "dampening": _number(lambda x: 0 <= x <= 1, "from 0 to 1"),
-    "eps": _positive,
-    "initial_accumulator_value": _at_least_0,
-    "lr": _at_least_0,
-    "lr_decay": _at_least_0,
-    "momentum": _share,
-    "nesterov": _flag,
-    "weight_decay": _at_least_0,
-}
+FINITE = number(lambda x: True, "finite")
+AT_LEAST_0 = number(lambda x: x >= 0, "at least 0")
+POSITIVE = number(lambda x: x > 0, "positive")
+SHARE = number(lambda x: 0 <= x < 1, "at least 0 and below 1")
+SHARES: Check = _shares
+FLAG: Check = _flag
 
 
 def checked_parameters(caller: str, parameters: Any) -> list[ad.Tensor]:
     """List the parameters, and refuse what cannot be optimized."""
     if isinstance(parameters, ad.Tensor) or not isinstance(parameters, Iterable):
-        given = type(parameters).__name__
-        raise TypeError(f"{caller}: parameters must be a list of Tensors, as model.parameters() gives, got {given}")
-    found = list(parameters)
-    if not found:
+        kind = type(parameters).__name__
+        raise TypeError(f"{caller}: parameters must be a list of Tensors, as model.parameters() gives, got {kind}")
+    tensors = list(parameters)
+    if not tensors:
         raise ValueError(f"{caller}: there are no parameters to optimize; has a generator been used up?")
-    for parameter in found:
+    for parameter in tensors:
         if not isinstance(parameter, ad.Tensor) or not parameter.is_leaf:
             raise TypeError(f"{caller}: a parameter must be a Tensor that no call made, got {parameter!r}")
-    if not any(parameter.requires_grad for parameter in found):
+    if not any(parameter.requires_grad for parameter in tensors):
         raise ValueError(f"{caller}: none of the parameters requires a gradient; set requires_grad = True")
-    if len(set(map(id, found))) < len(found):
+    if len(set(map(id, tensors))) < len(tensors):
         raise ValueError(f"{caller}: a parameter is listed twice; it would be changed twice a step")
-    return found
+    return tensors
+
+
+def checked_gradient(caller: str, parameter: ad.Tensor) -> Array:
+    """Give a parameter's gradient as an array, and refuse one that was assigned and does not fit the parameter."""
+    gradient, data = data_of(parameter.grad), parameter.data
+    is_array = isinstance(gradient, np.generic) or hasattr(gradient, "__array_function__")
+    if not is_array or meaning_else(gradient):
+        kind = type(gradient)
+        raise TypeError(
+            f"{caller}: the gradient of {parameter!r} must be an array or a Tensor, got {kind.__module__}."
+            f"{kind.__qualname__}; give np.asarray(gradient)"
+        )
+    if gradient.shape != data.shape:
+        raise ValueError(f"{caller}: the gradient of {parameter!r} is {gradient!r}")
+    if not np.can_cast(gradient.dtype, data.dtype, "same_kind"):
+        raise TypeError(f"{caller}: the gradient of {parameter!r} is {gradient.dtype}, the parameter {data.dtype}")
+    return gradient
 
 
 class _Batch:
@@ -90,7 +97,7 @@ class _Batch:
 
     __slots__ = ("data", "dtype", "gradients", "members", "parameters", "room", "step")
 
-    def __init__(self, step: int, k: int, parameter: ad.Tensor, data: Any, gradient: Any, room: int) -> None:
+    def __init__(self, step: int, k: int, parameter: ad.Tensor, data: Array, gradient: Array, room: int) -> None:
         self.step = step
         self.dtype = data.dtype
         self.room = room  # bytes that it has place for
@@ -103,13 +110,13 @@ class _Batch:
 class _Joined(NamedTuple):
     """Several small parameters as one array, with their slots, and the view of it that each of them holds."""
 
-    data: Any
-    views: list[Any]
-    slots: dict[str, Any]
+    data: Array
+    views: list[Array]
+    slots: dict[str, Array]
 
 
 class Optimizer:
-    """What all optimizers share; a subclass says in `update` how one parameter changes.
+    """What all optimizers share; a subclass says in `update` how one parameter changes, and in what its options are.
 
     Steps write into the parameters' arrays, but small arrays are moved into a larger one by the first step.
 
@@ -122,6 +129,9 @@ class Optimizer:
         param_groups: a dict for each group, with its Tensors under "params" and every option by its name. Options may
             be assigned between steps; they are checked at the next one.
         defaults: options of a group that `add_param_group` adds.
+        options: the domain of each option, for the options of the class itself and of those that it is derived from: a
+            function of the caller, the option's name and a value, such as ``nn.optim.base.POSITIVE``, that gives the
+            value or raises. An option without one must be a finite number.
         slot_names: names of the arrays that the subclass keeps for a parameter, such as its momentum, each with the
             option that turns it on, or None if there is none.
         slots: for each parameter its arrays by name, of its shape and dtype; made, as zeros, in its first step.
@@ -131,23 +141,49 @@ class Optimizer:
         TypeError: a parameter is not a leaf Tensor, or an option is of the wrong type.
         ValueError: there are no parameters in a group, none requires a gradient, one is listed twice, or an option is
             unknown or outside its domain.
+
+    Example:
+        >>> import nn
+        >>> from nn.optim.base import FLAG, POSITIVE
+        >>> class SignDescent(nn.optim.Optimizer):
+        ...     options = {"scale": POSITIVE, "ascend": FLAG}
+        ...     def __init__(self, parameters, lr=0.1, scale=1.0, ascend=False):
+        ...         super().__init__(parameters, lr=lr, scale=scale, ascend=ascend)
+        ...     def update(self, p, g, slots, step, options):
+        ...         p -= (-1 if options["ascend"] else 1) * options["lr"] * options["scale"] * np.sign(g)
+        ...         return p
+        >>> x = ad.Tensor([1.0, -2.0])
+        >>> optimizer = SignDescent([x], scale=5)
+        >>> (x * x).sum().backward()
+        >>> optimizer.step()
+        >>> x.data
+        array([ 0.5, -1.5])
+        >>> SignDescent([x], scale=0)
+        Traceback (most recent call last):
+        ValueError: SignDescent: scale must be positive, got 0
     """
 
-    slot_names: Mapping[str, str | None] = {}
+    options: ClassVar[Mapping[str, Check]] = {"lr": AT_LEAST_0}
+    slot_names: ClassVar[Mapping[str, str | None]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls.options = {
+            name: check for kind in reversed(cls.__mro__) for name, check in vars(kind).get("options", {}).items()
+        }
 
     def __init__(self, parameters: Iterable[ad.Tensor] | Iterable[dict[str, Any]], **defaults: Any) -> None:
         caller = type(self).__name__
         self.param_groups: list[dict[str, Any]] = []
-        self.slots: list[dict[str, Any]] = []
+        self.slots: list[dict[str, Array]] = []
         self.steps: list[int] = []
-        self._seen: list[tuple[list[Any], dict[str, Any]]] = []  # options of each group, as given and checked
+        self._settings: list[tuple[list[Any], dict[str, Any]]] = []  # options of each group, as assigned and checked
         self._joined: dict[tuple[int, ...], _Joined] = {}  # no parameter is in two of them
         self.defaults = self.checked(caller, defaults)
-        given = (
-            parameters if isinstance(parameters, ad.Tensor) or not isinstance(parameters, Iterable) else [*parameters]
-        )
-        groups = given if isinstance(given, list) and given and all(isinstance(g, dict) for g in given) else None
-        for group in groups or [{"params": given}]:
+        several: Any = parameters
+        if isinstance(parameters, Iterable) and not isinstance(parameters, ad.Tensor):
+            several = list(parameters)
+        are_groups = isinstance(several, list) and several and all(isinstance(group, dict) for group in several)
+        for group in several if are_groups else [{"params": several}]:
             self._add(caller, group)
 
     @property
@@ -172,7 +208,7 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        rate = _at_least_0(type(self).__name__, "lr", value)
+        rate = self.options["lr"](type(self).__name__, "lr", value)
         for group in self.param_groups:
             group["lr"] = rate
 
@@ -210,7 +246,7 @@ class Optimizer:
             raise ValueError(f"{caller}: a parameter is listed twice, in two groups; it would be changed twice a step")
         options = self.checked(caller, self.defaults | options)
         self.param_groups.append({"params": parameters, **options})
-        self._seen.append((list(options.values()), options))
+        self._settings.append((list(options.values()), options))
         self.slots += [{} for _ in parameters]
         self.steps += [0] * len(parameters)
 
@@ -219,16 +255,16 @@ class Optimizer:
 
         A subclass overrides it where options must fit each other.
         """
-        return {name: _CHECKS.get(name, _any)(caller, name, value) for name, value in options.items()}
+        return {name: self.options.get(name, FINITE)(caller, name, value) for name, value in options.items()}
 
     def _options(self, caller: str, position: int) -> dict[str, Any]:
         """Give the options of a group as `checked` gives them, which is asked only if one was assigned since."""
         group = self.param_groups[position]
-        given = [group[name] for name in self.defaults]
-        seen, options = self._seen[position]
-        if not all(map(operator.is_, given, seen)):
-            options = self.checked(caller, dict(zip(self.defaults, given)))
-            self._seen[position] = given, options
+        assigned = [group[name] for name in self.defaults]
+        before, options = self._settings[position]
+        if not all(map(operator.is_, assigned, before)):
+            options = self.checked(caller, dict(zip(self.defaults, assigned)))
+            self._settings[position] = assigned, options
         return options
 
     def zero_grad(self) -> None:
@@ -241,7 +277,8 @@ class Optimizer:
         """Change every parameter that has a gradient.
 
         Raises:
-            TypeError: an option that was assigned to a group is of the wrong type; nothing is changed.
+            TypeError: an option that was assigned to a group, or a gradient that was assigned, is of the wrong type;
+                nothing is changed.
             ValueError: such an option is outside its domain, or a gradient has another shape than its parameter;
                 nothing is changed.
         """
@@ -263,16 +300,12 @@ class Optimizer:
             batch = None
             for parameter in group["params"]:
                 k += 1
-                gradient = parameter.grad
+                gradient, data = parameter.grad, parameter.data
                 if gradient is None:
                     continue
-                data = parameter.data
-                if getattr(gradient, "shape", None) != data.shape:
-                    raise ValueError(f"{caller}: the gradient of {parameter!r} is {gradient!r}")
-                if type(gradient) is not np.ndarray:
-                    gradient = data_of(gradient)
-                if gradient.dtype is not data.dtype:
-                    gradient = gradient.astype(data.dtype)
+                if type(gradient) is not np.ndarray or gradient.dtype is not data.dtype or gradient.shape != data.shape:
+                    gradient = checked_gradient(caller, parameter)
+                    gradient = gradient if gradient.dtype == data.dtype else gradient.astype(data.dtype)
                 size = data.nbytes
                 step = self.steps[k] + 1
                 if size > SMALL_BYTES or type(data) is not np.ndarray:
@@ -309,7 +342,7 @@ class Optimizer:
             parameter.data = data
             self.steps[k] = step
 
-    def _fill(self, k: int, data: Any, names: list[str]) -> None:
+    def _fill(self, k: int, data: Array, names: list[str]) -> None:
         """Make the slots that a parameter has not yet."""
         for name in names:
             if name not in self.slots[k]:
@@ -318,9 +351,9 @@ class Optimizer:
     def _join(self, batch: _Batch, names: list[str]) -> _Joined:
         """Move several parameters, and their slots, into one array each, unless they are there from the step before."""
         members = tuple(batch.members)
-        found = self._joined.get(members)
-        if found and found.slots.keys() == set(names) and all(map(operator.is_, batch.data, found.views)):
-            return found
+        before = self._joined.get(members)
+        if before and before.slots.keys() == set(names) and all(map(operator.is_, batch.data, before.views)):
+            return before
         self._joined = {ks: joined for ks, joined in self._joined.items() if not set(ks) & set(members)}
         shapes = [data.shape for data in batch.data]
         slots = {name: np.concatenate([self.slots[k][name] for k in members], axis=None) for name in names}
@@ -335,7 +368,9 @@ class Optimizer:
         """Name the arrays that a group with these options needs."""
         return [name for name, option in self.slot_names.items() if option is None or options[option]]
 
-    def _update_in_blocks(self, p: Any, g: Any, slots: dict[str, Any], step: int, options: dict[str, Any]) -> Any:
+    def _update_in_blocks(
+        self, p: Array, g: Array, slots: dict[str, Array], step: int, options: dict[str, Any]
+    ) -> Array:
         """Do what `update` does, for a large array."""
         rows = max(1, BLOCK_BYTES * len(p) // p.nbytes)
         for start in range(0, len(p), rows):
@@ -343,7 +378,7 @@ class Optimizer:
             self.update(p[block], g[block], {name: x[block] for name, x in slots.items()}, step, options)
         return p
 
-    def update(self, p: Any, g: Any, slots: dict[str, Any], step: int, options: dict[str, Any]) -> Any:
+    def update(self, p: Array, g: Array, slots: dict[str, Array], step: int, options: dict[str, Any]) -> Array:
         """Change a parameter's array, or a block of it, in place, and return it.
 
         It is returned because a scalar parameter is a NumPy scalar, which has no place to change.
@@ -431,8 +466,8 @@ class Optimizer:
         k = 0
         for position, group in enumerate(self.param_groups):
             prefix = f"groups.{position}"
-            found = {name: arrays[f"{prefix}.{name}"].tolist() for name in self.defaults}
-            settings.append(self.checked(f"{caller}: {prefix}", found))
+            options = {name: arrays[f"{prefix}.{name}"].tolist() for name in self.defaults}
+            settings.append(self.checked(f"{caller}: {prefix}", options))
             count, own = arrays[f"{prefix}.parameters"].item(), len(group["params"])
             if count != own:
                 problems.append(f"{prefix}.parameters is {count}, the optimizer's {own}")
@@ -504,8 +539,8 @@ class Optimizer:
 
         def is_unchanged() -> bool:
             if self.param_groups != groups:
-                for seen, group in zip(groups, self.param_groups):
-                    seen["lr"] = group["lr"]  # is a part of the state
+                for before, group in zip(groups, self.param_groups):
+                    before["lr"] = group["lr"]  # is a part of the state
                 if self.param_groups != groups:
                     return False
             if self.slots is not slots:  # others were loaded
@@ -529,7 +564,7 @@ class Optimizer:
         return f"{type(self).__name__}({rates}, {len(self.parameters)} parameters)"
 
 
-def _views(joined: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
+def _views(joined: Array, shapes: list[tuple[int, ...]]) -> list[Array]:
     """Cut one array into views of these shapes."""
     pieces = np.split(joined, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
     return [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]

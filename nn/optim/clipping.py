@@ -9,9 +9,8 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import as_float, require
-from autodiff.core.record import data_of
-from nn.checks import check_number
-from nn.optim.base import checked_parameters
+from nn.checks import check_flag, check_number
+from nn.optim.base import checked_gradient, checked_parameters
 
 
 def clip_grad_norm_(
@@ -33,8 +32,9 @@ def clip_grad_norm_(
         The norm before, computed in float64.
 
     Raises:
-        TypeError: a parameter is not a leaf Tensor, or a number is none.
-        ValueError: a number is outside its domain, or what `Optimizer` says of parameters.
+        TypeError: a parameter is not a leaf Tensor, a gradient no array, or a number is none.
+        ValueError: a number is outside its domain, a gradient has another shape than its parameter, or what `Optimizer`
+            says of parameters.
         RuntimeError: the norm is not finite, with ``error_if_nonfinite``; gradients stay as they are.
 
     Example:
@@ -45,14 +45,15 @@ def clip_grad_norm_(
         >>> x.grad.round(4)
         array([0.6, 0.8])
     """
-    found = checked_parameters("clip_grad_norm_", parameters)
+    tensors = checked_parameters("clip_grad_norm_", parameters)
     if max_norm != math.inf:
         check_number("clip_grad_norm_", "max_norm", max_norm, lambda norm: norm >= 0, "at least 0")
     if norm_type != math.inf:
         check_number("clip_grad_norm_", "norm_type", norm_type, lambda p: p > 0, "positive")
+    check_flag("clip_grad_norm_", "error_if_nonfinite", error_if_nonfinite)
     norms = [
-        np.linalg.norm(np.ravel(data_of(parameter.grad)).astype(np.float64), norm_type)
-        for parameter in found
+        np.linalg.norm(np.ravel(checked_gradient("clip_grad_norm_", parameter)).astype(np.float64), norm_type)
+        for parameter in tensors
         if parameter.grad is not None and parameter.size
     ]
     total = np.linalg.norm(np.stack(norms), norm_type) if norms else 0.0
@@ -66,7 +67,7 @@ def clip_grad_norm_(
         )
     factor = np.minimum(float(max_norm) / (total + 1e-6), 1.0)
     with np.errstate(invalid="ignore"):  # an infinite gradient times a factor of zero
-        for parameter in found:
+        for parameter in tensors:
             if parameter.grad is not None:
                 parameter.grad = parameter.grad * factor.astype(parameter.dtype)
     return as_float(total)  # type: ignore[no-any-return]
@@ -80,8 +81,9 @@ def clip_grad_value_(parameters: Iterable[ad.Tensor], clip_value: float) -> None
         clip_value: not negative.
 
     Raises:
-        TypeError: a parameter is not a leaf Tensor, or the value is no number.
-        ValueError: the value is outside its domain, or what `Optimizer` says of parameters.
+        TypeError: a parameter is not a leaf Tensor, a gradient no array, or the value no number.
+        ValueError: the value is outside its domain, a gradient has another shape than its parameter, or what
+            `Optimizer` says of parameters.
 
     Example:
         >>> x = ad.Tensor([1.0, 1.0])
@@ -90,9 +92,11 @@ def clip_grad_value_(parameters: Iterable[ad.Tensor], clip_value: float) -> None
         >>> x.grad
         array([ 1. , -0.5])
     """
-    found = checked_parameters("clip_grad_value_", parameters)
+    tensors = checked_parameters("clip_grad_value_", parameters)
     check_number("clip_grad_value_", "clip_value", clip_value, lambda value: value >= 0, "at least 0")
     bound = float(clip_value)
-    for parameter in found:
-        if parameter.grad is not None:
-            parameter.grad = np.clip(parameter.grad, -bound, bound)
+    learned = [parameter for parameter in tensors if parameter.grad is not None]
+    for parameter in learned:
+        checked_gradient("clip_grad_value_", parameter)
+    for parameter in learned:
+        parameter.grad = np.clip(parameter.grad, -bound, bound)

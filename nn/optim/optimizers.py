@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from nn.optim.base import Optimizer
+from nn.checks import Array
+from nn.optim.base import AT_LEAST_0, FLAG, POSITIVE, SHARE, SHARES, Optimizer, number
 
 Parameters = Iterable[ad.Tensor] | Iterable[dict[str, Any]]
 
@@ -41,7 +42,13 @@ class SGD(Optimizer):
         0.0
     """
 
-    slot_names = {"momentum": "momentum"}  # noqa: RUF012 (nobody changes it)
+    options = {  # noqa: RUF012 (nobody changes it)
+        "momentum": SHARE,
+        "dampening": number(lambda x: 0 <= x <= 1, "from 0 to 1"),
+        "weight_decay": AT_LEAST_0,
+        "nesterov": FLAG,
+    }
+    slot_names = {"momentum": "momentum"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -63,7 +70,7 @@ class SGD(Optimizer):
             raise ValueError(f"{caller}: nesterov needs a momentum above 0 and a dampening of 0")
         return options
 
-    def update(self, p: Any, g: Any, slots: dict[str, Any], step: int, options: dict[str, Any]) -> Any:
+    def update(self, p: Array, g: Array, slots: dict[str, Array], step: int, options: dict[str, Any]) -> Array:
         """Step along the gradient and the momentum."""
         momentum = options["momentum"]
         if options["weight_decay"]:
@@ -106,6 +113,7 @@ class Adam(Optimizer):
         2.9
     """
 
+    options = {"betas": SHARES, "eps": POSITIVE, "weight_decay": AT_LEAST_0, "amsgrad": FLAG}  # noqa: RUF012
     slot_names = {"mean": None, "square": None, "largest_square": "amsgrad"}  # noqa: RUF012
 
     def __init__(
@@ -119,7 +127,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
-    def update(self, p: Any, g: Any, slots: dict[str, Any], step: int, options: dict[str, Any]) -> Any:
+    def update(self, p: Array, g: Array, slots: dict[str, Array], step: int, options: dict[str, Any]) -> Array:
         """Step along the mean, divided by the root of the mean square, both freed of their bias towards zero."""
         p, g = self.decayed(p, g, options)
         beta1, beta2 = options["betas"]
@@ -141,7 +149,7 @@ class Adam(Optimizer):
         p -= direction
         return p
 
-    def decayed(self, p: Any, g: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    def decayed(self, p: Array, g: Array, options: dict[str, Any]) -> tuple[Array, Array]:
         """Give the parameter, and the gradient with the weight decay in it."""
         return p, g + options["weight_decay"] * p if options["weight_decay"] else g
 
@@ -172,7 +180,7 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad)
 
-    def decayed(self, p: Any, g: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    def decayed(self, p: Array, g: Array, options: dict[str, Any]) -> tuple[Array, Array]:
         """Shrink the parameter, and leave its gradient as it is."""
         p *= 1 - options["lr"] * options["weight_decay"]
         return p, g
@@ -209,6 +217,13 @@ class RMSprop(Optimizer):
         2.0
     """
 
+    options = {  # noqa: RUF012
+        "alpha": SHARE,
+        "eps": POSITIVE,
+        "weight_decay": AT_LEAST_0,
+        "momentum": SHARE,
+        "centered": FLAG,
+    }
     slot_names = {"square": None, "mean": "centered", "momentum": "momentum"}  # noqa: RUF012
 
     def __init__(
@@ -225,7 +240,7 @@ class RMSprop(Optimizer):
             parameters, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered
         )
 
-    def update(self, p: Any, g: Any, slots: dict[str, Any], step: int, options: dict[str, Any]) -> Any:
+    def update(self, p: Array, g: Array, slots: dict[str, Array], step: int, options: dict[str, Any]) -> Array:
         """Step along the gradient over its size, and the momentum."""
         alpha = options["alpha"]
         if options["weight_decay"]:
@@ -280,6 +295,12 @@ class Adagrad(Optimizer):
         2.5
     """
 
+    options = {  # noqa: RUF012
+        "lr_decay": AT_LEAST_0,
+        "weight_decay": AT_LEAST_0,
+        "initial_accumulator_value": AT_LEAST_0,
+        "eps": POSITIVE,
+    }
     slot_names = {"sum": None}  # noqa: RUF012
 
     def __init__(
@@ -300,7 +321,7 @@ class Adagrad(Optimizer):
             eps=eps,
         )
 
-    def update(self, p: Any, g: Any, slots: dict[str, Any], step: int, options: dict[str, Any]) -> Any:
+    def update(self, p: Array, g: Array, slots: dict[str, Array], step: int, options: dict[str, Any]) -> Array:
         """Step along the gradient over the root of the sum."""
         if options["weight_decay"]:
             g = g + options["weight_decay"] * p
