@@ -1,5 +1,6 @@
 """Multi-layer perceptrons on autodiff: layers, losses, optimizers, a training loop."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from nn import data, distributions, functional, init, optim, plots
@@ -77,3 +78,10 @@ __all__ = [
     "save",
     "to_torch",
 ]
+if find_spec("sklearn") is not None:  # what a star-import gives must be there
+    __all__ += ["Classifier", "Regressor"]
+
+
+def __dir__() -> list[str]:
+    """List the public names, and not the files that they are in."""
+    return sorted(__all__)
