@@ -33,7 +33,7 @@ class _Activation(Module):
             dataclass(eq=False, repr=False)(cls)
 
     def __post_init__(self) -> None:
-        self(np.zeros(1))
+        self.function(np.zeros(1), **self._options())
 
     def forward(self, x: Array) -> Array:
         """Apply the function; any shape."""

@@ -214,15 +214,15 @@ def _differences(file: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
 
 def _as_read(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give numbers and texts as they come back from a file: a tuple is a list there."""
-    read: dict[str, Any] = json.loads(json.dumps(values))
-    return read
+    copies: dict[str, Any] = json.loads(json.dumps(values))
+    return copies
 
 
 def _described(model: Module) -> dict[str, str]:
     """Say what a model's layers and arrays are."""
-    said = {name: f"{type(part).__name__}({part._arguments()})" for name, part in model.named_modules()}
-    said |= {name: f"{array.dtype} of shape {array.shape}" for name, array in model.state_dict().items()}
-    return {f"model.{name}" if name else "model": text for name, text in said.items()}
+    texts = {name: f"{type(part).__name__}({part._arguments()})" for name, part in model.named_modules()}
+    texts |= {name: f"{array.dtype} of shape {array.shape}" for name, array in model.state_dict().items()}
+    return {f"model.{name}" if name else "model": text for name, text in texts.items()}
 
 
 def _described_sharing(shared: Mapping[str, int]) -> dict[str, str]:

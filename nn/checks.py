@@ -132,6 +132,7 @@ def check_rows(caller: str, name: str, rows: Any) -> Array:
     """Refuse what is not one row for each sample, all of them whole, and give it as an array."""
     rows = to_array(caller, name, rows)
     if rows.ndim == 0:
+        check_real(caller, name, rows)
         raise ValueError(f"{caller}: {name} must have one row for each sample, got a scalar")
     return rows
 

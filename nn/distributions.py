@@ -9,7 +9,6 @@ dtype of the parameters that are arrays, and float64 where none is. Values outsi
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
 from nn import functional
-from nn.checks import Array, check_real, has_dtype
+from nn.checks import Array, check_count, check_real, has_dtype
 from nn.init import Seed, generator
 
 _LOG_ROOT_TWO_PI = math.log(2 * math.pi) / 2
@@ -153,14 +152,9 @@ class Distribution:
 
     def _shape(self, shape: int | tuple[int, ...]) -> tuple[int, ...]:
         """Give the shape of samples."""
-        counts = (shape,) if np.ndim(shape) == 0 else shape
-        problem = f"{type(self).__name__}: the shape of samples must be integers, none negative, got {shape!r}"
-        try:
-            counts = tuple(map(operator.index, counts))  # type: ignore[arg-type]
-        except TypeError:
-            raise TypeError(problem) from None
-        if any(count < 0 for count in counts):
-            raise ValueError(problem)
+        counts = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+        for count in counts:
+            check_count(type(self).__name__, "the shape of samples, or each length in it,", count, 0)
         return counts + self.batch_shape
 
     def _divergence_from(self, p: Distribution) -> Array:

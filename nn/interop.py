@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import autodiff as ad
+from nn.checks import Array, to_array
 from nn.layers import Linear, Sequential
 from nn.module import Buffer, Module, Parameter, _members
 
 
-def to_torch(model: Module) -> dict[str, Any]:
+def to_torch(model: Module) -> dict[str, Array]:
     """Give the parameters and buffers of a model by the names, and in the layout, of the same model in PyTorch.
 
     A Linear layer's weight is transposed, since PyTorch's has the shape ``(out_features, in_features)``. The layers of
@@ -39,7 +40,7 @@ def to_torch(model: Module) -> dict[str, Any]:
     return {entry.name: _turned(entry.tensor.data, entry.transposed) for entry in _entries(model)}
 
 
-def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Any]:
+def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Array]:
     """Give the ``state_dict`` of a PyTorch model as one for `Module.load_state_dict` of the same model here.
 
     It undoes `to_torch`, whose text says what differs. A file that PyTorch wrote is read by
@@ -70,7 +71,7 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(state, Mapping):
         raise TypeError(f"from_torch: expected a dict of arrays by name, got {type(state).__name__}")
     arrays = {name: _array(name, value) for name, value in state.items()}
-    found: dict[int, tuple[str, Any]] = {}  # by the id of a Tensor, where its array was and what it is
+    sources: dict[int, tuple[str, Array]] = {}  # by the id of a Tensor, where its array was and what it is
     problems = []
     missing: dict[int, str] = {}
     expected = set()
@@ -83,16 +84,16 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Any]:
             problems.append(f"{name} has shape {arrays[name].shape}, not {shape}")
         else:
             array = _turned(arrays[name], transposed)
-            first, other = found.setdefault(id(tensor), (name, array))
+            first, other = sources.setdefault(id(tensor), (name, array))
             if array.tobytes() != other.tobytes():
                 problems.append(f"{name} differs from {first}, which is the same here")
-    problems += [text for tensor, text in missing.items() if tensor not in found]
+    problems += [text for tensor, text in missing.items() if tensor not in sources]
     problems += [f"unexpected {name}" for name in arrays if name not in expected]
     if problems:
         raise ValueError(
             f"from_torch: the entries are not those of this {type(model).__name__} in PyTorch: {'; '.join(problems)}"
         )
-    return {path: found[id(tensor)][1] for path, tensor in paths.items()}
+    return {path: sources[id(tensor)][1] for path, tensor in paths.items()}
 
 
 def _by_path(caller: str, model: Any) -> dict[str, ad.Tensor]:
@@ -123,14 +124,14 @@ def _entries(module: Module, prefix: str = "", around: tuple[Module, ...] = ()) 
                 yield from _entries(part, f"{name}.", around)
 
 
-def _turned(array: Any, transposed: bool) -> Any:
+def _turned(array: Array, transposed: bool) -> Array:
     """Give a copy of an array in the other layout."""
     return np.array(array.T if transposed else array, order="C")
 
 
-def _array(name: str, value: Any) -> Any:
+def _array(name: str, value: Any) -> Array:
     try:
-        return np.asarray(ad.stop_gradient(value))
+        return np.asarray(to_array("from_torch", name, ad.stop_gradient(value)))
     except (RuntimeError, TypeError, ValueError) as error:
         raise TypeError(
             f"from_torch: {name} cannot be made an array: {error}; try value.detach().cpu().float()"

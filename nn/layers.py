@@ -25,7 +25,6 @@ from nn.checks import (
     check_probability,
     check_real,
     check_shape,
-    to_array,
 )
 from nn.init import Nonlinearity, Seed, generator
 from nn.module import Buffer, Module, Parameter
@@ -143,7 +142,7 @@ class Flatten(Module):
 
     def forward(self, x: Array) -> Array:
         """Join the axes; any shape that has them."""
-        x = to_array("Flatten", "x", x)
+        x = check_real("Flatten", "x", x)
         first, last = (axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
         if not 0 <= first <= last < x.ndim:
             raise ValueError(
@@ -463,7 +462,7 @@ class MLP(Sequential):
         rng: Seed = None,
         dtype: Any = np.float32,
     ) -> None:
-        if not isinstance(sizes, Sequence | np.ndarray):
+        if not isinstance(sizes, Sequence | np.ndarray) or isinstance(sizes, str | bytes):
             raise TypeError(f"MLP: sizes must be a list, as in [64, 32, 10], got {sizes!r}")
         if len(sizes) < 2:
             raise ValueError(f"MLP: sizes need an input and an output, as in [64, 32, 10], got {sizes!r}")

@@ -11,7 +11,7 @@ import numpy as np
 import autodiff as ad
 from autodiff.compiler.state import Place
 from autodiff.core.clock import note, tick
-from nn.checks import check_flag
+from nn.checks import Array, check_flag, meaning_else
 
 P = ParamSpec("P")
 Outputs = TypeVar("Outputs", covariant=True)
@@ -193,7 +193,7 @@ class Module:
         """Set the Module and all Modules in it to evaluation; returns the Module."""
         return self.train(False)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Array]:
         """Give a copy of the array of every parameter and buffer by its path.
 
         Example:
@@ -214,9 +214,11 @@ class Module:
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expected a dict of arrays by path, got {type(state).__name__}")
         own = self._by_path()
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, Array] = {}
         problems = []
         for path, value in state.items():
+            if kind := meaning_else(value):
+                problems.append(f"{path} is {kind}")
             try:
                 arrays[path] = np.asarray(ad.stop_gradient(value))
             except ValueError:
@@ -293,26 +295,26 @@ def _members(value: Any, path: str) -> Iterator[tuple[str, Parameter | Buffer | 
 
 
 def _parts(
-    member: Parameter | Buffer | Module, path: str, seen: set[int]
+    member: Parameter | Buffer | Module, path: str, ids: set[int]
 ) -> Iterator[tuple[str, Parameter | Buffer | Module]]:
     """Give a Parameter, Buffer or Module and all that it is made of, each once, with its path."""
-    if id(member) in seen:
+    if id(member) in ids:
         return
-    seen.add(id(member))
+    ids.add(id(member))
     yield path, member
     if isinstance(member, Module):
         for name, value in vars(member).items():
             for inner, part in _members(value, f"{path}.{name}" if path else name):
-                yield from _parts(part, inner, seen)
+                yield from _parts(part, inner, ids)
 
 
-def _inside_out(module: Module, seen: set[int]) -> Iterator[Module]:
+def _inside_out(module: Module, ids: set[int]) -> Iterator[Module]:
     """Give the Modules in a Module, each after those in it and once, and the Module itself at last."""
-    if id(module) in seen:
+    if id(module) in ids:
         return
-    seen.add(id(module))
+    ids.add(id(module))
     for _, child in module.named_children():
-        yield from _inside_out(child, seen)
+        yield from _inside_out(child, ids)
     yield module
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.core.record import data_of
 from autodiff.drawing.text import norm
 from nn import figures
-from nn.checks import check_shape
+from nn.checks import Array, check_shape, to_array
 from nn.dataset import Dataset
 from nn.functional import softmax
 from nn.layers import Linear
@@ -32,7 +32,7 @@ _MARKERS = "o^sDvPX<"  # one more than there are colours, so that 56 classes dif
 
 
 def confusion_matrix(
-    labels: Any, predictions: Any, classes: Sequence[Any] | None = None, ax: Axes | None = None
+    labels: Array, predictions: Array, classes: Sequence[Any] | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw how many rows of each class are taken for which class.
 
@@ -69,7 +69,7 @@ def confusion_matrix(
     sides = {"labels": _classes(caller, "labels", labels), "predictions": _classes(caller, "predictions", predictions)}
     if classes is not None:
         problem = f'{caller}: classes must list the names, as in ["cat", "dog"], got {classes!r}'
-        if isinstance(classes, str) or not hasattr(classes, "__len__"):
+        if np.ndim(classes) != 1:
             raise TypeError(problem)
         if not len(classes):
             raise ValueError(problem)
@@ -96,12 +96,9 @@ def confusion_matrix(
     return ax
 
 
-def _classes(caller: str, name: str, values: Any) -> tuple[Any, int | None]:
+def _classes(caller: str, name: str, values: Any) -> tuple[Array, int | None]:
     """Give the class of each row and, where a row has a number for each class, how many classes there are."""
-    try:
-        array = np.asarray(data_of(values))
-    except ValueError:
-        raise ValueError(f"{caller}: {name} are ragged; every row must have the same shape") from None
+    array = np.asarray(to_array(caller, name, data_of(values)))
     if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "fiub":
         unknown = np.isnan(array).any(axis=1)
         if unknown.any():
@@ -116,7 +113,7 @@ def _classes(caller: str, name: str, values: Any) -> tuple[Any, int | None]:
     )
 
 
-def _number_of_classes(caller: str, sides: dict[str, tuple[Any, int | None]], classes: Sequence[Any] | None) -> int:
+def _number_of_classes(caller: str, sides: dict[str, tuple[Array, int | None]], classes: Sequence[Any] | None) -> int:
     """Give the number of classes that the arguments agree on, and refuse rows that do not fit together or into it."""
     rows = {name: len(column) for name, (column, _) in sides.items()}
     if len(set(rows.values())) > 1:
@@ -140,7 +137,7 @@ def _number_of_classes(caller: str, sides: dict[str, tuple[Any, int | None]], cl
     return number
 
 
-def _check_range(caller: str, name: str, classes: Any, number: int) -> None:
+def _check_range(caller: str, name: str, classes: Array, number: int) -> None:
     """Refuse a class that there is not."""
     outside = (classes < 0) | (classes >= number)
     if outside.any():
@@ -163,7 +160,7 @@ def _name_classes(ax: Axes, names: list[str]) -> float:
     return cell
 
 
-def decision_boundary(model: Module, X: Any, y: Any, ax: Axes | None = None) -> Axes:
+def decision_boundary(model: Module, X: Array, y: Array, ax: Axes | None = None) -> Axes:
     """Draw how a model of two features divides the plane into classes, and the data on it.
 
     Each point of the plane has the colour of its most probable class: the stronger, the more probable, and white where
@@ -230,14 +227,14 @@ def decision_boundary(model: Module, X: Any, y: Any, ax: Axes | None = None) -> 
     return ax
 
 
-def _side(feature: Any) -> Any:
+def _side(feature: Array) -> Array:
     """Give the points of one side of the plane, which goes a little further than the data."""
     low, high = float(feature.min()), float(feature.max())
     pad = 0.1 * (high - low) or 0.5
     return np.linspace(low - pad, high + pad, _MESH)
 
 
-def _logits_on_plane(caller: str, model: Module, x1: Any, x2: Any, dtype: Any) -> Any:
+def _logits_on_plane(caller: str, model: Module, x1: Array, x2: Array, dtype: Any) -> Array:
     """Give the logits of the classes at each point, of shape ``(x2, x1, C)``."""
     with evaluating(model):
         # Line by line: the layers of a wide network would take much memory for all points.
@@ -254,7 +251,7 @@ def _logits_on_plane(caller: str, model: Module, x1: Any, x2: Any, dtype: Any) -
     return logits if logits.shape[2] > 1 else np.concatenate([np.zeros_like(logits), logits], axis=2)
 
 
-def _shade(probabilities: Any, best: Any) -> Any:
+def _shade(probabilities: Array, best: Array) -> Array:
     """Give colours, from white where all classes are equally probable to a tint where one is certain."""
     from matplotlib.colors import to_rgb
 
@@ -327,7 +324,7 @@ def _image_shape(caller: str, pixels: int, shape: Any) -> tuple[int, int]:
     return lengths[0], lengths[1]
 
 
-def _tiles(images: Any) -> Any:
+def _tiles(images: Array) -> Array:
     """Set images in lines, with NaN between them, to a sheet that is wider than high, with few free places."""
     number, height, width = images.shape
     gap = math.ceil(min(height, width) / 10)

@@ -521,8 +521,8 @@ TABLE = np.zeros((5, 2))
         ),
         pytest.param(
             lambda: functional.nll_loss(LOGITS, [["a"] * 3] * 4),
-            ValueError,
-            "nll_loss: the target must be labels of shape (4,), got (4, 3)",
+            TypeError,
+            "nll_loss: target must be real numbers, got dtype <U1",
             id="nll_loss of text",
         ),
         pytest.param(
@@ -814,3 +814,157 @@ TABLE = np.zeros((5, 2))
 )
 def test_layers_and_losses(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     refuse(call, error, message)
+
+
+# Arrays that are more, or less, than their numbers
+
+NUMBERS_IN_ROWS = np.random.default_rng(0).random((6, 3))
+CLASSES = np.array([0, 1, 2, 0, 1, 2])
+
+
+def of_another_kind(kind: str) -> Any:
+    if kind == "a masked array, whose mask would be lost":
+        return np.ma.masked_array(NUMBERS_IN_ROWS, NUMBERS_IN_ROWS > 0.5)
+    if kind == "an np.matrix, whose * is another product":
+        return NUMBERS_IN_ROWS.view(np.matrix)
+    return pytest.importorskip("scipy.sparse").csr_array(NUMBERS_IN_ROWS)
+
+
+MODEL = nn.MLP([3, 3], rng=0)
+TENSOR = ad.Tensor(NUMBERS_IN_ROWS)
+DOORS: dict[str, Callable[[Any], Any]] = {
+    "linear: x": MODEL,
+    "linear: weight": lambda x: functional.linear(np.ones((2, 6)), x),
+    "linear: bias": lambda x: functional.linear(np.ones((2, 6)), NUMBERS_IN_ROWS, x),
+    "dropout: x": nn.Dropout().eval(),
+    "relu: x": nn.ReLU(),
+    "softmax: x": nn.Softmax(),
+    "Flatten: x": nn.Flatten(),
+    "BatchNorm1d: x": nn.BatchNorm1d(3),
+    "layer_norm: weight": lambda x: functional.layer_norm(NUMBERS_IN_ROWS, (6, 3), x),
+    "batch_norm: running_mean": lambda x: functional.batch_norm(NUMBERS_IN_ROWS, x, None, training=True),
+    "embedding: indices": lambda x: functional.embedding(x, NUMBERS_IN_ROWS),
+    "mse_loss: predictions": lambda x: functional.mse_loss(x, NUMBERS_IN_ROWS),
+    "mse_loss: targets": lambda x: functional.mse_loss(TENSOR, x),
+    "mse_loss: weight": lambda x: functional.mse_loss(TENSOR, NUMBERS_IN_ROWS, weight=x),
+    "cross_entropy: logits": lambda x: functional.cross_entropy(x, CLASSES),
+    "cross_entropy: target": lambda x: functional.cross_entropy(TENSOR, x),
+    "cross_entropy: weight": lambda x: functional.cross_entropy(TENSOR, CLASSES, x),
+    "nll_loss: target": lambda x: functional.nll_loss(TENSOR, x),
+    "gaussian_nll_loss: var": lambda x: functional.gaussian_nll_loss(TENSOR, TENSOR, x),
+    "fit: inputs": lambda x: nn.fit(MODEL, x, CLASSES),
+    "fit: targets": lambda x: nn.fit(MODEL, NUMBERS_IN_ROWS, x),
+    "fit: validation_data: inputs": lambda x: nn.fit(MODEL, NUMBERS_IN_ROWS, CLASSES, validation_data=(x, CLASSES)),
+    "evaluate: targets": lambda x: nn.evaluate(MODEL, NUMBERS_IN_ROWS, x),
+    "batches: inputs": lambda x: nn.data.batches(x, CLASSES, 2),
+    "Normal: loc": lambda x: nn.distributions.Normal(x, 1.0),
+    "Normal.log_prob: the value": nn.distributions.Normal(0.0, 1.0).log_prob,
+    "plots.confusion_matrix: predictions": lambda x: nn.plots.confusion_matrix(CLASSES, x),
+    "from_torch: 0.weight": lambda x: nn.from_torch(MODEL, {"0.weight": x}),
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a masked array, whose mask would be lost",
+        "an np.matrix, whose * is another product",
+        "a sparse matrix, which is no array to NumPy",
+    ],
+)
+@pytest.mark.parametrize("door", DOORS)
+def test_arrays_of_another_kind(door: str, kind: str) -> None:
+    before = MODEL.state_dict()
+    refuse(lambda: DOORS[door](of_another_kind(kind)), TypeError, f"{door} must not be {kind}")
+    for path, array in MODEL.state_dict().items():
+        np.testing.assert_array_equal(array, before[path])
+
+
+def fitted(X: Any, y: Any) -> Any:
+    model = nn.MLP([3, 4, 3], rng=0)
+    accuracy = lambda outputs, labels: (outputs.argmax(axis=1) == labels).mean()  # noqa: E731
+    history = nn.fit(model, X, y, epochs=2, batch_size=2, validation_data=(X, y), metrics=["accuracy", accuracy], rng=0)
+    return [*history.loss, *history.validation_loss, *history.metrics["<lambda>"], *nn.evaluate(model, X, y)]
+
+
+TABLES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "layers": lambda table, column, labels: MODEL(table),
+    "activations": lambda table, column, labels: nn.Softplus()(column),
+    "softmax": lambda table, column, labels: functional.softmax(table),
+    "batch_norm": lambda table, column, labels: nn.BatchNorm1d(3)(table),
+    "layer_norm": lambda table, column, labels: functional.layer_norm(table, 3, column[:3]),
+    "dropout": lambda table, column, labels: nn.Dropout(0.5, rng=0)(table),
+    "dropout in evaluation": lambda table, column, labels: nn.Dropout(0.5).eval()(table),
+    "flatten": lambda table, column, labels: nn.Flatten(0)(table),
+    "embedding": lambda table, column, labels: nn.Embedding(3, 2, rng=0)(labels),
+    "linear": lambda table, column, labels: functional.linear(np.ones((2, 6)), table, column[:3]),
+    "mse_loss": lambda table, column, labels: functional.mse_loss(TENSOR[:, 1], column),
+    "mse_loss of float32": lambda table, column, labels: functional.mse_loss(np.zeros((6, 3), np.float32), table),
+    "mse_loss of tables": lambda table, column, labels: functional.mse_loss(table, table * 2, weight=table),
+    "l1_loss": lambda table, column, labels: functional.l1_loss(table, TENSOR),
+    "cross_entropy of labels": lambda table, column, labels: functional.cross_entropy(TENSOR, labels),
+    "cross_entropy of probabilities": lambda table, column, labels: functional.cross_entropy(TENSOR, table),
+    "cross_entropy with weights": lambda table, column, labels: functional.cross_entropy(table, labels, column[:3]),
+    "nll_loss": lambda table, column, labels: functional.nll_loss(TENSOR, labels),
+    "binary_cross_entropy": lambda table, column, labels: functional.binary_cross_entropy(table, table),
+    "kl_div": lambda table, column, labels: functional.kl_div(TENSOR, table),
+    "gaussian_nll_loss": lambda table, column, labels: functional.gaussian_nll_loss(TENSOR[:, 0], column, column),
+    "distributions": lambda table, column, labels: nn.distributions.Normal(column, 1.0).log_prob(column),
+    "fit and evaluate": lambda table, column, labels: fitted(table, labels),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_of_pandas_are_their_numbers(name: str) -> None:
+    """The index, which is not sorted here, plays no part."""
+    pandas = pytest.importorskip("pandas")
+    index = [5, 3, 1, 0, 2, 4]
+    tables = (
+        pandas.DataFrame(NUMBERS_IN_ROWS, index, list("abc")),
+        pandas.Series(NUMBERS_IN_ROWS[:, 0], index),
+        pandas.Series(CLASSES, index),
+    )
+    ours, expected = (
+        np.asarray(ad.stop_gradient(TABLES[name](*values)))
+        for values in (tables, [table.to_numpy() for table in tables])
+    )
+    assert ours.dtype == expected.dtype
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_tables_of_texts_are_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    texts = pandas.Series(["a", "b", "c"] * 2)
+    refuse(lambda: functional.mse_loss(TENSOR[:, 0], texts), TypeError, "mse_loss: targets must be real numbers, got")
+    refuse(lambda: functional.cross_entropy(TENSOR, texts), TypeError, "cross_entropy: class labels must be integers")
+    refuse(lambda: MODEL(pandas.DataFrame({"a": texts})), TypeError, "linear: x must be real numbers, got dtype")
+    refuse(lambda: nn.fit(MODEL, NUMBERS_IN_ROWS, texts), TypeError, "fit: targets must be real numbers, got dtype")
+
+
+@pytest.mark.parametrize("flag", [None, 1, "no", 0.0], ids=repr)
+def test_options_that_are_true_or_false(flag: Any) -> None:
+    for name, call in {
+        "Linear: bias": lambda: nn.Linear(2, 3, flag),
+        "BatchNorm1d: affine": lambda: nn.BatchNorm1d(2, affine=flag),
+        "BatchNorm1d: track_running_stats": lambda: nn.BatchNorm1d(2, track_running_stats=flag),
+        "LayerNorm: elementwise_affine": lambda: nn.LayerNorm(2, elementwise_affine=flag),
+        "LayerNorm: bias": lambda: nn.LayerNorm(2, bias=flag),
+        "dropout: training": lambda: functional.dropout(TWO, training=flag),
+        "batch_norm: training": lambda: functional.batch_norm(TWO, None, None, training=flag),
+        "logsumexp: keepdims": lambda: functional.logsumexp(TWO, keepdims=flag),
+        "kl_div: log_target": lambda: functional.kl_div(TWO, TWO, log_target=flag),
+        "gaussian_nll_loss: full": lambda: functional.gaussian_nll_loss(TWO, TWO, TWO, full=flag),
+        "poisson_nll_loss: full": lambda: functional.poisson_nll_loss(TWO, TWO, full=flag),
+        "poisson_nll_loss: log_input": lambda: functional.poisson_nll_loss(TWO, TWO, log_input=flag),
+    }.items():
+        refuse(call, TypeError, f"{name} must be True or False, got {flag!r}")
+
+
+@pytest.mark.parametrize("target", [None, "a", {}, object], ids=repr)
+def test_targets_that_are_no_arrays(target: Any) -> None:
+    refuse(lambda: functional.cross_entropy(LOGITS, target), TypeError, "cross_entropy: target must be real numbers")
+    refuse(lambda: functional.nll_loss(LOGITS, target), TypeError, "nll_loss: target must be real numbers, got")
+    refuse(lambda: nn.data.batches(LOGITS, target, 2), TypeError, "batches: targets must be real numbers, got")
+    refuse(lambda: nn.Flatten()(target), TypeError, "Flatten: x must be real numbers, got")
+    refuse(lambda: functional.logsumexp(LOGITS, axis="a"), TypeError, "logsumexp: axis must be an integer, a tuple of")
+    refuse(lambda: nn.init.xavier_normal((2, 3), dtype=int), TypeError, "initial weights: dtype must be floating-point")

@@ -371,10 +371,11 @@ def test_samples_of_a_uniform_in_single_precision_stay_below_high() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "error"), [(-1, ValueError), ((2, -1), ValueError), ((2.5,), TypeError), ("abc", TypeError)]
+    ("shape", "error"),
+    [(-1, ValueError), ((2, -1), ValueError), (True, TypeError), ((2.5,), TypeError), ("abc", TypeError)],
 )
 def test_shapes_of_samples(shape: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match="Normal: the shape of samples must be integers, none negative"):
+    with pytest.raises(error, match="Normal: the shape of samples, or each length in it, must be an integer, 0"):
         Normal(0, 1).sample(shape)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import itertools
 import math
+import pickle
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -134,6 +137,38 @@ def test_text_of_activations() -> None:
     assert repr(nn.Softplus(2)) == "Softplus(beta=2, threshold=20.0)"
     assert repr(nn.GELU("tanh")) == "GELU(approximate='tanh')"
     assert repr(nn.SiLU()) == "SiLU()"
+
+
+@pytest.mark.parametrize("kind", nn.activations.ACTIVATIONS.values(), ids=lambda kind: kind.__name__)
+def test_an_activation_has_the_signature_of_its_function(kind: type[nn.Module]) -> None:
+    function = getattr(functional, next(name for name, value in nn.activations.ACTIVATIONS.items() if value is kind))
+    options = [p.replace(annotation=p.empty) for p in inspect.signature(function).parameters.values()][1:]
+    assert [p.replace(annotation=p.empty) for p in inspect.signature(kind).parameters.values()] == options
+    module = kind()
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert type(twin) is kind
+        assert repr(twin) == repr(module)
+    assert "Example:" in (kind.__doc__ or "")
+
+
+def test_activations_by_name() -> None:
+    assert list(nn.activations.ACTIVATIONS) == list(get_args(nn.activations.Activation))
+
+
+def test_an_activation_may_be_derived_from() -> None:
+    class Scaled(nn.LeakyReLU):
+        scale: nn.Parameter
+
+        def __init__(self, slope: float) -> None:
+            super().__init__(slope)
+            self.scale = nn.Parameter(2.0)
+
+        def forward(self, x: Any) -> Any:
+            return self.scale * super().forward(x)
+
+    module = Scaled(0.5)
+    assert module(-1.0).item() == -1.0
+    assert [path for path, _ in module.named_parameters()] == ["scale"]
 
 
 # Identity and Flatten

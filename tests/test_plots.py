@@ -353,7 +353,7 @@ def test_texts_of_a_confusion_matrix_do_not_overlap(names: str, number: int, siz
         pytest.param(([0, 1], np.zeros((2, 2, 2))), TypeError, "got float64 of shape (2, 2, 2)", id="three axes"),
         pytest.param((0, 1), TypeError, "got int64 of shape ()", id="scalars"),
         pytest.param((None, [0]), TypeError, "labels must be integers", id="None"),
-        pytest.param(([0, 1], [[0, 1], [1]]), ValueError, "predictions are ragged", id="ragged"),
+        pytest.param(([0, 1], [[0, 1], [1]]), ValueError, "predictions must not be ragged", id="ragged"),
         pytest.param(([0, 1], [0, 1], "ab"), TypeError, "classes must list the names", id="one name"),
         pytest.param(([0, 1], [0, 1], 2), TypeError, "classes must list the names", id="number of classes"),
         pytest.param(([0, 1], [0, 1], []), ValueError, "classes must list the names", id="no names"),

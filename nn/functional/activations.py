@@ -13,7 +13,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays import activations
-from nn.checks import Array, check_choice, check_integer, check_number, check_real
+from nn.checks import Array, check_choice, check_flag, check_integer, check_number, check_real
 
 _relu = ad.primitive(activations.relu)
 _sigmoid = ad.primitive(activations.sigmoid)
@@ -346,11 +346,17 @@ def logsumexp(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool 
         axis: over which to sum; None for all.
         keepdims: keep the axes with length one.
 
+    Raises:
+        TypeError: ``x`` is not real numbers, an axis not an integer, or ``keepdims`` not True or False.
+
     Example:
         >>> float(logsumexp(np.array([1000.0, 1000.0])) - 1000)
         0.693147180559...
     """
     x = _numbers("logsumexp", x)
+    check_flag("logsumexp", "keepdims", keepdims)
+    for one in axis if isinstance(axis, tuple) else () if axis is None else (axis,):
+        check_integer("logsumexp", "axis", one, "an integer, a tuple of them, or None")
     out = _logsumexp(x, axis)
     return out if keepdims else np.squeeze(out, axis=axis if axis is not None else tuple(range(np.ndim(x))))
 

@@ -141,6 +141,7 @@ def nll_loss(
     log_probabilities = _checked_logits("nll_loss", input)
     target = to_array("nll_loss", "target", data_of(target))
     if target.ndim != 1:
+        check_real("nll_loss", "target", target)
         raise ValueError(
             f"nll_loss: the target must be labels of shape ({len(log_probabilities)},), got {target.shape}; for "
             "probabilities use cross_entropy on logits, or kl_div"
@@ -215,6 +216,7 @@ def _checked_target(caller: str, logits: Array, target: Array, ignore_index: int
             )
         return labels
     if values.shape != shape:
+        check_real(caller, "target", values)
         raise ValueError(
             f"{caller}: logits of shape {shape} need labels of shape ({shape[0]},) or probabilities of shape "
             f"{shape}, got {values.shape}"
