@@ -238,8 +238,8 @@ class _Run:
         try:
             with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=None, dynamic_ncols=True) as bar:
                 while len(history.loss) < epochs and not self.progress.stopped:
-                    shown = self.epoch()
-                    bar.set_postfix({name: f"{number:.4f}" for name, number in shown.items()}, refresh=False)
+                    numbers = self.epoch()
+                    bar.set_postfix({name: f"{number:.4f}" for name, number in numbers.items()}, refresh=False)
                     bar.update()
             if self.progress.best is not None:
                 self.model.load_state_dict(self.progress.best)
@@ -256,26 +256,26 @@ class _Run:
         epoch = len(history.loss) + 1
         history.lr.append(self.optimizer.param_groups[0]["lr"])
         start = time.perf_counter()
-        shown = self.steps(epoch)
+        numbers = self.steps(epoch)
         seconds = time.perf_counter() - start
-        history.loss.append(shown["loss"])
+        history.loss.append(numbers["loss"])
         for name in self.settings.metrics:
-            history.metrics[name].append(shown[name])
+            history.metrics[name].append(numbers[name])
         if self.validation is not None:
-            shown |= self.validate(self.validation, epoch)
+            numbers |= self.validate(self.validation, epoch)
         # The last list to grow: an epoch that is in it is whole in all of them, whenever Ctrl-C comes.
         history.seconds.append(seconds)
         if self.settings.patience is not None:
             self.watch(self.settings.patience)
         if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(shown["loss" if self.validation is None else "validation loss"])
+            self.schedule.step(numbers["loss" if self.validation is None else "validation loss"])
         elif self.schedule is not None:
             self.schedule.step()
         answers = [callback(epoch, self.model, history) for callback in self.settings.callbacks]
         self.progress.stopped |= any(isinstance(answer, bool | np.bool) and answer for answer in answers)
         if self.file is not None:
             self.file.save(self.progress)
-        return shown
+        return numbers
 
     def steps(self, epoch: int) -> dict[str, float]:
         """Take one step for each batch, and give the means of the loss and of the metrics."""
@@ -301,15 +301,15 @@ class _Run:
         if not math.isfinite(loss):
             raise _not_finite(f"validation loss is {loss} after epoch {epoch}")
         history.validation_loss.append(loss)
-        shown = {"validation loss": loss}
+        numbers = {"validation loss": loss}
         for name, number in _numbers(self.settings.metrics, outputs, targets).items():
             history.validation_metrics[name].append(number)
-            shown[f"validation {name}"] = number
+            numbers[f"validation {name}"] = number
         accuracy = _accuracy(outputs, targets)
         if accuracy is not None:
             history.validation_accuracy.append(accuracy)
-            shown["validation accuracy"] = accuracy
-        return shown
+            numbers["validation accuracy"] = accuracy
+        return numbers
 
     def watch(self, patience: int) -> None:
         """Keep the weights of the smallest validation loss, and stop when there has been none for too long."""

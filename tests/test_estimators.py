@@ -183,6 +183,21 @@ except ImportError as error:
     )
 
 
+def test_the_public_names_are_listed() -> None:
+    assert dir(nn) == sorted(nn.__all__)
+    assert {"Classifier", "Regressor", "Linear", "fit"} < set(dir(nn))
+    assert all(hasattr(nn, name) for name in dir(nn))
+    code = """
+import sys
+sys.modules["sklearn"] = None
+from nn import *
+import nn
+print(Linear is nn.Linear, dir(nn) == sorted(nn.__all__), "Classifier" in nn.__all__)
+"""
+    assert run(code) == "True True False"
+    assert run("from nn import *; print(Classifier.__name__, Regressor.__name__)") == "Classifier Regressor"
+
+
 def test_other_names_are_unknown() -> None:
     with pytest.raises(AttributeError, match="module 'nn' has no attribute 'Clusterer'"):
         nn.Clusterer  # type: ignore[attr-defined] # noqa: B018

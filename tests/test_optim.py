@@ -8,7 +8,7 @@ import itertools
 import math
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import autodiff as ad
 import nn
 from nn import optim
 from nn.optim import base
+from nn.optim.base import FLAG, POSITIVE, SHARE, SHARES
 
 ROWS = np.random.default_rng(0).normal(size=(16, 4))
 LABELS = np.random.default_rng(1).integers(0, 3, 16)
@@ -468,6 +469,8 @@ def test_bad_options_of_the_others(make: Make, options: dict[str, Any], message:
         (optim.Adam, {"amsgrad": None}, "Adam: amsgrad must be True or False, got None"),
         (optim.RMSprop, {"centered": "no"}, "RMSprop: centered must be True or False, got 'no'"),
         (optim.Adam, {"betas": (0.9, None)}, "Adam: each of betas must be a number"),
+        (optim.Adam, {"betas": 0.9}, "Adam: betas must be two numbers, got 0.9"),
+        (optim.AdamW, {"betas": "ab"}, "AdamW: betas must be two numbers, got 'ab'"),
     ],
     ids=str,
 )
@@ -518,6 +521,48 @@ def test_frozen_parameters_stay_as_they_are() -> None:
     changed = [path for path, array in model.state_dict().items() if not np.array_equal(array, before[path])]
     assert "layers.0.weight" not in changed
     assert "layers.2.weight" in changed
+
+
+def gradients_of_another_kind() -> Iterator[Any]:
+    row = np.array([1.0, 2.0])
+    for gradient, error, problem in (
+        (np.ma.masked_array(row, [True, False]), TypeError, "must not be a masked array"),
+        (row.view(np.matrix), TypeError, "must not be an np.matrix"),
+        (row + 1j, TypeError, "is complex128, the parameter float64"),
+        (np.array(["a", "b"]), TypeError, "is <U1, the parameter float64"),
+        (np.array([1.0, None]), TypeError, "is object, the parameter float64"),
+        ("ab", TypeError, "must be an array or a Tensor, got a str"),
+        ([1.0, 2.0], TypeError, "must be an array or a Tensor, got a list"),
+        (1.0, TypeError, "must be an array or a Tensor, got a float"),
+        (np.ones(3), ValueError, "is array([1., 1., 1.])"),
+        (ad.Tensor([1.0]), ValueError, "is array([1.])"),
+    ):
+        yield pytest.param(lambda gradient=gradient: gradient, error, problem, id=problem)
+    series = lambda: pytest.importorskip("pandas").Series(row)  # noqa: E731
+    yield pytest.param(series, TypeError, "must be an array or a Tensor, got a Series", id="Series")
+    sparse = lambda: pytest.importorskip("scipy.sparse").coo_array(row)  # noqa: E731
+    yield pytest.param(sparse, TypeError, "must not be a sparse matrix", id="sparse")
+
+
+@pytest.mark.parametrize(("make", "error", "problem"), list(gradients_of_another_kind()))
+def test_a_gradient_of_another_kind_changes_nothing(
+    make: Callable[[], Any], error: type[Exception], problem: str
+) -> None:
+    p, q = ad.Tensor([1.0, 2.0]), ad.Tensor([3.0, 4.0])
+    optimizer = optim.SGD([p, q], lr=1.0)
+    first = p.grad = np.array([30.0, 40.0])
+    q.grad = make()
+    for call in (
+        optimizer.step,
+        lambda: optim.clip_grad_norm_([p, q], 1.0),
+        lambda: optim.clip_grad_value_([p, q], 1.0),
+    ):
+        with pytest.raises(error, match=re.escape(f"the gradient of Tensor([3., 4.]) {problem}")):
+            call()
+    assert p.grad is first
+    np.testing.assert_array_equal(p.data, [1, 2])
+    np.testing.assert_array_equal(first, [30, 40])
+    assert optimizer.steps == [0, 0]
 
 
 def test_a_gradient_of_another_shape_changes_nothing() -> None:
@@ -861,6 +906,40 @@ def test_an_optimizer_of_ones_own() -> None:
     np.testing.assert_array_equal(p.data, [0, -1])
     with pytest.raises(ValueError, match="Signs: scale must be finite, got nan"):
         Signs([p], lr=0.5, scale=np.nan)
+    with pytest.raises(TypeError, match="Signs: scale must be a number, finite, got 'large'"):
+        Signs([p], lr=0.5, scale="large")
+
+
+def test_an_optimizer_of_ones_own_has_options_of_its_own() -> None:
+    """What RMSprop calls alpha must be below 1, and what another optimizer calls so need not."""
+
+    class Powers(optim.Optimizer):
+        options = {"alpha": POSITIVE, "centered": SHARES}  # noqa: RUF012
+
+        def update(self, p: Any, g: Any, slots: dict[str, Any], step: int, options: dict[str, Any]) -> Any:
+            p -= options["lr"] * np.sign(g) * np.abs(g) ** options["alpha"]
+            return p
+
+    class Cubes(Powers):
+        options = {"centered": FLAG}  # noqa: RUF012
+
+    p = ad.Tensor([1.0])
+    optimizer = Powers([p], lr=0.5, alpha=2.0)
+    p.grad = np.array([-3.0])
+    optimizer.step()
+    assert p.data == [5.5]
+    assert Cubes.options == {"lr": optim.Optimizer.options["lr"], "alpha": POSITIVE, "centered": FLAG}
+    assert set(Powers.options) == {"lr", "alpha", "centered"}
+    assert set(optim.Optimizer.options) == {"lr"}
+    for make, options, error, message in (
+        (Powers, {"alpha": 0}, ValueError, "Powers: alpha must be positive, got 0"),
+        (Powers, {"centered": (0.5, 0.5), "lr": -1}, ValueError, "Powers: lr must be at least 0, got -1"),
+        (Cubes, {"alpha": -1}, ValueError, "Cubes: alpha must be positive, got -1"),
+        (Cubes, {"centered": (0.5, 0.5)}, TypeError, "Cubes: centered must be True or False"),
+    ):
+        with pytest.raises(error, match=re.escape(message)):
+            make([p], **{"lr": 0.1, "alpha": 1.0} | options)
+    assert optim.RMSprop.options["alpha"] is SHARE
 
 
 # Clipping

@@ -15,7 +15,7 @@ from autodiff.arrays.whole import as_float
 from autodiff.compiler.state import Place
 from autodiff.core.clock import note, tick
 from autodiff.core.record import data_of
-from nn.checks import Array, check_flag, check_number, meaning_else
+from nn.checks import Array, check_flag, check_number, meaning_else, to_array
 
 # An update makes several passes over its arrays. A block of this many bytes stays in the cache between them.
 BLOCK_BYTES = 2**18
@@ -78,13 +78,11 @@ def checked_parameters(caller: str, parameters: Any) -> list[ad.Tensor]:
 def checked_gradient(caller: str, parameter: ad.Tensor) -> Array:
     """Give a parameter's gradient as an array, and refuse one that was assigned and does not fit the parameter."""
     gradient, data = data_of(parameter.grad), parameter.data
-    is_array = isinstance(gradient, np.generic) or hasattr(gradient, "__array_function__")
-    if not is_array or meaning_else(gradient):
-        kind = type(gradient)
-        raise TypeError(
-            f"{caller}: the gradient of {parameter!r} must be an array or a Tensor, got {kind.__module__}."
-            f"{kind.__qualname__}; give np.asarray(gradient)"
-        )
+    if kind := meaning_else(gradient):
+        raise TypeError(f"{caller}: the gradient of {parameter!r} must not be {kind}")
+    if not isinstance(gradient, np.generic) and not hasattr(gradient, "__array_function__"):
+        name = type(gradient).__name__
+        raise TypeError(f"{caller}: the gradient of {parameter!r} must be an array or a Tensor, got a {name}")
     if gradient.shape != data.shape:
         raise ValueError(f"{caller}: the gradient of {parameter!r} is {gradient!r}")
     if not np.can_cast(gradient.dtype, data.dtype, "same_kind"):
@@ -443,7 +441,7 @@ class Optimizer:
         caller = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, Mapping):
             raise TypeError(f"{caller}: expected a dict of arrays, as state_dict() gives, got {type(state).__name__}")
-        arrays = {key: np.asarray(ad.stop_gradient(value)) for key, value in state.items()}
+        arrays = {key: np.asarray(to_array(caller, key, ad.stop_gradient(value))) for key, value in state.items()}
         numbers = self._numbers()
         slots = {
             f"parameters.{k}.{name}": parameter.data

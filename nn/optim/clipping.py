@@ -95,8 +95,8 @@ def clip_grad_value_(parameters: Iterable[ad.Tensor], clip_value: float) -> None
     tensors = checked_parameters("clip_grad_value_", parameters)
     check_number("clip_grad_value_", "clip_value", clip_value, lambda value: value >= 0, "at least 0")
     bound = float(clip_value)
-    learned = [parameter for parameter in tensors if parameter.grad is not None]
-    for parameter in learned:
+    with_gradient = [parameter for parameter in tensors if parameter.grad is not None]
+    for parameter in with_gradient:
         checked_gradient("clip_grad_value_", parameter)
-    for parameter in learned:
+    for parameter in with_gradient:
         parameter.grad = np.clip(parameter.grad, -bound, bound)

@@ -60,14 +60,14 @@ def minimize(
     """
     if not callable(closure):
         raise TypeError(f"minimize: the closure must be a function that computes the loss, got {closure!r}")
-    learned = [parameter for parameter in checked_parameters("minimize", parameters) if parameter.requires_grad]
+    tensors = [parameter for parameter in checked_parameters("minimize", parameters) if parameter.requires_grad]
     check_choice("minimize", "method", method, (*WITH_GRADIENT, *WITH_HESSIAN_PRODUCT))
     try:
         from scipy.optimize import minimize as scipys
     except ImportError:
         raise ImportError('minimize needs SciPy: pip install "autodiff[special]"') from None
-    objective = _Objective(closure, learned, second_order=method in WITH_HESSIAN_PRODUCT)
-    before = [parameter.data for parameter in learned]
+    objective = _Objective(closure, tensors, second_order=method in WITH_HESSIAN_PRODUCT)
+    before = [parameter.data for parameter in tensors]
     keywords: dict[str, Any] = {name: value for name, value in options.items() if name in _OWN_KEYWORDS}
     if objective.second_order:
         keywords["hessp"] = objective.hessian_product
@@ -82,7 +82,7 @@ def minimize(
             **keywords,
         )
     except BaseException:
-        for parameter, data in zip(learned, before, strict=True):
+        for parameter, data in zip(tensors, before, strict=True):
             parameter.data = data
         raise
     objective.move_to(result.x)
