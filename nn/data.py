@@ -53,14 +53,14 @@ def _batches(X: Array, y: Array, batch_size: int, rng: np.random.Generator, drop
     take_inputs, take_targets = _take(X), _take(y)
     together = batch_size * max(1, _SMALL_BYTES // max(1, X[:batch_size].nbytes + y[:batch_size].nbytes))
     for start in range(0, len(order), together):
-        chosen = order[start : start + together]
-        inputs, targets = take_inputs(chosen), take_targets(chosen)
-        for first in range(0, len(chosen), batch_size):
+        places = order[start : start + together]
+        inputs, targets = take_inputs(places), take_targets(places)
+        for first in range(0, len(places), batch_size):
             yield inputs[first : first + batch_size], targets[first : first + batch_size]
 
 
 def _take(rows: Array) -> Callable[[Array], Array]:
     """Give the function that copies some rows: ``take`` is the fastest, but would copy all of a strided array first."""
     if type(rows) is np.ndarray and rows.flags.c_contiguous:
-        return lambda chosen: rows.take(chosen, 0)
-    return lambda chosen: rows[chosen]
+        return lambda places: rows.take(places, 0)
+    return lambda places: rows[places]

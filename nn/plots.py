@@ -378,18 +378,18 @@ def gradient_flow(model: Module, ax: Axes | None = None) -> Axes:
     ax = figures.axes(caller, ax, 6.4, min(9.0, 0.9 + 0.2 * len(norms)))
     places = {path: place for place, path in enumerate(norms)}
     kinds = list(dict.fromkeys(path.rpartition(".")[2] for path in norms))
-    drawn = {path: value for path, value in norms.items() if value is not None and 1e-300 < value < 1e300}
+    bars = {path: value for path, value in norms.items() if value is not None and 1e-300 < value < 1e300}
     ax.barh(
-        [places[path] for path in drawn], list(drawn.values()),
-        color=[_color(kinds.index(path.rpartition(".")[2])) for path in drawn],
+        [places[path] for path in bars], list(bars.values()),
+        color=[_color(kinds.index(path.rpartition(".")[2])) for path in bars],
     )  # fmt: skip
-    for path in [path for path in norms if path not in drawn]:
+    for path in [path for path in norms if path not in bars]:
         text = "no gradient" if norms[path] is None else f"{norms[path]:g}"
         ax.text(
             0.01, places[path], text, transform=ax.get_yaxis_transform(), va="center_baseline", fontsize="small",
             color=figures.GREY,
         )  # fmt: skip
-    exponents = np.log10(list(drawn.values()) or [0.1, 1])
+    exponents = np.log10(list(bars.values()) or [0.1, 1])
     ax.set_xlim(10 ** np.floor(exponents.min() - 0.2), 10 ** np.ceil(exponents.max()))
     ax.set_xscale("log")
     _name_places(ax, list(norms))

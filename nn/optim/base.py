@@ -239,8 +239,8 @@ class Optimizer:
         if unknown:
             raise ValueError(f"{caller}: unknown option {', '.join(unknown)}; known: {', '.join(self.defaults)}")
         parameters = checked_parameters(caller, group["params"])
-        taken = set(map(id, self.parameters))
-        if any(id(parameter) in taken for parameter in parameters):
+        own = set(map(id, self.parameters))
+        if any(id(parameter) in own for parameter in parameters):
             raise ValueError(f"{caller}: a parameter is listed twice, in two groups; it would be changed twice a step")
         options = self.checked(caller, self.defaults | options)
         self.param_groups.append({"params": parameters, **options})
@@ -331,12 +331,12 @@ class Optimizer:
             (data,), (gradient,), slots = batch.data, batch.gradients, self.slots[batch.members[0]]
             in_blocks = data.nbytes > BLOCK_BYTES and isinstance(data, np.ndarray)
             update = self._update_in_blocks if in_blocks else self.update
-            changed = [update(data, gradient, slots, step, options)]
+            arrays = [update(data, gradient, slots, step, options)]
         else:
             joined = self._join(batch, names)
             self.update(joined.data, np.concatenate(batch.gradients, axis=None), joined.slots, step, options)
-            changed = joined.views
-        for k, parameter, data in zip(batch.members, batch.parameters, changed):
+            arrays = joined.views
+        for k, parameter, data in zip(batch.members, batch.parameters, arrays):
             parameter.data = data
             self.steps[k] = step
 
