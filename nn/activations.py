@@ -37,7 +37,7 @@ class _Activation(Module):
 
     def forward(self, x: Array) -> Array:
         """Apply the function; any shape."""
-        return self.function(x, **self._options())
+        return self.function(x, *map(self.__getattribute__, self.__match_args__))
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__match_args__}

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff import Tensor
+
 # What the functions here compute with: arrays of any kind that speaks NumPy's protocols, Tensors among them, and often
 # the lists, numbers and tables that `to_array` makes arrays of. No type says so much.
 Array = Any
@@ -39,7 +41,7 @@ def meaning_else(x: Any) -> str | None:
             return "a masked array, whose mask would be lost; leave out what is masked, or give x.filled(number)"
         if isinstance(x, np.matrix):
             return "an np.matrix, whose * is another product; give np.asarray(x)"
-    elif type(x).__module__.startswith("scipy.sparse"):
+    elif not hasattr(x, "__array_function__") and type(x).__module__.startswith("scipy.sparse"):
         return "a sparse matrix, which is no array to NumPy; give x.toarray()"
     return None
 
@@ -58,7 +60,7 @@ def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Array:
         x: what was given.
         kinds: of dtypes; without "b" for arithmetic that booleans do not have.
     """
-    array = x if type(x) is np.ndarray else to_array(caller, name, x)  # spares the most frequent case a call
+    array = x if type(x) is np.ndarray or isinstance(x, Tensor) else to_array(caller, name, x)  # spares most a call
     if array.dtype.kind not in kinds:
         ways_out = {"b": "; convert it with .astype(float)", "U": f"; {NUMBERED} numbers texts"}
         way_out = ways_out.get(array.dtype.kind, "")

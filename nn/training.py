@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -212,13 +213,17 @@ class _Run:
     file: Checkpoint | None = None
 
     def __post_init__(self) -> None:
-        settings, rows = self.settings, len(self.data)
-        history = History(samples=rows, metrics={name: [] for name in settings.metrics})
+        names = self.settings.metrics
+        history = History(samples=len(self.data), metrics={name: [] for name in names})
         if self.validation is not None:
-            history.validation_metrics = {name: [] for name in settings.metrics}
+            history.validation_metrics = {name: [] for name in names}
         self.progress = Progress(history)
-        steps = settings.epochs * (rows // settings.batch_size)
-        self.take_step = _stepper(self.model, settings, self.optimizer, steps)
+
+    @cached_property
+    def take_step(self) -> Step:
+        """The function that takes a step, made when the model and the optimizer are what they are to begin with."""
+        steps = self.settings.epochs * (len(self.data) // self.settings.batch_size)
+        return _stepper(self.model, self.settings, self.optimizer, steps)
 
     def open(self, path: str | os.PathLike[str], seed: int | str) -> None:
         """Continue from a file, or begin it."""

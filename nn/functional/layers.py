@@ -60,8 +60,11 @@ def linear(x: Array, weight: Array, bias: Array = None) -> Array:
         >>> linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
         array([11.5])
     """
-    x, weight = check_real("linear", "x", x), check_real("linear", "weight", weight)
-    bias = None if bias is None else check_real("linear", "bias", bias)
+    x = check_real("linear", "x", x)
+    if not isinstance(weight, ad.Tensor):  # most often it is one, and spared the checks
+        weight = check_real("linear", "weight", weight)
+    if not (bias is None or isinstance(bias, ad.Tensor)):
+        bias = check_real("linear", "bias", bias)
     inputs, features = x.shape, weight.shape
     fits = len(features) == 2 and len(inputs) > 0 and inputs[-1] == features[0]
     if not fits or (bias is not None and bias.shape != features[1:]):
