@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal, dataclass_transform
 
 import numpy as np
 
+from autodiff.core.rule import Array
 from nn import functional
-from nn.checks import Array, check_integer
+from nn.checks import check_integer
 from nn.module import Module
 
 Activation = Literal[

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-
-# What the functions here compute with: arrays of any kind that speaks NumPy's protocols, Tensors among them, and often
-# the lists, numbers and tables that `to_array` makes arrays of. No type says so much.
-Array = Any
+from autodiff.arrays.foreign import meaning_else
+from autodiff.core.rule import Array
 
 NUMBERED = "np.unique(labels, return_inverse=True)[1]"  # for messages: numbers in place of texts
 
@@ -32,18 +30,6 @@ def to_array(caller: str, name: str, x: Any) -> Array:
         return np.asarray(x)
     except ValueError:
         raise ValueError(f"{caller}: {name} must not be ragged; every row must have the same shape") from None
-
-
-def meaning_else(x: Any) -> str | None:
-    """Say what an array is, and the way out, if its numbers alone do not say what it means."""
-    if isinstance(x, np.ndarray):
-        if isinstance(x, np.ma.MaskedArray):
-            return "a masked array, whose mask would be lost; leave out what is masked, or give x.filled(number)"
-        if isinstance(x, np.matrix):
-            return "an np.matrix, whose * is another product; give np.asarray(x)"
-    elif not hasattr(x, "__array_function__") and type(x).__module__.startswith("scipy.sparse"):
-        return "a sparse matrix, which is no array to NumPy; give x.toarray()"
-    return None
 
 
 def has_dtype(x: Any) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from nn.checks import Array, check_count, check_dataset, check_flag, check_rows
+from autodiff.core.rule import Array
+from nn.checks import check_count, check_dataset, check_flag, check_rows
 from nn.init import Seed, generator
 
 Pairs = Iterator[tuple[Array, Array]]

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nn.checks import Array, check_dataset, check_real, check_rows
+from autodiff.core.rule import Array
+from nn.checks import check_dataset, check_real, check_rows
 from nn.data import Pairs, batches
 
 # Rows are evaluated, and looked at, a block of this many bytes at a time, so that a file need not fit into memory.

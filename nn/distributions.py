@@ -16,8 +16,9 @@ import numpy as np
 import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
+from autodiff.core.rule import Array
 from nn import functional
-from nn.checks import Array, check_count, check_real, has_dtype
+from nn.checks import check_count, check_real, has_dtype
 from nn.init import Seed, generator
 
 _LOG_ROOT_TWO_PI = math.log(2 * math.pi) / 2

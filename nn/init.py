@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nn.checks import Array, check_choice, check_dtype, check_number
+from autodiff.core.rule import Array
+from nn.checks import check_choice, check_dtype, check_number
 
 Seed = np.random.Generator | int | None
 

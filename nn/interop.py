@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import autodiff as ad
-from nn.checks import Array, to_array
+from autodiff.core.rule import Array
+from nn.checks import to_array
 from nn.layers import Linear, Sequential
 from nn.module import Buffer, Module, Parameter, _members
 

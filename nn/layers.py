@@ -11,10 +11,10 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import as_float
+from autodiff.core.rule import Array
 from nn import functional, init
 from nn.activations import ACTIVATIONS, Activation
 from nn.checks import (
-    Array,
     check_choice,
     check_count,
     check_dtype,

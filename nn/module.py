@@ -9,9 +9,11 @@ from typing import Any, ClassVar, ParamSpec, Protocol, Self, TypeVar
 import numpy as np
 
 import autodiff as ad
+from autodiff.arrays.foreign import meaning_else
 from autodiff.compiler.state import Place
 from autodiff.core.clock import note, tick
-from nn.checks import Array, check_flag, meaning_else
+from autodiff.core.rule import Array
+from nn.checks import check_flag
 
 P = ParamSpec("P")
 Outputs = TypeVar("Outputs", covariant=True)

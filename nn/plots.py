@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.core.record import data_of
+from autodiff.core.rule import Array
 from autodiff.drawing.text import norm
 from nn import figures
-from nn.checks import Array, check_shape, to_array
+from nn.checks import check_shape, to_array
 from nn.dataset import Dataset
 from nn.functional import softmax
 from nn.layers import Linear

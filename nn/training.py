@@ -17,10 +17,11 @@ from tqdm import tqdm
 import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
+from autodiff.core.rule import Array
 from autodiff.core.watch import WATCHES
 from nn import functional
 from nn.checkpoint import Checkpoint, Progress
-from nn.checks import Array, check_count, check_number
+from nn.checks import check_count, check_number
 from nn.dataset import Dataset
 from nn.history import History
 from nn.init import Seed, generator

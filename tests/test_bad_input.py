@@ -823,9 +823,9 @@ CLASSES = np.array([0, 1, 2, 0, 1, 2])
 
 
 def of_another_kind(kind: str) -> Any:
-    if kind == "a masked array, whose mask would be lost":
+    if kind == "a numpy.MaskedArray: its mask would be lost":
         return np.ma.masked_array(NUMBERS_IN_ROWS, NUMBERS_IN_ROWS > 0.5)
-    if kind == "an np.matrix, whose * is another product":
+    if kind == "a numpy.matrix: its * is a matrix product":
         return NUMBERS_IN_ROWS.view(np.matrix)
     return pytest.importorskip("scipy.sparse").csr_array(NUMBERS_IN_ROWS)
 
@@ -867,9 +867,9 @@ DOORS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize(
     "kind",
     [
-        "a masked array, whose mask would be lost",
-        "an np.matrix, whose * is another product",
-        "a sparse matrix, which is no array to NumPy",
+        "a numpy.MaskedArray: its mask would be lost",
+        "a numpy.matrix: its * is a matrix product",
+        "a scipy.csr_array: its operators are not NumPy's",
     ],
 )
 @pytest.mark.parametrize("door", DOORS)

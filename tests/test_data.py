@@ -81,7 +81,9 @@ def test_bad_batches_are_refused_at_once(call: Callable[[], Any], error: type[Ex
 
 
 def test_a_mask_is_not_lost() -> None:
-    with pytest.raises(TypeError, match="batches: targets must not be a masked array, whose mask would be lost; leave"):
+    with pytest.raises(
+        TypeError, match=r"batches: targets must not be a numpy\.MaskedArray: its mask would be lost; use"
+    ):
         batches(ROWS, np.ma.masked_array(LABELS, LABELS > 0), 5)
 
 

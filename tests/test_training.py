@@ -781,12 +781,12 @@ def test_things_that_are_something_else(options: dict[str, Any], error: type[Exc
         pytest.param(lambda rows: None, "must be real numbers, got None", id="None"),
         pytest.param(lambda rows: (row for row in rows), "must be real numbers, got <generator", id="generator"),
         pytest.param(
-            lambda rows: np.ma.masked_array(rows, rows > 0), "must not be a masked array, whose mask", id="masked"
+            lambda rows: np.ma.masked_array(rows, rows > 0), "must not be a numpy.MaskedArray: its mask", id="masked"
         ),
         pytest.param(
-            lambda rows: np.array(rows, ndmin=2).view(np.matrix), "must not be an np.matrix, whose *", id="matrix"
+            lambda rows: np.array(rows, ndmin=2).view(np.matrix), "must not be a numpy.matrix: its *", id="matrix"
         ),
-        pytest.param(lambda rows: sparse(rows), "must not be a sparse matrix, which is no array", id="sparse"),
+        pytest.param(lambda rows: sparse(rows), "must not be a scipy.c", id="sparse"),
     ],
 )
 @pytest.mark.parametrize("name", ["inputs", "targets"])

@@ -38,9 +38,9 @@ def taken_in(x: Any, caller: str) -> Any:
             than numbers.
 
     Example:
-        >>> taken_in(np.matrix([[1.0]]), "multiply")
+        >>> taken_in(np.ma.array([1.0], mask=[True]), "multiply")
         Traceback (most recent call last):
-        TypeError: multiply: a numpy.matrix cannot be used with Tensors: its * is a matrix product; give np.asarray...
+        TypeError: multiply: a numpy.MaskedArray cannot be used with Tensors: its mask would be lost; use its .data...
     """
     if type(x) in (list, tuple):
         return x if all(type(one) in PLAIN for one in x) else _items(x, caller)
@@ -63,6 +63,18 @@ def _items(x: Any, caller: str) -> Any:
 def is_sparse(x: Any) -> bool:
     """Whether something is a sparse array or matrix of SciPy's."""
     return _kind(type(x)) == "sparse"  # type: ignore[arg-type]
+
+
+def meaning_else(x: Any) -> str | None:
+    """Say what an array is, and the way out, if an array of its numbers would mean something else.
+
+    Example:
+        >>> meaning_else(np.ones(2))
+        >>> meaning_else(np.ma.array([1.0, 2.0], mask=[False, True]))
+        'a numpy.MaskedArray: its mask would be lost; use its .data, and np.where with its .mask'
+    """
+    kind = _kind(type(x))  # type: ignore[arg-type]
+    return f"a {_name(type(x))}: {_WAYS_OUT[kind]}" if kind in ("matrix", "masked", "sparse") else None
 
 
 @functools.cache

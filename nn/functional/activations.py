@@ -13,7 +13,8 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays import activations
-from nn.checks import Array, check_choice, check_flag, check_integer, check_number, check_real
+from autodiff.core.rule import Array
+from nn.checks import check_choice, check_flag, check_integer, check_number, check_real
 
 _relu = ad.primitive(activations.relu)
 _sigmoid = ad.primitive(activations.sigmoid)

@@ -7,7 +7,8 @@ import numpy as np
 import autodiff as ad
 from autodiff.arrays.whole import look_up, require
 from autodiff.core.record import data_of
-from nn.checks import NUMBERED, Array, check_choice, check_integer, check_number, check_real, to_array
+from autodiff.core.rule import Array
+from nn.checks import NUMBERED, check_choice, check_integer, check_number, check_real, to_array
 from nn.functional.activations import _log_softmax, _softmax
 from nn.functional.losses import REDUCTIONS, Reduction, _in_dtype_of, _real_like, _reduced, _reduced_by_weight, loss
 

@@ -10,16 +10,8 @@ import numpy as np
 import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
-from nn.checks import (
-    Array,
-    check_flag,
-    check_number,
-    check_padding,
-    check_probability,
-    check_real,
-    check_shape,
-    to_array,
-)
+from autodiff.core.rule import Array
+from nn.checks import check_flag, check_number, check_padding, check_probability, check_real, check_shape, to_array
 from nn.init import Seed, generator
 
 

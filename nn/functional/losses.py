@@ -11,7 +11,8 @@ import numpy as np
 import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
-from nn.checks import Array, check_choice, check_flag, check_number, check_real, has_dtype
+from autodiff.core.rule import Array
+from nn.checks import check_choice, check_flag, check_number, check_real, has_dtype
 from nn.functional.activations import log_sigmoid
 
 P = ParamSpec("P")

@@ -11,11 +11,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 import autodiff as ad
+from autodiff.arrays.foreign import meaning_else
 from autodiff.arrays.whole import as_float
 from autodiff.compiler.state import Place
 from autodiff.core.clock import note, tick
 from autodiff.core.record import data_of
-from nn.checks import Array, check_flag, check_number, meaning_else, to_array
+from autodiff.core.rule import Array
+from nn.checks import check_flag, check_number, to_array
 
 # An update makes several passes over its arrays. A block of this many bytes stays in the cache between them.
 BLOCK_BYTES = 2**18

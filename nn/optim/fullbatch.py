@@ -9,8 +9,9 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.core.record import constant
+from autodiff.core.rule import Array
 from autodiff.core.tape import pullback, recording
-from nn.checks import Array, check_choice
+from nn.checks import check_choice
 from nn.optim.base import checked_parameters
 
 WithGradient = Literal["BFGS", "CG", "L-BFGS-B", "SLSQP", "TNC"]

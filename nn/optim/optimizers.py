@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from nn.checks import Array
+from autodiff.core.rule import Array
 from nn.optim.base import AT_LEAST_0, FLAG, POSITIVE, SHARE, SHARES, Optimizer, number
 
 Parameters = Iterable[ad.Tensor] | Iterable[dict[str, Any]]
