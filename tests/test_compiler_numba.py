@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import autodiff.activations
 import numpy as np
 import pytest
 
 import autodiff as ad
+import autodiff.arrays.activations
 import autodiff.tree
 import nn
 from autodiff import Tensor

@@ -25,10 +25,10 @@ DASK_LACKS: dict[str, str] = {
         linalg.matmul linalg.matrix_transpose linalg.outer linalg.tensordot linalg.trace linalg.vecdot
         logspace matrix_norm matrix_power matrix_transpose multi_dot numpy.astype partition pinv polyadd
         polyder polyint polysub polyval real_if_close resize slogdet softmax sort split svdvals
-        take_along_axis tensorinv tensorsolve trapezoid unstack unwrap vander vector_norm vsplit
+        take_along_axis tensorinv tensorsolve trace trapezoid unstack unwrap vander vector_norm vsplit
     """,
     "1D weights expected": "average",
-    "": "x",
+    "": "linspace x",
     "`copy` not supported": "meshgrid",
     "`dtype` inference failed": "matvec vecdot",
     "all returned NotImplemented from __array_ufunc__": """
@@ -43,12 +43,14 @@ DASK_LACKS: dict[str, str] = {
     "Chunks": "insert select tril",
     "consists of multiple chunks": "matvec vecdot vecmat",
     "Dimension must be 2": "inv solve",
+    "`pad` does not support": "pad",
     "does not take the following keyword arguments": "clip nan_to_num",
     "Expect `shift`": "roll",
     "expects a sequence of arrays": "dstack hstack vstack",
     "full_matrices=True is not implemented": "svd",
     "got an unexpected keyword argument": """
-        cholesky choose linspace lstsq nanstd nanvar ptp qr ravel reshape std svd var
+        cholesky choose concatenate corrcoef hstack linspace lstsq max mean min nanmax nanmean nanmin nanprod nanstd
+        nansum nanvar prod ptp qr ravel reshape stack std sum svd take var vstack
     """,
     "Improper number of dimensions": "norm",
     "integral typed values": "pad",
@@ -59,7 +61,7 @@ DASK_LACKS: dict[str, str] = {
     "must be an integer": "delete insert take",
     "Must supply an integer axis": "repeat",
     "Need array": "repeat",
-    "Not equal to tolerance": "x",
+    "Not equal to tolerance": "pad std var x",
     "not supported between instances": "x",
     "object has no attribute": "bincount dot hstack lstsq outer solve svd vdot",
     "object is not iterable": "reshape",

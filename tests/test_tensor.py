@@ -490,11 +490,14 @@ def test_functions_without_a_rule_are_named(call: Callable[..., Any], name: str)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: np.add(x, 1.0, where=x > 2), r"add: where= cannot be used with a Tensor: call np.where\(mask, x"),
-        (lambda x: np.sum(x, where=x > 2), r"sum: where= cannot be used .* np\.where"),
-        (lambda x: np.mean(x, dtype=np.float32), "mean with dtype= has no derivative rule"),
+        (lambda x: np.add(x, 1.0, where=x > 2), r"add with where= has no .*: it takes no .* np.where\(mask, x"),
+        (lambda x: np.exp(x, dtype=np.float32), "exp with dtype= has no derivative rule: .* astype"),
+        (
+            lambda x: np.median(x, overwrite_input=True),
+            "median with overwrite_input= .*, only axis=, keepdims= .* x.data",
+        ),
     ],
-    ids=["ufunc", "sum", "mean"],
+    ids=["where", "dtype", "overwrite_input"],
 )
 def test_keywords_without_a_rule_are_named(call: Callable[..., Any], message: str) -> None:
     with pytest.raises(NotImplementedError, match=message):
@@ -506,13 +509,17 @@ def test_tensors_by_keyword() -> None:
     for y, expected in (
         (np.sum(a=x, axis=0), [[1, 1, 1], [1, 1, 1]]),
         (np.clip(np.full((2, 3), 2.5), a_min=x, a_max=None), [[0, 0, 1], [1, 1, 1]]),
+        (np.clip(np.full((2, 3), 2.5), min=x), [[0, 0, 1], [1, 1, 1]]),
         (np.stack(arrays=[x, x]), [[2, 2, 2], [2, 2, 2]]),
     ):
         x.grad = None
         y.sum().backward()
         np.testing.assert_array_equal(x.grad, expected)
-    with pytest.raises(TypeError, match="clip: pass Tensors by position"):
-        np.clip(np.ones((2, 3)), min=x)
+    with pytest.raises(
+        TypeError, match=r"sum has no derivative with respect to initial= given by keyword: .* its \.data"
+    ):
+        np.sum(x, initial=x[0, 0])
+    assert np.sum(x, initial=x[0, 0].detach()).data == x.data.sum() + x.data[0, 0]
 
 
 @pytest.mark.parametrize(

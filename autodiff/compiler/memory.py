@@ -65,6 +65,8 @@ class Plan:
 
 def takes_out(call: Call) -> bool:
     """Whether a call can write its result into an array that it is given."""
+    if call.function in (np.concatenate, np.stack) and "dtype" in call.kwargs:
+        return False  # NumPy takes one of the two
     return not call.several and call.output.is_array and (_is_ufunc(call.function) or call.function in _TAKES_OUT)
 
 

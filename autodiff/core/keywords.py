@@ -9,43 +9,54 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import PLAIN, taken_in
+from autodiff.core.options import WAYS_OUT, Call, without_defaults
 from autodiff.core.rule import Facts, Function, name_of
 from autodiff.core.tape import Entry
 
 
-def checked_call(
-    function: Function, facts: Facts, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
     """Refuse arguments that the rules do not know, and move Tensors given by keyword to their position."""
-    for value in kwargs.values():
-        if type(value) in PLAIN:
-            continue
-        kwargs = {name: taken_in(one, name_of(function)) for name, one in kwargs.items()}
-        if isinstance(value, Entry) or holds_tensors(value):
-            try:
-                bound = inspect.signature(function).bind(*args, **kwargs)
-                _fill_in(bound)
-            except ValueError:
-                bound = None
-            if bound is None or any(isinstance(v, Entry) or holds_tensors(v) for v in bound.kwargs.values()):
-                raise TypeError(f"{name_of(function)}: pass Tensors by position, not by keyword")
-            args, kwargs = bound.args, bound.kwargs
-            break
     keywords = facts.keywords
-    if len(args) > facts.positions or not keywords.issuperset(kwargs):
-        if "where" in kwargs and "where" not in keywords:
-            raise NotImplementedError(
-                f"{name_of(function)}: where= cannot be used with a Tensor: call np.where(mask, x, other) on what goes "
-                "in or on what comes out"
-            )
-        what = ", ".join(f"{key}=" for key in kwargs if key not in keywords) or f"{len(args)} arguments"
+    is_plain = len(args) <= facts.positions and keywords.issuperset(kwargs)
+    for value in kwargs.values():
+        is_plain = is_plain and type(value) in PLAIN
+    if is_plain:
+        return args, kwargs
+    kwargs = {key: taken_in(value, name_of(function)) for key, value in kwargs.items()}
+    args, kwargs = without_defaults(function, args, kwargs, facts.positions)
+    if holds_tensors(list(kwargs.values())):
+        args, kwargs = _by_position(function, facts, args, kwargs)
+    unknown = [key for key in kwargs if key not in keywords]
+    if len(args) > facts.positions or unknown:
         rule = next(rule for rule in facts.rules if rule is not None)
-        options = [f"{name}=" for name in list(inspect.signature(rule).parameters)[2 + len(facts.rules) :]]
+        options = [f"{p.name}=" for p in inspect.signature(rule).parameters.values() if p.default is not p.empty]
+        ways = [WAYS_OUT[key] for key in unknown if key in WAYS_OUT]
         raise NotImplementedError(
-            f"{name_of(function)} with {what} has no derivative rule: "
-            f"{'of its options, only ' + ', '.join(options) + ' can be used' if options else 'it takes no options'}"
+            f"{name_of(function)} with {', '.join(f'{key}=' for key in unknown) or f'{len(args)} arguments'} has no "
+            "derivative rule: "
+            + (f"of its options, only {', '.join(options)} can be used" if options else "it takes no options")
+            + "; "
+            + "; ".join(ways or ["leave it out, or give x.data, which is a constant"])
         )
     return args, kwargs
+
+
+def _by_position(function: Function, facts: Facts, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+    """Move Tensors given by keyword to their position. Where there is no rule for it, only constants may be given."""
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        _fill_in(bound)
+        if len(bound.args) <= facts.positions and not holds_tensors(list(bound.kwargs.values())):
+            return bound.args, bound.kwargs
+    except ValueError:
+        pass
+    for key, value in kwargs.items():
+        if any(tensor.requires_grad for tensor in tensors_in(value)):
+            raise TypeError(
+                f"{name_of(function)} has no derivative with respect to {key}= given by keyword: give it by position "
+                "if it may be differentiated there, or its .data, which is a constant"
+            )
+    return args, {key: bare(value) for key, value in kwargs.items()}
 
 
 def _fill_in(bound: inspect.BoundArguments) -> None:
@@ -58,15 +69,22 @@ def _fill_in(bound: inspect.BoundArguments) -> None:
             bound.arguments.setdefault(parameter.name, parameter.default)
 
 
-def _tensors_in(arg: Any) -> Iterator[Entry]:
+def tensors_in(arg: Any) -> Iterator[Entry]:
     """Give the Tensors in an argument, also those in lists of lists."""
     if isinstance(arg, Entry):
         yield arg
     elif type(arg) in (list, tuple):
         for item in arg:
-            yield from _tensors_in(item)
+            yield from tensors_in(item)
 
 
 def holds_tensors(arg: Any) -> bool:
     """Whether an argument is a list or tuple with a Tensor in it, however deep."""
-    return type(arg) in (list, tuple) and any(True for _ in _tensors_in(arg))
+    return type(arg) in (list, tuple) and any(True for _ in tensors_in(arg))
+
+
+def bare(arg: Any) -> Any:
+    """Give an argument with the arrays inside its Tensors, also those in lists."""
+    if type(arg) in (list, tuple):
+        return type(arg)(map(bare, arg))
+    return arg._data if isinstance(arg, Entry) else arg

@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.arrays.foreign import PLAIN, is_sparse, taken_in
 from autodiff.arrays.whole import taken_whole
 from autodiff.core.clock import tick
-from autodiff.core.keywords import checked_call, holds_tensors
+from autodiff.core.keywords import bare, checked_call, holds_tensors
 from autodiff.core.rule import FACTS, NOTHING_KNOWN, Facts, Function, facts_of, name_of, share
 from autodiff.core.tape import Entry, Outputs, is_recording, pack
 from autodiff.core.watch import WATCHES, current_watch
@@ -253,13 +253,8 @@ def dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             )
         kwargs = {key: value for key, value in kwargs.items() if key != "out"}
     if facts_of(function).is_constant:
-        return function(*map(_bare, args), **{key: _bare(value) for key, value in kwargs.items()})
+        return function(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
     return record(function, args, kwargs)
-
-
-def _bare(arg: Any) -> Any:
-    """Give an argument with the arrays inside its Tensors, also those in lists."""
-    return type(arg)(map(_bare, arg)) if type(arg) in (list, tuple) else data_of(arg)
 
 
 def data_of(x: Any) -> Any:
@@ -292,11 +287,12 @@ def primitive(function: F) -> F:
     ``__array_call__(function, args, kwargs)``, which gives the result, or NotImplemented to let the function run.
 
     Example:
+        >>> import autodiff as ad
         >>> @primitive
         ... def softplus(x):
         ...     return np.logaddexp(x, 0)
-        >>> defvjp(softplus, lambda g, out, x: g / (1 + np.exp(-x)))
-        >>> softplus(Tensor(0.0))
+        >>> ad.defvjp(softplus, lambda g, out, x: g / (1 + np.exp(-x)))
+        >>> softplus(ad.Tensor(0.0))
         Tensor(0.69314718, call=softplus)
     """
 

@@ -166,6 +166,7 @@ def _listing(function: Function, first: int) -> Function:
 
     listing.__name__ = name_of(function)
     listing.__module__ = function.__module__
+    listing.__wrapped__ = function  # type: ignore[attr-defined] # whose options it takes
     return listing
 
 

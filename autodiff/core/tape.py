@@ -277,7 +277,7 @@ def _conformed(gradient: Any, value: Any, function: Function, position: int) -> 
     """Give what a rule returned the shape and dtype of its argument, or say why that cannot be."""
     if type(value) is list:
         return Outputs(
-            _conformed(one, item, function, position) if hasattr(item, "dtype") else None
+            _conformed(one, item, function, position) if type(item) is list or hasattr(item, "dtype") else None
             for one, item in zip(gradient, value, strict=True)
         )
     if not hasattr(gradient, "dtype"):

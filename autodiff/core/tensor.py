@@ -541,7 +541,7 @@ class Tensor(Entry):
 
     def flatten(self, order: Any = "C") -> Tensor:
         """Give the elements as one axis, as `ravel` does."""
-        return self.ravel(order)
+        return self.ravel() if order == "C" else self.ravel(order)
 
     real = property(lambda self: record(np.real, (self,)), doc="Real part of each element.")
     imag = property(lambda self: record(np.imag, (self,)), doc="Imaginary part of each element.")

@@ -1,5 +1,6 @@
 """Functions that make arrays from numbers, or turn halves of an axis around: what is given to them may be a Tensor."""
 
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -7,33 +8,66 @@ import numpy as np
 from autodiff.composition import defcomposition
 from autodiff.core.rule import defvjp
 from autodiff.core.tape import unbroadcast
+from autodiff.rules.elementwise import through
 
 
-def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
-    """``start + k (stop - start) / intervals`` for ``k`` from 0."""
-    steps = np.arange(num) / max(1, num - 1 if endpoint else num)
-    ndim = np.ndim(start + stop)
-    return np.moveaxis(start + np.reshape(steps, (num,) + (1,) * ndim) * (stop - start), 0, axis)
+def _linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
+    """``start + k step`` for ``k`` from 0, where the step is ``(stop - start) / intervals``."""
+    intervals = num - 1 if endpoint else num
+    t = np.reshape(np.arange(num) / max(1, intervals), (num,) + (1,) * np.ndim(start + stop))
+    points = through(np.moveaxis(start + t * (stop - start), 0, axis), dtype)
+    step = (stop - start) / intervals if intervals > 0 else np.nan
+    return (points, step) if retstep else points
 
 
-def _logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, *, axis: int = 0) -> Any:
-    return base ** _linspace(start, stop, num, endpoint, axis=axis)
+def _logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    if np.ndim(base):
+        start, base = start + np.zeros_like(base), np.expand_dims(base, axis)
+    return through(base ** _linspace(start, stop, num, endpoint, axis=axis), dtype)
 
 
-def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
+def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """``start (stop / start)^t``, which has a derivative for negative ends too."""
-    steps = _linspace(0.0, 1.0, num, endpoint)
-    ndim = np.ndim(start * stop)
-    return np.moveaxis(start * (stop / start) ** np.reshape(steps, (num,) + (1,) * ndim), 0, axis)
+    t = np.reshape(_linspace(0.0, 1.0, num, endpoint), (num,) + (1,) * np.ndim(start * stop))
+    return through(np.moveaxis(start * (stop / start) ** t, 0, axis), dtype)
+
+
+def _full_like(
+    g: Any,
+    out: Any,
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: Any = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
+) -> Any:
+    return unbroadcast(through(g, dtype), np.shape(fill_value))
 
 
 defcomposition(np.linspace, _linspace, arguments=2)
-defcomposition(np.logspace, _logspace, arguments=2)
+defcomposition(np.logspace, _logspace, arguments=5)
 defcomposition(np.geomspace, _geomspace, arguments=2)
-defvjp(
-    np.full_like,
-    lambda g, out, a, fill_value: np.zeros_like(a),
-    lambda g, out, a, fill_value: unbroadcast(g, np.shape(fill_value)),
-)
+defvjp(np.full_like, wraps(_full_like)(lambda g, out, a, *rest, **options: np.zeros_like(a)), _full_like)
 defvjp(np.fft.fftshift, lambda g, out, x, axes=None: np.fft.ifftshift(g, axes))
 defvjp(np.fft.ifftshift, lambda g, out, x, axes=None: np.fft.fftshift(g, axes))

@@ -140,6 +140,16 @@ def zero(g: Any) -> Any:
     return np.where(False, g, 0)
 
 
+def in_steps(dtype: Any) -> bool:
+    """Whether what is converted to a dtype moves in steps, as integers do."""
+    return dtype is not None and np.dtype(dtype).kind in "iub"
+
+
+def through(g: Any, dtype: Any) -> Any:
+    """Give what of ``g`` comes back through a conversion to a dtype."""
+    return zero(g) if in_steps(dtype) else g
+
+
 defvjp(np.floor_divide, lambda g, out, x, y: zero(g), lambda g, out, x, y: zero(g))
 for _step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing, np.imag):
     defvjp(_step, lambda g, out, x: zero(g))
@@ -199,9 +209,8 @@ def _clip_high(g: Any, out: Any, x: Any, a_min: Any = None, a_max: Any = None) -
     return np.where((x > a_max) if a_min is None else (x > a_max) | (a_min > a_max), g, 0)
 
 
-def _clip_x(g: Any, out: Any, x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    low, high = (a_min if min is None else min), (a_max if max is None else max)
-    return np.where(_within(x, low, high), g, 0)
+def _clip_x(g: Any, out: Any, x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+    return np.where(_within(x, a_min, a_max), g, 0)
 
 
 defvjp(np.clip, _clip_x, _clip_low, _clip_high, elementwise=True)
@@ -213,7 +222,7 @@ defvjp(np.where, None, lambda g, out, c, x, y: np.where(c, g, 0), lambda g, out,
 defvjp(relu, lambda g, out, x: g * (out > 0), elementwise=True)
 defvjp(sigmoid, lambda g, out, x: g * (out * (1 - out)), elementwise=True)
 defvjp(astype, lambda g, out, x, dtype: g)  # the tape gives it the dtype of x
-defvjp(np.copy, lambda g, out, x: g)
+defvjp(np.copy, lambda g, out, x, order="K": g)
 
 # Each element of one argument with each of the other
 

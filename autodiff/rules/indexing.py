@@ -22,8 +22,11 @@ multiply_at = primitive(placement.multiply_at)
 # Selecting, and adding what was selected back
 
 
-def _take(g: Any, out: Any, a: Any, indices: Any, axis: int | None = None) -> Any:
+def _take(g: Any, out: Any, a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Any:
     """Scatter to the same places of the axis, or of the flattened array."""
+    if mode != "raise":
+        size = a.size if axis is None or a.ndim == 0 else a.shape[axis]
+        indices = np.mod(indices, size) if mode == "wrap" else np.clip(indices, 0, size - 1)
     if axis is None or a.ndim == 0:
         return np.reshape(scatter_add(g, (indices,), (a.size,)), a.shape)
     return scatter_add(g, (slice(None),) * (axis % a.ndim) + (indices,), a.shape)

@@ -13,6 +13,7 @@ from autodiff.composition import defcomposition
 from autodiff.core.rule import defvjp
 from autodiff.core.tape import unbroadcast
 from autodiff.core.tensor import as_array
+from autodiff.rules.elementwise import through
 from autodiff.rules.indexing import scatter_add
 
 
@@ -282,8 +283,9 @@ defvjp(np.einsum, *[partial(_einsum, position) for position in range(64)])  # Nu
 # Diagonals and triangles
 
 
-def _trace(g: Any, out: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def _trace(g: Any, out: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
     """``g`` on the diagonal, in every matrix of the stack."""
+    g = through(g, dtype)
     rows, columns = x.shape[axis1], x.shape[axis2]
     is_diagonal = np.eye(rows, columns, offset, dtype=bool)
     return np.moveaxis(np.where(is_diagonal, g[..., None, None], 0), (-2, -1), (axis1, axis2))
@@ -296,8 +298,8 @@ def _diagonal(g: Any, out: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: 
     return np.moveaxis(scatter_add(g, (..., *places), shape), (-2, -1), (axis1, axis2))
 
 
-def _linalg_trace(g: Any, out: Any, x: Any, *, offset: int = 0) -> Any:
-    return _trace(g, out, x, offset, -2, -1)
+def _linalg_trace(g: Any, out: Any, x: Any, *, offset: int = 0, dtype: Any = None) -> Any:
+    return _trace(g, out, x, offset, -2, -1, dtype)
 
 
 def _linalg_diagonal(g: Any, out: Any, x: Any, *, offset: int = 0) -> Any:

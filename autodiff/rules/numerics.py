@@ -87,7 +87,7 @@ def _edge(f0: Any, f1: Any, f2: Any, h: float, k: float) -> Any:
 
 defcomposition(np.diff, _diff, arguments=5)
 defcomposition(np.ediff1d, _ediff1d, arguments=3)
-defcomposition(np.trapezoid, _trapezoid, arguments=2)
+defcomposition(np.trapezoid, _trapezoid, arguments=3)
 defcomposition(np.gradient, _gradient)
 
 # Convolutions
@@ -121,9 +121,16 @@ defcomposition(np.correlate, _correlate, arguments=2)
 # Interpolation and counting
 
 
-def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """Draw lines between the points. The derivative by x is their slope, at a point that of the line to the right."""
     x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    if period is not None:
+        left, right, period = None, None, abs(period)
+        x, xp = x % period, xp % period
+        order = np.argsort(xp)
+        xp, fp = np.take_along_axis(xp, order, axis=0), np.take_along_axis(fp, order, axis=0)
+        xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
+        fp = np.concatenate([fp[-1:], fp, fp[:1]])
     is_left, is_right = x < xp[0], x > xp[-1]
     x = np.where(is_left | is_right, xp[0], x)  # or infinity would make NaNs of the gradients
     lower = np.searchsorted(xp, x, side="right") - 1
@@ -151,7 +158,7 @@ def _picked(points: Any, k: Any) -> Any:
     return points[k]
 
 
-defcomposition(np.interp, _interp, arguments=3)
+defcomposition(np.interp, _interp, arguments=5)
 defvjp(np.bincount, None, lambda g, out, x, weights, minlength=0: np.take(g, x))
 
 # Covariances
@@ -165,25 +172,44 @@ def _variables(m: Any, rowvar: bool) -> Any:
     return m if rowvar else np.transpose(m)
 
 
-def _cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: float | None = None) -> Any:
+def _cov(
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: float | None = None,
+    fweights: Any = None,
+    aweights: Any = None,
+    *,
+    dtype: Any = None,
+) -> Any:
+    """Give ``Σ w (x - mean) (x - mean)ᵀ / freedom``, of which each weight is a count times an importance."""
     rows = _variables(m, rowvar)
     if y is not None:
         y = _variables(y, True)
         rows = np.concatenate([rows, y if rowvar or y.shape[0] == 1 else np.transpose(y)], axis=0)
+    rows = rows if dtype is None else rows.astype(dtype)
     ddof = (0 if bias else 1) if ddof is None else ddof
-    deviations = rows - np.mean(rows, axis=1, keepdims=True)
-    return np.squeeze(deviations @ np.transpose(deviations) / (rows.shape[1] - ddof))
+    if fweights is None and aweights is None:
+        deviations = rows - np.mean(rows, axis=1, keepdims=True)
+        return np.squeeze(deviations @ np.transpose(deviations) / max(rows.shape[1] - ddof, 0))
+    importance = 1.0 if aweights is None else as_array(aweights)
+    weights = importance if fweights is None else importance * as_array(fweights)
+    whole = np.sum(weights)
+    deviations = rows - np.expand_dims(rows @ weights / whole, 1)
+    freedom = np.maximum(whole - ddof * np.sum(weights * importance) / whole, 0)
+    return np.squeeze(deviations * weights @ np.transpose(deviations) / freedom)
 
 
-def _corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
-    c = _cov(x, y, rowvar)
+def _corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
+    c = _cov(x, y, rowvar, dtype=dtype)
     if c.ndim == 0:
         return c / c
     spread = np.sqrt(np.diagonal(c))
     return c / spread[:, None] / spread
 
 
-defcomposition(np.cov, _cov, arguments=2)
+defcomposition(np.cov, _cov, arguments=7)
 defcomposition(np.corrcoef, _corrcoef, arguments=2)
 
 # Polynomials, highest power first

@@ -1,12 +1,14 @@
 """Functions that reduce over axes, and running sums: the gradient is spread back over the elements that took part.
 
-Equal maxima (and minima) share the gradient evenly, as in PyTorch's amax, and so do the NaNs that a maximum is made of.
-The standard deviation of equal elements has derivative 0, as in PyTorch's std. Medians and quantiles give theirs to the
-one or two elements they are computed from; of equal elements, to those that a stable sort puts in their place. The
-functions whose names begin with nan give NaNs the gradient 0.
+Equal maxima (and minima) share the gradient evenly, as in PyTorch's amax, and so do the NaNs that a maximum is made of;
+an initial value that equals them takes a share too. The standard deviation of equal elements has derivative 0, as in
+PyTorch's std. Medians and quantiles give theirs to the one or two elements they are computed from; of equal elements,
+to those that a stable sort puts in their place. Elements that a mask leaves out have gradient 0 whatever they are, as
+have NaNs in the functions whose names begin with nan. A sum in an integer dtype moves in steps, and has gradient 0.
 """
 
 import math
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from autodiff.composition import defcomposition
 from autodiff.core.rule import defvjp
 from autodiff.core.tensor import Axis, total
+from autodiff.rules.elementwise import in_steps, through, zero
 
 
 def _restore_axes(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -28,17 +31,48 @@ def _axes(x: Any, axis: Axis) -> tuple[int, ...]:
     return axis if isinstance(axis, tuple) else (axis,)
 
 
-def _count(x: Any, axis: Axis) -> int:
-    """Count the elements that were reduced into one."""
-    return math.prod(x.shape[one] for one in _axes(x, axis))
+def _count(x: Any, axis: Axis, where: Any = True) -> Any:
+    """Count the elements that were reduced into one; if only some took part, along axes of length one."""
+    if where is True:
+        return math.prod(x.shape[one] for one in _axes(x, axis))
+    return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
 
 
-def _sum(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    return np.broadcast_to(_restore_axes(g, x, axis, keepdims), x.shape)
+def _converted(x: Any, dtype: Any) -> Any:
+    """Give the numbers that were reduced."""
+    return x if dtype is None or in_steps(dtype) else x.astype(dtype)
 
 
-def _mean(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    return _sum(g / _count(x, axis), out, x, axis, keepdims=keepdims)
+def _taking_part(x: Any, where: Any, neutral: float) -> Any:
+    """Put what changes nothing in place of the elements that did not take part, whatever they are."""
+    return x if where is True else np.where(where, x, neutral)
+
+
+def _spread(g: Any, x: Any, dtype: Any, where: Any) -> Any:
+    """Give ``g`` to the elements that took part, and 0 to the others."""
+    return through(np.broadcast_to(_taking_part(g, where, 0), x.shape), dtype)
+
+
+def _sum(
+    g: Any,
+    out: Any,
+    x: Any,
+    axis: Axis = None,
+    *,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Any:
+    return _spread(_restore_axes(g, x, axis, keepdims), x, dtype, where)
+
+
+def _mean(
+    g: Any, out: Any, x: Any, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, where: Any = True
+) -> Any:
+    if where is True:
+        return _sum(g / _count(x, axis), out, x, axis, dtype=dtype, keepdims=keepdims)
+    return _spread(_restore_axes(g, x, axis, keepdims) / np.maximum(_count(x, axis, where), 1), x, dtype, where)
 
 
 def _var(
@@ -47,70 +81,87 @@ def _var(
     x: Any,
     axis: Axis = None,
     *,
+    dtype: Any = None,
     ddof: float = 0,
     keepdims: bool = False,
+    where: Any = True,
+    mean: Any = None,
     correction: float | None = None,
 ) -> Any:
-    """``2 (x - mean) / (n - ddof)``; ``correction`` is another name of ``ddof``."""
-    deviation = x - np.mean(x, axis=axis, keepdims=True)
-    freedom = _count(x, axis) - (ddof if correction is None else correction)
-    return _restore_axes(2 * g / freedom, x, axis, keepdims) * deviation
-
-
-def _nanvar(
-    g: Any,
-    out: Any,
-    x: Any,
-    axis: Axis = None,
-    *,
-    ddof: float = 0,
-    keepdims: bool = False,
-    correction: float | None = None,
-) -> Any:
-    deviation = np.where(np.isnan(x), 0, x - np.nanmean(x, axis=axis, keepdims=True))
-    freedom = _count_numbers(x, axis, keepdims=True) - (ddof if correction is None else correction)
-    return 2 * _restore_axes(g, x, axis, keepdims) / freedom * deviation
-
-
-def _count_numbers(x: Any, axis: Axis, keepdims: bool) -> Any:
-    """Count the elements other than NaN, in floats of the dtype of x."""
-    return np.sum(np.where(np.isnan(x), 0, np.ones_like(x)), axis=axis, keepdims=keepdims)
+    """``2 (x - mean) / (n - ddof)``, also for a mean that was given; ``correction`` is another name of ``ddof``."""
+    x = _converted(x, dtype)
+    count = _count(x, axis, where)
+    freedom = count - (ddof if correction is None else correction)
+    if where is True:
+        mean = np.mean(x, axis=axis, keepdims=True) if mean is None else mean
+        return through(_restore_axes(2 * g / max(freedom, 0), x, axis, keepdims) * (x - mean), dtype)
+    if mean is None:
+        mean = np.sum(np.where(where, x, 0), axis=axis, keepdims=True) / np.maximum(count, 1)
+    deviation = np.where(where, x - mean, 0)
+    slope = 2 * _restore_axes(g, x, axis, keepdims) / np.where(freedom > 0, freedom, np.nan)
+    return _spread(slope * deviation, x, dtype, where)
 
 
 def _square_root(variance: Any) -> Any:
     """Make the rule of the standard deviation from that of the variance: 0 where the standard deviation is 0."""
 
-    def rule(
-        g: Any,
-        out: Any,
-        x: Any,
-        axis: Axis = None,
-        *,
-        ddof: float = 0,
-        keepdims: bool = False,
-        correction: float | None = None,
-    ) -> Any:
+    @wraps(variance)
+    def rule(g: Any, out: Any, x: Any, axis: Axis = None, **options: Any) -> Any:
         half = np.where(out == 0, 0, g / (2 * np.where(out == 0, 1, out)))
-        return variance(half, out, x, axis, ddof=ddof, keepdims=keepdims, correction=correction)
+        return variance(half, out, x, axis, **options)
 
     return rule
 
 
-def _extremum(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def _extremum(
+    g: Any,
+    out: Any,
+    x: Any,
+    axis: Axis = None,
+    *,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Any:
     top = _restore_axes(out, x, axis, keepdims)
-    is_extreme = (x == top) | (np.isnan(x) & np.isnan(top))
-    share = np.sum(is_extreme, axis=axis, keepdims=True)
-    return np.where(is_extreme, _restore_axes(g, x, axis, keepdims) / share, 0)
+    is_extreme = _taking_part(_equal(top, _converted(x, dtype)), where, False)
+    share = _sharers(is_extreme, top, axis, initial)
+    share = share if where is True else np.maximum(share, 1)  # where all are NaN, none takes part in nanmax
+    return through(np.where(is_extreme, _restore_axes(g, x, axis, keepdims) / share, 0), dtype)
 
 
-def _prod(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def _equal(top: Any, x: Any) -> Any:
+    return (x == top) | (np.isnan(x) & np.isnan(top))
+
+
+def _sharers(is_extreme: Any, top: Any, axis: Axis, initial: Any) -> Any:
+    """Count those that share a gradient, the initial value among them if it is extreme too."""
+    count = np.sum(is_extreme, axis=axis, keepdims=True)
+    return count if initial is None else count + _equal(top, np.asarray(initial, top.dtype))
+
+
+def _prod(
+    g: Any,
+    out: Any,
+    x: Any,
+    axis: Axis = None,
+    *,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Any:
     """``g`` times the product of the other elements, which needs no division and so is right with zeros."""
+    if in_steps(dtype):
+        return zero(x)
     axes = _axes(x, axis)
     last = tuple(range(-len(axes), 0))
-    moved = np.moveaxis(x, axes, last)
+    moved = np.moveaxis(_taking_part(_converted(x, dtype), where, 1), axes, last)
     rows = np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], _count(x, axis)))
     others = np.reshape(_product_of_others(rows), moved.shape)
-    return _restore_axes(g, x, axis, keepdims) * np.moveaxis(others, last, axes)
+    g = _restore_axes(g if initial is None else g * initial, x, axis, keepdims)
+    return _spread(g * np.moveaxis(others, last, axes), x, dtype, where)
 
 
 def _product_of_others(x: Any) -> Any:
@@ -134,17 +185,20 @@ def _product_of_others(x: Any) -> Any:
     return others[..., :size]
 
 
-def _average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = False) -> Any:
-    """``sum(w x) / sum(w)``; weights of another shape than x lie along the axes."""
+def _average(x: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+    """``sum(w x) / sum(w)``, and ``sum(w)`` if asked for; weights of another shape than x lie along the axes."""
     if weights is None:
-        return np.mean(x, axis=axis, keepdims=keepdims)
+        mean = np.mean(x, axis=axis, keepdims=keepdims)
+        return (mean, np.full_like(mean, _count(x, axis))) if returned else mean
     weights = np.stack(weights) if isinstance(weights, list | tuple) else weights
     if weights.shape != x.shape:
         axes = [one % x.ndim for one in _axes(x, axis)]
         in_order = np.transpose(weights, tuple(np.argsort(axes)))
         weights = np.expand_dims(in_order, tuple(k for k in range(x.ndim) if k not in axes))
     weights = np.broadcast_to(weights, x.shape)
-    return np.sum(x * weights, axis=axis, keepdims=keepdims) / np.sum(weights, axis=axis, keepdims=keepdims)
+    whole = np.sum(weights, axis=axis, keepdims=keepdims)
+    mean = np.sum(x * weights, axis=axis, keepdims=keepdims) / whole
+    return (mean, whole) if returned else mean
 
 
 defvjp(np.sum, _sum)
@@ -152,7 +206,7 @@ defvjp(total, _sum)
 defvjp(np.mean, _mean)
 defvjp(np.var, _var)
 defvjp(np.std, _square_root(_var))
-for _extreme in (np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin):
+for _extreme in (np.max, np.min, np.amax, np.amin):
     defvjp(_extreme, _extremum)
 defvjp(np.prod, _prod)
 defcomposition(np.average, _average, arguments=3)
@@ -166,39 +220,46 @@ defcomposition(
 # Without the NaNs
 
 
-def _without_nans(rule: Any, fill: float) -> Any:
-    """Make the rule of a reduction that puts ``fill`` in place of NaNs from that of the one that does not."""
+def _without_nans(rule: Any) -> Any:
+    """Give the rule of a reduction in which NaNs do not take part."""
 
-    def rule_without(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-        nans = np.isnan(x)
-        return np.where(nans, 0, rule(g, out, np.where(nans, fill, x), axis, keepdims=keepdims))
+    @wraps(rule)
+    def rule_without(g: Any, out: Any, x: Any, axis: Axis = None, *, where: Any = True, **options: Any) -> Any:
+        return rule(g, out, x, axis, where=np.logical_and(np.logical_not(np.isnan(x)), where), **options)
 
     return rule_without
 
 
-defvjp(np.nansum, _without_nans(_sum, 0))
-defvjp(np.nanprod, _without_nans(_prod, 1))
-defcomposition(
-    np.nanmean,
-    lambda x, axis=None, *, keepdims=False: (
-        np.nansum(x, axis=axis, keepdims=keepdims) / _count_numbers(x, axis, keepdims)
-    ),
-)
-defvjp(np.nanvar, _nanvar)
-defvjp(np.nanstd, _square_root(_nanvar))
+for _function, _of_all in (
+    (np.nansum, _sum), (np.nanprod, _prod), (np.nanmean, _mean), (np.nanvar, _var), (np.nanstd, _square_root(_var)),
+    (np.nanmax, _extremum), (np.nanmin, _extremum),
+):  # fmt: skip
+    defvjp(_function, _without_nans(_of_all))
 
 
 def _along_first(rule: Any) -> Any:
     """Give the rule of a ufunc's reduce, which is the same but for its default axis."""
-    return lambda g, out, x, axis=0, *, keepdims=False: rule(g, out, x, axis, keepdims=keepdims)
+    return wraps(rule)(lambda g, out, x, axis=0, **options: rule(g, out, x, axis, **options))
 
 
-def _log_sum_exp(g: Any, out: Any, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def _log_sum_exp(
+    g: Any,
+    out: Any,
+    x: Any,
+    axis: Axis = None,
+    *,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Any:
     """``exp(x - out)``; where the sum is infinite, the infinities share it evenly."""
+    x = _taking_part(_converted(x, dtype), where, -math.inf)
     top = _restore_axes(out, x, axis, keepdims)
     fills = np.isinf(top) & (x == top)
-    share = np.maximum(np.sum(fills, axis=axis, keepdims=True), 1)
-    return _restore_axes(g, x, axis, keepdims) * np.exp(np.where(fills, 0, x) - np.where(fills, 0, top)) / share
+    share = np.maximum(_sharers(_taking_part(fills, where, False), top, axis, initial), 1)
+    part = np.exp(np.where(fills, 0, x) - np.where(fills, 0, top)) / share
+    return _spread(_restore_axes(g, x, axis, keepdims) * part, x, dtype, where)
 
 
 defvjp(np.add.reduce, _along_first(_sum))
@@ -214,22 +275,24 @@ def _reversed(x: Any, axis: int) -> Any:
     return x[(slice(None),) * (axis % x.ndim) + (slice(None, None, -1),)]
 
 
-def _cumsum(g: Any, out: Any, x: Any, axis: int | None = None) -> Any:
+def _cumsum(g: Any, out: Any, x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """Each element takes part in its own sum and in all after it."""
     if axis is None or x.ndim == 0:
-        return np.reshape(_cumsum(g, out, np.reshape(x, (-1,)), 0), x.shape)
-    return _reversed(np.cumsum(_reversed(g, axis), axis=axis), axis)
+        return np.reshape(_cumsum(g, out, np.reshape(x, (-1,)), 0, dtype), x.shape)
+    return through(_reversed(np.cumsum(_reversed(g, axis), axis=axis), axis), dtype)
 
 
-def _cumprod(g: Any, out: Any, x: Any, axis: int | None = None) -> Any:
+def _cumprod(g: Any, out: Any, x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """For each element, the product of all before it times the sum of ``g`` times the products that begin after it.
 
     Of these sums, each is ``g`` plus the next element times the next sum, which needs no division and so is right with
     zeros.
     """
+    if in_steps(dtype):
+        return zero(x)
     if axis is None or x.ndim == 0:
-        return np.reshape(_cumprod(g, out, np.reshape(x, (-1,)), 0), x.shape)
-    x, g, out = (np.moveaxis(one, axis, -1) for one in (x, g, out))
+        return np.reshape(_cumprod(g, out, np.reshape(x, (-1,)), 0, dtype), x.shape)
+    x, g, out = (np.moveaxis(one, axis, -1) for one in (_converted(x, dtype), g, out))
     ones = np.ones_like(x[..., :1])
     before = np.concatenate([ones, out[..., :-1]], axis=-1)
     sums = _recurrence(np.concatenate([x[..., 1:], ones], axis=-1), g)
@@ -253,23 +316,25 @@ def _recurrence(factors: Any, terms: Any) -> Any:
 def _cumulative(rule: Any) -> Any:
     """Give the rule of the array API's name, which may put the value of no elements first: a constant."""
 
-    def cumulative(g: Any, out: Any, x: Any, *, axis: int | None = None, include_initial: bool = False) -> Any:
+    def cumulative(
+        g: Any, out: Any, x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    ) -> Any:
         if include_initial:
             later = (slice(None),) * ((axis or 0) % x.ndim) + (slice(1, None),)
             g, out = g[later], out[later]
-        return rule(g, out, x, axis)
+        return rule(g, out, x, axis, dtype)
 
     return cumulative
 
 
 defvjp(np.cumsum, _cumsum)
 defvjp(np.cumprod, _cumprod)
-defvjp(np.add.accumulate, lambda g, out, x, axis=0: _cumsum(g, out, x, axis))
-defvjp(np.multiply.accumulate, lambda g, out, x, axis=0: _cumprod(g, out, x, axis))
+defvjp(np.add.accumulate, lambda g, out, x, axis=0, dtype=None: _cumsum(g, out, x, axis, dtype))
+defvjp(np.multiply.accumulate, lambda g, out, x, axis=0, dtype=None: _cumprod(g, out, x, axis, dtype))
 defvjp(np.cumulative_sum, _cumulative(_cumsum))
 defvjp(np.cumulative_prod, _cumulative(_cumprod))
-defcomposition(np.nancumsum, lambda x, axis=None: np.cumsum(np.where(np.isnan(x), 0, x), axis=axis))
-defcomposition(np.nancumprod, lambda x, axis=None: np.cumprod(np.where(np.isnan(x), 1, x), axis=axis))
+defcomposition(np.nancumsum, lambda x, axis=None, dtype=None: np.cumsum(np.where(np.isnan(x), 0, x), axis, dtype))
+defcomposition(np.nancumprod, lambda x, axis=None, dtype=None: np.cumprod(np.where(np.isnan(x), 1, x), axis, dtype))
 
 # Medians and quantiles: a weighted mean of two neighbours in the order of size
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.whole import is_numpy
-from autodiff.composition import defcomposition
+from autodiff.composition import defcomposition, pull_through
 from autodiff.core.record import data_of
 from autodiff.core.rule import defvjp, describe
 from autodiff.core.tape import unbroadcast
 from autodiff.core.tensor import as_array
+from autodiff.rules.elementwise import through
 from autodiff.rules.indexing import scatter_add
 
 
@@ -67,7 +68,7 @@ for _at_least in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
 
 def _astype(g: Any, out: Any, x: Any, dtype: Any, *, copy: bool = True, device: Any = None) -> Any:
     """Nothing comes back from integers, which move in steps. The tape gives the gradient the dtype of x."""
-    return g if out.dtype.kind == "f" else np.zeros_like(x)
+    return through(g, dtype)
 
 
 defvjp(np.astype, _astype)
@@ -123,15 +124,23 @@ def _pad(
     mode: Any = "constant",
     *,
     constant_values: Any = 0,
+    end_values: Any = 0,
+    stat_length: Any = None,
     reflect_type: str = "even",
 ) -> Any:
     """Cut constants off; everywhere else, bring the gradient back to the element that was copied there."""
-    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap") or reflect_type != "even":
-        raise NotImplementedError(f"pad with mode={mode!r}, reflect_type={reflect_type!r} has no derivative rule")
+    if mode not in _PADDINGS or reflect_type != "even":
+        raise NotImplementedError(
+            f"pad with mode={mode!r}, reflect_type={reflect_type!r} has no derivative rule: use one of the modes "
+            f"{', '.join(_PADDINGS)} with reflect_type='even', or np.concatenate"
+        )
     if isinstance(pad_width, dict):
         widths: list[Any] = [pad_width.get(axis, pad_width.get(axis - array.ndim, 0)) for axis in range(array.ndim)]
         pad_width = [np.broadcast_to(width, 2) for width in widths]
-    for axis, (before, after) in enumerate(np.broadcast_to(pad_width, (array.ndim, 2)).tolist()):
+    pairs = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
+    if mode == "linear_ramp" or _PADDINGS[mode]:
+        return pull_through(_computed_pad, g, (array, pairs, mode, end_values, stat_length), {}, 0)[0]
+    for axis, (before, after) in enumerate(pairs):
         n = array.shape[axis]
         if mode == "constant":
             g = g[(slice(None),) * axis + (slice(before, before + n),)]
@@ -140,6 +149,32 @@ def _pad(
     return g
 
 
+def _computed_pad(array: Any, pairs: list[list[int]], mode: str, end_values: Any, stat_length: Any) -> Any:
+    """Pad axis by axis, with what is computed of the lines along it."""
+    ends = np.broadcast_to(end_values, (array.ndim, 2)).tolist()
+    lengths = np.broadcast_to(np.inf if stat_length is None else stat_length, (array.ndim, 2)).tolist()
+    for axis, pair in enumerate(pairs):
+        sides = []
+        for number, width in enumerate(pair):
+            size = 1 if mode == "linear_ramp" else min(array.shape[axis], lengths[axis][number])
+            part = slice(int(size)) if number == 0 else slice(array.shape[axis] - int(size), None)
+            line = array[(slice(None),) * axis + (part,)]
+            if mode == "linear_ramp":
+                t = np.arange(width) / max(width, 1)
+                t = np.reshape(t if number == 0 else t[::-1], (-1,) + (1,) * (array.ndim - axis - 1))
+                sides.append(ends[axis][number] + t * (line - ends[axis][number]))
+            else:
+                value = _PADDINGS[mode](line, axis=axis, keepdims=True)
+                sides.append(np.broadcast_to(value, (*value.shape[:axis], width, *value.shape[axis + 1 :])))
+        array = np.concatenate([sides[0], array, sides[1]], axis=axis)
+    return array
+
+
+# The modes of np.pad, and what some compute of the elements next to the edge
+_PADDINGS: dict[str, Any] = {
+    "constant": None, "edge": None, "reflect": None, "symmetric": None, "wrap": None, "linear_ramp": None,
+    "maximum": np.max, "minimum": np.min, "mean": np.mean, "median": np.median,
+}  # fmt: skip
 defvjp(np.broadcast_to, lambda g, out, x, shape: unbroadcast(g, x.shape))
 defvjp(
     np.broadcast_arrays,
@@ -169,7 +204,8 @@ def _cut(g: Any, arrays: Any, lengths: list[int], axis: int) -> Any:
     return pieces if isinstance(arrays, list | tuple) else np.stack(pieces)
 
 
-def _concatenate(g: Any, out: Any, arrays: Any, axis: int | None = 0) -> Any:
+def _concatenate(g: Any, out: Any, arrays: Any, axis: int | None = 0, *, dtype: Any = None, casting: Any = None) -> Any:
+    g = through(g, dtype)
     along = 0 if axis is None else axis % g.ndim
     shapes = map(_shape, arrays)
     return _cut(g, arrays, [math.prod(shape) if axis is None else shape[along] for shape in shapes], along)
@@ -178,15 +214,15 @@ def _concatenate(g: Any, out: Any, arrays: Any, axis: int | None = 0) -> Any:
 def _joined(axis: int, ndim: int) -> Any:
     """Make the rule for joining along an axis, where arrays of less than ``ndim`` axes have length one."""
 
-    def rule(g: Any, out: Any, tup: Any) -> Any:
-        along = min(axis, g.ndim - 1)
+    def rule(g: Any, out: Any, tup: Any, *, dtype: Any = None, casting: Any = None) -> Any:
+        along, g = min(axis, g.ndim - 1), through(g, dtype)
         return _cut(g, tup, [shape[along] if len(shape) >= ndim else 1 for shape in map(_shape, tup)], along)
 
     return rule
 
 
-def _stack(g: Any, out: Any, arrays: Any, axis: int = 0) -> Any:
-    slices = np.moveaxis(g, axis, 0)
+def _stack(g: Any, out: Any, arrays: Any, axis: int = 0, *, dtype: Any = None, casting: Any = None) -> Any:
+    slices = np.moveaxis(through(g, dtype), axis, 0)
     return [slices[position] for position in range(len(arrays))] if isinstance(arrays, list | tuple) else slices
 
 

@@ -99,6 +99,7 @@ def unary() -> Iterator[Case]:
     yield Case("sinc at 0", np.sinc, (np.array(0.0),))
     yield Case("i0 at 0 and far from it", np.i0, (np.array([0.0, -0.5, 9.0, 20.0]),), torch="i0")
     yield Case("round, decimals", lambda x: np.round(x, 1), (np.array([0.12, 0.98]),))
+    yield Case("copy, order F", lambda x: np.copy(x, order="F"), (normal(2, 3),))
     yield Case("angle, degrees", lambda x: np.angle(x, deg=True), (nonzero(3),))
     for function, name in ((relu, "relu"), (sigmoid, "sigmoid")):
         for shape in ((2, 3), (), (0, 2)):
@@ -241,6 +242,14 @@ def pieces() -> Iterator[Case]:
         (x, unit(3)),
         torch=lambda _, x, high: x.clip(max=high),
     )
+    yield Case(
+        "clip, bounds by keyword",
+        lambda x, low, high: np.clip(x, min=low, max=high),
+        (x, unit(3) - 0.6, unit(2, 1) + 0.6),
+        torch=lambda t, x, low, high: t.clip(x, low, high),
+    )
+    yield Case("clip, min=", lambda x, low: np.clip(x, min=low), (x, unit(3)), torch=lambda t, x, low: x.clip(min=low))
+    yield Case("clip, max= of a list", lambda high: np.clip([0.1, 5.0, -2.0], max=high), (unit(3),))
     yield Case("clip() of a Tensor", lambda x: x.clip(-0.7, 0.2), (x,), torch=lambda _, x: x.clip(-0.7, 0.2))
     yield Case(
         "clip on the bounds",

@@ -120,6 +120,14 @@ def indexing() -> Iterator[Case]:
             lambda x, i=indices, axis=axis: x.take(i, axis=axis),
             (normal(3, 2),),
         )
+    for mode, (axis, indices) in product(
+        ("wrap", "clip"), ((0, [0, -4, 7]), (-1, np.array([[5, -1]])), (None, [9, -9]))
+    ):
+        yield Case(
+            f"take({np.asarray(indices).tolist()}, {axis}, {mode!r})",
+            lambda x, i=indices, axis=axis, mode=mode: np.take(x, i, axis=axis, mode=mode),
+            (normal(3, 2),),
+        )
     for name, index, values in (
         ("integers", np.array([0, 2, 2]), (3, 2)),
         ("slice", slice(1, 3), (2, 2)),

@@ -280,6 +280,12 @@ def diagonals() -> Iterator[Case]:
         # torch.vander writes into what its own gradient needs.
         return x[:, None] ** (torch.arange(N) if increasing else torch.arange(N - 1, -1, -1))
 
+    for dtype in (np.longdouble, np.int64):
+        yield Case(
+            f"trace in {dtype.__name__}",
+            lambda x, d=dtype: np.trace(x, 1, dtype=d) * np.linalg.trace(x, offset=-1, dtype=d) * x,
+            (2 * normal(3, 3),),
+        )
     for shape, offset, axis1, axis2 in (
         ((3, 3), 0, 0, 1),
         ((2, 4), 0, 0, 1),

@@ -185,6 +185,13 @@ def averages() -> Iterator[Case]:
             lambda x, w, a=axis, k=keepdims: np.average(x, a, w, keepdims=k),
             (x, positive(*shape)),
         )
+    yield Case("average, returned", lambda x, w: np.average(x, 1, w, True), (x, positive(2, 3, 2)))
+    yield Case("average, returned, no weights", lambda x: np.average(x, axis=0, returned=True), (x,))
+    yield Case(
+        "average, returned, weights along an axis",
+        lambda x, w: np.average(x, axis=1, weights=w, returned=True, keepdims=True),
+        (x, positive(3)),
+    )
     yield Case("average, weights by keyword", lambda x, w: np.average(x, weights=w), (x, positive(2, 3, 2)))
     yield Case("average, list of Tensors as weights", lambda x: np.average(x, weights=list(x * x)), (positive(3),))
     yield Case("average, list of weights", lambda x: np.average(x, axis=1, weights=[1, 2, 3]), (x,))
@@ -325,4 +332,168 @@ def running() -> Iterator[Case]:
     yield Case("cumprod of 9", np.cumprod, (normal(9),), torch=lambda t, x: t.cumprod(x, 0))
 
 
-CASES = [*reductions(), *options(), *averages(), *without_nans(), *quantiles(), *running()]
+REDUCTIONS: dict[str, tuple[float | None, str | None]] = {  # an initial value, if it must be given, and torch's name
+    "sum": (0.0, "sum"), "prod": (1.0, "prod"), "mean": (None, "mean"), "var": (None, None), "std": (None, None),
+    "max": (-9.0, "amax"), "min": (9.0, "amin"), "nansum": (0.0, "nansum"), "nanprod": (1.0, None),
+    "nanmean": (None, None), "nanvar": (None, None), "nanstd": (None, None), "nanmax": (-9.0, None),
+    "nanmin": (9.0, None),
+}  # fmt: skip
+
+
+def torch_masked(name: str | None, mask: Any, axis: Any) -> Callable[..., Any] | None:
+    """Make torch's reduction of the elements that a mask takes in: the others are what changes nothing."""
+    if name is None:
+        return None
+    if name == "mean":
+        return lambda t, x: t.where(t.tensor(mask), x, 0.0).sum(axis) / t.tensor(mask).expand_as(x).sum(axis)
+    neutral = {"amax": -np.inf, "amin": np.inf, "prod": 1.0}.get(name, 0.0)
+    return lambda t, x: torch_reduction(name, axis, False)(t, t.where(t.tensor(mask), x, neutral))
+
+
+def masked() -> Iterator[Case]:
+    x = distinct(2, 3, 4)
+    everywhere = np.array([[[1, 0, 1, 1], [0, 1, 1, 0], [1, 1, 0, 1]], [[0, 1, 1, 0], [1, 0, 1, 1], [1, 1, 1, 1]]]) > 0
+    row = np.array([True, False, True, True])
+    column = np.array([[True], [False], [True]])
+    for name, (initial, torch) in REDUCTIONS.items():
+        function = getattr(np, name)
+        given = {} if initial is None else {"initial": initial}
+        for axis, keepdims, (what, mask) in (
+            (None, False, ("all", everywhere)), (None, True, ("a row", row)), (0, False, ("a column", column)),
+            (-1, False, ("all", everywhere)), (1, True, ("all", everywhere)), ((0, -1), False, ("a row", row)),
+            ((2, 1), False, ("a column", column)),
+        ):  # fmt: skip
+            mask = everywhere[:1] if axis == 0 and "nan" not in name else mask
+            if axis == 0 and name in ("mean", "var", "std", "nanmean", "nanvar", "nanstd"):
+                continue  # no element of some is left
+            yield Case(
+                f"{name}, where {what}, axis {axis}{', keepdims' * keepdims}",
+                lambda x, f=function, a=axis, k=keepdims, m=mask, i=given: f(x, axis=a, keepdims=k, where=m, **i),
+                (x,),
+                torch=None if keepdims or axis in (None, 0) else torch_masked(torch, mask, axis),
+            )
+        holes = np.where(everywhere, x, np.nan)
+        yield Case(
+            f"{name}, where no NaN is",
+            lambda x, f=function, m=everywhere, i=given: f(x, axis=-1, where=m, **i),
+            (holes,),
+            order=0,
+        )
+        yield Case(
+            f"{name}, where no infinity is",
+            lambda x, f=function, m=everywhere, i=given: f(np.where(m, x, np.inf), axis=1, where=m, **i),
+            (x,),
+        )
+        yield Case(
+            f"{name} of a number, where it is", lambda x, f=function, i=given: f(x, where=True, **i), (normal(),),
+            order=2 * (name[-3:] != "std"),
+        )  # fmt: skip
+        if initial is not None:
+            yield Case(
+                f"{name}, nowhere",
+                lambda x, f=function, i=initial: f(x, axis=0, where=False, initial=i) + x,
+                (normal(2, 3),),
+            )
+            yield Case(
+                f"{name} of (0, 3), where", lambda x, f=function, i=initial: f(x, where=row[:3], initial=i),
+                (normal(0, 3),),
+            )  # fmt: skip
+            yield Case(
+                f"{name}, initial, keepdims",
+                lambda x, f=function: f(x, axis=1, initial=0.75, keepdims=True),
+                (distinct(3, 4),),
+            )
+            yield Case(f"{name}, initial, all axes", lambda x, f=function: f(x, initial=-1.5), (distinct(3, 4),))
+    for name in ("var", "std"):
+        yield Case(
+            f"{name}, ddof 1, where", lambda x, n=name: getattr(np, n)(x, axis=-1, ddof=1, where=everywhere), (x,)
+        )
+        yield Case(
+            f"{name}, mean", lambda x, n=name: getattr(np, n)(x, axis=0, mean=np.array([[0.5, -1.0]])), (normal(3, 2),)
+        )
+        yield Case(
+            f"{name}, mean, where",
+            lambda x, n=name: getattr(np, n)(x, axis=1, mean=np.array([[0.5], [2.0]]), where=row[:3]),
+            (normal(2, 3),),
+        )
+    equal = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]])
+    for name in ("max", "min"):
+        yield Case(
+            f"{name}, equal to the initial value", lambda x, n=name: getattr(np, n)(x, axis=1, initial=2.0), (equal,),
+            order=0,
+        )  # fmt: skip
+        yield Case(
+            f"{name} of equal elements, where", lambda x, n=name: getattr(np, n)(x, axis=1, where=row[:3], initial=2.0),
+            (equal,), order=0,
+        )  # fmt: skip
+    zeros = np.array([[0.0, 2.0, 0.0, 3.0], [1.5, 0.0, 2.0, 0.5]])
+    yield Case("prod, where zeros are left out", lambda x: np.prod(x, axis=1, where=zeros != 0, initial=2.0), (zeros,))
+    yield Case("prod, where a zero is", lambda x: np.prod(x, axis=1, where=row[[1, 0, 2, 3]]), (zeros,))
+    yield Case("std of equal elements, where", lambda x: np.std(x, axis=1, where=row[:3]), (equal,), order=0)
+    for ufunc, initial in (
+        (np.add, 0.5), (np.multiply, 0.5), (np.maximum, 0.5), (np.minimum, -0.5), (np.fmax, 0.5), (np.fmin, -0.5),
+        (np.logaddexp, 0.5),
+    ):  # fmt: skip
+        for axis in (0, None, (1, -1)):
+            yield Case(
+                f"{ufunc.__name__}.reduce, where, axis {axis}",
+                lambda x, f=ufunc, a=axis, i=initial: f.reduce(x, axis=a, where=everywhere, initial=i),
+                (x,),
+            )
+        yield Case(
+            f"{ufunc.__name__}.reduce, no initial value",
+            lambda x, f=ufunc: f.reduce(x, initial=None),
+            (distinct(3, 2),),
+        )
+    yield Case("add.reduce, options by position", lambda x: np.add.reduce(x, 1, None, None, True, 2.0, row), (x[0],))
+
+
+def in_other_dtypes() -> Iterator[Case]:
+    for name in (*REDUCTIONS, "cumsum", "cumprod", "nancumsum", "nancumprod"):
+        if name.removeprefix("nan") not in ("max", "min"):
+            yield Case(
+                f"{name}, in long double",
+                lambda x, n=name: getattr(np, n)(x, axis=0, dtype=np.longdouble),
+                (normal(3, 2),),
+            )
+    for name in ("sum", "prod", "cumsum", "cumprod", "nansum", "nanprod", "nancumsum", "nancumprod"):
+        yield Case(
+            f"{name}, in integers",
+            lambda x, n=name: getattr(np, n)(x, 0, int) * x,
+            (np.array([1.5, -2.5, 3.25]),),
+        )
+    for name in ("mean", "var", "std"):
+        yield Case(
+            f"{name}, in integers",
+            lambda x, n=name: getattr(np, n)(x, dtype=int) * x,
+            (np.array([1.5, -2.5, 5.25]),),
+        )
+    for ufunc in (np.add, np.multiply, np.maximum, np.minimum, np.fmax, np.fmin, np.logaddexp):
+        yield Case(
+            f"{ufunc.__name__}.reduce, in long double", lambda x, f=ufunc: f.reduce(x, dtype=np.longdouble),
+            (distinct(3, 2),),
+        )  # fmt: skip
+    for ufunc in (np.add, np.multiply):
+        for dtype in (np.longdouble, np.int64):
+            yield Case(
+                f"{ufunc.__name__}.accumulate in {dtype.__name__}",
+                lambda x, f=ufunc, d=dtype: f.accumulate(x, dtype=d) * x,
+                (np.array([1.5, -2.5, 3.25]),),
+            )
+    for name in ("cumulative_sum", "cumulative_prod"):
+        yield Case(
+            f"{name} in long double", lambda x, n=name: getattr(np, n)(x, dtype=np.longdouble, include_initial=True),
+            (normal(3),),
+        )  # fmt: skip
+
+
+CASES = [
+    *reductions(),
+    *options(),
+    *averages(),
+    *without_nans(),
+    *quantiles(),
+    *running(),
+    *masked(),
+    *in_other_dtypes(),
+]

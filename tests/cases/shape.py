@@ -241,6 +241,17 @@ def paddings() -> Iterator[Case]:
     yield Case("pad nothing", lambda x: np.pad(x, 2), (normal(0),))
     if np.lib.NumpyVersion(np.__version__) >= "2.3.0":
         yield Case("pad, a dict of widths", lambda x: np.pad(x, {-1: (1, 2), 0: 2}, mode="wrap"), (normal(2, 3, 2),))
+    for mode, (shape, width) in product(
+        ("maximum", "minimum", "mean", "median", "linear_ramp"),
+        (((3, 4), 2), ((5,), (3, 0)), ((2, 3, 2), ((1, 2), (0, 1), (2, 0))), ((2, 2), 0)),
+    ):
+        options: dict[str, Any] = {"end_values": (3.0, -1.5)} if mode == "linear_ramp" else {"stat_length": (2, 3)}
+        for given in ({}, options):
+            yield Case(
+                f"pad {shape} {width}, mode={mode!r}{', options' * bool(given)}",
+                lambda x, width=width, mode=mode, given=given: np.pad(x, width, mode=mode, **given),
+                (normal(*shape),),
+            )
     yield Case("pad, reflect_type=", lambda x: np.pad(x, 2, mode="reflect", reflect_type="even"), (normal(3),))
 
 
@@ -284,6 +295,22 @@ def joining() -> Iterator[Case]:
     yield Case(
         "append a list", lambda x: np.append(x, [x[1], 1.0]), (normal(2),), plain=lambda x: np.append(x, [x[1], 1.0])
     )
+    pair = (normal(2, 3), normal(2, 3))
+    for name, options in (
+        ("concatenate", {"axis": 1}),
+        ("stack", {"axis": -1}),
+        ("hstack", {}),
+        ("vstack", {}),
+    ):
+        for dtype, casting in ((np.longdouble, "safe"), (np.int64, "unsafe")):
+            yield Case(
+                f"{name} in {dtype.__name__}",
+                lambda x, y, n=name, o=options, d=dtype, c=casting: (
+                    getattr(np, n)([x, y], **o, dtype=d, casting=c) * (x.sum() + y.sum())
+                ),
+                pair,
+            )
+    yield Case("concatenate, axis None, dtype", lambda x, y: np.concatenate([x, y], None, dtype="g"), pair)
     yield Case("block of one", np.block, (normal(2, 3),))
     yield Case("block, a list", lambda x, y: np.block([x, y, 1.0]), (normal(2), normal()))
     yield Case("block, a row of matrices", lambda x, y: np.block([x, y]), (normal(2, 3), normal(2, 1)))

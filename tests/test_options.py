@@ -1,0 +1,268 @@
+"""Options of NumPy's functions: at its default each is no option, and what stays refused is refused by name."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodiff import Tensor
+from autodiff.core.options import without_defaults
+from autodiff.core.rule import FACTS, facts_of, name_of
+from autodiff.core.tape import arguments
+from tests.cases import CASES
+from tests.test_formulas import calls_behind
+from tests.test_numpy_functions import FUNCTIONS, has_rule
+from tests.test_rules import several, tensors, weighted_sum
+
+Function = Callable[..., Any]
+
+UFUNC: dict[str, Any] = {
+    "casting": "same_kind", "order": "K", "dtype": None, "subok": True, "signature": None, "out": None,
+}  # fmt: skip
+GENERALIZED: dict[str, Any] = {"axes": np._NoValue, "axis": np._NoValue, "keepdims": False}
+# Told by `inspect.signature` only since NumPy 2.4: how many arguments are needed, and the options
+TOLD_LATE: dict[Any, tuple[int, dict[str, Any]]] = {
+    np.concatenate: (1, {"axis": 0, "out": None, "dtype": None, "casting": "same_kind"}),
+    np.dot: (2, {"out": None}),
+    np.bincount: (1, {"weights": None, "minlength": 0}),
+    np.where: (3, {}),
+    np.inner: (2, {}),
+    np.vdot: (2, {}),
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "reduce": {
+        "axis": 0, "dtype": None, "out": None, "keepdims": False, "initial": np._NoValue, "where": True,
+    },
+    "accumulate": {"axis": 0, "dtype": None, "out": None},
+    "outer": UFUNC | {"where": True},
+}  # fmt: skip
+
+
+def options_of(function: Function) -> dict[str, Any]:
+    """Give the options of a function and their defaults, from NumPy's own signature where there is one."""
+    if isinstance(function, np.ufunc):
+        options = UFUNC | {"out": (None,) * function.nout}
+        return options | GENERALIZED if function.signature else options | {"where": True}
+    if isinstance(getattr(function, "__self__", None), np.ufunc):
+        return METHODS[function.__name__]
+    if function in TOLD_LATE:
+        return TOLD_LATE[function][1]
+    parameters = inspect.signature(function).parameters.values()
+    given = {p.name: p.default for p in parameters if p.default is not p.empty and p.kind is not p.POSITIONAL_ONLY}
+    # What these two take besides is hidden behind a ``**kwargs``.
+    hidden = {np.clip: UFUNC | {"where": True}, np.einsum: {"dtype": None, "order": "K", "casting": "safe"}}
+    return hidden.get(function, {}) | given
+
+
+WITH_RULES: dict[str, Function] = {name: function for name, function in FUNCTIONS.items() if has_rule(function)}
+for _ufunc in (np.add, np.multiply, np.maximum, np.minimum, np.fmax, np.fmin, np.logaddexp):
+    WITH_RULES[f"{_ufunc.__name__}.reduce"] = _ufunc.reduce
+for _ufunc in (np.add, np.multiply):
+    WITH_RULES[f"{_ufunc.__name__}.accumulate"] = _ufunc.accumulate
+for _ufunc in (np.add, np.subtract, np.multiply, np.divide, np.power, np.maximum, np.minimum, np.hypot, np.arctan2):
+    WITH_RULES[f"{_ufunc.__name__}.outer"] = _ufunc.outer
+WITH_RULES["logaddexp.outer"] = np.logaddexp.outer
+
+# Which cannot be walked, and why.
+NOT_WALKED = {
+    ("clip", "a_min"): "np.clip cannot do without both",
+    ("clip", "a_max"): "np.clip cannot do without both",
+    ("bincount", "weights"): "only the weights have a gradient",
+}
+
+
+def calls() -> dict[Function, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
+    """Give the calls of each function that the cases make, Tensors in place of what is differentiated."""
+    found: dict[Function, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {}
+    listed = {of.variadic[1]: (of.variadic[0], function) for function, of in FACTS.items() if of.variadic}
+    for case in CASES:
+        for call in calls_behind(several(case.function(*tensors(case.args)))):
+            function, args = call._function, arguments(call)
+            if function in listed:
+                first, function = listed[function]
+                args = (*args[:first], *args[first])
+            found.setdefault(function, []).append((args, dict(call._kwargs)))
+    return found
+
+
+CALLS = calls()
+
+
+def anew(arg: Any, leaves: list[Tensor]) -> Any:
+    """Put leaves of their own in place of Tensors."""
+    if isinstance(arg, Tensor):
+        leaves.append(Tensor(arg.data))
+        return leaves[-1]
+    return type(arg)(anew(one, leaves) for one in arg) if type(arg) in (list, tuple) else arg
+
+
+def results(function: Function, args: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
+    """Give the values of a call and its gradients."""
+    leaves: list[Tensor] = []
+    outputs = several(function(*anew(args, leaves), **kwargs))
+    floats = [one for one in outputs if isinstance(one, Tensor) and one.dtype.kind == "f"]
+    weighted_sum(floats).backward()
+    yield from (one.data for one in outputs)
+    yield from (leaf.grad for leaf in leaves)
+
+
+def by_keyword(function: Function, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Give all options of a call by keyword."""
+    if isinstance(function, np.ufunc) or hasattr(function, "__self__"):
+        return args, kwargs
+    if function in TOLD_LATE:
+        needed, names = TOLD_LATE[function][0], list(TOLD_LATE[function][1])
+    else:
+        parameters = list(inspect.signature(function).parameters.values())
+        needed = sum(p.kind <= p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][needed:]
+        needed = len(args) if any(p.kind is p.VAR_POSITIONAL for p in parameters) else needed
+    return args[:needed], dict(zip(names, args[needed:])) | kwargs
+
+
+PAIRS = [(name, option) for name, function in WITH_RULES.items() for option in options_of(function)]
+
+
+@pytest.mark.parametrize(("name", "option"), PAIRS, ids=lambda value: value)
+def test_at_its_default_it_changes_nothing(name: str, option: str) -> None:
+    function = WITH_RULES[name]
+    default = options_of(function)[option]
+    for args, kwargs in CALLS[function]:
+        args, kwargs = by_keyword(function, args, kwargs)
+        kwargs = {key: value for key, value in kwargs.items() if key != option}
+        try:
+            expected = list(results(function, args, kwargs))
+        except (TypeError, ValueError, IndexError):
+            continue  # the call needs the option
+        for actual, wanted in zip(results(function, args, kwargs | {option: default}), expected, strict=True):
+            np.testing.assert_array_equal(actual, wanted)
+            np.testing.assert_array_equal(np.signbit(actual), np.signbit(wanted))
+            assert np.asarray(actual).dtype == np.asarray(wanted).dtype
+        assert (name, option) not in NOT_WALKED
+        return
+    assert (name, option) in NOT_WALKED, "no case can do without the option"
+
+
+def test_positions_at_their_defaults() -> None:
+    x = Tensor(np.arange(6.0).reshape(2, 3))
+    for call, short in (
+        (lambda x: np.sum(x, None, None), np.sum),
+        (lambda x: np.sum(x, 1, None, None, True), lambda x: np.sum(x, axis=1, keepdims=True)),
+        (lambda x: np.max(x, 0, None, np._NoValue, np._NoValue), lambda x: np.max(x, 0)),
+        (lambda x: np.round(x, 1, None), lambda x: np.round(x, 1)),
+        (lambda x: np.dot(x, np.ones(3), None), lambda x: np.dot(x, np.ones(3))),
+        (lambda x: np.concatenate([x, x], 0, None), lambda x: np.concatenate([x, x])),
+        (lambda x: np.quantile(x, 0.5, None, None, False), lambda x: np.quantile(x, 0.5)),
+        (lambda x: np.add.reduce(x, 1, None, None, True), lambda x: np.add.reduce(x, axis=1, keepdims=True)),
+    ):
+        for actual, wanted in zip(results(call, (x,), {}), results(short, (x,), {}), strict=True):
+            np.testing.assert_array_equal(actual, wanted)
+
+
+def test_only_the_default_itself_is_left_out() -> None:
+    def function(x: Any, a: float = 0.0, b: int = 1, c: Any = None) -> None: ...
+
+    array = np.array([None, None])
+    for kwargs, kept in (
+        ({"a": 0.0, "b": 1, "c": None}, []),
+        ({"a": -0.0, "b": True, "c": array}, ["a", "b", "c"]),
+        ({"a": 0, "b": 1.0, "c": False}, ["a", "b", "c"]),
+        ({"a": np.float64(0), "d": None}, ["a", "d"]),
+    ):
+        args, left = without_defaults(function, (1,), kwargs, 1)
+        assert args == (1,)
+        assert list(left) == kept
+    args, left = without_defaults(function, (1, -1.0, 1, array), {}, 1)
+    assert (args, list(left)) == ((1,), ["a", "c"])
+    assert without_defaults(function, (1, 2, 3, 4, 5), {}, 1) == ((1, 2, 3, 4, 5), {})  # more than it takes
+
+
+# What stays refused: the reason, and the options of each function
+
+REFUSED: dict[str, str] = {
+    "writes into an array": """
+        median(overwrite_input) nanmedian(overwrite_input) quantile(overwrite_input) percentile(overwrite_input)
+        nanquantile(overwrite_input) nanpercentile(overwrite_input) nan_to_num(copy)
+    """,
+    "gives a subclass of an array, which no Tensor holds": "broadcast_to(subok) broadcast_arrays(subok) copy(subok)",
+    "converts its operands, and arranges its result in memory": "einsum(dtype,order,casting)",
+    "is for arrays with fields": "sort(order) partition(order)",
+    "cuts off small singular values, which the rule of a full-rank inverse does not": "linalg.pinv(rcond,rtol)",
+    "reads one triangle only: eigh does that too": "linalg.pinv(hermitian) linalg.svd(hermitian)",
+    "picks elements by sums of weights, which needs a sort that is written by hand": """
+        quantile(weights) percentile(weights) nanquantile(weights) nanpercentile(weights)
+    """,
+    "asks for a different rule for each number of NaNs": "nanquantile(method) nanpercentile(method)",
+}
+# With where= they leave memory as it was found; the others change the dtype or the place in memory.
+REFUSED_OF_UFUNCS = ("where", "dtype", "casting", "order", "subok", "signature", "axes")
+RESPELLED = {("clip", "min"), ("clip", "max")}
+
+
+def refused() -> set[tuple[str, str]]:
+    found = set()
+    for names in REFUSED.values():
+        for name, options in re.findall(r"(\S+)\((\S+)\)", names):
+            found |= {(name, option) for option in options.split(",")}
+    for name, function in WITH_RULES.items():
+        if isinstance(function, np.ufunc) or name == "clip" or name.endswith(".outer"):
+            found |= {(name, option) for option in REFUSED_OF_UFUNCS if option in options_of(function)}
+    return (
+        found
+        | {(name, "keepdims") for name in ("matmul", "vecdot", "matvec", "vecmat") if name in WITH_RULES}
+        | {(name, "axis") for name in ("matmul", "matvec", "vecmat") if name in WITH_RULES}
+    )
+
+
+def test_what_the_rules_do_not_know_is_listed() -> None:
+    unknown = set()
+    for name, function in WITH_RULES.items():
+        variadic = facts_of(function).variadic
+        known = facts_of(variadic[1] if variadic else function).keywords
+        unknown |= {(name, option) for option in options_of(function) if option not in known and option != "out"}
+    assert unknown - RESPELLED == {pair for pair in refused() if pair[0] in WITH_RULES}
+
+
+@pytest.mark.parametrize(("name", "option"), sorted(refused()), ids=lambda value: value)
+def test_what_is_refused_is_named_with_a_way_out(name: str, option: str) -> None:
+    function = WITH_RULES[name]
+    args, kwargs = CALLS[function][0]
+    call = function
+    if isinstance(function, np.ufunc):  # of which NumPy checks some options before anything else
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return Tensor(1.0).__array_ufunc__(function, "__call__", *args, **kwargs)
+
+    with pytest.raises(NotImplementedError) as raised:
+        call(*args, **kwargs | {option: "another"})
+    message = str(raised.value)
+    assert message.startswith(f"{name_of(function)} with {option}= has no derivative rule: ")
+    assert re.search(r"np\.where|astype|x\.data", message)
+
+
+def test_out_is_refused_by_name() -> None:
+    x, buffer = Tensor(np.ones(3)), np.empty(3)
+    for call in (
+        lambda: np.exp(x, out=buffer), lambda: np.cumsum(x, out=buffer), lambda: np.add.reduce(x, out=buffer[0:1]),
+        lambda: np.concatenate([x], out=buffer),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"out= cannot be used with a Tensor"):
+            call()
+
+
+def test_a_deprecated_alias_has_the_options_of_its_name() -> None:
+    if not hasattr(np, "row_stack"):
+        return
+    x = Tensor(np.ones(3, np.float32))
+    with pytest.warns(DeprecationWarning, match="row_stack"):
+        y = np.row_stack([x, x], dtype=None, casting="same_kind")
+    with pytest.warns(DeprecationWarning, match="row_stack"):
+        z = np.row_stack([x, 2 * x], dtype=np.float64, casting="same_kind")
+    (y.sum() * z.sum()).backward()
+    assert (y.dtype, z.dtype, x.grad.dtype) == (np.float32, np.float64, np.float32)
+    np.testing.assert_array_equal(x.grad, [2 * 9 + 3 * 6] * 3)
