@@ -4,12 +4,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from autodiff import rules as _rules  # noqa: F401 (importing it fills the table of rules)
-from autodiff.composition import checkpoint, custom_vjp, defcomposition
 from autodiff.core.record import primitive
 from autodiff.core.rule import defvjp
 from autodiff.core.tape import no_grad
 from autodiff.core.tensor import Tensor, stop_gradient
-from autodiff.transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
+from autodiff.transforms.checkpoint import checkpoint
+from autodiff.transforms.composition import defcomposition
+from autodiff.transforms.custom_vjp import custom_vjp
+from autodiff.transforms.forward import hvp, jvp, linearize
+from autodiff.transforms.matrices import hessian, jacobian
+from autodiff.transforms.reverse import elementwise_grad, grad, value_and_grad, vjp
 
 if TYPE_CHECKING:
     from autodiff import testing

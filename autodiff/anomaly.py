@@ -59,7 +59,7 @@ class _AnomalyWatch(Watch):
         if self._walks or function is pack:
             return
         frame = self._lines[tensor._age] = user_frame()
-        found = _first_not_finite(tensor._data)
+        found = _first_not_finite(tensor._array)
         if found is not None:
             held = any(_first_not_finite(value) is not None for value in values)
             raise FloatingPointError(
@@ -74,7 +74,7 @@ class _AnomalyWatch(Watch):
                 if isinstance(item, Entry):
                     self.see_gradient(node, item, piece)
             return
-        found = None if node._function is pack else _first_not_finite(getattr(gradient, "_data", gradient))
+        found = None if node._function is pack else _first_not_finite(getattr(gradient, "_array", gradient))
         if found is not None:
             frame = self._lines.get(node._age)
             raise FloatingPointError(

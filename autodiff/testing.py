@@ -11,7 +11,8 @@ from autodiff.core.record import data_of
 from autodiff.core.rule import name_of
 from autodiff.core.tape import no_grad
 from autodiff.core.tensor import Tensor, is_float
-from autodiff.transforms import grad, jvp, vjp
+from autodiff.transforms.forward import jvp
+from autodiff.transforms.reverse import grad, vjp
 
 
 def numerical_gradient(function: Callable[..., Any], *args: Any, argnum: int = 0, step: float | None = None) -> Any:

@@ -25,6 +25,7 @@ import nn
 from autodiff import Tensor
 from autodiff.compiler.simplification import INEXACT, PASSES
 from autodiff.core.record import data_of
+from autodiff.transforms.containers import walk
 from nn import functional
 from tests.cases import CASES, Case
 from tests.test_rules import is_float, several, weighted_sum
@@ -265,7 +266,7 @@ def test_transforms_and_containers(function: Callable[[Any], Any]) -> None:
     x = X.astype(np.float64)
     compiled = ad.compile(function, exact=True)
     for scale in (1.0, 2.0):
-        found, wanted = (list(ad.tree.walk(f(scale * x))) for f in (compiled, function))
+        found, wanted = (list(walk(f(scale * x))) for f in (compiled, function))
         assert [path for path, _ in found] == [path for path, _ in wanted]
         for (_, one), (_, other) in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(one, other)

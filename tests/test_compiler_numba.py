@@ -15,10 +15,10 @@ import pytest
 
 import autodiff as ad
 import autodiff.arrays.activations
-import autodiff.tree
 import nn
 from autodiff import Tensor
 from autodiff.compiler import compile
+from autodiff.transforms.containers import walk
 from tests.cases import CASES, Case
 from tests.test_rules import is_float, several, weighted_sum
 
@@ -105,7 +105,7 @@ def test_gradients_of_the_table(case: Case) -> None:
 
     compiled = compile(step, backend="numba")
     floats = [case.args[position] for position in positions]
-    for found, wanted in zip(ad.tree.walk(compiled(*floats)), ad.tree.walk(step(*floats)), strict=True):
+    for found, wanted in zip(walk(compiled(*floats)), walk(step(*floats)), strict=True):
         assert_close(ad.tensor.data_of(found[1]), ad.tensor.data_of(wanted[1]), 1e-9)
 
 

@@ -305,3 +305,19 @@ def test_containers_may_be_changed_after_the_call() -> None:
     given.append(given[0])
     y.sum().backward()
     np.testing.assert_array_equal(given[0].grad, [2, 2])
+
+
+def test_functions_may_change_the_containers_they_are_given() -> None:
+    def taken(p: Any) -> Any:
+        return p.pop("w") ** 2
+
+    w = Tensor([1.0, 2.0])
+    checkpoint(taken)({"w": w}).sum().backward()
+    np.testing.assert_array_equal(w.grad, [2, 4])
+    f = custom_vjp(lambda p: p["w"] ** 2)
+    f.defvjp(lambda p: (taken(p), w.detach()), lambda w, g: ({"w": 2 * g * w},))
+    w.grad, given = None, {"w": w}
+    y = f(given)
+    given["v"] = w
+    y.sum().backward()
+    np.testing.assert_array_equal(w.grad, [2, 4])

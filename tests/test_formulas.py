@@ -61,13 +61,13 @@ def by_rule(call: Tensor, g: Any) -> list[tuple[Tensor, Any]]:
     found: list[tuple[Tensor, Any]] = []
     for rule, arg in zip(FACTS[call._function].rules, arguments(call)):
         if any(True for _ in variables_in(arg, arg)):
-            found += variables_in(arg, rule(g, call._data, *call._values, **call._kwargs))
+            found += variables_in(arg, rule(g, call._array, *call._values, **call._kwargs))
     return found
 
 
 def gradient_for(call: Tensor) -> Any:
     rng = np.random.default_rng(5)
-    data = call._data
+    data = call._array
     if type(data) is Outputs:
         return Outputs(rng.normal(size=np.shape(one)).astype(one.dtype) for one in data)
     return np.asarray(rng.normal(size=data.shape))[()]

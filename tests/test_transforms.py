@@ -24,7 +24,7 @@ from autodiff import (
     value_and_grad,
     vjp,
 )
-from autodiff.tree import flatten
+from autodiff.transforms.containers import flatten
 
 
 def product(x: Any, y: Any, z: Any = 1.0) -> Any:
@@ -118,7 +118,7 @@ def test_name_and_docstring_are_kept() -> None:
         pytest.param(lambda x: np.float64(5), id="NumPy scalar"),
         pytest.param(lambda x: Tensor(5.0), id="other Tensor"),
         pytest.param(lambda x: x.size, id="size"),
-        pytest.param(lambda x: float(np.sum(x)), id="turned into a number"),
+        pytest.param(lambda x: np.sum(x).item(), id="turned into a number"),
         pytest.param(lambda x: np.sum(x > 0) * 1.0, id="comparison"),
     ],
 )
@@ -772,3 +772,324 @@ def test_what_is_not_real_numbers(call: Callable[[], Any], message: str) -> None
 def test_mixed_derivatives_of_a_power_at_exponent_zero() -> None:
     h = hessian(lambda p: p[0] ** p[1])(np.array([3.0, 0.0]))
     np.testing.assert_allclose(h, [[0, 1 / 3], [1 / 3, np.log(3) ** 2]])
+
+
+# Results that have no gradient
+
+
+SINGLE = np.array([1.0, 3.0, 2.0], np.float32)
+
+
+@pytest.mark.parametrize("function", [lambda x: x > 1, lambda x: np.argsort(x), lambda x: np.isfinite(x)])
+def test_booleans_and_integers_have_gradient_zero(function: Any) -> None:
+    y, pull = vjp(function, SINGLE)
+    assert y.dtype.kind in "bi"
+    for cotangent in (np.ones(3), np.ones(3, np.float32), np.ones_like(y)):
+        (gradient,) = pull(cotangent)
+        assert gradient.dtype == np.float32
+        np.testing.assert_array_equal(gradient, np.zeros(3))
+    for value, tangent in (
+        jvp(function, (SINGLE,), (SINGLE,)),
+        (y, linearize(function, SINGLE)[1](SINGLE)),
+    ):
+        np.testing.assert_array_equal(value, y)
+        assert (tangent.dtype, tangent.shape) == (np.float64, (3,))
+        np.testing.assert_array_equal(tangent, np.zeros(3))
+    for rows, j in ((1, jacobian(function)(SINGLE)), (2, jacobian(lambda x: np.stack([function(x)] * 2))(SINGLE))):
+        assert (j.dtype, j.size) == (np.float32, 9 * rows)
+        np.testing.assert_array_equal(j, 0 * j)
+
+
+def test_booleans_and_integers_of_numbers_and_beside_others() -> None:
+    assert vjp(lambda x: x > 1, 2.0)[1](1.0) == (0.0,)
+    assert jvp(lambda x: x > 1, (2.0,), (1.0,)) == (True, 0.0)
+    assert jvp(lambda x: np.allclose(x, 1), (2.0,), (1.0,)) == (False, 0.0)
+    assert jacobian(np.argmax)(SINGLE).dtype == np.float32
+    y, pull = vjp(lambda x: {"y": x * 2, "at": np.argmax(x), "above": x > 1}, SINGLE)
+    assert y["at"] == 1
+    (gradient,) = pull({"y": SINGLE, "at": 1.0, "above": np.ones(3)})
+    np.testing.assert_array_equal(gradient, 2 * SINGLE)
+    _, (tangent, zero) = jvp(lambda x: (x * 2, x > 1), (SINGLE,), (SINGLE,))
+    assert (tangent.dtype, zero.dtype) == (np.float32, np.float64)
+    with pytest.raises(TypeError, match=r"the cotangent must be real numbers of shape \(3,\), got array\(\[ True"):
+        vjp(np.sin, SINGLE)[1](np.array([True, False, True]))
+
+
+@pytest.mark.parametrize(
+    "transform", [grad, value_and_grad, hessian, elementwise_grad, lambda f: lambda x: hvp(f)(x, 1.0)]
+)
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda x: np.allclose(x, 1), id="Python's"),
+        pytest.param(lambda x: x > 1, id="NumPy's"),
+        pytest.param(lambda x: np.reshape(x, 1) > 1, id="array"),
+        pytest.param(lambda x: Tensor(x.data > 1, requires_grad=False), id="Tensor"),
+    ],
+)
+def test_a_boolean_is_no_number_to_differentiate(transform: Any, function: Any) -> None:
+    with pytest.raises(TypeError, match=r"\): the function must return a number to differentiate, got a boolean"):
+        transform(function)(2.0)
+
+
+def holding(x: Any) -> Any:
+    """An array of objects that hides a Tensor."""
+    array = np.empty((), object)
+    array[()] = x.sum()
+    return array
+
+
+ALL = {
+    "grad": grad,
+    "value_and_grad": value_and_grad,
+    "elementwise_grad": elementwise_grad,
+    "jacobian": jacobian,
+    "vjp": lambda f: lambda x: vjp(f, x),
+    "jvp": lambda f: lambda x: jvp(f, (x,), (x,)),
+    "linearize": lambda f: lambda x: linearize(f, x),
+}
+
+
+@pytest.mark.parametrize("transform", ALL)
+@pytest.mark.parametrize("kind", ["objects", "masked", "matrix", "Series", "Series of Tensors", "DataArray", "sparse"])
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_results_that_may_hide_a_tensor_are_refused_by_name(transform: str, kind: str) -> None:
+    if kind.startswith("Series"):
+        pandas = pytest.importorskip("pandas")
+    elif kind == "DataArray":
+        xarray = pytest.importorskip("xarray")
+    elif kind == "sparse":
+        sparse = pytest.importorskip("scipy.sparse")
+    function, named = {
+        "objects": (holding, "an array of objects"),
+        "masked": (lambda x: np.ma.array([1.0], mask=[1]), "numpy.MaskedArray"),
+        "matrix": (lambda x: np.matrix([[1.0]]), "numpy.matrix"),
+        "Series": (lambda x: pandas.Series(x.data[:1]), "pandas.Series"),
+        "Series of Tensors": (lambda x: pandas.Series([x.sum()]), "pandas.Series"),
+        "DataArray": (lambda x: xarray.DataArray(x[:1]), "xarray.DataArray"),
+        "sparse": (lambda x: sparse.csr_array(np.eye(1)), "scipy.csr_array"),
+    }[kind]
+    with pytest.raises(TypeError, match=rf"{transform}\(.*\): the function must return Tensors.*{named}.*np\.stack"):
+        ALL[transform](function)(np.ones(3))
+
+
+def test_arrays_of_a_kind_that_did_not_go_in_are_refused_and_memory_maps_are_arrays(tmp_path: Any) -> None:
+    dask = pytest.importorskip("dask.array")
+    for function in (lambda x: dask.from_array(x.data), lambda x: (x, dask.ones(3))):
+        with pytest.raises(TypeError, match=r"vjp\(<lambda>\): .*got dask\.Array, through which no gradient flows"):
+            vjp(function, np.ones(3))
+    lazy = dask.ones(3)
+    assert type(vjp(lambda x: x > 0, lazy)[1](lazy)[0]) is type(lazy)
+    stored = np.memmap(tmp_path / "x", np.float64, "w+", shape=3)
+    (y, zero), pull = vjp(lambda x: (x * 2, stored), np.ones(3))
+    np.testing.assert_array_equal(pull((y, zero))[0], [4, 4, 4])
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_vectors_of_a_kind_whose_operators_mean_something_else_are_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    _, pull = vjp(lambda x: x * np.ones((3, 1)), np.ones(3))
+    for vector in (np.matrix(np.eye(3)), np.ma.array(np.eye(3)), pandas.DataFrame(np.eye(3))):
+        with pytest.raises(TypeError, match=r"vjp\(<lambda>\): the cotangent must be real numbers of shape \(3, 3\)"):
+            pull(vector)
+
+
+# What else belongs to the caller
+
+
+def test_no_two_results_share_an_array_nor_one_with_the_graph() -> None:
+    x = np.ones(2)
+    first, second = grad(lambda x, y: (x * y).sum(), (0, 0))(x, x)
+    first[:] = 100
+    np.testing.assert_array_equal(second, [1, 1])
+    for function in (np.sum, lambda x: x[0] + x[1], lambda x: x.sum() + 0 * x[0]):
+        grad(function)(x)[:] = 100
+        np.testing.assert_array_equal(grad(function)(x), [1, 1])
+    for function in (lambda x: x, lambda x: x.reshape(2), lambda x: x + 0, lambda x: x.T.T):
+        tangent = np.array([1.0, 2.0])
+        y, push = linearize(function, x)
+        _, pull = vjp(function, x)
+        for result in (y, push(tangent), pull(tangent)[0], *jvp(function, (x,), (tangent,))):
+            result[:] = 100
+        np.testing.assert_array_equal(push(tangent), [1, 2])
+        np.testing.assert_array_equal(pull(tangent)[0], [1, 2])
+        np.testing.assert_array_equal(tangent, [1, 2])
+        np.testing.assert_array_equal(x, [1, 1])
+
+
+def test_functions_that_change_their_containers_or_the_caller_who_does() -> None:
+    def f(p: Any, options: Any) -> Any:
+        y = p.pop("w") ** 2 * options["k"]
+        p["new"] = y
+        return [y]
+
+    point = {"w": np.array([1.0, 2.0])}
+    y, push = linearize(f, point, {"k": 3.0}, argnums=0)
+    y.append(None)
+    point["w"][:] = 100
+    point["b"] = 3
+    np.testing.assert_array_equal(push({"w": np.ones(2)})[0], [6, 12])
+    kept: list[Any] = []
+
+    def g(x: Any) -> Any:
+        kept.append(x * 2)
+        return kept
+
+    _, pull = vjp(g, np.ones(2))
+    kept.append(None)
+    kept.append(kept[0])
+    np.testing.assert_array_equal(pull([np.ones(2)])[0], [2, 2])
+
+
+def test_nothing_and_empty_arrays() -> None:
+    x = np.zeros((0, 2), np.float32)
+    y, pull = vjp(lambda x: (x * 2, None), x)
+    assert y[1] is None
+    assert pull((x, None))[0].shape == (0, 2)
+    assert jvp(lambda p: {"y": p["x"] * 2, "n": None}, ({"x": x, "n": None},), ({"x": x},))[1]["y"].dtype == np.float32
+    assert hvp(np.sum)(x, x).shape == (0, 2)
+    found = grad(lambda p: (p["a"] ** 2).sum())({"a": np.ones(2), "b": None, "c": ()})
+    assert (found["b"], found["c"]) == (None, ())
+
+
+@pytest.mark.parametrize("x", [np.float32(0.5), np.array(0.5, np.float32), np.full((2, 1), 0.5, np.float32)])
+def test_single_precision_stays_through_every_transform(x: Any) -> None:
+    f = lambda x: np.sum(np.tanh(x) * 2.0)  # noqa: E731
+    one = np.ones_like(x)
+    results = [
+        *value_and_grad(f)(x),
+        elementwise_grad(np.tanh)(x),
+        hvp(f)(x, one),
+        hessian(f)(x),
+        jacobian(np.tanh)(x),
+        jacobian(f)(x),
+        *jvp(np.tanh, (x,), (one,)),
+        *jvp(f, (x,), (one,)),
+        linearize(f, x)[1](one),
+        vjp(np.tanh, x)[1](one)[0],
+        grad(lambda x: f(grad(f)(x)))(x),
+    ]
+    assert {result.dtype for result in results} == {np.dtype(np.float32)}
+    # A Jacobian has its argument's dtype, computed by row or by column.
+    wider = lambda x: np.stack([x, x]).astype(np.float64)  # noqa: E731
+    assert jacobian(wider)(x).dtype == jacobian(lambda x: np.sum(wider(x)))(x).dtype == np.float32
+
+
+def test_keyword_arguments_may_be_tensors_that_require_a_gradient() -> None:
+    x, z = np.array([1.0, 2.0]), Tensor(3.0)
+    f = lambda x, z: x**2 * z  # noqa: E731
+    results = [
+        grad(lambda x, z: f(x, z).sum())(x, z=z),
+        vjp(f, x, z=z)[1](np.ones(2))[0],
+        jvp(f, (x,), (np.ones(2),), z=z)[1],
+        linearize(f, x, z=z)[1](np.ones(2)),
+        elementwise_grad(f)(x, z=z),
+        jacobian(f)(x, z=z).sum(axis=1),
+    ]
+    for result in results:
+        z.grad = None
+        result.sum().backward()
+        assert z.grad == 6.0
+    z.grad = None
+    hvp(lambda x, z: f(x, z).sum())(x, np.ones(2), z=z).sum().backward()
+    assert z.grad == 4.0
+
+
+def test_forward_products_of_functions_of_each_element_and_of_those_that_only_seem_to_be() -> None:
+    x, v = np.array([[0.5, 1.0], [2.0, 3.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
+    row = np.array([1.0, 2.0])
+    functions: list[Callable[[Any], Any]] = [
+        lambda x: np.sin(x) * x + row,
+        lambda x: x,
+        lambda x: x @ x,
+        lambda x: x * x.sum(),
+        lambda x: x.T * x,
+        lambda x: x[::-1] + x,
+        lambda x: x * x[0],
+        lambda x: np.add.accumulate(x),
+        lambda x: np.maximum(x, 1.5) ** 2,
+        lambda x: np.where(x > 1, x, -x),
+        lambda x: checkpointed(x),
+    ]
+    for function in functions:
+        by_rows = np.tensordot(jacobian(function)(x), v, 2)
+        np.testing.assert_allclose(jvp(function, (x,), (v,))[1], by_rows)
+        np.testing.assert_allclose(linearize(function, x)[1](v), by_rows)
+    wide = jvp(lambda x: x.astype(np.float64), (SINGLE,), (SINGLE,))[1]
+    assert wide.dtype == np.float64
+    w = Tensor(row)
+    tangent = jvp(lambda x: np.sin(x) * w, (row,), (row,))[1]
+    tangent.sum().backward()
+    np.testing.assert_allclose(w.grad, np.cos(row) * row)
+
+
+checkpointed = ad.checkpoint(lambda x: np.cumsum(x, axis=0) * 2)
+
+
+matrix = np.arange(6.0).reshape(2, 3) - 2.5
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda x: np.dot(x, x.T), id="dot"),
+        pytest.param(lambda x: x.T @ matrix + matrix.T @ x, id="matmul"),
+        pytest.param(lambda x: np.inner(x, matrix) * np.inner(matrix, x), id="inner"),
+        pytest.param(lambda x: np.outer(x[0], x[1]), id="outer"),
+        pytest.param(lambda x: np.tensordot(x, x, axes=([1], [1])), id="tensordot"),
+        pytest.param(lambda x: np.vecdot(x, x, axis=0), id="vecdot"),
+        pytest.param(lambda x: np.trace(x, 1) * np.diagonal(x, offset=1), id="diagonals"),
+        pytest.param(lambda x: np.sum(x, axis=0, keepdims=True) * x.sum(1, keepdims=True), id="sum"),
+        pytest.param(lambda x: x.mean(axis=1) * np.mean(x), id="mean"),
+        pytest.param(lambda x: np.cumsum(x, axis=1) * np.cumsum(x).reshape(2, 3), id="cumsum"),
+        pytest.param(lambda x: x[1:, ::-1] * x[:, [0, 0, 2]] * x[x.data > 0].sum(), id="indices"),
+        pytest.param(lambda x: np.take(x, [2, 0, 0], axis=1) * np.take(x, 4), id="take"),
+        pytest.param(lambda x: x.copy().astype(np.longdouble).astype(np.float64) ** 2, id="astype"),
+        pytest.param(lambda x: x.ravel().reshape(3, 2).T.swapaxes(0, 1) * np.transpose(x, (1, 0)), id="shapes"),
+        pytest.param(lambda x: np.squeeze(np.expand_dims(np.moveaxis(x, 0, 1), 1), axis=1), id="axes"),
+        pytest.param(lambda x: np.broadcast_to(x, (4, 2, 3)) + x[0] ** x[1] - 1 / x, id="broadcast"),
+        pytest.param(
+            lambda x: np.where(x > 1.1, x * 2, x[0]) * np.clip(x, 0.83, x[0] + 0.37) + x.relu() * (x - 1).sigmoid(),
+            id="each",
+        ),
+        pytest.param(lambda x: np.hypot(x, matrix) * 2**x + np.maximum(x, x[0]) % 0.7, id="ufuncs"),
+        pytest.param(lambda x: grad(lambda y: (y**3 * x).sum())(x), id="gradient"),
+        pytest.param(lambda x: np.linalg.inv(x @ x.T) * np.sin(x[:, :2]), id="other calls"),
+        pytest.param(lambda x: np.concatenate([x, x * 2]) * np.stack([x, x]).reshape(4, 3), id="lists"),
+        pytest.param(lambda x: [np.modf(x * 3)[0], {"same": x}, 3.0, x.sum() > 0], id="several"),
+    ],
+)
+@pytest.mark.parametrize("position", [0, 1])
+def test_products_from_the_left_and_from_the_right_are_of_one_jacobian(function: Any, position: int) -> None:
+    x = np.array([[0.5, 1.25, 2.0], [1.5, 0.75, 1.0]])
+    v = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]])
+    f = [function, lambda x: function(np.exp(x) * 0.5)][position]
+    y, pull = vjp(f, x)
+    tangents = [flatten(jvp(f, (x,), (v,))[1])[0], flatten(linearize(f, x)[1](v))[0]]
+    for k, leaf in enumerate(flatten(y)[0]):
+        weights = [np.zeros(np.shape(one)) for one in flatten(y)[0]]
+        weights[k] = np.cos(np.arange(float(np.size(leaf)))).reshape(np.shape(leaf))
+        (gradient,) = pull(flatten(y)[1]([weight[()] for weight in weights]))
+        for pushed in tangents:
+            assert np.shape(pushed[k]) == np.shape(leaf)
+            assert (gradient * v).sum() == pytest.approx((pushed[k] * weights[k]).sum(), rel=1e-6)
+    # The product is differentiable by the point and by the vector.
+    s, t = Tensor(x), Tensor(v)
+    product = flatten(jvp(f, (s,), (t,))[1])[0][0]
+    product.sum().backward()
+    for tensor, by in ((s, 0), (t, 1)):
+        numerical = ad.testing.numerical_gradient(
+            lambda *point: flatten(jvp(f, point[:1], point[1:])[1])[0][0].sum(), x, v, argnum=by
+        )
+        np.testing.assert_allclose(0.0 if tensor.grad is None else tensor.grad, numerical, rtol=1e-5, atol=1e-4)
+
+
+def test_forward_products_notice_changes_and_anomalies() -> None:
+    w, x = Tensor([1.0, 2.0]), np.array([3.0, 4.0])
+    _, push = linearize(lambda x: np.sin(x) * w, x)
+    push(x)
+    w.data = np.ones(2)
+    with pytest.raises(RuntimeError, match="was changed after multiply had used it"):
+        push(x)
+    with ad.detect_anomaly(), pytest.raises(FloatingPointError, match="sqrt"):
+        jvp(lambda x: np.sqrt(x), (np.zeros(2),), (np.ones(2),))

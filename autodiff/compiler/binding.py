@@ -30,7 +30,7 @@ class Binding:
 
         def run(args):
             input_0, = args
-            if step is None or tensor._data is not array: bind()
+            if step is None or tensor._array is not array: bind()
             [result_0, number_0] = step(input_0, get_rate())
             tensor._age = tick()
             tensor.grad = None
@@ -91,7 +91,7 @@ class Binding:
             *opening,
             f"return {' and '.join(conditions)}",
         ]
-        given = [f"{name}._data" if isinstance(example, Tensor) else name for name, example in zip(names, inputs)]
+        given = [f"{name}._array" if isinstance(example, Tensor) else name for name, example in zip(names, inputs)]
         given += [self._read(place) for place in numbers]
         replaced = ["step is None", *(f"{self._read(p)} is not {array}" for p, array in zip(arrays, self._arrays))]
         returned = [f"result_{number}" for number in range(results)]
@@ -137,7 +137,7 @@ class Binding:
         return (
             f"{self._name(place.get, 'get')}()"
             if place.tensor is None
-            else f"{self._name(place.tensor, 'tensor')}._data"
+            else f"{self._name(place.tensor, 'tensor')}._array"
         )
 
     def _conditions(
@@ -153,7 +153,7 @@ class Binding:
             conditions.append(f"type({name}) is {self._name(type(example), 'type')}")
             if isinstance(example, Tensor):
                 conditions.append(f"{name}.requires_grad is {example.requires_grad}")
-                name, example = f"{name}._data", example._data
+                name, example = f"{name}._array", example._array
             if isinstance(example, np.ndarray):
                 conditions.append(f"{name}.shape == {example.shape}")
                 conditions.append(f"{name}.dtype is {self._name(example.dtype, 'dtype')}")

@@ -36,7 +36,7 @@ from autodiff.core.record import data_of
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
 from autodiff.files import write_atomically
-from autodiff.tree import flatten, walk
+from autodiff.transforms.containers import flatten, walk
 
 MOST_PROGRAMS = 16
 BACKENDS = ("numpy", "numba")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.tensor import Tensor
-from autodiff.tree import walk
+from autodiff.transforms.containers import walk
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Place:
     @classmethod
     def of_tensor(cls, name: str, tensor: Tensor) -> Place:
         """Make the place of a Tensor's data."""
-        return cls(name, lambda: tensor._data, lambda data: setattr(tensor, "data", data), tensor)
+        return cls(name, lambda: tensor._array, lambda data: setattr(tensor, "data", data), tensor)
 
     @classmethod
     def of_attribute(cls, name: str, holder: Any, attribute: str) -> Place:

@@ -18,7 +18,7 @@ import numpy as np
 
 from autodiff.compiler.state import Stateful
 from autodiff.core.tensor import Tensor
-from autodiff.tree import flatten, is_record, walk
+from autodiff.transforms.containers import flatten, is_record, walk
 
 _CODE = types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, np.ufunc
 _KEPT = Stateful, Tensor, np.ndarray, np.random.Generator  # whose insides are looked after elsewhere

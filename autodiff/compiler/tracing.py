@@ -21,7 +21,7 @@ from autodiff.compiler.surroundings import Variable, replaced, same_number
 from autodiff.core.record import constant, data_of
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import watching
-from autodiff.tree import Rebuild, flatten
+from autodiff.transforms.containers import Rebuild, flatten
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from autodiff.compiler.state import Place
 from autodiff.compiler.tracing import kept
 from autodiff.core.record import constant, data_of
 from autodiff.core.tensor import Tensor
-from autodiff.tree import walk
+from autodiff.transforms.containers import walk
 
 STEPS = 2
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}  # relative, by the bytes of a number

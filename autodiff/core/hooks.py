@@ -42,7 +42,7 @@ def hooked(entry: Entry, g: Any, watch: Watch | None, kept: dict[Entry, Any]) ->
         other = function(g)
         if other is None:
             continue
-        other = other if type(other) is type(g) else getattr(other, "_data", other)
+        other = other if type(other) is type(g) else getattr(other, "_array", other)
         if getattr(other, "shape", None) != g.shape:
             raise ValueError(
                 f"register_hook: the gradient of {entry._label()} cannot become {other!r}; the function gives an array "

@@ -87,4 +87,4 @@ def bare(arg: Any) -> Any:
     """Give an argument with the arrays inside its Tensors, also those in lists."""
     if type(arg) in (list, tuple):
         return type(arg)(map(bare, arg))
-    return arg._data if isinstance(arg, Entry) else arg
+    return arg._array if isinstance(arg, Entry) else arg

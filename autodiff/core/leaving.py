@@ -19,6 +19,10 @@ _WRITE = {
     "array": "np.stack([a, b]) for a list, or x itself",
     "asarray": "np.stack([a, b]) for a list, or x itself",
 }
+_LIBRARIES = {
+    "numpy.ma": "m.data * x for a masked array m, and np.where with its .mask",
+    "pandas": "df.to_numpy() @ x, and the like",
+}
 
 
 def is_store(frame: FrameType) -> bool:
@@ -35,8 +39,9 @@ def way_out(frame: FrameType) -> str:
         for instruction in dis.get_instructions(frame.f_code)
         if instruction.positions is not None and instruction.positions.lineno == frame.f_lineno
     }
-    if frame.f_globals.get("__name__", "").startswith("pandas."):
-        return "write df.to_numpy() @ x, and the like"
+    for library, other in _LIBRARIES.items():
+        if frame.f_globals.get("__name__", "").startswith(library):
+            return f"write {other}"
     here |= {frame.f_code.co_name}  # NumPy's own function, where it is written in Python
     here |= {type(frame.f_locals.get("self")).__name__}
     known = [other for name, other in _WRITE.items() if name in here]

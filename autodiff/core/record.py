@@ -38,10 +38,10 @@ def operators(function: np.ufunc, operate: Operator) -> tuple[Any, Any]:
     """
 
     def method(self: Tensor, other: Any) -> Any:
-        x = self._data
+        x = self._array
         requires_grad = self.requires_grad
         if isinstance(other, Entry):
-            y = other._data
+            y = other._array
             requires_grad = requires_grad or other.requires_grad
         elif type(other) in PLAIN:
             y = other
@@ -64,7 +64,7 @@ def operators(function: np.ufunc, operate: Operator) -> tuple[Any, Any]:
                 return other
             if isinstance(other, Entry):
                 return method(other, self)  # type: ignore[arg-type]
-        y = self._data
+        y = self._array
         try:
             data = operate(other, y)
         except ValueError as error:
@@ -90,7 +90,7 @@ def _operand(function: np.ufunc, other: Any) -> Any:
 
 def unary(function: Function, x: Tensor) -> Tensor:
     """Do what `record` does, for one argument."""
-    value = x._data
+    value = x._array
     return result(function(value), function, (x,), (value,), NO_KEYWORDS, x.requires_grad)
 
 
@@ -131,7 +131,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
         if not isinstance(arg, Entry):
             values.append(arg)
             continue
-        values.append(arg._data)
+        values.append(arg._array)
         if arg.requires_grad:
             if not facts.has_rule(len(values) - 1):
                 raise NotImplementedError(
@@ -188,7 +188,7 @@ def _closed(data: Any, function: Function) -> Any:
             f"{name_of(function)}: it uses a Tensor that it is not given, so no gradient would flow to it; pass it as "
             "an argument, or use its .data"
         )
-    return data._data
+    return data._array
 
 
 _new = Entry.__new__
@@ -212,7 +212,7 @@ def result(
 ) -> Tensor:
     """Make the Tensor that a call gives, with the call if it is to be remembered."""
     tensor = _new(_tensor)
-    tensor._data = data
+    tensor._array = data
     tensor._age = tick()
     tensor._grad = tensor.name = None
     if requires_grad and _is_recording():
@@ -259,7 +259,7 @@ def dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 def data_of(x: Any) -> Any:
     """Give the array inside a Tensor, and anything else as it is."""
-    return x._data if isinstance(x, Entry) else x
+    return x._array if isinstance(x, Entry) else x
 
 
 def is_variable(x: Any) -> bool:

@@ -56,7 +56,7 @@ class Entry:
         "__weakref__",
         "_age",
         "_args",
-        "_data",
+        "_array",
         "_function",
         "_grad",
         "_hooks",
@@ -66,7 +66,7 @@ class Entry:
         "requires_grad",
     )
 
-    _data: Any
+    _array: Any  # not `_data`, where NumPy looks for the array inside a masked one
     _age: int  # of its contents
     _function: Function | None  # None for a leaf: a Tensor that no recorded call made
     _args: tuple[Any, ...]  # Tensors and constants
@@ -82,7 +82,7 @@ class Entry:
     def _label(self) -> str:
         """Name the Tensor in a message."""
         made = f" made by {name_of(self._function)}" if self._function is not None and self.name is None else ""
-        shape = getattr(self._data, "shape", None)
+        shape = getattr(self._array, "shape", None)
         return f"{type(self).__name__}{f' {self.name!r}' if self.name else ''} of shape {shape}{made}"
 
 
@@ -139,11 +139,11 @@ defvjp(assignment, _lost)
 
 def arguments(entry: Entry) -> tuple[Any, ...]:
     """Give the arguments of a call as they were given: lists, where the tape has a pack of them."""
-    return tuple(_opened(arg) if isinstance(arg, Entry) and type(arg._data) is list else arg for arg in entry._args)
+    return tuple(_opened(arg) if isinstance(arg, Entry) and type(arg._array) is list else arg for arg in entry._args)
 
 
 def _opened(packed: Entry) -> list[Any]:
-    return list(packed._data if packed._function is None else arguments(packed))
+    return list(packed._array if packed._function is None else arguments(packed))
 
 
 def pullback(
@@ -192,7 +192,7 @@ def _walk(
         if is_hooked:
             g = hooked(entry, g, watch, kept)
         function: Any = entry._function
-        parents, kwargs, out = entry._args, entry._kwargs, entry._data
+        parents, kwargs, out = entry._args, entry._kwargs, entry._array
         args = values = entry._values
         if create_graph:
             args = arguments(entry)
@@ -247,7 +247,7 @@ def _walk(
 def _handed_over(gradients: dict[Entry, Any], not_ours: set[int], create_graph: bool) -> dict[Entry, Any]:
     """Copy views, and arrays that two have: the caller may write into what it is given."""
     for entry, g in gradients.items():
-        array = getattr(g, "_data", g) if create_graph else g
+        array = getattr(g, "_array", g) if create_graph else g
         if id(g) in not_ours or getattr(array, "base", None) is not None:
             gradients[entry] = g = g.copy()
         not_ours.add(id(g))

@@ -25,7 +25,6 @@ from autodiff.core.record import (
     data_of,
     dispatch,
     operators,
-    primitive,
     record,
     results_are,
     unary,
@@ -74,7 +73,7 @@ def _refusal(name: str, instead: str) -> Callable[..., NoReturn]:
 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Make the method of a comparison, which gives a plain boolean or an array of them."""
-    return lambda self, other: compare(self._data, taken_in(data_of(other), compare.__name__))
+    return lambda self, other: compare(self._array, taken_in(data_of(other), compare.__name__))
 
 
 class Tensor(Entry):
@@ -115,7 +114,7 @@ class Tensor(Entry):
     __pandas_priority__ = 5000  # so that the operators of pandas' tables leave the call to the Tensor
 
     def __init__(self, data: Any, requires_grad: bool = True, *, dtype: Any = None, name: str | None = None) -> None:
-        self._data = _as_data(data, requires_grad, dtype)
+        self._array = _as_data(data, requires_grad, dtype)
         self._function = None
         self._age = tick()
         self._grad = None
@@ -143,11 +142,11 @@ class Tensor(Entry):
     @property
     def data(self) -> Any:
         """The array itself, without its history. What is assigned is not copied; a later `backward` notices."""
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, value: Any) -> None:
-        data = self._data
+        data = self._array
         if type(value) is not np.ndarray:
             value = taken_in(data_of(value), "data")
             if not hasattr(value, "dtype"):
@@ -161,50 +160,50 @@ class Tensor(Entry):
             stand_in = variable(data)
             self._args, self._values = (stand_in, self._label()), (data, self._label())
             self._function, self._kwargs = assignment, {}
-        self._data = value
+        self._array = value
         self._age = tick()
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
-        return self._data.shape  # type: ignore[no-any-return]
+        return self._array.shape  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return len(self._data.shape)
+        return len(self._array.shape)
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(self._data.size)
+        return int(self._array.size)
 
-    dtype = property(lambda self: self._data.dtype, doc="Type of the elements.")
-    nbytes = property(lambda self: int(self._data.nbytes), doc="Bytes that the elements take.")
-    itemsize = property(lambda self: int(self._data.itemsize), doc="Bytes that one element takes.")
-    strides = property(lambda self: self._data.strides, doc="Bytes from one element to the next along each axis.")
+    dtype = property(lambda self: self._array.dtype, doc="Type of the elements.")
+    nbytes = property(lambda self: int(self._array.nbytes), doc="Bytes that the elements take.")
+    itemsize = property(lambda self: int(self._array.itemsize), doc="Bytes that one element takes.")
+    strides = property(lambda self: self._array.strides, doc="Bytes from one element to the next along each axis.")
     is_leaf = property(lambda self: self._function is None, doc="Whether no recorded call made it.")
 
     def item(self, *index: Any) -> Any:
         """Give one element as a Python number; without an index, the only one."""
         if not index and self.size != 1:
             raise ValueError(f"item: {self._label()} is not a single number; give an index, as in x.item(0)")
-        return self._data.item(*index)
+        return self._array.item(*index)
 
     def tolist(self) -> Any:
         """Give the elements as nested lists of Python numbers."""
-        return self._data.tolist()
+        return self._array.tolist()
 
     def tobytes(self, order: Any = "C") -> bytes:
         """Give the bytes of the elements."""
-        return self._data.tobytes(order)  # type: ignore[no-any-return]
+        return self._array.tobytes(order)  # type: ignore[no-any-return]
 
     def detach(self) -> Tensor:
         """Give a constant Tensor that shares this one's data and knows nothing of its history.
 
         A later change of one in place, such as an optimizer's step, shows in the other and is not noticed.
         """
-        return constant(self._data)
+        return constant(self._array)
 
     def _number(self) -> Any:
         """Give the only element for Python's own functions, such as float() and math.sin, where no gradient is lost."""
@@ -237,7 +236,7 @@ class Tensor(Entry):
         return bool(self.item())
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         frame = sys._getframe(1)
@@ -248,7 +247,7 @@ class Tensor(Entry):
             raise TypeError(
                 f"{self._label()} requires a gradient, which would be lost in a plain array: {way_out(frame)}"
             )
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(self._array, dtype=dtype, copy=copy)
 
     # Differentiation
 
@@ -297,7 +296,7 @@ class Tensor(Entry):
                     f"backward: {self._label()} is not a scalar: reduce it, as with .sum(), or give backward(gradient) "
                     "an array of its shape"
                 )
-            gradient = type(self._data)(1) if isinstance(self._data, np.generic) else np.ones_like(self._data)
+            gradient = type(self._array)(1) if isinstance(self._array, np.generic) else np.ones_like(self._array)
         gradient = taken_in(gradient, "backward")
         array = data_of(gradient)
         if not hasattr(array, "shape"):
@@ -421,10 +420,10 @@ class Tensor(Entry):
         )
 
     def __iter__(self) -> Iterator[Tensor]:
-        if not self.shape and type(self._data) is not Outputs:
+        if not self.shape and type(self._array) is not Outputs:
             raise TypeError("iteration over a 0-d Tensor")
-        one = pick if type(self._data) is Outputs else operator.getitem
-        return (record(one, (self, position)) for position in range(len(self._data)))
+        one = pick if type(self._array) is Outputs else operator.getitem
+        return (record(one, (self, position)) for position in range(len(self._array)))
 
     @property
     def at(self) -> At:
@@ -529,7 +528,7 @@ class Tensor(Entry):
             raise TypeError(
                 f"astype: {self._label()} of {self.dtype} cannot become {np.dtype(dtype)} by casting={casting!r}"
             )
-        return record(astype, (self, dtype)) if np.dtype(dtype).kind == "f" else self._data.astype(dtype)
+        return record(astype, (self, dtype)) if np.dtype(dtype).kind == "f" else self._array.astype(dtype)
 
     def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Tensor:
         """Limit the elements to an interval; on its bounds the gradient is one."""
@@ -589,7 +588,7 @@ class Tensor(Entry):
     # Text and copies
 
     def __repr__(self) -> str:
-        data = self._data
+        data = self._array
         shown = (
             np.array2string(np.asarray(data), separator=", ", prefix="Tensor(")
             if isinstance(data, np.ndarray | np.generic)
@@ -613,7 +612,7 @@ class Tensor(Entry):
         if self._function is not None:
             raise TypeError(f"only a leaf can be copied or pickled, not a {self._label()}: use x.data or x.detach()")
         grad = self.grad.detach() if isinstance(self.grad, Tensor) else self.grad
-        return _restore, (type(self), self._data, self.requires_grad, self.name, grad)
+        return _restore, (type(self), self._array, self.requires_grad, self.name, grad)
 
 
 results_are(Tensor)
@@ -711,7 +710,7 @@ def _as_data(data: Any, requires_grad: bool, dtype: Any) -> Any:
 def _restore(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
     """Make a copied or unpickled leaf anew: its place in time is now."""
     tensor = cls.__new__(cls)
-    tensor._data, tensor._function, tensor._age = data, None, tick()
+    tensor._array, tensor._function, tensor._age = data, None, tick()
     tensor.requires_grad, tensor.name, tensor._grad = requires_grad, name, grad
     return tensor
 
@@ -725,7 +724,6 @@ def total(x: Array, axis: Axis = None, *, keepdims: bool = False, **options: Any
 total.__name__ = "sum"  # as it is called in pictures
 
 
-@primitive
 def alias(x: Array) -> Array:
     """Give ``x`` itself. As a call of its own, it tells the uses of an argument from other uses of the same Tensor."""
     return x

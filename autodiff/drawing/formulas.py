@@ -83,9 +83,9 @@ def formulas(
     args = _named(call, name_of, reserved)
     taken = {one.name for one in symbols_in(args)}
     name = name_of(call)
-    result = Symbol(call._data, function=function, args=args, kwargs=call._kwargs)
+    result = Symbol(call._array, function=function, args=args, kwargs=call._kwargs)
     # The output is written as the call itself, if that is not too long.
-    outs = [Symbol(call._data, name)] if name and name not in taken else [result, Symbol(call._data, "out")]
+    outs = [Symbol(call._array, name)] if name and name not in taken else [result, Symbol(call._array, "out")]
     g = _gradient(call, "g" if "g" not in taken else "ḡ", gradient)
     found: list[tuple[Tensor, Formula | None]] = []
     for rule, arg, symbol in zip(facts_of(function).rules, arguments(call), args):
@@ -111,7 +111,7 @@ def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run,
     function: Any = call._function
     try:
         args = _named(call, name_of, (), numbered=False)
-        runs = written(Symbol(call._data, function=function, args=args, kwargs=call._kwargs))
+        runs = written(Symbol(call._array, function=function, args=args, kwargs=call._kwargs))
     except OpaqueError:
         runs = ()
     return runs if 0 < len(plain(runs)) <= LONGEST_FORMULA else ((f"{function_name(function)}(…)", ""),)
@@ -198,7 +198,7 @@ def _parameter(function: Any, position: int) -> str:
 
 def _gradient(call: Tensor, name: str, gradient: Any) -> Any:
     """Give the gradient of a call as a symbol, or as several."""
-    out = call._data
+    out = call._array
     if type(out) is Outputs:
         numbers = [None] * len(out) if gradient is None else gradient.filled(out)
         return Outputs(

@@ -174,7 +174,7 @@ class _Flow(Watch):
         seeds = []
         for node in nodes:
             if node.is_output:
-                self.gradients[node.key] = np.ones_like(node.value._data)
+                self.gradients[node.key] = np.ones_like(node.value._array)
                 seeds.append((node.value, self.gradients[node.key]))
         with recording(False), watching(self), np.errstate(all="ignore"):
             pullback(seeds)

@@ -11,7 +11,7 @@ from autodiff.core.record import data_of, is_variable, variable
 from autodiff.core.rule import name_of
 from autodiff.core.tape import recording
 from autodiff.core.tensor import Tensor, is_float
-from autodiff.tree import flatten, walk
+from autodiff.transforms.containers import flatten, walk
 
 Names = dict[int, str]  # identity of a Tensor or an array -> how the user calls it
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.composition import defcomposition
 from autodiff.core.rule import defvjp
 from autodiff.core.tape import unbroadcast
 from autodiff.rules.elementwise import through
+from autodiff.transforms.composition import defcomposition
 
 
 def _linspace(

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.composition import defcomposition
 from autodiff.core.rule import defvjp, describe
 from autodiff.core.tensor import Axis, as_array, stop_gradient
 from autodiff.rules.linalg import swap_last_axes
 from autodiff.rules.reductions import _extremum, _product_of_others, _restore_axes
+from autodiff.transforms.composition import defcomposition
 
 
 def _quotient(x: Any, y: Any) -> Any:

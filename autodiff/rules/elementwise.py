@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
-from autodiff.composition import defcomposition
 from autodiff.core.rule import defvjp
 from autodiff.core.tensor import astype, stop_gradient
+from autodiff.transforms.composition import defcomposition
 
 # Arithmetic
 

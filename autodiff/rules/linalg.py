@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import is_sparse
-from autodiff.composition import defcomposition
 from autodiff.core.rule import defvjp
 from autodiff.core.tape import unbroadcast
 from autodiff.core.tensor import as_array
 from autodiff.rules.elementwise import through
 from autodiff.rules.indexing import scatter_add
+from autodiff.transforms.composition import defcomposition
 
 
 def swap_last_axes(x: Any) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.whole import is_numpy, whole
-from autodiff.composition import defcomposition
 from autodiff.core.rule import defvjp
 from autodiff.core.tensor import Tensor, as_array
+from autodiff.transforms.composition import defcomposition
 
 
 def _along(axis: int, part: slice) -> tuple[Any, ...]:

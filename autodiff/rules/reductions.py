@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.composition import defcomposition
 from autodiff.core.rule import defvjp
 from autodiff.core.tensor import Axis, total
 from autodiff.rules.elementwise import in_steps, through, zero
+from autodiff.transforms.composition import defcomposition
 
 
 def _restore_axes(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.whole import is_numpy
-from autodiff.composition import defcomposition, pull_through
 from autodiff.core.record import data_of
 from autodiff.core.rule import defvjp, describe
 from autodiff.core.tape import unbroadcast
 from autodiff.core.tensor import as_array
 from autodiff.rules.elementwise import through
 from autodiff.rules.indexing import scatter_add
+from autodiff.transforms.composition import defcomposition, pull_through
 
 
 def _shape(x: Any) -> tuple[int, ...]:

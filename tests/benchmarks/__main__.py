@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, scalars
+from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, scalars, transforms
 from tests.benchmarks.report import REPORTS, Measurement, missed_limits
 from tests.benchmarks.worker import PEERS, ROOT, in_fresh_process
 
@@ -39,7 +39,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         choices=["all", *REPORTS],
         default="all",
         help="which benchmark (default: all): a training step (ladder), a compiled one, the whole training of the "
-        "digits demo, a recorded operation, the optimizers, graphs of single numbers (scalars), long chains",
+        "digits demo, a recorded operation, the optimizers, graphs of single numbers (scalars), transforms "
+        "of small functions, long chains",
     )
     parser.add_argument(
         "--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="for ladder and compiled (default: 1 2)"
@@ -101,6 +102,9 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         if "scalars" in chosen:
             for contender in _rotated(list(scalars.CONTENDERS), number):
                 yield {"benchmark": "scalars", **turn, "threads": 1, "contender": contender, **clock}
+        if "transforms" in chosen:
+            for contender in _rotated(list(transforms.CONTENDERS), number):
+                yield {"benchmark": "transforms", **turn, "threads": 1, "contender": contender, **clock}
         if "chain" in chosen:
             for length in lengths:
                 task = {"benchmark": "chain", **turn, "threads": 1, "length": length}

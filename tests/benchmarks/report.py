@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, scalars
+from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, scalars, transforms
 
 Measurement = dict[str, Any]
 Best = Callable[[Measurement], float]
@@ -362,8 +362,28 @@ def scalars_report(measurements: Sequence[Measurement]) -> str:
 
 
 def best_of_workload(name: str, part: str) -> Best:
-    """Make the function that picks a workload's best time out of a measurement of `scalars`."""
+    """Make the function that picks a workload's best time out of a measurement."""
     return lambda measurement: min(measurement["workloads"][name][part])
+
+
+def transforms_report(measurements: Sequence[Measurement]) -> str:
+    """A table with a row a transform and a column a library."""
+    rows = []
+    for name, (_, _, limit) in transforms.WORKLOADS.items():
+        groups = [[m for m in measurements if m["contender"] == contender] for contender in transforms.CONTENDERS]
+        reference = groups[list(transforms.CONTENDERS).index(transforms.REFERENCE)]
+        rows.append(
+            [name, *(cell(mine, reference, best_of_workload(name, "seconds")) for mine in groups), f"{limit:.2f}"]
+        )
+    text = (
+        "## Transforms of functions\n\n"
+        f"Microseconds (ratio to {transforms.REFERENCE}) to make a derivative and call it, of a number or of "
+        f"{transforms.ELEMENTS} float64 elements. The network has two layers of {transforms.ELEMENTS}. One thread; the "
+        f"median over {rounds(measurements)} of the best of {batches(measurements)} batches in a fresh process. "
+        "Derivatives were compared with those by hand before timing.\n\n"
+    )
+    header = ["microseconds", *transforms.CONTENDERS, "the ratio is to be at most"]
+    return text + table(header, rows) + "\n" + remarks(measurements)
 
 
 def chain_report(measurements: Sequence[Measurement]) -> str:
@@ -427,6 +447,7 @@ REPORTS = {
     "operation": operation_report,
     "optimizers": optimizers_report,
     "scalars": scalars_report,
+    "transforms": transforms_report,
     "chain": chain_report,
 }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.benchmarks import chain, compiled, digits, ladder, lines, operation, report, scalars, worker
+from tests.benchmarks import chain, compiled, digits, ladder, lines, operation, report, scalars, transforms, worker
 from tests.benchmarks.__main__ import parse, tasks
 from tests.benchmarks.worker import WrongResultError, in_fresh_process
 
@@ -183,6 +183,23 @@ def test_a_wrong_gradient_of_a_scalar_is_reported(monkeypatch):
     monkeypatch.setitem(scalars.CONTENDERS, "shifted", lambda: (lambda value: number(value + 0.01), zero))
     with pytest.raises(WrongResultError, match="mixed chain: gradient"):
         scalars.measure("shifted", 1, 0.0)
+
+
+@pytest.mark.parametrize("contender", transforms.CONTENDERS)
+def test_transforms_have_the_derivatives_computed_by_hand(contender):
+    if contender == transforms.REFERENCE:
+        pytest.importorskip("autograd")
+    measured = transforms.measure(contender, 1, 0.0)["workloads"]
+    assert measured.keys() == transforms.WORKLOADS.keys()
+    assert all(min(one["seconds"]) > 0 for one in measured.values())
+
+
+def test_a_wrong_derivative_is_reported(monkeypatch):
+    library = transforms.this_library()
+    wrong = library._replace(jvp=lambda f, x, v: library.jvp(f, x, v) + 1e-6)
+    monkeypatch.setitem(transforms.CONTENDERS, "shifted", lambda: wrong)
+    with pytest.raises(WrongResultError, match=r"^jvp\(sin\): \["):
+        transforms.measure("shifted", 1, 0.0)
 
 
 @pytest.mark.parametrize(("module", "problem"), [("numba", "not installed"), ("<dynamic>", "failed")])
@@ -367,6 +384,25 @@ def test_digits_report_shows_shares_and_accuracies():
     assert cells["PyTorch, eager"] == ["1.00", "0.400, at most 0.50: met", "0.9650 (0.9600 to 0.9700)"]
     assert cells["scikit-learn, MLPClassifier"][1] == "0.800, at most 0.50: **not met**"
     assert cells["scikit-learn, MLPClassifier in float64"] == ["not run", "not measured", "-"]
+
+
+def test_transforms_table():
+    common = {"round": 0, "batches": 1}
+    workloads = [{name: {"seconds": [time]} for name in transforms.WORKLOADS} for time in (4e-6, 5e-6)]
+    text = report.transforms_report(
+        [{**common, "contender": name, "workloads": one} for name, one in zip(transforms.CONTENDERS, workloads)]
+    )
+    assert rows_of(text)["grad(sin)"] == "4.00 (0.80)"
+    assert text.splitlines()[-1].split("|")[-2].strip() == "1.00"
+    missing = {"problem": "not installed", "detail": "no autograd"}
+    alone = report.transforms_report(
+        [
+            {**common, "contender": "this library", "workloads": workloads[0]},
+            {**common, "contender": transforms.REFERENCE, **missing},
+        ]
+    )
+    assert rows_of(alone)["grad(sin)"] == "4.00 *"
+    assert "| not installed |" in alone
 
 
 def test_operation_scalars_and_chain_tables():

@@ -7,7 +7,14 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from autodiff.core.tensor import Tensor
+
 Rebuild = Callable[[Sequence[Any]], Any]
+
+_CONTAINERS = (list, tuple, dict)
+_LEAVES = {float, np.float64, np.ndarray, Tensor}  # the commonest, which are told at once
 
 
 def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
@@ -26,6 +33,8 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
         >>> rebuild([10 * leaf for leaf in leaves])
         {'w': [10, 20], 'b': (30, None)}
     """
+    if is_leaf(tree):
+        return [tree], _only
     leaves = [leaf for _, leaf in walk(tree)]
     form = _rebuilt(tree, iter(leaves))  # a copy, since the caller may change the containers
 
@@ -33,6 +42,11 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
         return _rebuilt(form, iter(others))
 
     return leaves, rebuild
+
+
+def _only(leaves: Sequence[Any]) -> Any:
+    (leaf,) = leaves
+    return leaf
 
 
 def walk(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -55,9 +69,24 @@ def walk(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, tree
 
 
+def pairs(one: Any, other: Any) -> list[tuple[Any, Any]] | None:
+    """Pair the leaves of two containers, those at the same path, or give None where a path is in only one of them."""
+    if is_leaf(one) and is_leaf(other):
+        return [(one, other)]
+    if type(one) is type(other) is list and len(one) == len(other) == 1 and is_leaf(one[0]) and is_leaf(other[0]):
+        return [(one[0], other[0])]
+    left, right = dict(walk(one)), dict(walk(other))
+    return None if left.keys() != right.keys() else [(leaf, right[path]) for path, leaf in left.items()]
+
+
+def is_leaf(tree: Any) -> bool:
+    """Whether something is no container."""
+    return type(tree) in _LEAVES or not (tree is None or isinstance(tree, _CONTAINERS) or is_record(tree))
+
+
 def is_record(tree: Any) -> bool:
     """Whether something is an instance of a dataclass."""
-    return dataclasses.is_dataclass(tree) and not isinstance(tree, type)
+    return hasattr(type(tree), "__dataclass_fields__")
 
 
 def _rebuilt(tree: Any, supply: Iterator[Any]) -> Any:

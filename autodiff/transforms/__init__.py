@@ -1,0 +1,1 @@
+"""Functions that make functions: their derivatives, cheaper ones, and ones whose derivative is given in another way."""
