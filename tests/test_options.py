@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autodiff import Tensor
-from autodiff.core.options import without_defaults
+from autodiff.arrays.options import without_defaults
 from autodiff.core.rule import FACTS, facts_of, name_of
 from autodiff.core.tape import arguments
 from tests.cases import CASES

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import PLAIN, taken_in
-from autodiff.core.options import WAYS_OUT, Call, without_defaults
+from autodiff.arrays.options import WAYS_OUT, Call, without_defaults
 from autodiff.core.rule import Facts, Function, name_of
 from autodiff.core.tape import Entry
 
