@@ -106,7 +106,7 @@ def test_gradients_of_the_table(case: Case) -> None:
     compiled = compile(step, backend="numba")
     floats = [case.args[position] for position in positions]
     for found, wanted in zip(walk(compiled(*floats)), walk(step(*floats)), strict=True):
-        assert_close(ad.tensor.data_of(found[1]), ad.tensor.data_of(wanted[1]), 1e-9)
+        assert_close(ad.core.tensor.data_of(found[1]), ad.core.tensor.data_of(wanted[1]), 1e-9)
 
 
 # Networks
@@ -165,7 +165,7 @@ def test_losses() -> None:
             + F.l1_loss(output, target)
             + F.huber_loss(output, target)
             + F.smooth_l1_loss(output, target)
-            + F.binary_cross_entropy(ad.activations.sigmoid(output), target)
+            + F.binary_cross_entropy(ad.arrays.activations.sigmoid(output), target)
             + F.binary_cross_entropy_with_logits(output, target)
             + F.kl_div(F.log_softmax(output), target)
             + F.gaussian_nll_loss(output, target, variance)

@@ -236,7 +236,7 @@ def test_a_factor_is_named_only_where_all_have_it() -> None:
         check_gradients(wrong, np.array([0.5, 1.0]))
     assert "weighted with fixed random numbers" in str(caught.value)
     with pytest.raises(AssertionError, match="no gradient arrived"):
-        check_gradients(lambda x: x * 0.0 + float(x) ** 2, 2.0)
+        check_gradients(lambda x: x * 0.0 + x.item() ** 2, 2.0)
 
 
 # Random directions, forward mode

@@ -30,7 +30,7 @@ Operator = Callable[[Any, Any], Any]
 NO_KEYWORDS: Mapping[str, Any] = {}
 
 
-def operators(function: np.ufunc, operate: Operator) -> tuple[Any, Any]:
+def operators(function: np.ufunc, operate: Operator) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """Make an operator's method and its reflected twin.
 
     They do what `record` does, for two arguments only and without its loops. Python's operator gives what the NumPy

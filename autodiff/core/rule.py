@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -134,12 +135,10 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, v
     written = [rule for rule in rules if rule is not None]
     if not written:
         raise TypeError(f"defvjp({name_of(function)}): give at least one rule: lambda g, out, x: ...")
-    parameters = list(inspect.signature(written[0]).parameters.values())
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][2:]
-    unlimited = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    if len(rules) > len(positional) and not unlimited:
+    positions, keywords = _arguments(written[0])
+    if len(rules) > positions:
         raise ValueError(
-            f"defvjp({name_of(function)}): {len(rules)} rules for {len(positional)} arguments; "
+            f"defvjp({name_of(function)}): {len(rules)} rules for {positions} arguments; "
             "a rule takes (g, out) and then the arguments of the function"
         )
     if variadic:
@@ -150,12 +149,27 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, v
     describe(
         function,
         rules=rules,
-        positions=sys.maxsize if unlimited else len(positional),
-        keywords=frozenset(p.name for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)),
+        positions=positions,
+        keywords=keywords,
         broadcasts=elementwise or isinstance(function, np.ufunc),
     )
     if variadic:
         describe(function, takes_list=True)
+
+
+def _arguments(rule: Rule) -> tuple[int, frozenset[str]]:
+    """Tell how many positional arguments a rule takes after ``g`` and ``out``, and which it takes by keyword."""
+    if type(rule) is FunctionType and not vars(rule) and not rule.__code__.co_flags & inspect.CO_VARARGS:
+        # Read off the code, as `inspect` does it in ten times the time, which the import of all rules would take.
+        code = rule.__code__
+        names, count = code.co_varnames, code.co_argcount
+        by_keyword = names[max(2, code.co_posonlyargcount) : count + code.co_kwonlyargcount]
+        return max(0, count - 2), frozenset(by_keyword)
+    parameters = list(inspect.signature(rule).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][2:]
+    unlimited = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    by_keyword = tuple(p.name for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return sys.maxsize if unlimited else len(positional), frozenset(by_keyword)
 
 
 def _listing(function: Function, first: int) -> Function:

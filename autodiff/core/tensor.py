@@ -10,7 +10,7 @@ import operator
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
@@ -76,7 +76,29 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
     return lambda self, other: compare(self._array, taken_in(data_of(other), compare.__name__))
 
 
-class Tensor(Entry):
+if TYPE_CHECKING:
+    # To type checkers a Tensor is a number too: NumPy's functions then take it, and give Any or an array in its place.
+    class _Base(Entry, complex):  # type: ignore[misc]
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+        def __add__(self, other: Any, /) -> Tensor: ...
+        def __radd__(self, other: Any, /) -> Tensor: ...
+        def __sub__(self, other: Any, /) -> Tensor: ...
+        def __rsub__(self, other: Any, /) -> Tensor: ...
+        def __mul__(self, other: Any, /) -> Tensor: ...
+        def __rmul__(self, other: Any, /) -> Tensor: ...
+        def __truediv__(self, other: Any, /) -> Tensor: ...
+        def __rtruediv__(self, other: Any, /) -> Tensor: ...
+        def __pow__(self, other: Any, modulo: None = None, /) -> Tensor: ...
+        def __rpow__(self, other: Any, modulo: None = None, /) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...  # type: ignore[override]
+        def conjugate(self) -> Tensor: ...
+else:
+    _Base = Entry
+
+
+class Tensor(_Base):
     """An array that gradients flow through.
 
     Every NumPy function and operator works on it and is remembered, until `backward` carries a gradient back through
@@ -542,8 +564,8 @@ class Tensor(Entry):
         """Give the elements as one axis, as `ravel` does."""
         return self.ravel() if order == "C" else self.ravel(order)
 
-    real = property(lambda self: record(np.real, (self,)), doc="Real part of each element.")
-    imag = property(lambda self: record(np.imag, (self,)), doc="Imaginary part of each element.")
+    real: Any = property(lambda self: record(np.real, (self,)), doc="Real part of each element.")
+    imag: Any = property(lambda self: record(np.imag, (self,)), doc="Imaginary part of each element.")
     flat = property(lambda self: self.ravel(), doc="The elements as one axis.")
 
     conj = conjugate = _method(np.conjugate)

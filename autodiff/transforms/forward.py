@@ -27,10 +27,11 @@ _SEQUENCES = (tuple, list)
 _OF_EACH_ELEMENT: set[Function] = {np.where, np.clip, relu, sigmoid}  # and ufuncs
 # Linear in each argument that has a rule, and zero where it is zero.
 _LINEAR: set[Function] = {
-    *(np.dot, np.matmul, np.inner, np.outer, np.tensordot, np.vecdot, np.trace, np.diagonal),
+    *(np.dot, np.matmul, np.inner, np.outer, np.tensordot, np.vecdot, np.diagonal),
     *(np.sum, total, np.mean, np.cumsum, operator.getitem, np.take, np.copy, astype, alias),
     *(np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.squeeze, np.expand_dims, np.broadcast_to),
 }
+_NOT_LINEAR = ("initial", "dtype")  # options: a number is added to a sum, and elements are cut to integers
 
 
 def jvp(
@@ -181,7 +182,11 @@ def _calls(run: Run) -> list[Tensor] | None:
         if function is None or age in seen or age > oldest:
             continue  # what is older does not depend on the inputs
         is_ufunc = isinstance(function, np.ufunc) and function.signature is None and function.nout == 1
-        if not is_ufunc and function not in _OF_EACH_ELEMENT and function not in _LINEAR:
+        if (
+            not is_ufunc
+            and function not in _OF_EACH_ELEMENT
+            and (function not in _LINEAR or not tensor._kwargs.keys().isdisjoint(_NOT_LINEAR))
+        ):
             return None
         seen.add(age)
         calls.append(tensor)
