@@ -38,7 +38,8 @@ class _Activation(Module):
 
     def forward(self, x: Array) -> Array:
         """Apply the function; any shape."""
-        return self.function(x, *map(self.__getattribute__, self.__match_args__))
+        options = self.__match_args__
+        return self.function(x, *map(self.__getattribute__, options)) if options else self.function(x)
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__match_args__}

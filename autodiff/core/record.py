@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 Operator = Callable[[Any, Any], Any]
 
+_ndarray = np.ndarray
 NO_KEYWORDS: Mapping[str, Any] = {}
 
 
@@ -43,7 +44,7 @@ def operators(function: np.ufunc, operate: Operator) -> tuple[Callable[..., Tens
         if isinstance(other, Entry):
             y = other._array
             requires_grad = requires_grad or other.requires_grad
-        elif type(other) in PLAIN:
+        elif (kind := type(other)) is _ndarray or kind is float or kind in PLAIN:
             y = other
         else:
             other = _operand(function, other)
@@ -58,7 +59,7 @@ def operators(function: np.ufunc, operate: Operator) -> tuple[Callable[..., Tens
         return result(data, function, (self, other), (x, y), NO_KEYWORDS, requires_grad)
 
     def reflected(self: Tensor, other: Any) -> Any:
-        if type(other) not in PLAIN:
+        if (kind := type(other)) is not _ndarray and kind is not float and kind not in PLAIN:
             other = _operand(function, other)
             if other is NotImplemented:
                 return other
@@ -121,16 +122,14 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
     requires_grad = False
     values: list[Any] = []
     for arg in args:
-        if type(arg) in PLAIN:
-            values.append(arg)
-            continue
         if not isinstance(arg, Entry):
-            position = len(values)
-            arg = _argument(function, facts, arg)
-            args = (*args[:position], arg, *args[position + 1 :])
-        if not isinstance(arg, Entry):
-            values.append(arg)
-            continue
+            if type(arg) not in PLAIN:
+                position = len(values)
+                arg = _argument(function, facts, arg)
+                args = (*args[:position], arg, *args[position + 1 :])
+            if not isinstance(arg, Entry):
+                values.append(arg)
+                continue
         values.append(arg._array)
         if arg.requires_grad:
             if not facts.has_rule(len(values) - 1):

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from heapq import heappop, heappush
+from operator import iadd
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from autodiff.core.hooks import HOOKS, Hook, hooked
 from autodiff.core.rule import FACTS, Array, Function, defvjp, describe, name_of
 from autodiff.core.watch import WATCHES, Watch, current_watch
 
+_float64 = np.float64
 is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
 
 
@@ -176,13 +178,13 @@ def _walk(
 ) -> dict[Any, Array]:
     ends = {entry._age for entry in inputs}
     oldest = max(ends, default=0)
+    is_hooked = bool(HOOKS)
     # Age of an entry -> the entry, the sum of the gradients that came so far, and whether that sum is ours alone.
     pending: dict[int, tuple[Entry, Any, bool]] = {}
     for entry, g in seeds:
         pending[entry._age] = entry, pending[entry._age][1] + g if entry._age in pending else g, False
-    is_hooked = bool(HOOKS)
-    not_ours = {id(g) for _, g, _ in pending.values()}
-    kept: dict[Entry, Any] = {}
+    given = {id(g) for _, g, _ in pending.values()}
+    kept: dict[Any, Array] = {}
     # Leaves and inputs only collect; in the heap are those whose gradients are to be carried on.
     heap = sorted(age for age, (entry, *_) in pending.items() if entry._function is not None and age not in ends)
 
@@ -192,18 +194,13 @@ def _walk(
         if is_hooked:
             g = hooked(entry, g, watch, kept)
         function: Any = entry._function
-        parents, kwargs, out = entry._args, entry._kwargs, entry._array
-        args = values = entry._values
-        if create_graph:
-            args = arguments(entry)
-        if type(out) is Outputs:
-            g, out = g.filled(out), tuple(entry) if create_graph else out  # type: ignore[arg-type]
-        elif create_graph:
-            out = entry
-        rules: Any = FACTS[function].rules
+        values, kwargs, rules = entry._values, entry._kwargs, FACTS[function].rules
+        out, args = (entry, arguments(entry)) if create_graph else (entry._array, values)
+        if type(entry._array) is Outputs:
+            g, out = g.filled(entry._array), tuple(out)  # type: ignore[arg-type]
         binary = len(args) == 2 and not kwargs
         position = -1  # counted by hand, since zip and enumerate cost a tenth of a walk over scalars
-        for parent in parents:
+        for parent in entry._args:
             position += 1
             value = values[position]
             if parent is value:
@@ -213,14 +210,11 @@ def _walk(
                 raise _changed_since(parent, function)
             if parent_age > oldest or not parent.requires_grad:
                 continue
-            # Unpacking arguments is slow: put in their places, two take a tenth off a walk over scalars, and appended
-            # to a tuple, one takes off as much.
-            rule = rules[position]
+            # Unpacking arguments is slow: put in their places, two save a tenth, and appended, one saves as much.
+            rule: Any = rules[position]
             d = rule(g, out, args[0], args[1]) if binary else rule(*(g, out) + args, **kwargs)  # noqa: RUF005
-            kind = type(d)
-            # A NumPy scalar's type says its shape and dtype, and is there sooner by a tenth of the walk.
-            if (kind is not np.float64 or kind is not type(value)) and (
-                kind is not type(value) or kind is list or d.shape != value.shape or d.dtype is not value.dtype
+            if (kind := type(d)) is not type(value) or (  # a scalar's type says its shape and dtype
+                kind is not _float64 and (kind is list or d.shape != value.shape or d.dtype is not value.dtype)
             ):
                 d = _conformed(d, value, function, position)
             if watch is not None:
@@ -232,26 +226,21 @@ def _walk(
             else:
                 _, total, ours = pending[parent_age]
                 # What a rule returned may be a view, or shared; only a sum may be added into in place.
-                if ours:
-                    total += d
-                else:
-                    total = total + d
-                pending[parent_age] = parent, total, True
+                pending[parent_age] = parent, iadd(total, d) if ours else total + d, True  # type: ignore[no-untyped-call]
 
     for age, (entry, g, _) in pending.items():
         if not ends or age in ends:
-            kept[entry] = hooked(entry, g, watch, kept) if is_hooked else g
-    return _handed_over(kept, not_ours, create_graph)
+            kept[entry] = _handed_over(hooked(entry, g, watch, kept) if is_hooked else g, given, create_graph)
+    return kept
 
 
-def _handed_over(gradients: dict[Entry, Any], not_ours: set[int], create_graph: bool) -> dict[Entry, Any]:
-    """Copy views, and arrays that two have: the caller may write into what it is given."""
-    for entry, g in gradients.items():
-        array = getattr(g, "_array", g) if create_graph else g
-        if id(g) in not_ours or getattr(array, "base", None) is not None:
-            gradients[entry] = g = g.copy()
-        not_ours.add(id(g))
-    return gradients
+def _handed_over(g: Any, given: set[int], create_graph: bool) -> Any:
+    """Copy a view, and what another has too: the caller may write into what it is given."""
+    array = getattr(g, "_array", g) if create_graph else g
+    if id(g) in given or getattr(array, "base", None) is not None:
+        g = g.copy()
+    given.add(id(g))
+    return g
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:

@@ -56,6 +56,63 @@ def _method(function: Function) -> Callable[..., Tensor]:
     return method
 
 
+def total(x: Array, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Array:
+    """Sum over axes: NumPy's `sum` without its detours, which other kinds of arrays do not know."""
+    sum_over: Any = np.add.reduce if isinstance(x, np.ndarray | np.generic) else np.sum
+    return sum_over(x, axis=axis, keepdims=keepdims, **options)
+
+
+total.__name__ = "sum"  # as it is called in pictures
+
+
+def _reduced(function: Function, x: Tensor, options: dict[str, Any]) -> Tensor:
+    """Record a reduction; of all its options but the axis, None is no option."""
+    return record(function, (x,), {key: value for key, value in options.items() if value is not None or key == "axis"})
+
+
+def _reduction(function: Function, purpose: str) -> Callable[..., Tensor]:
+    """Make the method of a sum, a product or a mean."""
+
+    def method(
+        self: Tensor, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any
+    ) -> Tensor:
+        if dtype is None and out is None and not options:
+            return record(function, (self,), {"axis": axis, "keepdims": keepdims})
+        return _reduced(function, self, {"axis": axis, "keepdims": keepdims, "dtype": dtype, "out": out, **options})
+
+    method.__doc__ = purpose
+    return method
+
+
+def _extremum(function: Function, purpose: str) -> Callable[..., Tensor]:
+    """Make the method of a maximum or minimum."""
+
+    def method(self: Tensor, axis: Axis = None, out: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
+        return _reduced(function, self, {"axis": axis, "keepdims": keepdims, "out": out, **options})
+
+    method.__doc__ = purpose
+    return method
+
+
+def _spread(function: Function, purpose: str) -> Callable[..., Tensor]:
+    """Make the method of a variance or standard deviation."""
+
+    def method(
+        self: Tensor,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **options: Any,
+    ) -> Tensor:
+        options |= {"dtype": dtype, "out": out, "ddof": ddof, "keepdims": keepdims}
+        return _reduced(function, self, {"axis": axis, **options})
+
+    method.__doc__ = purpose
+    return method
+
+
 def _question(function: Function) -> Callable[..., Any]:
     """Make a method like `_method` whose result is no Tensor: indices, or booleans."""
     return _method(function)
@@ -386,8 +443,7 @@ class Tensor(_Base):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        facts = FACTS.get(function)
-        if kwargs or facts is None or not facts.rules:
+        if kwargs or function not in FACTS or not FACTS[function].rules:
             return dispatch(function, inputs, kwargs)
         if len(inputs) == 1 and ufunc.nout == 1:
             return unary(function, self)
@@ -454,66 +510,13 @@ class Tensor(_Base):
 
     # Methods, as an array has them
 
-    def sum(
-        self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any
-    ) -> Tensor:
-        """Sum of the elements over the axes, as `numpy.sum`."""
-        if dtype is None and out is None and not options:
-            return record(total, (self,), {"axis": axis, "keepdims": keepdims})
-        return self._reduced(total, axis, keepdims, dtype=dtype, out=out, **options)
-
-    def prod(
-        self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any
-    ) -> Tensor:
-        """Product of the elements over the axes, as `numpy.prod`."""
-        return self._reduced(np.prod, axis, keepdims, dtype=dtype, out=out, **options)
-
-    def max(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
-        """Maximum over the axes, as `numpy.max`; equal maxima share the gradient evenly."""
-        return self._reduced(np.max, axis, keepdims, out=out, **options)
-
-    def min(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
-        """Minimum over the axes, as `numpy.min`; equal minima share the gradient evenly."""
-        return self._reduced(np.min, axis, keepdims, out=out, **options)
-
-    def mean(
-        self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any
-    ) -> Tensor:
-        """Arithmetic mean over the axes, as `numpy.mean`."""
-        if dtype is None and out is None and not options:
-            return record(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
-        return self._reduced(np.mean, axis, keepdims, dtype=dtype, out=out, **options)
-
-    def var(
-        self,
-        axis: Axis = None,
-        dtype: Any = None,
-        out: Any = None,
-        ddof: float = 0,
-        keepdims: bool = False,
-        **options: Any,
-    ) -> Tensor:
-        """Variance over the axes, as `numpy.var`."""
-        return self._reduced(np.var, axis, keepdims, dtype=dtype, out=out, ddof=ddof, **options)
-
-    def std(
-        self,
-        axis: Axis = None,
-        dtype: Any = None,
-        out: Any = None,
-        ddof: float = 0,
-        keepdims: bool = False,
-        **options: Any,
-    ) -> Tensor:
-        """Standard deviation over the axes, as `numpy.std`."""
-        return self._reduced(np.std, axis, keepdims, dtype=dtype, out=out, ddof=ddof, **options)
-
-    def _reduced(self, function: Function, axis: Axis, keepdims: bool, **options: Any) -> Tensor:
-        """Record a reduction; of its other options, None is the default of each."""
-        others = {name: value for name, value in options.items() if value is not None}
-        if "out" in others:
-            return dispatch(function, (self,), others)  # type: ignore[no-any-return] # which refuses it
-        return record(function, (self,), {"axis": axis, "keepdims": keepdims, **others})
+    sum = _reduction(total, "Sum of the elements over the axes, as `numpy.sum`.")
+    prod = _reduction(np.prod, "Product of the elements over the axes, as `numpy.prod`.")
+    mean = _reduction(np.mean, "Arithmetic mean over the axes, as `numpy.mean`.")
+    max = _extremum(np.max, "Maximum over the axes, as `numpy.max`; equal maxima share the gradient evenly.")
+    min = _extremum(np.min, "Minimum over the axes, as `numpy.min`; equal minima share the gradient evenly.")
+    var = _spread(np.var, "Variance over the axes, as `numpy.var`.")
+    std = _spread(np.std, "Standard deviation over the axes, as `numpy.std`.")
 
     def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Tensor:
         """Give the same elements another shape, as ``x.reshape(2, 3)`` or ``x.reshape((2, 3))``."""
@@ -735,15 +738,6 @@ def _restore(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None
     tensor._array, tensor._function, tensor._age = data, None, tick()
     tensor.requires_grad, tensor.name, tensor._grad = requires_grad, name, grad
     return tensor
-
-
-def total(x: Array, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Array:
-    """Sum over axes: NumPy's `sum` without its detours, which other kinds of arrays do not know."""
-    sum_over: Any = np.add.reduce if isinstance(x, np.ndarray | np.generic) else np.sum
-    return sum_over(x, axis=axis, keepdims=keepdims, **options)
-
-
-total.__name__ = "sum"  # as it is called in pictures
 
 
 def alias(x: Array) -> Array:
