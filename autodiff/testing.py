@@ -106,10 +106,10 @@ def check_gradients(
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"check_gradients: {name} must be a positive integer, got {number!r}")
     args = tuple(np.asarray(arg) if isinstance(arg, list) else arg for arg in args)
-    chosen = tuple(k for k, arg in enumerate(args) if is_float(arg))
-    if not chosen:
+    positions = tuple(k for k, arg in enumerate(args) if is_float(arg))
+    if not positions:
         raise TypeError("check_gradients: give at least one argument of floating-point numbers")
-    point = [_as_float_array(arg) if k in chosen else arg for k, arg in enumerate(args)]
+    point = [_as_float_array(arg) if k in positions else arg for k, arg in enumerate(args)]
     with no_grad():
         outputs = _several(function(*map(_as_tensor, point)))
     rng = np.random.default_rng(0)
@@ -128,16 +128,16 @@ def check_gradients(
         return sum(terms[1:], terms[0])
 
     label = name_of(function)
-    gradient = grad(weighted, argnums=chosen)
+    gradient = grad(weighted, argnums=positions)
     analytic = [np.asarray(data_of(value)) for value in gradient(*point)]
     if directions is None:
-        for position, value in zip(chosen, analytic, strict=True):
+        for position, value in zip(positions, analytic, strict=True):
             _compare(label, weighted, point, position, value, rtol, atol, weight)
     for _ in range(directions or 1):
-        tangents = [rng.normal(size=point[k].shape).astype(point[k].dtype)[()] for k in chosen]
+        tangents = [rng.normal(size=point[k].shape).astype(point[k].dtype)[()] for k in positions]
         if directions is not None:
-            _compare_along(label, weighted, point, chosen, tangents, analytic, rtol, atol)
-        _compare_forward(label, weighted, point, chosen, tangents, analytic)
+            _compare_along(label, weighted, point, positions, tangents, analytic, rtol, atol)
+        _compare_forward(label, weighted, point, positions, tangents, analytic)
     if order > 1:
         gradient.__name__ = f"gradient of {label}"
         check_gradients(gradient, *point, order=order - 1, directions=directions, rtol=rtol, atol=atol)
@@ -176,17 +176,17 @@ def assert_gradients_match(
           relative error 0.762
     """
     args = tuple(np.asarray(arg) if isinstance(arg, list) else arg for arg in args)
-    chosen = tuple(k for k, arg in enumerate(args) if is_float(arg))
-    if not chosen:
+    positions = tuple(k for k, arg in enumerate(args) if is_float(arg))
+    if not positions:
         raise TypeError("assert_gradients_match: give at least one argument of floating-point numbers")
-    point = [_as_float_array(arg) if k in chosen else arg for k, arg in enumerate(args)]
-    single = any(point[k].dtype.itemsize < 8 for k in chosen)
+    point = [_as_float_array(arg) if k in positions else arg for k, arg in enumerate(args)]
+    single = any(point[k].dtype.itemsize < 8 for k in positions)
     rtol = (1e-3 if single else 1e-6) if rtol is None else rtol
     atol = (1e-5 if single else 1e-9) if atol is None else atol
     both = [candidate if isinstance(candidate, _Candidate) else _Candidate(candidate) for candidate in (f, g)]
     # Weights of ones where a gradient was derived by hand, since that is the one of the sum.
     plain = any(isinstance(candidate, _ByHand) for candidate in both)
-    results = [candidate.run(point, chosen, plain) for candidate in both]
+    results = [candidate.run(point, positions, plain) for candidate in both]
     names = [candidate.name for candidate in both]
     (values, gradients), (other_values, other_gradients) = results
     if values is not None and other_values is not None:
@@ -202,7 +202,7 @@ def assert_gradients_match(
                     f"the values of {names[0]} and {names[1]} differ in {found.elements} of {np.size(value)} elements\n"
                     f"  output {k}, index {found.place}\n{_two_lines(names, found)}"
                 )
-    for position, value, other in zip(chosen, gradients, other_gradients, strict=True):
+    for position, value, other in zip(positions, gradients, other_gradients, strict=True):
         x = point[position]
         if not np.shape(value) == np.shape(other) == x.shape:
             raise AssertionError(
@@ -256,9 +256,9 @@ class _Candidate:
     def __call__(self, *args: Any) -> Any:
         return self.function(*args)
 
-    def run(self, point: list[Any], chosen: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
+    def run(self, point: list[Any], positions: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
         """Give the outputs, and the gradient of their weighted sum for each chosen argument, as arrays."""
-        values, pull = vjp(lambda *xs: _several(self.function(*xs)), *point, argnums=chosen)
+        values, pull = vjp(lambda *xs: _several(self.function(*xs)), *point, argnums=positions)
         weights = [weight.astype(value.dtype) for value, weight in zip(values, _weigh(values, plain), strict=True)]
         return list(values), list(pull(tuple(weight[()] for weight in weights)))
 
@@ -268,11 +268,11 @@ class _ByHand(_Candidate):
         super().__init__(function)
         self.name += " by hand"
 
-    def run(self, point: list[Any], chosen: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
+    def run(self, point: list[Any], positions: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
         result = self.function(*point)
         gradients = result if isinstance(result, tuple) else (result,)
-        if len(gradients) != len(chosen):
-            raise ValueError(f"by_hand: {self.name} gave {len(gradients)} gradients for {len(chosen)} arguments")
+        if len(gradients) != len(positions):
+            raise ValueError(f"by_hand: {self.name} gave {len(gradients)} gradients for {len(positions)} arguments")
         return None, [np.asarray(data_of(gradient)) for gradient in gradients]
 
 
@@ -281,11 +281,11 @@ class _ByTorch(_Candidate):
         super().__init__(function)
         self.name += " of PyTorch"
 
-    def run(self, point: list[Any], chosen: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
+    def run(self, point: list[Any], positions: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
         import torch  # only who compares with PyTorch needs it
 
         args = [torch.tensor(arg) if isinstance(arg, np.ndarray) else arg for arg in point]
-        variables = [args[position].requires_grad_() for position in chosen]
+        variables = [args[position].requires_grad_() for position in positions]
         outputs = _several(self.function(*args))
         weights = [torch.as_tensor(weight) for weight in _weigh(outputs, plain)]
         total = sum((output * weight).sum() for output, weight in zip(outputs, weights, strict=True))
@@ -388,7 +388,7 @@ def _compare_along(
     label: str,
     function: Callable[..., Any],
     point: list[Any],
-    chosen: Sequence[int],
+    positions: Sequence[int],
     tangents: list[Any],
     analytic: Sequence[Any],
     rtol: float | None,
@@ -398,13 +398,13 @@ def _compare_along(
 
     def along(t: Any) -> Any:
         moved = list(point)
-        for position, tangent in zip(chosen, tangents, strict=True):
+        for position, tangent in zip(positions, tangents, strict=True):
             moved[position] = point[position] + tangent * t.astype(tangent.dtype)
         return function(*moved)
 
-    single = any(point[k].dtype.itemsize < 8 for k in chosen)
+    single = any(point[k].dtype.itemsize < 8 for k in positions)
     # The points lie on a line, so the dtype of the narrowest argument bounds how well they are told apart.
-    step = float(np.finfo(np.result_type(*(np.float32 if single else np.float64 for _ in chosen))).eps) ** (1 / 3)
+    step = float(np.finfo(np.result_type(*(np.float32 if single else np.float64 for _ in positions))).eps) ** (1 / 3)
     numerical = numerical_gradient(along, 0.0, step=step)
     slope = sum(float(np.sum(g * v, dtype=np.longdouble)) for g, v in zip(analytic, tangents, strict=True))
     found = _worst(slope, numerical, (2e-2 if single else 1e-5) if rtol is None else rtol, _tolerance(single, atol))
@@ -425,14 +425,14 @@ def _compare_forward(
     label: str,
     function: Callable[..., Any],
     point: list[Any],
-    chosen: Sequence[int],
+    positions: Sequence[int],
     tangents: list[Any],
     analytic: Sequence[Any],
 ) -> None:
     """Assert that the derivative in one direction is the same in forward mode as in reverse."""
-    _, forward = jvp(function, point, tangents, argnums=chosen)
+    _, forward = jvp(function, point, tangents, argnums=positions)
     reverse = sum(float(np.sum(g * v, dtype=np.longdouble)) for g, v in zip(analytic, tangents, strict=True))
-    single = any(point[k].dtype.itemsize < 8 for k in chosen)
+    single = any(point[k].dtype.itemsize < 8 for k in positions)
     scale = sum(float(np.sum(np.abs(g * v))) for g, v in zip(analytic, tangents, strict=True))
     found = _worst(forward, reverse, 0.0, (1e-3 if single else 1e-9) * (1 + scale))
     if found:

@@ -44,13 +44,13 @@ WAYS_OUT = {
 @functools.cache
 def _parameters(function: Function) -> dict[str, inspect.Parameter]:
     """Give the parameters of a function in their order, none where it does not tell them."""
-    told = _UNTOLD.get(function, function)
+    source = _UNTOLD.get(function, function)
     if isinstance(function, np.ufunc):
-        told = _ufunc
+        source = _ufunc
     elif isinstance(getattr(function, "__self__", None), np.ufunc):
-        told = _METHODS.get(function.__name__, function)
+        source = _METHODS.get(function.__name__, function)
     try:
-        parameters = dict(inspect.signature(told).parameters)
+        parameters = dict(inspect.signature(source).parameters)
     except ValueError:
         return {}
     return parameters if function is not np.clip else {**inspect.signature(_ufunc).parameters, **parameters}

@@ -100,8 +100,8 @@ def _expanded(index: Any, ndim: int) -> list[Any]:
     """Give one integer or slice of a basic index for each axis."""
     parts = [part for part in (index if isinstance(index, tuple) else (index,)) if part is not None]
     k = parts.index(Ellipsis) if Ellipsis in parts else len(parts)
-    named = len(parts) - (k < len(parts))
-    return parts[:k] + [slice(None)] * (ndim - named) + parts[k + 1 :]
+    count = len(parts) - (k < len(parts))
+    return parts[:k] + [slice(None)] * (ndim - count) + parts[k + 1 :]
 
 
 def _selects_once(index: Any) -> bool:

@@ -35,7 +35,7 @@ def hooks_of(entry: Entry) -> dict[Hook, Callable[[Any], Any] | None]:
     return getattr(entry, "_hooks", {})
 
 
-def hooked(entry: Entry, g: Any, watch: Watch | None, kept: dict[Entry, Any]) -> Any:
+def hooked(entry: Entry, g: Any, watch: Watch | None, gradients: dict[Entry, Any]) -> Any:
     """Show a gradient that is complete to the hooks of its entry, and give what is to flow on."""
     hooks = hooks_of(entry)
     for function in filter(None, hooks.values()):
@@ -50,7 +50,7 @@ def hooked(entry: Entry, g: Any, watch: Watch | None, kept: dict[Entry, Any]) ->
             )
         g = other if other.dtype == g.dtype else other.astype(g.dtype)
     if None in hooks.values():
-        kept[entry] = g.copy()
+        gradients[entry] = g.copy()
     if hooks and watch is not None:
         watch.see_hooked(entry, g)
     return g

@@ -74,11 +74,11 @@ def facts_of(function: Function) -> Facts:
     facts = _TABLE.get(function, NOTHING_KNOWN)
     late = [] if facts.rules or facts.is_constant else [library for library in list(_LATE) if library in sys.modules]
     for library in late:
-        own = {known: dataclasses.replace(its) for known, its in _TABLE.items()}
+        before = {one: dataclasses.replace(its) for one, its in _TABLE.items()}
         importlib.import_module(_LATE[library])
-        for known, its in own.items():
+        for one, its in before.items():
             if its.rules:
-                describe(known, **{field.name: getattr(its, field.name) for field in dataclasses.fields(its)})
+                describe(one, **{field.name: getattr(its, field.name) for field in dataclasses.fields(its)})
         _LATE.pop(library, None)
     return _TABLE.get(function, NOTHING_KNOWN)
 
@@ -86,9 +86,9 @@ def facts_of(function: Function) -> Facts:
 def describe(*functions: Function, **facts: Any) -> None:
     """Write down facts of some functions: the attributes of `Facts`, by their names."""
     for function in functions:
-        known = _TABLE.setdefault(function, Facts())
+        record = _TABLE.setdefault(function, Facts())
         for name, value in facts.items():
-            setattr(known, name, value)
+            setattr(record, name, value)
 
 
 def share(function: Function, other: Function) -> None:
@@ -132,10 +132,10 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, v
     for rule in rules:
         if rule is not None and not callable(rule):
             raise TypeError(f"defvjp({name_of(function)}): a rule is a function or None, got {rule!r}")
-    written = [rule for rule in rules if rule is not None]
-    if not written:
+    vjps = [rule for rule in rules if rule is not None]
+    if not vjps:
         raise TypeError(f"defvjp({name_of(function)}): give at least one rule: lambda g, out, x: ...")
-    positions, keywords = _arguments(written[0])
+    positions, keywords = _arguments(vjps[0])
     if len(rules) > positions:
         raise ValueError(
             f"defvjp({name_of(function)}): {len(rules)} rules for {positions} arguments; "

@@ -183,8 +183,8 @@ def _walk(
     pending: dict[int, tuple[Entry, Any, bool]] = {}
     for entry, g in seeds:
         pending[entry._age] = entry, pending[entry._age][1] + g if entry._age in pending else g, False
-    given = {id(g) for _, g, _ in pending.values()}
-    kept: dict[Any, Array] = {}
+    not_ours = {id(g) for _, g, _ in pending.values()}
+    gradients: dict[Any, Array] = {}
     # Leaves and inputs only collect; in the heap are those whose gradients are to be carried on.
     heap = sorted(age for age, (entry, *_) in pending.items() if entry._function is not None and age not in ends)
 
@@ -192,7 +192,7 @@ def _walk(
         age = heappop(heap)
         entry, g, _ = pending.pop(age)
         if is_hooked:
-            g = hooked(entry, g, watch, kept)
+            g = hooked(entry, g, watch, gradients)
         function: Any = entry._function
         values, kwargs, rules = entry._values, entry._kwargs, FACTS[function].rules
         out, args = (entry, arguments(entry)) if create_graph else (entry._array, values)
@@ -230,16 +230,18 @@ def _walk(
 
     for age, (entry, g, _) in pending.items():
         if not ends or age in ends:
-            kept[entry] = _handed_over(hooked(entry, g, watch, kept) if is_hooked else g, given, create_graph)
-    return kept
+            gradients[entry] = _handed_over(
+                hooked(entry, g, watch, gradients) if is_hooked else g, not_ours, create_graph
+            )
+    return gradients
 
 
-def _handed_over(g: Any, given: set[int], create_graph: bool) -> Any:
+def _handed_over(g: Any, not_ours: set[int], create_graph: bool) -> Any:
     """Copy a view, and what another has too: the caller may write into what it is given."""
     array = getattr(g, "_array", g) if create_graph else g
-    if id(g) in given or getattr(array, "base", None) is not None:
+    if id(g) in not_ours or getattr(array, "base", None) is not None:
         g = g.copy()
-    given.add(id(g))
+    not_ours.add(id(g))
     return g
 
 

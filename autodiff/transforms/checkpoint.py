@@ -49,18 +49,20 @@ def checkpoint(function: F) -> F:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         leaves, rebuild = flatten((args, kwargs))  # now, since the function or the caller may change the containers
-        wanted = list(map(is_variable, leaves))
-        given = list(compress(leaves, wanted))
+        are_variables = list(map(is_variable, leaves))
+        variables = list(compress(leaves, are_variables))
         began = tick()
         result = function(*args, **kwargs)
-        used = list(used_from_outside(flatten(result)[0], began, given))
+        others = list(used_from_outside(flatten(result)[0], began, variables))
 
         def again(inputs: Sequence[Any]) -> Any:
             supply = iter(inputs)
-            args, kwargs = rebuild([next(supply) if one else leaf for leaf, one in zip(leaves, wanted, strict=True)])
+            args, kwargs = rebuild(
+                [next(supply) if one else leaf for leaf, one in zip(leaves, are_variables, strict=True)]
+            )
             return list(filter(is_variable, flatten(function(*args, **kwargs))[0]))
 
-        return as_one_call(checkpoint, result, [*given, *used], (again, len(given), used))
+        return as_one_call(checkpoint, result, [*variables, *others], (again, len(variables), others))
 
     return call  # type: ignore[return-value]
 
@@ -71,8 +73,8 @@ def as_one_call(function: Function, result: Any, tensors: list[Tensor], recipe: 
     data = [leaf._array for leaf in leaves if is_variable(leaf)]
     if not data:
         return result
-    whole, listed = data[0] if len(data) == 1 else Outputs(data), packed(tensors)
-    node = result_of(whole, function, (listed, recipe), (listed._array, recipe), NO_KEYWORDS, True)
+    whole, operands = data[0] if len(data) == 1 else Outputs(data), packed(tensors)
+    node = result_of(whole, function, (operands, recipe), (operands._array, recipe), NO_KEYWORDS, True)
     supply = iter([node] if len(data) == 1 else node)
     return rebuild([next(supply) if is_variable(leaf) else leaf for leaf in leaves])
 
@@ -85,7 +87,7 @@ def _agree(new: Tensor, old: Any) -> bool:
 
 
 def _checkpoint(g: Any, out: Any, tensors: Any, recipe: Any) -> list[Any]:
-    again, count, used = recipe
+    again, count, others = recipe
 
     def checked(inputs: Sequence[Any]) -> Any:
         outputs, before = again(inputs), flatten(out)[0]
@@ -96,7 +98,7 @@ def _checkpoint(g: Any, out: Any, tensors: Any, recipe: Any) -> list[Any]:
             )
         return outputs
 
-    first, others = pull_through(checked, g, (tensors[:count],), {}, 0, used)
+    first, others = pull_through(checked, g, (tensors[:count],), {}, 0, others)
     return [*first, *others]
 
 

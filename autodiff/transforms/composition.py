@@ -82,17 +82,17 @@ def pull_through(
     create_graph = any(isinstance(one, Tensor) for one in gradients)
     leaves, rebuild = flatten(args[position])
     with recording(True):
-        opened = [_opened(leaf, create_graph) for leaf in leaves]
-        outputs = flatten(function(*args[:position], rebuild(opened), *args[position + 1 :], **kwargs))[0]
-        ends = [leaf for leaf in opened if isinstance(leaf, Tensor)]
+        variables = [_opened(leaf, create_graph) for leaf in leaves]
+        outputs = flatten(function(*args[:position], rebuild(variables), *args[position + 1 :], **kwargs))[0]
+        ends = [leaf for leaf in variables if isinstance(leaf, Tensor)]
         with recording(create_graph):
-            reached = pullback(seeds_of(outputs, gradients, create_graph), create_graph, [*ends, *others])
+            gradients_by_end = pullback(seeds_of(outputs, gradients, create_graph), create_graph, [*ends, *others])
 
     def gradient_of(leaf: Any) -> Any:
-        found = reached.get(leaf) if isinstance(leaf, Tensor) else None
-        return np.zeros_like(data_of(leaf)) if found is None else found
+        gradient = gradients_by_end.get(leaf) if isinstance(leaf, Tensor) else None
+        return np.zeros_like(data_of(leaf)) if gradient is None else gradient
 
-    return rebuild(list(map(gradient_of, opened))), list(map(gradient_of, others))
+    return rebuild(list(map(gradient_of, variables))), list(map(gradient_of, others))
 
 
 def _opened(leaf: Any, create_graph: bool) -> Any:

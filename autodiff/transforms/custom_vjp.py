@@ -62,9 +62,9 @@ class custom_vjp:  # noqa: N801 (a decorator)
 
     def defvjp(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
         """Say how the function and its derivative are computed together."""
-        for what, given in (("forward", forward), ("backward", backward)):
-            if not callable(given):
-                raise TypeError(f"custom_vjp({name_of(self._function)}): {what} must be a function, got {given!r}")
+        for what, rule in (("forward", forward), ("backward", backward)):
+            if not callable(rule):
+                raise TypeError(f"custom_vjp({name_of(self._function)}): {what} must be a function, got {rule!r}")
         self._forward, self._backward = forward, backward
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -72,8 +72,8 @@ class custom_vjp:  # noqa: N801 (a decorator)
         name = name_of(self._function)
         if self._forward is None:
             raise RuntimeError(f"custom_vjp({name}): say {name}.defvjp(forward, backward) before it is called")
-        given = [leaf for leaf in flatten(args)[0] if is_variable(leaf)]
-        if not given or not is_recording.get() or self._in_forward.get():
+        variables = [leaf for leaf in flatten(args)[0] if is_variable(leaf)]
+        if not variables or not is_recording.get() or self._in_forward.get():
             return self._function(*args, **kwargs)
         if any(is_variable(leaf) for leaf in flatten(kwargs)[0]):
             raise TypeError(f"custom_vjp({name}): pass Tensors by position; keyword arguments are constants")
@@ -81,17 +81,17 @@ class custom_vjp:  # noqa: N801 (a decorator)
         recipe = rebuild(leaves)  # a copy of the containers, which may be changed
         began = tick()
         result, saved = self._pair(args, kwargs)
-        for tensor in used_from_outside(flatten(result)[0], began, given):
+        for tensor in used_from_outside(flatten(result)[0], began, variables):
             raise TypeError(
                 f"custom_vjp({name}): forward uses a {tensor._label()} that it is not given, so no gradient would flow "
                 "to it; pass it as an argument, or detach() it"
             )
-        kept, rebuild_saved = flatten(saved)
-        saved = rebuild_saved([stop_gradient(leaf) for leaf in kept])
+        saved_leaves, rebuild_saved = flatten(saved)
+        saved = rebuild_saved([stop_gradient(leaf) for leaf in saved_leaves])
         # The result has no graph of its own; each Tensor in it counts as made by this one call.
         leaves, rebuild = flatten(result)
         result = rebuild([variable(leaf._array) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
-        return as_one_call(self, result, given, (*recipe, saved))
+        return as_one_call(self, result, variables, (*recipe, saved))
 
     def _pair(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         token = self._in_forward.set(True)  # forward may call the function itself
@@ -120,7 +120,7 @@ class custom_vjp:  # noqa: N801 (a decorator)
                 f"custom_vjp({name_of(self._function)}): backward must return a tuple with one gradient for each of "
                 f"{len(args)} arguments, got {len(gradients) if isinstance(gradients, tuple) else repr(gradients)}"
             )
-        found: list[Any] = []
+        for_variables: list[Any] = []
         for arg, gradient in zip(args, gradients, strict=True):
             leaves, pieces = list(walk(arg)), dict(walk(gradient))
             if not pieces.keys() <= dict(leaves).keys():
@@ -132,5 +132,5 @@ class custom_vjp:  # noqa: N801 (a decorator)
                 if is_variable(leaf):
                     piece = pieces.get(path)
                     piece = np.zeros_like(leaf._array) if piece is None else piece
-                    found.append(piece if create_graph else data_of(piece))
-        return found
+                    for_variables.append(piece if create_graph else data_of(piece))
+        return for_variables

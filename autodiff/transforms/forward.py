@@ -173,13 +173,13 @@ def linear_map(run: Run) -> Callable[[Sequence[Any]], list[Any]]:
 
 def _calls(run: Run) -> list[Tensor] | None:
     """List the calls from the inputs to the outputs, oldest first; None if tangents cannot be pushed through one."""
-    seen = {x._age for x in run.inputs}
-    oldest = max(seen)
+    ages = {x._age for x in run.inputs}
+    oldest = max(ages)
     calls = []
     pending = [leaf for leaf in run.outputs if isinstance(leaf, Tensor)]
     for tensor in pending:
         age, function = tensor._age, tensor._function
-        if function is None or age in seen or age > oldest:
+        if function is None or age in ages or age > oldest:
             continue  # what is older does not depend on the inputs
         is_ufunc = isinstance(function, np.ufunc) and function.signature is None and function.nout == 1
         if (
@@ -188,7 +188,7 @@ def _calls(run: Run) -> list[Tensor] | None:
             and (function not in _LINEAR or not tensor._kwargs.keys().isdisjoint(_NOT_LINEAR))
         ):
             return None
-        seen.add(age)
+        ages.add(age)
         calls.append(tensor)
         for arg in tensor._args:
             if isinstance(arg, Tensor):
@@ -200,24 +200,24 @@ def _calls(run: Run) -> list[Tensor] | None:
 
 def _push(run: Run, calls: list[Tensor], tangents: Sequence[Any], create_graph: bool) -> list[Any]:
     """Carry tangents of the inputs through calls to the outputs."""
-    found: dict[int, Any] = {}
+    by_age: dict[int, Any] = {}
     for x, tangent in zip(run.inputs, tangents):
         if not create_graph:
             tangent = data_of(tangent)
         elif not isinstance(tangent, Tensor):
             tangent = constant(tangent)
-        found[x._age] = found[x._age] + tangent if x._age in found else tangent
+        by_age[x._age] = by_age[x._age] + tangent if x._age in by_age else tangent
     for call in calls:
         function: Any = call._function
         is_linear = function in _LINEAR
         if function is np.matmul and not call._kwargs:
             function = operator.matmul  # which takes sparse matrices too
         args, out = (call._args, call) if create_graph else (call._values, call._array)
-        pushed = None
+        total = None
         for position, parent in enumerate(call._args):
-            if not isinstance(parent, Tensor) or parent._age not in found:
+            if not isinstance(parent, Tensor) or parent._age not in by_age:
                 continue
-            tangent = found[parent._age]
+            tangent = by_age[parent._age]
             if is_linear:
                 d = function(*args[:position], tangent, *args[position + 1 :], **call._kwargs)
             else:
@@ -225,14 +225,14 @@ def _push(run: Run, calls: list[Tensor], tangents: Sequence[Any], create_graph: 
                     tangent = np.broadcast_to(tangent, out.shape)
                 rule: Any = FACTS[function].rules[position]
                 d = rule(tangent, out, *args, **call._kwargs)
-            pushed = d if pushed is None else pushed + d
-        if pushed is not None:
-            if not hasattr(pushed, "dtype"):
-                pushed = np.asarray(pushed)
-            if pushed.shape != out.shape:
-                pushed = np.broadcast_to(pushed, out.shape)
-            found[call._age] = pushed if pushed.dtype == out.dtype else pushed.astype(out.dtype)
-    outputs = [found.get(leaf._age) if isinstance(leaf, Tensor) else None for leaf in run.outputs]
+            total = d if total is None else total + d
+        if total is not None:
+            if not hasattr(total, "dtype"):
+                total = np.asarray(total)
+            if total.shape != out.shape:
+                total = np.broadcast_to(total, out.shape)
+            by_age[call._age] = total if total.dtype == out.dtype else total.astype(out.dtype)
+    outputs = [by_age.get(leaf._age) if isinstance(leaf, Tensor) else None for leaf in run.outputs]
     arrived = False
     for position, tangent in enumerate(outputs):
         if tangent is None:

@@ -96,10 +96,10 @@ def _size(x: Any) -> int:
 
 def _unit_vectors(arrays: Sequence[Any]) -> Iterable[list[Any]]:
     """For each element of some arrays, give arrays like them that are one there and zero elsewhere."""
-    for chosen, array in enumerate(arrays):
+    for which, array in enumerate(arrays):
         for element in range(_size(array)):
             vectors = [np.zeros(np.shape(other), np.result_type(other)) for other in arrays]
-            vectors[chosen].flat[element] = 1
+            vectors[which].flat[element] = 1
             yield [vector[()] for vector in vectors]
 
 

@@ -53,8 +53,8 @@ def gradient_of(plan: Plan, of_scalar: bool = True) -> Function:
         run = Run(plan, args, kwargs)
         if of_scalar:
             run.check_scalar()
-        found = run.pack(run.slopes())
-        return (found, run.aux) if plan.has_aux else found
+        gradient = run.pack(run.slopes())
+        return (gradient, run.aux) if plan.has_aux else gradient
 
     return gradient
 
@@ -76,9 +76,9 @@ def value_and_grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = 
     def both(*args: Any, **kwargs: Any) -> Any:
         run = Run(plan, args, kwargs)
         run.check_scalar()
-        found = run.pack(run.slopes())
+        gradient = run.pack(run.slopes())
         value = run.pack_output(run.outputs)
-        return ((value, run.aux) if has_aux else value), found
+        return ((value, run.aux) if has_aux else value), gradient
 
     return both
 

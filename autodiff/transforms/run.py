@@ -64,14 +64,14 @@ class Run:
         self._gives_tensors = self._has_graph = False
         is_recorded = is_recording.get()
         began = tick()
-        prepared = self._open(args, is_recorded)
+        arguments = self._open(args, is_recorded)
         token = in_transform.set(True)
         try:
-            result = with_recording(True, plan.function, *prepared, **kwargs)
+            result = with_recording(True, plan.function, *arguments, **kwargs)
         finally:
             in_transform.reset(token)
         self.aux: Any = None
-        kept: list[Any] = []
+        aux_leaves: list[Any] = []
         if plan.has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TypeError(
@@ -79,30 +79,30 @@ class Run:
                     f"{type(result).__name__}"
                 )
             result, aux = result
-            kept, rebuild_aux = flatten(aux)
+            aux_leaves, rebuild_aux = flatten(aux)
         self.output = result
         self.outputs, self.rebuild_output = flatten(result)
         # Gradients are to flow through the result where the function used a Tensor from outside that requires one,
         # given or not, unless recording is off. What came into being during the run is of its own, or of one inside.
         if is_recorded and not self._has_graph:
-            used = used_from_outside(self.outputs + kept, began, self.inputs)
-            self._has_graph = next(used, None) is not None
+            outsiders = used_from_outside(self.outputs + aux_leaves, began, self.inputs)
+            self._has_graph = next(outsiders, None) is not None
         self._gives_tensors = self._gives_tensors or self._has_graph
         if plan.has_aux:
-            self.aux = rebuild_aux(self.given_out(kept))
+            self.aux = rebuild_aux(self.given_out(aux_leaves))
 
     def _open(self, args: Sequence[Any], is_recorded: bool) -> list[Any]:
         """Put variables in place of the arguments that are differentiated by."""
         plan = self.plan
-        prepared = list(args)
-        opened: dict[int, tuple[list[Tensor], Rebuild]] = {}
+        arguments = list(args)
+        variables_of: dict[int, tuple[list[Tensor], Rebuild]] = {}
         for argnum in plan.positions:
             if not -len(args) <= argnum < len(args):
                 raise ValueError(
                     f"{plan.called}: argnums {plan.argnums} is out of range for {len(args)} positional arguments"
                 )
             position = argnum % len(args)
-            if position not in opened:
+            if position not in variables_of:
                 leaves, rebuild = flatten(args[position])
                 variables: list[Tensor] = []
                 for leaf in leaves:
@@ -114,14 +114,14 @@ class Run:
                     if isinstance(leaf, Tensor):
                         self._gives_tensors = True
                         self._has_graph = self._has_graph or not variables[-1].is_leaf
-                prepared[position] = rebuild(variables)
-                opened[position] = variables, rebuild
-            variables, rebuild = opened[position]
+                arguments[position] = rebuild(variables)
+                variables_of[position] = variables, rebuild
+            variables, rebuild = variables_of[position]
             self.inputs += variables
             self._parts.append((len(variables), rebuild))
         if not self.inputs:
             raise TypeError(f"{plan.called}: there is no array in argument {plan.argnums} to differentiate by")
-        return prepared
+        return arguments
 
     def check_outputs(self) -> None:
         """Refuse results that are not real numbers, or not of a kind that gradients flow through."""
@@ -174,8 +174,8 @@ class Run:
         """Give the gradient of Tensors ``by``, for a gradient of each of the outputs; an empty list if none arrives."""
         create_graph = create_graph or self.wants_graph(cotangents)
         seeds = seeds_of(outputs, cotangents, create_graph)
-        reached = with_recording(create_graph, pullback, seeds, create_graph, by)
-        return [reached[x] if x in reached else zeros(x) for x in by] if reached else []
+        gradients = with_recording(create_graph, pullback, seeds, create_graph, by)
+        return [gradients[x] if x in gradients else zeros(x) for x in by] if gradients else []
 
     def none_arrived(self, of_number: bool = False) -> list[Any]:
         """Give zeros for all inputs, and warn unless the outputs tell by themselves that they have no gradient."""
@@ -259,11 +259,11 @@ def used_from_outside(outputs: Sequence[Any], began: int, given: Sequence[Tensor
 
     What is behind them is not looked at, nor what is behind those given.
     """
-    seen = {tensor._age for tensor in given}
+    ages = {tensor._age for tensor in given}
     pending = list(outputs)
     for tensor in pending:
-        if is_variable(tensor) and (age := tensor._age) not in seen:
-            seen.add(age)
+        if is_variable(tensor) and (age := tensor._age) not in ages:
+            ages.add(age)
             if age > began:
                 yield tensor
             elif tensor._function is not None:
@@ -326,8 +326,8 @@ def _named(x: Any) -> str:
         return kind.__name__
     if isinstance(x, np.generic) or (kind in _NUMPYS and x.dtype.kind != "O"):
         return f"dtype {x.dtype}"
-    named = "an array of objects" if kind in _NUMPYS else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-    return f"{named}, through which no gradient flows; return the Tensors themselves, joined by np.stack if need be"
+    name = "an array of objects" if kind in _NUMPYS else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    return f"{name}, through which no gradient flows; return the Tensors themselves, joined by np.stack if need be"
 
 
 def _check_vector(what: str, vector: Any, shape: tuple[int, ...], dtype: Any) -> None:
