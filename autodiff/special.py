@@ -12,12 +12,13 @@ import numpy as np
 from scipy import special
 
 from autodiff.core.record import primitive
+from autodiff.core.rule import Array
 
 __all__ = ["polygamma", "softplus"]
 
 
 @primitive
-def polygamma(n: Any, x: Any) -> Any:
+def polygamma(n: Any, x: Array) -> Any:
     """Derivative of order ``n`` of the digamma function at ``x``, as `scipy.special.polygamma`.
 
     Args:
@@ -33,7 +34,7 @@ def polygamma(n: Any, x: Any) -> Any:
     return np.where(n == 0, special.digamma(x), factor * special.zeta(n + 1, x))
 
 
-def softplus(x: Any) -> Any:
+def softplus(x: Array) -> Any:
     """Smooth ``max(x, 0)``, ``log(1 + exp(x))``, without overflow; as `scipy.special.softplus` of SciPy 1.17.
 
     Example:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.core.record import data_of
-from autodiff.core.rule import name_of
+from autodiff.core.rule import Array, name_of
 from autodiff.core.tape import no_grad
 from autodiff.core.tensor import Tensor, is_float
 from autodiff.transforms.forward import jvp
@@ -122,7 +122,7 @@ def check_gradients(
         for output in outputs
     ]
 
-    def weighted(*arrays: Any) -> Any:
+    def weighted(*arrays: Array) -> Any:
         outputs = _several(function(*map(_as_tensor, arrays)))
         terms = [(output * weight).sum() for output, weight in zip(outputs, weights, strict=True)]
         return sum(terms[1:], terms[0])
@@ -237,7 +237,7 @@ def by_torch(function: Callable[..., Any]) -> Callable[..., Any]:
     return _ByTorch(function)
 
 
-def _weigh(outputs: Sequence[Any], plain: bool) -> list[Any]:
+def _weigh(outputs: Sequence[Array], plain: bool) -> list[Any]:
     """Give a weight for every output, so that a sum of all depends on each in its own way."""
     rng = np.random.default_rng(0)
     shapes = [tuple(output.shape) for output in outputs]
@@ -389,7 +389,7 @@ def _compare_along(
     function: Callable[..., Any],
     point: list[Any],
     positions: Sequence[int],
-    tangents: list[Any],
+    tangents: list[Array],
     analytic: Sequence[Any],
     rtol: float | None,
     atol: float | None,
@@ -426,7 +426,7 @@ def _compare_forward(
     function: Callable[..., Any],
     point: list[Any],
     positions: Sequence[int],
-    tangents: list[Any],
+    tangents: list[Array],
     analytic: Sequence[Any],
 ) -> None:
     """Assert that the derivative in one direction is the same in forward mode as in reverse."""

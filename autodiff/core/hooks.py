@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
 if TYPE_CHECKING:
+    from autodiff.core.rule import Array
     from autodiff.core.tape import Entry
     from autodiff.core.watch import Watch
 
@@ -35,7 +36,7 @@ def hooks_of(entry: Entry) -> dict[Hook, Callable[[Any], Any] | None]:
     return getattr(entry, "_hooks", {})
 
 
-def hooked(entry: Entry, g: Any, watch: Watch | None, gradients: dict[Entry, Any]) -> Any:
+def hooked(entry: Entry, g: Array, watch: Watch | None, gradients: dict[Entry, Any]) -> Any:
     """Show a gradient that is complete to the hooks of its entry, and give what is to flow on."""
     hooks = hooks_of(entry)
     for function in filter(None, hooks.values()):

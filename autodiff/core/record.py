@@ -17,7 +17,7 @@ from autodiff.arrays.foreign import PLAIN, is_sparse, taken_in
 from autodiff.arrays.whole import taken_whole
 from autodiff.core.clock import tick
 from autodiff.core.keywords import bare, checked_call, holds_tensors
-from autodiff.core.rule import FACTS, NOTHING_KNOWN, Facts, Function, facts_of, name_of, share
+from autodiff.core.rule import FACTS, NOTHING_KNOWN, Array, Facts, Function, facts_of, name_of, share
 from autodiff.core.tape import Entry, Outputs, is_recording, pack
 from autodiff.core.watch import WATCHES, current_watch
 
@@ -178,7 +178,7 @@ def packed(items: Any) -> Tensor:
     return result(data, pack, parts, tuple(data), NO_KEYWORDS, any(map(is_variable, parts)))
 
 
-def _closed(data: Any, function: Function) -> Any:
+def _closed(data: Array, function: Function) -> Any:
     """Give what a function returned, and refuse what it made of a Tensor that it was not given."""
     if not isinstance(data, Entry):
         return taken_in(data, name_of(function)) if isinstance(data, np.ndarray) else data
@@ -202,7 +202,7 @@ def results_are(kind: type[Tensor]) -> None:
 
 
 def result(
-    data: Any,
+    data: Array,
     function: Function | None,
     args: tuple[Any, ...],
     values: tuple[Any, ...],
@@ -230,12 +230,12 @@ def result(
     return tensor
 
 
-def constant(data: Any) -> Tensor:
+def constant(data: Array) -> Tensor:
     """Give a Tensor without history that shares the data and wants no gradient."""
     return result(data, None, (), (), NO_KEYWORDS, False)
 
 
-def variable(data: Any) -> Tensor:
+def variable(data: Array) -> Tensor:
     """Give a leaf that shares the data and wants a gradient."""
     tensor = constant(data)
     tensor.requires_grad = True
@@ -256,21 +256,21 @@ def dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return record(function, args, kwargs)
 
 
-def data_of(x: Any) -> Any:
+def data_of(x: Array) -> Any:
     """Give the array inside a Tensor, and anything else as it is."""
     return x._array if isinstance(x, Entry) else x
 
 
-def is_variable(x: Any) -> bool:
+def is_variable(x: Array) -> bool:
     """Whether something is a Tensor that requires a gradient."""
     return isinstance(x, Entry) and x.requires_grad
 
 
-def _items(value: Any) -> tuple[Any, ...] | list[Any]:
+def _items(value: Array) -> tuple[Any, ...] | list[Any]:
     return value if type(value) in (list, tuple) else (value,)
 
 
-def _refused(error: ValueError, function: Function, values: Any) -> ValueError:
+def _refused(error: ValueError, function: Function, values: Array) -> ValueError:
     """Add the call and the shapes to what NumPy says of a call it refuses."""
     if type(error) is not ValueError:
         return error

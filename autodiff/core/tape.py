@@ -129,7 +129,7 @@ def assignment(entry: Entry, label: str) -> Any:
     return entry
 
 
-def _lost(g: Any, out: Any, entry: Entry, label: str) -> Any:
+def _lost(g: Array, out: Array, entry: Entry, label: str) -> Any:
     raise RuntimeError(
         f"backward: {label} was given other data after it had been computed, so its own gradient is lost; compute it "
         "again"
@@ -236,7 +236,7 @@ def _walk(
     return gradients
 
 
-def _handed_over(g: Any, not_ours: set[int], create_graph: bool) -> Any:
+def _handed_over(g: Array, not_ours: set[int], create_graph: bool) -> Any:
     """Copy a view, and what another has too: the caller may write into what it is given."""
     array = getattr(g, "_array", g) if create_graph else g
     if id(g) in not_ours or getattr(array, "base", None) is not None:
@@ -264,7 +264,7 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     return np.reshape(sum_over(gradient, axis=axes, keepdims=True), shape)
 
 
-def _conformed(gradient: Any, value: Any, function: Function, position: int) -> Any:
+def _conformed(gradient: Array, value: Array, function: Function, position: int) -> Any:
     """Give what a rule returned the shape and dtype of its argument, or say why that cannot be."""
     if type(value) is list:
         return Outputs(

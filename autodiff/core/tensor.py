@@ -74,7 +74,7 @@ def _reduction(function: Function, purpose: str) -> Callable[..., Tensor]:
     """Make the method of a sum, a product or a mean."""
 
     def method(
-        self: Tensor, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any
+        self: Tensor, axis: Axis = None, dtype: Any = None, out: Array = None, keepdims: bool = False, **options: Any
     ) -> Tensor:
         if dtype is None and out is None and not options:
             return record(function, (self,), {"axis": axis, "keepdims": keepdims})
@@ -87,7 +87,7 @@ def _reduction(function: Function, purpose: str) -> Callable[..., Tensor]:
 def _extremum(function: Function, purpose: str) -> Callable[..., Tensor]:
     """Make the method of a maximum or minimum."""
 
-    def method(self: Tensor, axis: Axis = None, out: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
+    def method(self: Tensor, axis: Axis = None, out: Array = None, keepdims: bool = False, **options: Any) -> Tensor:
         return _reduced(function, self, {"axis": axis, "keepdims": keepdims, "out": out, **options})
 
     method.__doc__ = purpose
@@ -101,7 +101,7 @@ def _spread(function: Function, purpose: str) -> Callable[..., Tensor]:
         self: Tensor,
         axis: Axis = None,
         dtype: Any = None,
-        out: Any = None,
+        out: Array = None,
         ddof: float = 0,
         keepdims: bool = False,
         **options: Any,
@@ -192,7 +192,7 @@ class Tensor(_Base):
     __slots__ = ()
     __pandas_priority__ = 5000  # so that the operators of pandas' tables leave the call to the Tensor
 
-    def __init__(self, data: Any, requires_grad: bool = True, *, dtype: Any = None, name: str | None = None) -> None:
+    def __init__(self, data: Array, requires_grad: bool = True, *, dtype: Any = None, name: str | None = None) -> None:
         self._array = _as_data(data, requires_grad, dtype)
         self._function = None
         self._age = tick()
@@ -213,7 +213,7 @@ class Tensor(_Base):
         return self._grad
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: Array) -> None:
         self._grad = value
 
     # The array inside
@@ -224,7 +224,7 @@ class Tensor(_Base):
         return self._array
 
     @data.setter
-    def data(self, value: Any) -> None:
+    def data(self, value: Array) -> None:
         data = self._array
         if type(value) is not np.ndarray:
             value = taken_in(data_of(value), "data")
@@ -330,7 +330,7 @@ class Tensor(_Base):
 
     # Differentiation
 
-    def backward(self, gradient: Any = None, create_graph: bool = False) -> None:
+    def backward(self, gradient: Array = None, create_graph: bool = False) -> None:
         """Add the gradient of this Tensor to ``grad`` of every leaf that it was computed from.
 
         Args:
@@ -365,7 +365,7 @@ class Tensor(_Base):
                 g = constant(g) if create_graph and not isinstance(g, Tensor) else g
                 tensor._grad = g if tensor._grad is None else tensor._grad + g
 
-    def _seed(self, gradient: Any, create_graph: bool) -> Any:
+    def _seed(self, gradient: Array, create_graph: bool) -> Any:
         """Check the gradient that a walk begins with."""
         if self.dtype.kind != "f":
             raise TypeError(f"backward: {self._label()} is {self.dtype}; only real numbers are differentiated")
@@ -485,13 +485,13 @@ class Tensor(_Base):
     def __round__(self, digits: int | None = None) -> Tensor:
         return record(np.round, (self, digits or 0))
 
-    def __contains__(self, value: Any) -> bool:
+    def __contains__(self, value: Array) -> bool:
         return bool(np.any(self == value))
 
     def __getitem__(self, index: Any) -> Tensor:
         return record(operator.getitem, (self, index))
 
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+    def __setitem__(self, index: Any, value: Array) -> NoReturn:
         raise TypeError(
             "a Tensor cannot be assigned into, since calls that used it need its old values: write "
             "y = x.at[index].set(value), or .add or .multiply, which give a changed copy"
@@ -555,11 +555,11 @@ class Tensor(_Base):
             )
         return record(astype, (self, dtype)) if np.dtype(dtype).kind == "f" else self._array.astype(dtype)
 
-    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Tensor:
+    def clip(self, min: Any = None, max: Any = None, out: Array = None) -> Tensor:
         """Limit the elements to an interval; on its bounds the gradient is one."""
         return dispatch(np.clip, (self, min, max), {"out": out})  # type: ignore[no-any-return]
 
-    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Tensor:
+    def compress(self, condition: Any, axis: int | None = None, out: Array = None) -> Tensor:
         """Give the slices along an axis where a condition holds."""
         return dispatch(np.compress, (condition, self), {"axis": axis, "out": out})  # type: ignore[no-any-return]
 
@@ -664,35 +664,35 @@ class Selection:
     def __init__(self, tensor: Tensor, index: Any) -> None:
         self._tensor, self._index = tensor, index
 
-    def set(self, values: Any) -> Tensor:
+    def set(self, values: Array) -> Tensor:
         """Give a copy of the Tensor with the values at this place."""
         return record(placement.set_at, (self._tensor, self._index, values))
 
-    def add(self, values: Any) -> Tensor:
+    def add(self, values: Array) -> Tensor:
         """Give a copy of the Tensor with the values added at this place."""
         return record(placement.add_at, (self._tensor, self._index, values))
 
-    def multiply(self, values: Any) -> Tensor:
+    def multiply(self, values: Array) -> Tensor:
         """Give a copy of the Tensor multiplied by the values at this place."""
         return record(placement.multiply_at, (self._tensor, self._index, values))
 
 
-def is_float(x: Any) -> bool:
+def is_float(x: Array) -> bool:
     """Whether something can be differentiated by: a Python float, or an array of any kind, or Tensor, of floats."""
     return isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
 
 
-def as_array(x: Any) -> Any:
+def as_array(x: Array) -> Any:
     """Make lists and numbers arrays, and leave arrays of any kind, Tensors among them, as they are."""
     return x if hasattr(x, "dtype") else np.asarray(x)
 
 
-def astype(x: Any, dtype: Any) -> Any:
+def astype(x: Array, dtype: Any) -> Any:
     """Convert an array to a dtype, as its method does."""
     return x.astype(dtype)
 
 
-def stop_gradient(x: Any) -> Any:
+def stop_gradient(x: Array) -> Any:
     """Give the value of ``x`` as a constant: no gradient flows back through it.
 
     A Tensor gives a Tensor that shares its data, anything else is returned as it is.
@@ -706,7 +706,7 @@ def stop_gradient(x: Any) -> Any:
     return x.detach() if isinstance(x, Tensor) else x
 
 
-def _as_data(data: Any, requires_grad: bool, dtype: Any) -> Any:
+def _as_data(data: Array, requires_grad: bool, dtype: Any) -> Any:
     """Check and copy what a Tensor is to hold."""
     if isinstance(data, Tensor):
         raise TypeError("Tensor: the data is a Tensor already; use it as it is, or x.detach() for one without history")
@@ -732,7 +732,7 @@ def _as_data(data: Any, requires_grad: bool, dtype: Any) -> Any:
     return array[()]
 
 
-def _restore(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+def _restore(cls: type[Tensor], data: Array, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
     """Make a copied or unpickled leaf anew: its place in time is now."""
     tensor = cls.__new__(cls)
     tensor._array, tensor._function, tensor._age = data, None, tick()

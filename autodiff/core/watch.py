@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autodiff.core.rule import Array
     from autodiff.core.tape import Entry
 
 WATCHES: list[Watch] = []  # of all threads: as long as it is empty, nobody needs to ask for the own one
@@ -25,14 +26,14 @@ class Watch:
         """Enclose a backward pass."""
         yield
 
-    def see_call(self, tensor: Entry, function: Any, values: Any) -> None:
+    def see_call(self, tensor: Entry, function: Any, values: Array) -> None:
         """Look at what a call gave."""
 
-    def see_gradient(self, node: Entry, argument: Entry, gradient: Any) -> None:
+    def see_gradient(self, node: Entry, argument: Entry, gradient: Array) -> None:
         """Look at what a call contributes to the gradient of one of its arguments."""
 
-    def see_hooked(self, node: Entry, gradient: Any) -> None:
-        """Look at the whole gradient of a Entry, after the functions that were registered for it."""
+    def see_hooked(self, node: Entry, gradient: Array) -> None:
+        """Look at the whole gradient of an entry, after the functions that were registered for it."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The ufuncs of scipy.special, loaded when SciPy is there and one of them meets a Tensor (see `tape.LATE`).
+"""The ufuncs of scipy.special, loaded when SciPy is there and one of them meets a Tensor (see `rule.py`).
 
 Orders and parameters by which there is no closed derivative, such as the order of a Bessel function, have no rule.
 The digamma function and its derivatives are known at negative numbers too, other than integers.

@@ -12,7 +12,7 @@ import numpy as np
 from autodiff.core.clock import tick
 from autodiff.core.record import NO_KEYWORDS, data_of, is_variable, packed
 from autodiff.core.record import result as result_of
-from autodiff.core.rule import Function, defvjp
+from autodiff.core.rule import Array, Function, defvjp
 from autodiff.core.tape import Outputs
 from autodiff.core.tensor import Tensor
 from autodiff.transforms.composition import pull_through
@@ -86,7 +86,7 @@ def _agree(new: Tensor, old: Any) -> bool:
     )
 
 
-def _checkpoint(g: Any, out: Any, tensors: Any, recipe: Any) -> list[Any]:
+def _checkpoint(g: Array, out: Array, tensors: Any, recipe: Any) -> list[Any]:
     again, count, others = recipe
 
     def checked(inputs: Sequence[Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.record import constant, data_of, is_variable, unary, variable
-from autodiff.core.rule import Function, defvjp
+from autodiff.core.rule import Array, Function, defvjp
 from autodiff.core.tape import pullback, recording
 from autodiff.core.tensor import Tensor, alias, is_float
 from autodiff.transforms.containers import flatten
@@ -52,14 +52,14 @@ def defcomposition(
     defvjp(function, *rules, variadic=variadic)
 
 
-def _rule(composition: Callable[..., Any], position: int, g: Any, out: Any, *args: Any, **kwargs: Any) -> Any:
+def _rule(composition: Callable[..., Any], position: int, g: Array, out: Array, *args: Any, **kwargs: Any) -> Any:
     """Give the gradient of one argument, an array or a list of them."""
     return pull_through(composition, g, args, kwargs, position)[0]
 
 
 def pull_through(
     function: Callable[..., Any],
-    g: Any,
+    g: Array,
     args: Sequence[Any],
     kwargs: dict[str, Any],
     position: int,
@@ -88,21 +88,21 @@ def pull_through(
         with recording(create_graph):
             gradients_by_end = pullback(seeds_of(outputs, gradients, create_graph), create_graph, [*ends, *others])
 
-    def gradient_of(leaf: Any) -> Any:
+    def gradient_of(leaf: Array) -> Any:
         gradient = gradients_by_end.get(leaf) if isinstance(leaf, Tensor) else None
         return np.zeros_like(data_of(leaf)) if gradient is None else gradient
 
     return rebuild(list(map(gradient_of, variables))), list(map(gradient_of, others))
 
 
-def _opened(leaf: Any, create_graph: bool) -> Any:
+def _opened(leaf: Array, create_graph: bool) -> Any:
     """Give the variable that stands for an array; anything else as it is."""
     if not is_float(leaf) or not hasattr(leaf, "dtype"):
         return leaf  # a Python float is a constant: what a Tensor holds has a dtype
     return unary(alias, leaf) if create_graph and is_variable(leaf) else variable(data_of(leaf))
 
 
-def seeds_of(outputs: Sequence[Any], gradients: Sequence[Any], create_graph: bool) -> list[tuple[Tensor, Any]]:
+def seeds_of(outputs: Sequence[Array], gradients: Sequence[Array], create_graph: bool) -> list[tuple[Tensor, Any]]:
     """Pair outputs that have a graph with their gradients, made Tensors or arrays: what `pullback` begins with."""
     seeds = []
     for output, gradient in zip(outputs, gradients, strict=True):

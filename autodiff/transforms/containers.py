@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor
 
 Rebuild = Callable[[Sequence[Any]], Any]
@@ -44,7 +45,7 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
     return leaves, rebuild
 
 
-def _only(leaves: Sequence[Any]) -> Any:
+def _only(leaves: Sequence[Array]) -> Any:
     (leaf,) = leaves
     return leaf
 

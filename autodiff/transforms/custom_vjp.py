@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.core.clock import tick
 from autodiff.core.record import constant, data_of, is_variable, variable
-from autodiff.core.rule import defvjp, name_of
+from autodiff.core.rule import Array, defvjp, name_of
 from autodiff.core.tape import is_recording, recording
 from autodiff.core.tensor import Tensor, stop_gradient
 from autodiff.transforms.checkpoint import as_one_call
@@ -106,7 +106,7 @@ class custom_vjp:  # noqa: N801 (a decorator)
             )
         return pair
 
-    def _rule(self, g: Any, out: Any, tensors: Any, recipe: Any) -> list[Any]:
+    def _rule(self, g: Array, out: Array, tensors: Any, recipe: Any) -> list[Any]:
         args, kwargs, saved = recipe
         parts = flatten(g)[0]
         create_graph = any(isinstance(one, Tensor) for one in parts)

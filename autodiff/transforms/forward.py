@@ -17,7 +17,7 @@ import numpy as np
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.core.hooks import HOOKS
 from autodiff.core.record import constant, data_of, variable
-from autodiff.core.rule import FACTS, name_of
+from autodiff.core.rule import FACTS, Array, name_of
 from autodiff.core.tensor import Tensor, alias, astype, is_float, total
 from autodiff.core.watch import WATCHES
 from autodiff.transforms.reverse import copied
@@ -37,7 +37,7 @@ _NOT_LINEAR = ("initial", "dtype")  # options: a number is added to a sum, and e
 def jvp(
     function: Function,
     primals: Sequence[Any],
-    tangents: Sequence[Any],
+    tangents: Sequence[Array],
     *,
     argnums: Argnums | None = None,
     has_aux: bool = False,
@@ -155,7 +155,7 @@ def linear_map(run: Run) -> Callable[[Sequence[Any]], list[Any]]:
     """Make the function that multiplies the Jacobian by a vector: from one of every input to one of every output."""
     transposed: list[Any] = []
 
-    def push(tangents: Sequence[Any]) -> list[Any]:
+    def push(tangents: Sequence[Array]) -> list[Any]:
         calls = _calls(run)
         if calls is not None:
             create_graph = run.wants_graph(tangents)
@@ -198,7 +198,7 @@ def _calls(run: Run) -> list[Tensor] | None:
     return None if WATCHES or HOOKS else sorted(calls, key=lambda tensor: -tensor._age)
 
 
-def _push(run: Run, calls: list[Tensor], tangents: Sequence[Any], create_graph: bool) -> list[Any]:
+def _push(run: Run, calls: list[Tensor], tangents: Sequence[Array], create_graph: bool) -> list[Any]:
     """Carry tangents of the inputs through calls to the outputs."""
     by_age: dict[int, Any] = {}
     for x, tangent in zip(run.inputs, tangents):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.record import data_of
+from autodiff.core.rule import Array
 from autodiff.transforms.forward import linear_map
 from autodiff.transforms.reverse import gradient_of
 from autodiff.transforms.run import Argnums, Function, Plan, Run
@@ -90,7 +91,7 @@ def _jacobian(caller: str, function: Function, argnums: Argnums, has_aux: bool) 
     return derivative
 
 
-def _size(x: Any) -> int:
+def _size(x: Array) -> int:
     return math.prod(np.shape(x))
 
 
@@ -103,7 +104,7 @@ def _unit_vectors(arrays: Sequence[Any]) -> Iterable[list[Any]]:
             yield [vector[()] for vector in vectors]
 
 
-def _joined(products: list[list[Any]], position: int, axis: int, y: Any, x: Any) -> Any:
+def _joined(products: list[list[Any]], position: int, axis: int, y: Array, x: Array) -> Any:
     """Join along an axis what is at a position in each product: the derivative of ``y`` by ``x``, of its dtype."""
     shape = np.shape(y) + x.shape
     if not products:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.rule import Array
 from autodiff.transforms.containers import flatten
 from autodiff.transforms.run import Argnums, Function, Plan, Run
 
@@ -129,7 +130,7 @@ def vjp(
     run = Run(Plan("vjp", function, argnums, has_aux), args, kwargs)
     run.check_outputs()
 
-    def pull(cotangent: Any) -> Any:
+    def pull(cotangent: Array) -> Any:
         vectors = run.vectors("cotangent", run.rebuild_output(run.outputs), cotangent)
         return run.pack(run.pull(vectors), vectors)
 

@@ -18,7 +18,7 @@ import numpy as np
 from autodiff.core.clock import tick
 from autodiff.core.leaving import in_transform
 from autodiff.core.record import constant, data_of, is_variable, unary, variable
-from autodiff.core.rule import name_of
+from autodiff.core.rule import Array, name_of
 from autodiff.core.tape import is_recording, pullback
 from autodiff.core.tensor import Tensor, alias, is_float, stop_gradient
 from autodiff.core.watch import user_frame
@@ -164,12 +164,12 @@ class Run:
                 )
         return self.pull(list(map(ones, self.outputs)), create_graph, of_number=True)
 
-    def pull(self, cotangents: Sequence[Any], create_graph: bool = False, of_number: bool = False) -> list[Any]:
+    def pull(self, cotangents: Sequence[Array], create_graph: bool = False, of_number: bool = False) -> list[Any]:
         """Give the gradient of every input, for a gradient of every output."""
         return self.pull_from(self.outputs, cotangents, self.inputs, create_graph) or self.none_arrived(of_number)
 
     def pull_from(
-        self, outputs: Sequence[Any], cotangents: Sequence[Any], by: Sequence[Tensor], create_graph: bool = False
+        self, outputs: Sequence[Array], cotangents: Sequence[Array], by: Sequence[Tensor], create_graph: bool = False
     ) -> list[Any]:
         """Give the gradient of Tensors ``by``, for a gradient of each of the outputs; an empty list if none arrives."""
         create_graph = create_graph or self.wants_graph(cotangents)
@@ -200,7 +200,7 @@ class Run:
             frame.lineno or 0,
         )
 
-    def wants_graph(self, vectors: Sequence[Any]) -> bool:
+    def wants_graph(self, vectors: Sequence[Array]) -> bool:
         """Whether gradients are to flow back through a product with vectors."""
         return is_recording.get() and (self._has_graph or any(map(is_variable, vectors)))
 
@@ -213,7 +213,7 @@ class Run:
             raise ValueError(
                 f"{self.plan.called}: the {what} must have {_described(expected)}, got {_described(given)}"
             )
-        vectors: list[Any] = []
+        vectors: list[Array] = []
         for leaf, vector in paired:
             data, array = data_of(leaf), data_of(vector)
             shape, dtype = (data.shape, data.dtype) if hasattr(data, "dtype") else ((), np.dtype(float))
@@ -225,7 +225,7 @@ class Run:
             vectors.append(vector)
         return vectors
 
-    def in_arguments(self, leaves: Sequence[Any]) -> list[Any]:
+    def in_arguments(self, leaves: Sequence[Array]) -> list[Any]:
         """Put one array for every input into the containers of the arguments."""
         packed, start = [], 0
         for count, rebuild in self._parts:
@@ -233,7 +233,7 @@ class Run:
             start += count
         return packed
 
-    def pack(self, leaves: Sequence[Any], vectors: Sequence[Any] = ()) -> Any:
+    def pack(self, leaves: Sequence[Array], vectors: Sequence[Array] = ()) -> Any:
         """Give out one array for every input, in the containers of the arguments."""
         if len(leaves) > 1 and len(set(map(id, leaves))) < len(leaves):
             # An argument was named twice, and its gradients are not to share an array.
@@ -241,11 +241,11 @@ class Run:
         packed = self.in_arguments(self.given_out(leaves, vectors))
         return packed[0] if self.plan.is_single else tuple(packed)
 
-    def pack_output(self, leaves: Sequence[Any], vectors: Sequence[Any] = ()) -> Any:
+    def pack_output(self, leaves: Sequence[Array], vectors: Sequence[Array] = ()) -> Any:
         """Give out one array for every output, in the containers of the output."""
         return self.rebuild_output(self.given_out(leaves, vectors))
 
-    def given_out(self, leaves: Sequence[Any], vectors: Sequence[Any] = ()) -> list[Any]:
+    def given_out(self, leaves: Sequence[Array], vectors: Sequence[Array] = ()) -> list[Any]:
         """Give results as Tensors where Tensors went in, also as vectors to be multiplied, else the arrays inside."""
         if not self._gives_tensors and not any(isinstance(vector, Tensor) for vector in vectors):
             return list(map(_array, leaves))
@@ -254,7 +254,7 @@ class Run:
         return [constant(leaf) if hasattr(leaf, "dtype") and not isinstance(leaf, Tensor) else leaf for leaf in leaves]
 
 
-def used_from_outside(outputs: Sequence[Any], began: int, given: Sequence[Tensor]) -> Iterator[Tensor]:
+def used_from_outside(outputs: Sequence[Array], began: int, given: Sequence[Tensor]) -> Iterator[Tensor]:
     """Give the Tensors that require a gradient, took part in the outputs and were there before, other than those given.
 
     What is behind them is not looked at, nor what is behind those given.
@@ -281,7 +281,7 @@ def with_recording(on: bool, function: Function, *args: Any, **kwargs: Any) -> A
         is_recording.reset(token)
 
 
-def ones(leaf: Any) -> Any:
+def ones(leaf: Array) -> Any:
     """Give ones of the shape and dtype of an output."""
     data = data_of(leaf)
     if isinstance(data, np.floating):
@@ -289,12 +289,12 @@ def ones(leaf: Any) -> Any:
     return np.ones(data.shape, data.dtype) if type(data) is np.ndarray else np.ones_like(data)
 
 
-def zeros(leaf: Any) -> Any:
+def zeros(leaf: Array) -> Any:
     """Give zeros of the shape and dtype of an input or output, floats for one of integers or booleans."""
     return np.zeros_like(data_of(leaf), dtype=None if is_float(leaf) else float)[()]
 
 
-def _opened(leaf: Any, is_recorded: bool) -> Tensor:
+def _opened(leaf: Array, is_recorded: bool) -> Tensor:
     """Give the Tensor to differentiate by, which hangs on the argument only where a gradient is to pass through."""
     data = data_of(leaf)
     if is_recorded and is_variable(leaf):
@@ -306,20 +306,20 @@ def _opened(leaf: Any, is_recorded: bool) -> Tensor:
     return Tensor(data)
 
 
-def _is_array(x: Any) -> bool:
+def _is_array(x: Array) -> bool:
     """Whether something is an array of NumPy's own, or of a kind that answers NumPy's functions with its own kind."""
     if isinstance(x, np.ndarray):
         return type(x) in _NUMPYS
     return hasattr(x, "dtype") and (isinstance(x, np.generic) or hasattr(x, "__array_function__"))
 
 
-def _array(leaf: Any) -> Any:
+def _array(leaf: Array) -> Any:
     """Give the array inside a Tensor; one without axes as a number of NumPy's."""
     data = data_of(leaf)
     return data[()] if isinstance(data, np.ndarray) and not data.ndim else data
 
 
-def _named(x: Any) -> str:
+def _named(x: Array) -> str:
     """Say of what kind a result is that is refused, and what to do."""
     kind = type(x)
     if not hasattr(x, "dtype"):
@@ -330,7 +330,7 @@ def _named(x: Any) -> str:
     return f"{name}, through which no gradient flows; return the Tensors themselves, joined by np.stack if need be"
 
 
-def _check_vector(what: str, vector: Any, shape: tuple[int, ...], dtype: Any) -> None:
+def _check_vector(what: str, vector: Array, shape: tuple[int, ...], dtype: Any) -> None:
     """Refuse what is no array of real numbers, of the shape and dtype; for integers and booleans, any dtype does."""
     array = data_of(vector)
     if not _is_array(array) or array.dtype.kind not in _REAL or (array.dtype.kind == "b" != dtype.kind):
