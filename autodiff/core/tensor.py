@@ -203,7 +203,7 @@ class Tensor(_Base):
     @property
     def grad(self) -> Any:
         """The gradient that `backward` left, or None."""
-        if self._grad is None and self._function is not None and not hooks_of(self):
+        if self._grad is None and self._function is not None and None not in hooks_of(self).values():
             warnings.warn(
                 f"grad: {self._label()} keeps no gradient, since a call made it: say retain_grad() before backward(), "
                 "or look at the grad of a leaf",
