@@ -20,6 +20,17 @@ from autodiff.arrays.foreign import taken_in
 from autodiff.core.clock import tick
 from autodiff.core.hooks import Hook, hooks_of
 from autodiff.core.leaving import in_transform, is_store, warn_of_number, way_out
+from autodiff.core.methods import (
+    array_method,
+    comparison,
+    element_method,
+    extremum,
+    plain_method,
+    reduction,
+    refused_method,
+    spread,
+    total,
+)
 from autodiff.core.record import (
     constant,
     data_of,
@@ -32,106 +43,6 @@ from autodiff.core.record import (
 )
 from autodiff.core.rule import FACTS, Array, Function, defvjp, name_of
 from autodiff.core.tape import Entry, Outputs, assignment, pick, pullback, recording
-
-Axis = int | tuple[int, ...] | None
-
-
-def _unary(function: Function, purpose: str) -> Callable[[Tensor], Tensor]:
-    """Make the method that applies a function of one argument."""
-
-    def method(self: Tensor) -> Tensor:
-        return unary(function, self)
-
-    method.__doc__ = purpose
-    return method
-
-
-def _method(function: Function) -> Callable[..., Tensor]:
-    """Make the method that is a NumPy function with the Tensor as its first argument."""
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return dispatch(function, (self, *args), kwargs)  # type: ignore[no-any-return]
-
-    method.__doc__ = f"As `numpy.{name_of(function)}` of the Tensor, with the same further arguments."
-    return method
-
-
-def total(x: Array, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Array:
-    """Sum over axes: NumPy's `sum` without its detours, which other kinds of arrays do not know."""
-    sum_over: Any = np.add.reduce if isinstance(x, np.ndarray | np.generic) else np.sum
-    return sum_over(x, axis=axis, keepdims=keepdims, **options)
-
-
-total.__name__ = "sum"  # as it is called in pictures
-
-
-def _reduced(function: Function, x: Tensor, options: dict[str, Any]) -> Tensor:
-    """Record a reduction; of all its options but the axis, None is no option."""
-    return record(function, (x,), {key: value for key, value in options.items() if value is not None or key == "axis"})
-
-
-def _reduction(function: Function, purpose: str) -> Callable[..., Tensor]:
-    """Make the method of a sum, a product or a mean."""
-
-    def method(
-        self: Tensor, axis: Axis = None, dtype: Any = None, out: Array = None, keepdims: bool = False, **options: Any
-    ) -> Tensor:
-        if dtype is None and out is None and not options:
-            return record(function, (self,), {"axis": axis, "keepdims": keepdims})
-        return _reduced(function, self, {"axis": axis, "keepdims": keepdims, "dtype": dtype, "out": out, **options})
-
-    method.__doc__ = purpose
-    return method
-
-
-def _extremum(function: Function, purpose: str) -> Callable[..., Tensor]:
-    """Make the method of a maximum or minimum."""
-
-    def method(self: Tensor, axis: Axis = None, out: Array = None, keepdims: bool = False, **options: Any) -> Tensor:
-        return _reduced(function, self, {"axis": axis, "keepdims": keepdims, "out": out, **options})
-
-    method.__doc__ = purpose
-    return method
-
-
-def _spread(function: Function, purpose: str) -> Callable[..., Tensor]:
-    """Make the method of a variance or standard deviation."""
-
-    def method(
-        self: Tensor,
-        axis: Axis = None,
-        dtype: Any = None,
-        out: Array = None,
-        ddof: float = 0,
-        keepdims: bool = False,
-        **options: Any,
-    ) -> Tensor:
-        options |= {"dtype": dtype, "out": out, "ddof": ddof, "keepdims": keepdims}
-        return _reduced(function, self, {"axis": axis, **options})
-
-    method.__doc__ = purpose
-    return method
-
-
-def _question(function: Function) -> Callable[..., Any]:
-    """Make a method like `_method` whose result is no Tensor: indices, or booleans."""
-    return _method(function)
-
-
-def _refusal(name: str, instead: str) -> Callable[..., NoReturn]:
-    """Make a method of arrays that cannot be, since it would write in place or look into memory."""
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(f"{name}: a Tensor is not changed in place, nor is its memory looked into: {instead}")
-
-    method.__doc__ = f"Raise a TypeError: {instead}."
-    return method
-
-
-def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Make the method of a comparison, which gives a plain boolean or an array of them."""
-    return lambda self, other: compare(self._array, taken_in(data_of(other), compare.__name__))
-
 
 if TYPE_CHECKING:
     # To type checkers a Tensor is a number too: NumPy's functions then take it, and give Any or an array in its place.
@@ -463,16 +374,16 @@ class Tensor(_Base):
     __floordiv__, __rfloordiv__ = operators(np.floor_divide, operator.floordiv)
     __mod__, __rmod__ = operators(np.remainder, operator.mod)
 
-    __neg__ = _unary(np.negative, "Negative of each element.")
-    __pos__ = _unary(np.positive, "Copy of each element.")
-    __abs__ = _unary(np.absolute, "Absolute value of each element; at zero the gradient is zero.")
+    __neg__ = element_method(np.negative, "__neg__", "Negative of each element.")
+    __pos__ = element_method(np.positive, "__pos__", "Copy of each element.")
+    __abs__ = element_method(np.absolute, "__abs__", "Absolute value of each element; at zero the gradient is zero.")
 
-    __lt__ = _comparison(operator.lt)
-    __le__ = _comparison(operator.le)
-    __gt__ = _comparison(operator.gt)
-    __ge__ = _comparison(operator.ge)
-    __eq__ = _comparison(operator.eq)
-    __ne__ = _comparison(operator.ne)
+    __lt__ = comparison(operator.lt)
+    __le__ = comparison(operator.le)
+    __gt__ = comparison(operator.gt)
+    __ge__ = comparison(operator.ge)
+    __eq__ = comparison(operator.eq)
+    __ne__ = comparison(operator.ne)
 
     __hash__ = object.__hash__
 
@@ -510,13 +421,13 @@ class Tensor(_Base):
 
     # Methods, as an array has them
 
-    sum = _reduction(total, "Sum of the elements over the axes, as `numpy.sum`.")
-    prod = _reduction(np.prod, "Product of the elements over the axes, as `numpy.prod`.")
-    mean = _reduction(np.mean, "Arithmetic mean over the axes, as `numpy.mean`.")
-    max = _extremum(np.max, "Maximum over the axes, as `numpy.max`; equal maxima share the gradient evenly.")
-    min = _extremum(np.min, "Minimum over the axes, as `numpy.min`; equal minima share the gradient evenly.")
-    var = _spread(np.var, "Variance over the axes, as `numpy.var`.")
-    std = _spread(np.std, "Standard deviation over the axes, as `numpy.std`.")
+    sum = reduction(total, "Sum of the elements over the axes, as `numpy.sum`.")
+    prod = reduction(np.prod, "Product of the elements over the axes, as `numpy.prod`.")
+    mean = reduction(np.mean, "Arithmetic mean over the axes, as `numpy.mean`.")
+    max = extremum(np.max, "Maximum over the axes, as `numpy.max`; equal maxima share the gradient evenly.")
+    min = extremum(np.min, "Minimum over the axes, as `numpy.min`; equal minima share the gradient evenly.")
+    var = spread(np.var, "Variance over the axes, as `numpy.var`.")
+    std = spread(np.std, "Standard deviation over the axes, as `numpy.std`.")
 
     def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Tensor:
         """Give the same elements another shape, as ``x.reshape(2, 3)`` or ``x.reshape((2, 3))``."""
@@ -571,44 +482,44 @@ class Tensor(_Base):
     imag: Any = property(lambda self: record(np.imag, (self,)), doc="Imaginary part of each element.")
     flat = property(lambda self: self.ravel(), doc="The elements as one axis.")
 
-    conj = conjugate = _method(np.conjugate)
-    copy = _method(np.copy)
-    cumprod = _method(np.cumprod)
-    cumsum = _method(np.cumsum)
-    diagonal = _method(np.diagonal)
-    dot = _method(np.dot)
-    ravel = _method(np.ravel)
-    repeat = _method(np.repeat)
-    round = _method(np.round)
-    squeeze = _method(np.squeeze)
-    swapaxes = _method(np.swapaxes)
-    take = _method(np.take)
-    trace = _method(np.trace)
+    conj = conjugate = array_method(np.conjugate)
+    copy = array_method(np.copy)
+    cumprod = array_method(np.cumprod)
+    cumsum = array_method(np.cumsum)
+    diagonal = array_method(np.diagonal)
+    dot = array_method(np.dot)
+    ravel = array_method(np.ravel)
+    repeat = array_method(np.repeat)
+    round = array_method(np.round)
+    squeeze = array_method(np.squeeze)
+    swapaxes = array_method(np.swapaxes)
+    take = array_method(np.take)
+    trace = array_method(np.trace)
 
-    all = _question(np.all)
-    any = _question(np.any)
-    argmax = _question(np.argmax)
-    argmin = _question(np.argmin)
-    argpartition = _question(np.argpartition)
-    argsort = _question(np.argsort)
-    choose = _question(np.choose)
-    nonzero = _question(np.nonzero)
-    searchsorted = _question(np.searchsorted)
+    all = plain_method(np.all)
+    any = plain_method(np.any)
+    argmax = plain_method(np.argmax)
+    argmin = plain_method(np.argmin)
+    argpartition = plain_method(np.argpartition)
+    argsort = plain_method(np.argsort)
+    choose = plain_method(np.choose)
+    nonzero = plain_method(np.nonzero)
+    searchsorted = plain_method(np.searchsorted)
 
-    byteswap = _refusal("byteswap", "use x.data.byteswap()")
-    fill = _refusal("fill", "use np.full_like(x, value)")
-    partition = _refusal("partition", "use np.partition(x, kth)")
-    put = _refusal("put", "use y = x.reshape(-1).at[indices].set(values)")
-    resize = _refusal("resize", "use np.resize(x, shape), or x.reshape(shape)")
-    sort = _refusal("sort", "use np.sort(x)")
-    view = _refusal("view", "use x.astype(dtype), or x.data.view(dtype)")
+    byteswap = refused_method("byteswap", "use x.data.byteswap()")
+    fill = refused_method("fill", "use np.full_like(x, value)")
+    partition = refused_method("partition", "use np.partition(x, kth)")
+    put = refused_method("put", "use y = x.reshape(-1).at[indices].set(values)")
+    resize = refused_method("resize", "use np.resize(x, shape), or x.reshape(shape)")
+    sort = refused_method("sort", "use np.sort(x)")
+    view = refused_method("view", "use x.astype(dtype), or x.data.view(dtype)")
 
-    exp = _unary(np.exp, "Exponential of each element.")
-    log = _unary(np.log, "Natural logarithm of each element.")
-    sqrt = _unary(np.sqrt, "Square root of each element.")
-    tanh = _unary(np.tanh, "Hyperbolic tangent of each element.")
-    relu = _unary(relu, "Each element or zero, whichever is larger; at zero the gradient is zero.")
-    sigmoid = _unary(sigmoid, "Logistic function of each element.")
+    exp = element_method(np.exp, "exp", "Exponential of each element.")
+    log = element_method(np.log, "log", "Natural logarithm of each element.")
+    sqrt = element_method(np.sqrt, "sqrt", "Square root of each element.")
+    tanh = element_method(np.tanh, "tanh", "Hyperbolic tangent of each element.")
+    relu = element_method(relu, "relu", "Each element or zero, whichever is larger; at zero the gradient is zero.")
+    sigmoid = element_method(sigmoid, "sigmoid", "Logistic function of each element.")
 
     # Text and copies
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from autodiff.arrays.activations import sigmoid
 from autodiff.arrays.placement import scatter_add
+from autodiff.core.methods import total
 from autodiff.core.rule import Function
 from autodiff.core.tape import pick
-from autodiff.core.tensor import total
 from autodiff.drawing.symbols import OpaqueError, Symbol, symbols_in
 from autodiff.drawing.text import brief, function_name, index, is_number
 from autodiff.drawing.tidying import is_the_number

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.methods import Axis
 from autodiff.core.rule import defvjp, describe
-from autodiff.core.tensor import Axis, as_array, stop_gradient
+from autodiff.core.tensor import as_array, stop_gradient
 from autodiff.rules.linalg import swap_last_axes
 from autodiff.rules.reductions import _extremum, _product_of_others, _restore_axes
 from autodiff.transforms.composition import defcomposition

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.methods import Axis, total
 from autodiff.core.rule import defvjp
-from autodiff.core.tensor import Axis, total
 from autodiff.rules.elementwise import in_steps, through, zero
 from autodiff.transforms.composition import defcomposition
 

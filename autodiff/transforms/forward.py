@@ -16,9 +16,10 @@ import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.core.hooks import HOOKS
+from autodiff.core.methods import total
 from autodiff.core.record import constant, data_of, variable
 from autodiff.core.rule import FACTS, Array, name_of
-from autodiff.core.tensor import Tensor, alias, astype, is_float, total
+from autodiff.core.tensor import Tensor, alias, astype, is_float
 from autodiff.core.watch import WATCHES
 from autodiff.transforms.reverse import copied
 from autodiff.transforms.run import Argnums, Function, Plan, Run, ones, with_recording, zeros
