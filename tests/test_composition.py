@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff import Tensor, checkpoint, custom_vjp, defcomposition, grad, primitive
+from autodiff import Tensor, checkpoint, custom_vjp, defcomposition, defvjp, grad, primitive
 from autodiff.testing import check_gradients
 from tests.strict import StrictArray, reveal
 
@@ -297,6 +297,10 @@ def test_primitive_refuses_tensors_in_a_dict() -> None:
     f = primitive(lambda x, options: x * options["k"])
     with pytest.raises(TypeError, match="pass Tensors by position or in lists, not in a dict"):
         f(Tensor(1.0), {"k": Tensor(2.0)})
+    defvjp(f, lambda g, out, x, options: g * options["k"])
+    for call in (lambda x, k: f(x, {"k": k}), lambda x, k: f(x, options={"k": k}), lambda x, k: f(1.0, {"k": k})):
+        with pytest.raises(TypeError, match="pass Tensors by position or in lists, not in a dict"):
+            call(Tensor(1.0), Tensor(2.0))
 
 
 def test_containers_may_be_changed_after_the_call() -> None:

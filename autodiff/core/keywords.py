@@ -22,6 +22,8 @@ def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs
         is_plain = is_plain and type(value) in PLAIN
     if is_plain:
         return args, kwargs
+    for value in kwargs.values():
+        refuse_dict(function, value)
     kwargs = {key: taken_in(value, name_of(function)) for key, value in kwargs.items()}
     args, kwargs = without_defaults(function, args, kwargs, facts.positions)
     if holds_tensors(list(kwargs.values())):
@@ -88,3 +90,9 @@ def bare(arg: Any) -> Any:
     if type(arg) in (list, tuple):
         return type(arg)(map(bare, arg))
     return arg._array if isinstance(arg, Entry) else arg
+
+
+def refuse_dict(function: Function, arg: Any) -> None:
+    """Refuse a dict of Tensors, in which no gradient would find its way."""
+    if isinstance(arg, dict) and holds_tensors(list(arg.values())):
+        raise TypeError(f"{name_of(function)}: pass Tensors by position or in lists, not in a dict")

@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.arrays.foreign import PLAIN, is_sparse, taken_in
 from autodiff.arrays.whole import taken_whole
 from autodiff.core.clock import tick
-from autodiff.core.keywords import bare, checked_call, holds_tensors
+from autodiff.core.keywords import bare, checked_call, holds_tensors, refuse_dict
 from autodiff.core.rule import FACTS, NOTHING_KNOWN, Array, Facts, Function, facts_of, name_of, share
 from autodiff.core.tape import Entry, Outputs, is_recording, pack
 from autodiff.core.watch import WATCHES, current_watch
@@ -112,7 +112,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
             return record(function, (*args[:first], arrays), kwargs)
         if not facts.rules:
             for arg in args:
-                _refuse_dict(function, arg)
+                refuse_dict(function, arg)
             raise NotImplementedError(
                 f"{name_of(function)} has no derivative rule: give it one with autodiff.defvjp, call it on x.data, or "
                 "write it in functions that have one"
@@ -155,7 +155,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
 
 def _argument(function: Function, facts: Facts, arg: Any) -> Any:
     """Give an argument that is neither a Tensor nor plain as what the tape keeps."""
-    _refuse_dict(function, arg)
+    refuse_dict(function, arg)
     if not isinstance(arg, list | tuple):
         return taken_in(arg, name_of(function))
     if not holds_tensors(arg):
@@ -164,11 +164,6 @@ def _argument(function: Function, facts: Facts, arg: Any) -> Any:
     if facts.broadcasts or (of_numpy and not facts.takes_list):
         return record(np.stack, (arg,))  # of a list, this function makes one array
     return packed(taken_in(arg, name_of(function)))
-
-
-def _refuse_dict(function: Function, arg: Any) -> None:
-    if isinstance(arg, dict) and holds_tensors(list(arg.values())):
-        raise TypeError(f"{name_of(function)}: pass Tensors by position or in lists, not in a dict")
 
 
 def packed(items: Any) -> Tensor:
@@ -302,7 +297,7 @@ def primitive(function: F) -> F:
             if type(arg) not in PLAIN:
                 if isinstance(arg, Entry) or holds_tensors(arg):
                     return record(function, args, kwargs)
-                _refuse_dict(function, arg)
+                refuse_dict(function, arg)
                 is_plain = False
         whole = NotImplemented if is_plain else taken_whole(function, args, kwargs)
         return function(*args, **kwargs) if whole is NotImplemented else whole

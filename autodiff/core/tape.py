@@ -74,9 +74,7 @@ class Entry:
     _args: tuple[Any, ...]  # Tensors and constants
     _values: tuple[Any, ...]  # as the function got them: an array for each Tensor, and the same constants
     _kwargs: Mapping[str, Any]
-    _hooks: dict[
-        Hook, Callable[[Any], Any] | None
-    ]  # not set where there are none; None stands for keeping the gradient
+    _hooks: dict[Hook, Callable[[Any], Any] | None]  # not set where there are none
     _grad: Any
     name: str | None
     requires_grad: bool
