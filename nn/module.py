@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, ClassVar, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ClassVar, NoReturn, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,14 @@ class Parameter(ad.Tensor):
     """
 
     __slots__ = ()
+
+    def _refuse(self, other: Any) -> NoReturn:
+        raise TypeError(
+            f"{self._label()} is not changed in place by -= and the like, which would only give its name to another "
+            "Tensor: write p.data -= ..., or let an optimizer do it"
+        )
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _refuse
 
 
 class Buffer(ad.Tensor):
@@ -103,6 +111,12 @@ class Module:
         return outputs
 
     def __setattr__(self, name: str, value: Any) -> None:
+        before = vars(self).get(name)
+        if isinstance(before, Parameter | Buffer) and not (value is None or isinstance(value, ad.Tensor | Module)):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {type(before).__name__}, which {type(value).__name__} cannot take "
+                f"the place of: write {name}.data = ... for other numbers, or assign a new {type(before).__name__}"
+            )
         object.__setattr__(self, name, value)
         Module._assignments += 1
         # A model is built from the inside out, so the last name a parameter gets is its path from the outermost module.

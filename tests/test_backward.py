@@ -648,6 +648,7 @@ def test_argument_declared_constant() -> None:
     ("arguments", "error", "message"),
     [
         pytest.param((3, np.sin), TypeError, "function must be callable, got 3", id="function"),
+        pytest.param((lambda x: x, lambda g, out, x: g), TypeError, "decorate it with autodiff.primitive", id="own"),
         pytest.param((np.cbrt, 3), TypeError, r"defvjp\(cbrt\): a rule is a function or None, got 3", id="rule"),
         pytest.param((np.cbrt,), TypeError, "at least one rule", id="no rule"),
         pytest.param((np.cbrt, None), TypeError, "at least one rule", id="only None"),

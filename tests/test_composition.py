@@ -325,3 +325,10 @@ def test_functions_may_change_the_containers_they_are_given() -> None:
     given["v"] = w
     y.sum().backward()
     np.testing.assert_array_equal(w.grad, [2, 4])
+
+
+def test_a_composition_of_another_shape_is_refused() -> None:
+    total = primitive(lambda x: np.sum(x, keepdims=True))
+    defcomposition(total, lambda x: x * x)
+    with pytest.raises(ValueError, match=r"gave shape \(3,\) in the backward pass, and what it stands for gave \(1,\)"):
+        total(Tensor([1.0, 2.0, 3.0])).backward()

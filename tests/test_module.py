@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -569,3 +570,22 @@ def test_paths_that_collide_are_named() -> None:
         Colliding().state_dict()
     with pytest.raises(TypeError, match="load_state_dict: expected a dict of arrays by path, got list"):
         nn.MLP([2, 1], rng=0).load_state_dict([1, 2])
+
+
+def test_a_parameter_is_not_lost_by_assignment() -> None:
+    layer = nn.Linear(2, 1, rng=0)
+    with pytest.raises(TypeError, match=r"Linear.weight is a Parameter, which ndarray cannot take.*weight.data = "):
+        layer.weight = np.zeros((2, 1))  # type: ignore[assignment]
+    assert len(layer.parameters()) == 2
+    layer.weight = nn.Parameter(np.zeros((2, 1)))
+    layer.weight.data = np.ones((2, 1))
+    assert len(layer.parameters()) == 2
+
+
+def test_a_parameter_is_not_changed_by_operators_in_place() -> None:
+    parameter = nn.Parameter([1.0, 2.0], name="w")
+    for change in (operator.isub, operator.iadd, operator.imul, operator.itruediv):
+        with pytest.raises(TypeError, match=r"Parameter 'w' of shape \(2,\) is not changed in place.*p.data -= "):
+            change(parameter, 1.0)
+    parameter.data -= 1.0
+    np.testing.assert_array_equal(parameter.data, [0, 1])

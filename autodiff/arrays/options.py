@@ -56,6 +56,14 @@ def _parameters(function: Function) -> dict[str, inspect.Parameter]:
     return parameters if function is not np.clip else {**inspect.signature(_ufunc).parameters, **parameters}
 
 
+def has_option(function: Function, name: str) -> bool:
+    """Whether a function takes an option of a name; of one that is not NumPy's, nothing is known."""
+    of_numpy = isinstance(function, np.ufunc) or (getattr(function, "__module__", None) or "").startswith("numpy")
+    parameters = _parameters(function) if of_numpy else {}
+    open_ended = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return not parameters or open_ended or name in parameters
+
+
 def without_defaults(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any], positions: int) -> Call:
     """Leave out of a call what is the default of its function.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import PLAIN, taken_in
-from autodiff.arrays.options import WAYS_OUT, Call, without_defaults
+from autodiff.arrays.options import WAYS_OUT, Call, has_option, without_defaults
 from autodiff.core.rule import Facts, Function, name_of
 from autodiff.core.tape import Entry
 
@@ -29,6 +29,10 @@ def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs
     if holds_tensors(list(kwargs.values())):
         args, kwargs = _by_position(function, facts, args, kwargs)
     unknown = [key for key in kwargs if key not in keywords]
+    for key in unknown:
+        if not has_option(function, key):
+            hint = f"; write axis={kwargs[key]!r}" if key == "dim" and "axis" in keywords else ""
+            raise TypeError(f"{name_of(function)} has no option {key}={hint}")
     if len(args) > facts.positions or unknown:
         rule = next(rule for rule in facts.rules if rule is not None)
         options = [f"{p.name}=" for p in inspect.signature(rule).parameters.values() if p.default is not p.empty]

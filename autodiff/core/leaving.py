@@ -21,6 +21,7 @@ _WRITE = {
 }
 _LIBRARIES = {
     "numpy.ma": "m.data * x for a masked array m, and np.where with its .mask",
+    "numpy.testing": "x.data in a test",
     "pandas": "df.to_numpy() @ x, and the like",
 }
 

@@ -159,7 +159,8 @@ def _argument(function: Function, facts: Facts, arg: Any) -> Any:
     if not isinstance(arg, list | tuple):
         return taken_in(arg, name_of(function))
     if not holds_tensors(arg):
-        return taken_in(arg.copy() if type(arg) is list else arg, name_of(function))  # the caller may change the list
+        arg = taken_in(arg.copy() if type(arg) is list else arg, name_of(function))  # the caller may change the list
+        return np.asarray(arg) if facts.broadcasts else arg
     of_numpy = (getattr(function, "__module__", None) or "").startswith("numpy")
     if facts.broadcasts or (of_numpy and not facts.takes_list):
         return record(np.stack, (arg,))  # of a list, this function makes one array

@@ -62,6 +62,7 @@ _TABLE: dict[Function, Facts] = {}
 FACTS: Mapping[Function, Facts] = _TABLE  # for those who read
 NOTHING_KNOWN = Facts()
 # Rules of libraries that are slow to import, and so are not imported for their rules' sake: library -> its rules.
+_OURS = ("autodiff", "nn")  # whose functions are recorded where they are called
 _LATE = {"scipy.special": "autodiff.rules.special"}
 
 
@@ -129,6 +130,11 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, v
     """
     if not callable(function):
         raise TypeError(f"defvjp: the function must be callable, got {function!r}")
+    if type(function) is FunctionType and function not in _TABLE and function.__module__.split(".")[0] not in _OURS:
+        raise TypeError(
+            f"defvjp({name_of(function)}): this function runs as it is, and the rule would never be asked: decorate it "
+            "with autodiff.primitive, which makes it one call"
+        )
     for rule in rules:
         if rule is not None and not callable(rule):
             raise TypeError(f"defvjp({name_of(function)}): a rule is a function or None, got {rule!r}")

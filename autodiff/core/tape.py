@@ -177,6 +177,7 @@ def _walk(
     ends = {entry._age for entry in inputs}
     oldest = max(ends, default=0)
     is_hooked = bool(HOOKS)
+    # Ages are compared only: the older an entry, the larger its age.
     # Age of an entry -> the entry, the sum of the gradients that came so far, and whether that sum is ours alone.
     pending: dict[int, tuple[Entry, Any, bool]] = {}
     for entry, g in seeds:

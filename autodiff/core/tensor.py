@@ -512,7 +512,7 @@ class Tensor(_Base):
     put = refused_method("put", "use y = x.reshape(-1).at[indices].set(values)")
     resize = refused_method("resize", "use np.resize(x, shape), or x.reshape(shape)")
     sort = refused_method("sort", "use np.sort(x)")
-    view = refused_method("view", "use x.astype(dtype), or x.data.view(dtype)")
+    view = refused_method("view", "use x.reshape(shape), x.astype(dtype), or x.data.view(dtype)")
 
     exp = element_method(np.exp, "exp", "Exponential of each element.")
     log = element_method(np.log, "log", "Natural logarithm of each element.")
@@ -546,7 +546,7 @@ class Tensor(_Base):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._function is not None:
-            raise TypeError(f"only a leaf can be copied or pickled, not a {self._label()}: use x.data or x.detach()")
+            raise TypeError(f"only a leaf can be copied or pickled, not a {self._label()}: use x.data, or x.detach()")
         grad = self.grad.detach() if isinstance(self.grad, Tensor) else self.grad
         return _restore, (type(self), self._array, self.requires_grad, self.name, grad)
 

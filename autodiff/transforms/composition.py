@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.record import constant, data_of, is_variable, unary, variable
-from autodiff.core.rule import Array, Function, defvjp
+from autodiff.core.rule import Array, Function, defvjp, name_of
 from autodiff.core.tape import pullback, recording
 from autodiff.core.tensor import Tensor, alias, is_float
 from autodiff.transforms.containers import flatten
@@ -84,6 +84,12 @@ def pull_through(
     with recording(True):
         variables = [_opened(leaf, create_graph) for leaf in leaves]
         outputs = flatten(function(*args[:position], rebuild(variables), *args[position + 1 :], **kwargs))[0]
+        for output, gradient in zip(outputs, gradients, strict=True):
+            if np.shape(data_of(output)) != np.shape(data_of(gradient)):
+                raise ValueError(
+                    f"{name_of(function)}: it gave shape {np.shape(data_of(output))} in the backward pass, and what it "
+                    f"stands for gave {np.shape(data_of(gradient))}; see defcomposition"
+                )
         ends = [leaf for leaf in variables if isinstance(leaf, Tensor)]
         with recording(create_graph):
             gradients_by_end = pullback(seeds_of(outputs, gradients, create_graph), create_graph, [*ends, *others])

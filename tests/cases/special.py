@@ -110,6 +110,7 @@ def binary() -> Iterator[Case]:
             )
         yield Case(f"{name} of a float on the left", lambda y, f=function: f(1.5, y), (positive(3),))
         yield Case(f"{name} of a float on the right", lambda x, f=function: f(x, 1.5), (positive(3),))
+        yield Case(f"{name} of a list on the right", lambda x, f=function: f(x, [1.5, 0.5]), (positive(2),))
         yield Case(f"{name} of a list on the left", lambda y, f=function: f([1.5, 0.5], y), (positive(2),))
     for function in (sp.jv, sp.yv, sp.iv, sp.ive, sp.kv, sp.kve):
         name = f"special.{function.__name__}"
