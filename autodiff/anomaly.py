@@ -82,6 +82,12 @@ class _AnomalyWatch(Watch):
                 f"its {argument._label()}{_place(frame) if frame else ', made before detect_anomaly began'}"
             )
 
+    def see_hooked(self, node: Entry, gradient: Any) -> None:
+        """Refuse what a function that was registered for a Tensor made of its gradient."""
+        number = _first_not_finite(getattr(gradient, "_array", gradient))
+        if number is not None:
+            raise FloatingPointError(f"backward: a function registered for {node._label()} gave {number}")
+
 
 def _place(frame: traceback.FrameSummary) -> str:
     return f', at File "{frame.filename}", line {frame.lineno}: {frame.line}'

@@ -8,14 +8,16 @@ import gc
 import sys
 import threading
 import weakref
+from collections import UserList, deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import autodiff as ad
 from autodiff import Tensor
+from autodiff.core.record import data_of
 from autodiff.core.rule import FACTS, describe
 from autodiff.core.tape import unbroadcast
 
@@ -757,3 +759,92 @@ def test_complex_results_are_refused() -> None:
     y = Tensor([1.0, 2.0]) * 1j
     with pytest.raises(TypeError, match=r"of shape \(2,\) made by multiply is complex128; only real numbers"):
         y.backward(np.ones(2))
+
+
+# Lists and tuples that hold Tensors
+
+
+def test_constant_tensors_in_an_index() -> None:
+    x = Tensor(np.arange(9.0).reshape(3, 3))
+    rows, column = Tensor(np.array([0, 1, 2]), requires_grad=False), Tensor(np.array(1), requires_grad=False)
+    for index in (
+        (np.arange(3), rows),
+        (column, 1),
+        (rows, 0),
+        (..., column),
+        (column, slice(None)),
+        rows,
+        [column, 0],
+    ):
+        plain = tuple(data_of(one) for one in index) if isinstance(index, tuple) else data_of(index)
+        plain = [1, 0] if isinstance(index, list) else plain
+        np.testing.assert_array_equal(x[index].data, x.data[plain])
+        x.grad = None
+        x[index].sum().backward()
+        expected = np.zeros((3, 3))
+        np.add.at(expected, plain, 1)
+        np.testing.assert_array_equal(x.grad, expected)
+        np.testing.assert_array_equal(x.at[index].add(9.0).data, x.data + 9 * (expected > 0))
+
+
+def test_tensors_that_require_a_gradient_are_no_index() -> None:
+    with pytest.raises(NotImplementedError, match="getitem has no derivative with respect to argument 1"):
+        Tensor([1.0, 2.0])[(Tensor(0.0), 1)]
+
+
+def test_lists_in_lists_and_tuples_are_kept_as_they_were() -> None:
+    x = Tensor(np.arange(9.0).reshape(3, 3))
+    index, factors = [0], [[1.0, 2.0, 3.0]]
+    picked, product = x[index, 1].sum(), np.multiply(x, factors).sum()
+    index[0], factors[0][0] = 2, 50.0
+    (picked + product).backward()
+    np.testing.assert_array_equal(x.grad, [[1, 3, 3], [1, 2, 3], [1, 2, 3]])
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+@pytest.mark.parametrize(
+    "form",
+    [list, tuple, deque, UserList, lambda items: Pair(*items)],
+    ids=["list", "tuple", "deque", "UserList", "named"],
+)
+def test_every_sequence_of_tensors_is_several_arrays(form: Any) -> None:
+    x, y = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+    for join in (np.concatenate, np.stack, np.vstack):
+        x.grad = None
+        (join(form([x, y])) * 2).sum().backward()
+        np.testing.assert_array_equal(x.grad, [2, 2])
+
+
+def test_a_primitive_and_its_rule_get_the_sequence_they_are_given() -> None:
+    kinds: list[type] = []
+
+    @ad.primitive
+    def total(items: Any) -> Any:
+        kinds.append(type(items))
+        return items[0] + 2 * items[1]
+
+    def rule(g: Any, out: Any, items: Any) -> Any:
+        kinds.append(type(items))
+        return [10 * g, 20 * g]
+
+    ad.defvjp(total, rule)
+    for items in ([Tensor(1.0), Tensor(2.0)], (Tensor(1.0), 3.0), Pair(Tensor(1.0), Tensor(1.0))):
+        kinds.clear()
+        total(items).backward()
+        assert items[0].grad == 10
+        items[0].grad = None
+        total(items).backward(create_graph=True)
+        assert float(items[0].grad) == 10
+        assert kinds == [type(items)] * 4
+
+
+def test_integers_that_want_a_gradient_are_refused() -> None:
+    x = Tensor(np.array([1, 2]), requires_grad=False)
+    x.requires_grad = True
+    with pytest.raises(TypeError, match="holds int64, which has no gradient"):
+        (x * 1.5).sum().backward()
+    assert x.grad is None

@@ -332,3 +332,15 @@ def test_a_composition_of_another_shape_is_refused() -> None:
     defcomposition(total, lambda x: x * x)
     with pytest.raises(ValueError, match=r"gave shape \(3,\) in the backward pass, and what it stands for gave \(1,\)"):
         total(Tensor([1.0, 2.0, 3.0])).backward()
+
+
+def test_checkpoint_with_a_parameter_that_is_made_when_it_is_first_needed() -> None:
+    made: dict[str, Tensor] = {}
+
+    def f(x: Any) -> Any:
+        if "w" not in made:
+            made["w"] = Tensor(3.0)
+        return x * made["w"]
+
+    checkpoint(f)(Tensor(2.0)).backward()
+    assert made["w"].grad == 2

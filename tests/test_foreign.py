@@ -259,3 +259,26 @@ def test_a_primitive_may_use_constants_from_outside() -> None:
     y = scale(Tensor(3.0))
     assert type(y.data) is np.float64
     assert ad.grad(scale)(3.0) == 2.0
+
+
+def test_sparse_arrays_never_see_an_object_in_place_of_a_tensor() -> None:
+    matrix, t = sparse.lil_array(A), Tensor(V)
+    for use in (
+        lambda: matrix.setdiag(t),
+        lambda: sparse.csr_array(t),
+        lambda: sparse.diags_array(t),
+        lambda: matrix.multiply(t),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            use()
+    np.testing.assert_array_equal(matrix.toarray(), A)
+    matrix.setdiag(t.detach())
+    np.testing.assert_array_equal(matrix.diagonal(), V)
+
+
+def test_gradients_that_are_assigned_are_taken_in() -> None:
+    x = Tensor(V)
+    x.grad = pd.Series(V)
+    assert type(x.grad) is np.ndarray
+    with pytest.raises(TypeError, match=r"grad: a numpy\.MaskedArray"):
+        x.grad = np.ma.array(V)

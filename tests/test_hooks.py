@@ -210,3 +210,60 @@ def test_hooks_in_compiled_steps() -> None:
         kept = compiled(x)
         np.testing.assert_allclose(kept, np.clip(2 * before * x, -1, 1))
         np.testing.assert_allclose(w.data, before - 0.1 * np.clip(2 * before * x, -1, 1) * x)
+
+
+def test_hooks_with_checkpoint_are_called_once() -> None:
+    w, x = Tensor(3.0), Tensor(2.0)
+    w.register_hook(lambda g: 10 * g)
+    x.register_hook(lambda g: 100 * g)
+    ad.checkpoint(lambda x: x * w)(x).backward()
+    assert (w.grad, x.grad) == (20, 300)
+
+
+def test_forward_mode_and_jacobians_do_without_hooks() -> None:
+    def f(x: Any) -> Any:
+        y = x * x
+        y.register_hook(lambda g: np.clip(g, -1, 1))
+        return 5 * y
+
+    assert ad.grad(f)(3.0) == 6
+    assert ad.jvp(f, (3.0,), (1.0,))[1] == 30
+    assert ad.jvp(lambda x: np.linalg.det(f(x) * np.eye(1)), (3.0,), (1.0,))[1] == pytest.approx(30)
+    np.testing.assert_array_equal(ad.jacobian(lambda x: np.stack([f(x), f(x)]))(3.0), [30, 30])
+    np.testing.assert_array_equal(ad.jacobian(f)(np.array([3.0])), [[30]])
+
+
+@pytest.mark.parametrize(
+    ("give", "message"),
+    [
+        pytest.param(lambda g: np.ma.array(g, mask=True), "numpy.MaskedArray cannot be used", id="masked"),
+        pytest.param(lambda g: g * 1j, "cannot become array", id="complex"),
+        pytest.param(lambda g: [1.0, 2.0], "cannot become", id="list"),
+        pytest.param(lambda g: "text", "cannot become 'text'", id="text"),
+    ],
+)
+def test_what_a_hook_must_not_give(give: Any, message: str) -> None:
+    x = Tensor([1.0, 2.0])
+    x.register_hook(give)
+    with pytest.raises(TypeError, match=message):
+        (x * x).sum().backward()
+    assert x.grad is None
+
+
+def test_what_a_hook_gives_stays_its_own() -> None:
+    own = np.array([7.0, 8.0])
+    x = Tensor([1.0, 2.0])
+    x.register_hook(lambda g: own)
+    x.sum().backward()
+    x.grad *= 0
+    np.testing.assert_array_equal(own, [7, 8])
+
+
+def test_anomalies_made_by_hooks_are_named() -> None:
+    x = Tensor([1.0, 2.0], name="x")
+    x.register_hook(lambda g: g * np.nan)
+    with (
+        ad.detect_anomaly(),
+        pytest.raises(FloatingPointError, match=r"a function registered for .*gave nan"),
+    ):
+        (x * x).sum().backward()

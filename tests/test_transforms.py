@@ -1093,3 +1093,16 @@ def test_forward_products_notice_changes_and_anomalies() -> None:
         push(x)
     with ad.detect_anomaly(), pytest.raises(FloatingPointError, match="sqrt"):
         jvp(lambda x: np.sqrt(x), (np.zeros(2),), (np.ones(2),))
+
+
+def test_forward_mode_through_integers_and_sums_with_an_initial_number() -> None:
+    x, v = np.ones(3), np.array([5.7, 2.2, 1.0])
+    for f in (lambda x: np.cumsum(x, 0, np.int64) * 1.0, lambda x: np.sum(x, dtype=int) * 1.0):
+        np.testing.assert_array_equal(ad.jvp(f, (x,), (v,))[1], 0 * f(x))
+    assert ad.jvp(lambda x: np.sum(x, initial=5.0), (x,), (v,))[1] == v.sum()
+
+
+def test_forward_mode_refuses_complex_numbers_as_reverse_does() -> None:
+    for derive in (lambda f: ad.jvp(f, (2.0,), (1.0,)), lambda f: ad.vjp(f, 2.0)[1](1.0)):
+        with pytest.raises(TypeError, match="only real numbers are differentiated"):
+            derive(lambda x: np.abs(x * 1j))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
+from autodiff.arrays.foreign import taken_in
+
 if TYPE_CHECKING:
     from autodiff.core.rule import Array
     from autodiff.core.tape import Entry
@@ -43,13 +45,14 @@ def hooked(entry: Entry, g: Array, watch: Watch | None, gradients: dict[Entry, A
         other = function(g)
         if other is None:
             continue
-        other = other if type(other) is type(g) else getattr(other, "_array", other)
-        if getattr(other, "shape", None) != g.shape:
-            raise ValueError(
+        other = taken_in(other if type(other) is type(g) else getattr(other, "_array", other), "register_hook")
+        if getattr(other, "shape", None) != g.shape or other.dtype.kind not in "fiub":
+            is_array = getattr(getattr(other, "dtype", None), "kind", "") in ("f", "i", "u", "b")
+            raise (ValueError if is_array else TypeError)(
                 f"register_hook: the gradient of {entry._label()} cannot become {other!r}; the function gives an array "
-                "of its shape, or None"
+                "of real numbers of its shape, or None"
             )
-        g = other if other.dtype == g.dtype else other.astype(g.dtype)
+        g = g if other is g else other.astype(g.dtype)  # a copy, since the function may keep its own
     if None in hooks.values():
         gradients[entry] = g.copy()
     if hooks and watch is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from autodiff.arrays.foreign import PLAIN, taken_in
 from autodiff.arrays.options import WAYS_OUT, Call, has_option, without_defaults
 from autodiff.core.rule import Facts, Function, name_of
 from autodiff.core.tape import Entry
+
+_NO_LISTINGS = PLAIN | {range, bytes, memoryview}
 
 
 def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
@@ -79,20 +81,28 @@ def tensors_in(arg: Any) -> Iterator[Entry]:
     """Give the Tensors in an argument, also those in lists of lists."""
     if isinstance(arg, Entry):
         yield arg
-    elif type(arg) in (list, tuple):
+    elif is_listing(arg):
         for item in arg:
             yield from tensors_in(item)
 
 
 def holds_tensors(arg: Any) -> bool:
-    """Whether an argument is a list or tuple with a Tensor in it, however deep."""
-    return type(arg) in (list, tuple) and any(True for _ in tensors_in(arg))
+    """Whether an argument is a list or tuple, or a sequence like them, with a Tensor in it, however deep."""
+    return is_listing(arg) and any(True for _ in tensors_in(arg))
+
+
+def is_listing(arg: Any) -> bool:
+    """Whether an argument is a sequence that may hold Tensors."""
+    kind = type(arg)
+    return kind is list or kind is tuple or (kind not in _NO_LISTINGS and isinstance(arg, Sequence))
 
 
 def bare(arg: Any) -> Any:
     """Give an argument with the arrays inside its Tensors, also those in lists."""
     if type(arg) in (list, tuple):
         return type(arg)(map(bare, arg))
+    if is_listing(arg):
+        return list(map(bare, arg))
     return arg._array if isinstance(arg, Entry) else arg
 
 

@@ -31,6 +31,20 @@ def is_store(frame: FrameType) -> bool:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] == "STORE_SUBSCR"
 
 
+def is_formatting(frame: FrameType) -> bool:
+    """Whether the instruction that a frame is at is an operator, such as that of ``"%.2f" % x``."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] == "BINARY_OP"
+
+
+def is_operator_of_sparse(frame: FrameType) -> bool:
+    """Whether a frame is that of an operator of SciPy's sparse arrays, which looks at its other operand."""
+    if not frame.f_globals.get("__name__", "").startswith("scipy.sparse"):
+        return False
+    while "multiply" in frame.f_code.co_name and frame.f_back is not None:
+        frame = frame.f_back  # a method that users call too
+    return frame.f_code.co_name in ("_matmul_dispatch", "_divide", "__mul__", "__rmul__")
+
+
 def way_out(frame: FrameType) -> str:
     """Say what to write in place of the line that a frame is at, which makes a plain array of a Tensor."""
     if is_store(frame):

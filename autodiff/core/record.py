@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.arrays.foreign import PLAIN, is_sparse, taken_in
 from autodiff.arrays.whole import taken_whole
 from autodiff.core.clock import tick
-from autodiff.core.keywords import bare, checked_call, holds_tensors, refuse_dict
+from autodiff.core.keywords import bare, checked_call, holds_tensors, is_listing, refuse_dict, tensors_in
 from autodiff.core.rule import FACTS, NOTHING_KNOWN, Array, Facts, Function, facts_of, name_of, share
 from autodiff.core.tape import Entry, Outputs, is_recording, pack
 from autodiff.core.watch import WATCHES, current_watch
@@ -79,7 +79,7 @@ def _operand(function: np.ufunc, other: Any) -> Any:
     """Give the other operand of an operator as an array or number, or NotImplemented where it may know better."""
     if holds_tensors(other):
         return record(np.stack, (other,))
-    if isinstance(other, Sequence | memoryview) and not isinstance(other, str | bytes):
+    if is_listing(other) or isinstance(other, range | memoryview):
         return np.asarray(other)
     if function is np.matmul and is_sparse(other):
         return other  # here the operator is the function
@@ -125,7 +125,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
         if not isinstance(arg, Entry):
             if type(arg) not in PLAIN:
                 position = len(values)
-                arg = _argument(function, facts, arg)
+                arg = _argument(function, facts, arg, position)
                 args = (*args[:position], arg, *args[position + 1 :])
             if not isinstance(arg, Entry):
                 values.append(arg)
@@ -153,25 +153,36 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
     return data._make(whole) if hasattr(data, "_make") else type(data)(whole)  # type: ignore[return-value]
 
 
-def _argument(function: Function, facts: Facts, arg: Any) -> Any:
+def _argument(function: Function, facts: Facts, arg: Any, position: int) -> Any:
     """Give an argument that is neither a Tensor nor plain as what the tape keeps."""
     refuse_dict(function, arg)
-    if not isinstance(arg, list | tuple):
+    if not is_listing(arg):
         return taken_in(arg, name_of(function))
     if not holds_tensors(arg):
-        arg = taken_in(arg.copy() if type(arg) is list else arg, name_of(function))  # the caller may change the list
-        return np.asarray(arg) if facts.broadcasts else arg
+        arg = taken_in(arg, name_of(function))
+        return np.array(arg) if facts.broadcasts else _copied(arg)
     of_numpy = (getattr(function, "__module__", None) or "").startswith("numpy")
-    if facts.broadcasts or (of_numpy and not facts.takes_list):
+    if facts.has_rule(position) and (facts.broadcasts or (of_numpy and not facts.takes_list)):
         return record(np.stack, (arg,))  # of a list, this function makes one array
+    if not facts.has_rule(position) and not any(map(is_variable, tensors_in(arg))):
+        return _copied(bare(arg))  # an index, say
     return packed(taken_in(arg, name_of(function)))
+
+
+def _copied(arg: Any) -> Any:
+    """Copy lists, which the caller may change before the backward pass, also those in tuples."""
+    return type(arg)(map(_copied, arg)) if type(arg) in (list, tuple) else arg
 
 
 def packed(items: Any) -> Tensor:
     """Put a list of arrays, with Tensors in it, on the tape as one value."""
     parts = tuple(packed(item) if holds_tensors(item) else item for item in items)
-    data = list(map(data_of, parts))
-    return result(data, pack, parts, tuple(data), NO_KEYWORDS, any(map(is_variable, parts)))
+    values = tuple(map(data_of, parts))
+    if isinstance(items, tuple):
+        data: Any = items._make(values) if hasattr(items, "_make") else values
+    else:
+        data = list(values)
+    return result(data, pack, parts, values, NO_KEYWORDS, any(map(is_variable, parts)))
 
 
 def _closed(data: Array, function: Function) -> Any:

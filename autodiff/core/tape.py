@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from heapq import heappop, heappush
 from operator import iadd
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from autodiff.core.hooks import HOOKS, Hook, hooked
 from autodiff.core.rule import FACTS, Array, Function, defvjp, describe, name_of
 from autodiff.core.watch import WATCHES, Watch, current_watch
 
+Hooks = Literal["all", "between", "none"]
 _float64 = np.float64
 is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
 
@@ -138,16 +139,25 @@ defvjp(assignment, _lost)
 
 
 def arguments(entry: Entry) -> tuple[Any, ...]:
-    """Give the arguments of a call as they were given: lists, where the tape has a pack of them."""
-    return tuple(_opened(arg) if isinstance(arg, Entry) and type(arg._array) is list else arg for arg in entry._args)
+    """Give the arguments of a call as they were given: lists and tuples, where the tape has a pack of them."""
+    return tuple(_opened(arg) if isinstance(arg, Entry) and _is_pack(arg._array) else arg for arg in entry._args)
 
 
-def _opened(packed: Entry) -> list[Any]:
-    return list(packed._array if packed._function is None else arguments(packed))
+def _opened(packed: Entry) -> Any:
+    form = packed._array
+    items = form if packed._function is None else arguments(packed)
+    return form._make(items) if hasattr(form, "_make") else type(form)(items)
+
+
+def _is_pack(value: Any) -> bool:
+    return isinstance(value, list | tuple) and type(value) is not Outputs
 
 
 def pullback(
-    seeds: Iterable[tuple[Entry, Array]], create_graph: bool = False, inputs: Sequence[Entry] = ()
+    seeds: Iterable[tuple[Entry, Array]],
+    create_graph: bool = False,
+    inputs: Sequence[Entry] = (),
+    hooks: Hooks = "all",
 ) -> dict[Any, Array]:
     """Carry gradients of outputs back to the leaves of their graph, or only to the given inputs.
 
@@ -156,6 +166,8 @@ def pullback(
             shape and dtype.
         create_graph: let Tensors flow through the rules instead of arrays, so that the result has a graph of its own.
         inputs: where the walk ends. Parts of the graph that are older than all of them are not visited.
+        hooks: which of the functions that were registered for Tensors are called: "between", all but those of the
+            inputs, where another walk goes on from these.
 
     Returns:
         The gradient of every leaf (or input) that was reached, and of every Tensor on the way that is to keep its own.
@@ -163,20 +175,20 @@ def pullback(
     start = tick()
     watch = current_watch() if WATCHES else None
     if watch is None:
-        gradients = _walk(seeds, create_graph, inputs, None)
+        gradients = _walk(seeds, create_graph, inputs, hooks, None)
     else:
         with watch.walking():
-            gradients = _walk(seeds, create_graph, inputs, watch)
+            gradients = _walk(seeds, create_graph, inputs, hooks, watch)
     note(pullback, start)
     return gradients
 
 
 def _walk(
-    seeds: Iterable[tuple[Entry, Array]], create_graph: bool, inputs: Sequence[Entry], watch: Watch | None
+    seeds: Iterable[tuple[Entry, Array]], create_graph: bool, inputs: Sequence[Entry], hooks: str, watch: Watch | None
 ) -> dict[Any, Array]:
     ends = {entry._age for entry in inputs}
     oldest = max(ends, default=0)
-    is_hooked = bool(HOOKS)
+    is_hooked = bool(HOOKS) and hooks != "none"
     # Ages are compared only: the older an entry, the larger its age.
     # Age of an entry -> the entry, the sum of the gradients that came so far, and whether that sum is ours alone.
     pending: dict[int, tuple[Entry, Any, bool]] = {}
@@ -213,7 +225,8 @@ def _walk(
             rule: Any = rules[position]
             d = rule(g, out, args[0], args[1]) if binary else rule(*(g, out) + args, **kwargs)  # noqa: RUF005
             if (kind := type(d)) is not type(value) or (  # a scalar's type says its shape and dtype
-                kind is not _float64 and (kind is list or d.shape != value.shape or d.dtype is not value.dtype)
+                kind is not _float64
+                and (kind is list or kind is tuple or d.shape != value.shape or d.dtype is not value.dtype)
             ):
                 d = _conformed(d, value, function, position)
             if watch is not None:
@@ -229,14 +242,19 @@ def _walk(
 
     for age, (entry, g, _) in pending.items():
         if not ends or age in ends:
-            gradients[entry] = _handed_over(
-                hooked(entry, g, watch, gradients) if is_hooked else g, not_ours, create_graph
-            )
+            if is_hooked and hooks == "all":
+                g = hooked(entry, g, watch, gradients)
+            gradients[entry] = _handed_over(entry, g, not_ours, create_graph)
     return gradients
 
 
-def _handed_over(g: Array, not_ours: set[int], create_graph: bool) -> Any:
+def _handed_over(entry: Entry, g: Array, not_ours: set[int], create_graph: bool) -> Any:
     """Copy a view, and what another has too: the caller may write into what it is given."""
+    if entry._function is None and entry._array.dtype.kind in "iub":
+        raise TypeError(
+            f"backward: {entry._label()} holds {entry._array.dtype}, which has no gradient; make it of floats, or set "
+            "requires_grad = False"
+        )
     array = getattr(g, "_array", g) if create_graph else g
     if id(g) in not_ours or getattr(array, "base", None) is not None:
         g = g.copy()
@@ -265,9 +283,9 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
 
 def _conformed(gradient: Array, value: Array, function: Function, position: int) -> Any:
     """Give what a rule returned the shape and dtype of its argument, or say why that cannot be."""
-    if type(value) is list:
+    if _is_pack(value):
         return Outputs(
-            _conformed(one, item, function, position) if type(item) is list or hasattr(item, "dtype") else None
+            _conformed(one, item, function, position) if _is_pack(item) or hasattr(item, "dtype") else None
             for one, item in zip(gradient, value, strict=True)
         )
     if not hasattr(gradient, "dtype"):

@@ -19,7 +19,7 @@ from autodiff.arrays.activations import relu, sigmoid
 from autodiff.arrays.foreign import taken_in
 from autodiff.core.clock import tick
 from autodiff.core.hooks import Hook, hooks_of
-from autodiff.core.leaving import in_transform, is_store, warn_of_number, way_out
+from autodiff.core.leaving import in_transform, is_formatting, is_operator_of_sparse, is_store, warn_of_number, way_out
 from autodiff.core.methods import (
     array_method,
     comparison,
@@ -125,7 +125,7 @@ class Tensor(_Base):
 
     @grad.setter
     def grad(self, value: Array) -> None:
-        self._grad = value
+        self._grad = value if value is None else taken_in(value, "grad")
 
     # The array inside
 
@@ -146,6 +146,8 @@ class Tensor(_Base):
                 f"data: {self._label()} of dtype {self.dtype} cannot take {value.dtype} of shape {value.shape}; make a "
                 "new Tensor for it"
             )
+        if value.shape == () and isinstance(value, np.ndarray):
+            value = value[()]
         if self._function is not None:
             stand_in = variable(data)
             self._args, self._values = (stand_in, self._label()), (data, self._label())
@@ -203,7 +205,7 @@ class Tensor(_Base):
                 raise TypeError(
                     f"{self._label()} is stored in a plain array, where its gradient is lost: {way_out(frame)}"
                 )
-            if in_transform.get():
+            if in_transform.get() and not is_formatting(frame):
                 warn_of_number(self._label(), frame)
         return self.item()
 
@@ -230,7 +232,7 @@ class Tensor(_Base):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         frame = sys._getframe(1)
-        if frame.f_globals.get("__name__", "").startswith("scipy.sparse"):
+        if is_operator_of_sparse(frame):
             # SciPy's sparse arrays ask what the other operand is, and leave the call to one that is no array.
             return np.array(None, dtype=object)
         if self.requires_grad:
@@ -325,7 +327,8 @@ class Tensor(_Base):
 
         Args:
             function: takes the gradient, a Tensor with ``create_graph=True`` and else an array, which it must not write
-                into. What it returns flows on in its place; None leaves it as it is.
+                into. What it returns flows on in its place; None leaves it as it is. `jvp`, `linearize`, Jacobians and
+                second derivatives, which are no gradients on their way back, do without it.
 
         Returns:
             An object whose ``remove()`` takes the function off again.
@@ -437,7 +440,7 @@ class Tensor(_Base):
     def transpose(self, *axes: Any) -> Tensor:
         """Permute the axes, by default reverse them."""
         if len(axes) == 1 and not isinstance(axes[0], int):
-            axes = axes[0]
+            axes = () if axes[0] is None else tuple(axes[0])
         return record(np.transpose, (self, axes or None))
 
     @property

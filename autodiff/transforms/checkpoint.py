@@ -53,7 +53,7 @@ def checkpoint(function: F) -> F:
         variables = list(compress(leaves, are_variables))
         began = tick()
         result = function(*args, **kwargs)
-        others = list(used_from_outside(flatten(result)[0], began, variables))
+        others = list(used_from_outside(flatten(result)[0], began, variables, leaves=True))
 
         def again(inputs: Sequence[Any]) -> Any:
             supply = iter(inputs)

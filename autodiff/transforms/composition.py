@@ -92,7 +92,9 @@ def pull_through(
                 )
         ends = [leaf for leaf in variables if isinstance(leaf, Tensor)]
         with recording(create_graph):
-            gradients_by_end = pullback(seeds_of(outputs, gradients, create_graph), create_graph, [*ends, *others])
+            gradients_by_end = pullback(
+                seeds_of(outputs, gradients, create_graph), create_graph, [*ends, *others], "between"
+            )
 
     def gradient_of(leaf: Array) -> Any:
         gradient = gradients_by_end.get(leaf) if isinstance(leaf, Tensor) else None

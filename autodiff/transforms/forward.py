@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
-from autodiff.core.hooks import HOOKS
 from autodiff.core.methods import total
 from autodiff.core.record import constant, data_of, variable
 from autodiff.core.rule import FACTS, Array, name_of
@@ -32,7 +31,6 @@ _LINEAR: set[Function] = {
     *(np.sum, total, np.mean, np.cumsum, operator.getitem, np.take, np.copy, astype, alias),
     *(np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.squeeze, np.expand_dims, np.broadcast_to),
 }
-_NOT_LINEAR = ("initial", "dtype")  # options: a number is added to a sum, and elements are cut to integers
 
 
 def jvp(
@@ -147,7 +145,9 @@ def hvp(function: Function, argnums: Argnums = 0) -> Function:
             raise TypeError(f"{plan.called}: give one vector for each of argnums {argnums} in a tuple, got {vector!r}")
         vectors = run.vectors("vector", run.in_arguments(run.inputs), [vector] if plan.is_single else list(vector))
         gradients = run.slopes(create_graph=True)
-        return run.pack(run.pull_from(gradients, vectors, run.inputs) or list(map(zeros, run.inputs)), vectors)
+        return run.pack(
+            run.pull_from(gradients, vectors, run.inputs, hooks="none") or list(map(zeros, run.inputs)), vectors
+        )
 
     return product
 
@@ -165,9 +165,9 @@ def linear_map(run: Run) -> Callable[[Sequence[Any]], list[Any]]:
             # The derivative by what is linear is the same at any value. It is one and not zero only so that nothing
             # infinite is multiplied by zero.
             weights = [variable(ones(leaf)) if is_float(leaf) else constant(zeros(leaf)) for leaf in run.outputs]
-            transposed.extend((run.pull(weights, create_graph=True), weights))
+            transposed.extend((run.pull(weights, create_graph=True, hooks="none"), weights))
         gradients, weights = transposed
-        return run.pull_from(gradients, tangents, weights) or list(map(zeros, weights))
+        return run.pull_from(gradients, tangents, weights, hooks="none") or list(map(zeros, weights))
 
     return push
 
@@ -186,9 +186,11 @@ def _calls(run: Run) -> list[Tensor] | None:
         if (
             not is_ufunc
             and function not in _OF_EACH_ELEMENT
-            and (function not in _LINEAR or not tensor._kwargs.keys().isdisjoint(_NOT_LINEAR))
+            and (function not in _LINEAR or "initial" in tensor._kwargs)  # which is added to a sum
         ):
             return None
+        if tensor._array.dtype.kind != "f":
+            return None  # what is cut to integers, say, has gradient zero
         ages.add(age)
         calls.append(tensor)
         for arg in tensor._args:
@@ -196,7 +198,7 @@ def _calls(run: Run) -> list[Tensor] | None:
                 if arg._age < age:
                     return None  # it was changed since, which the walk back refuses
                 pending.append(arg)
-    return None if WATCHES or HOOKS else sorted(calls, key=lambda tensor: -tensor._age)
+    return None if WATCHES else sorted(calls, key=lambda tensor: -tensor._age)
 
 
 def _push(run: Run, calls: list[Tensor], tangents: Sequence[Array], create_graph: bool) -> list[Any]:

@@ -75,7 +75,7 @@ def _jacobian(caller: str, function: Function, argnums: Argnums, has_aux: bool) 
         outputs = [data_of(leaf) for leaf in run.outputs]
         inputs = [data_of(leaf) for leaf in run.inputs]
         by_column = sum(map(_size, inputs)) < sum(map(_size, outputs))
-        multiply, by = (linear_map(run), inputs) if by_column else (run.pull, outputs)
+        multiply, by = (linear_map(run), inputs) if by_column else (functools.partial(run.pull, hooks="none"), outputs)
         products = map(multiply, _unit_vectors(by))
         groups = [list(itertools.islice(products, _size(array))) for array in by]
         rows = [

@@ -19,7 +19,7 @@ from autodiff.core.clock import tick
 from autodiff.core.leaving import in_transform
 from autodiff.core.record import constant, data_of, is_variable, unary, variable
 from autodiff.core.rule import Array, name_of
-from autodiff.core.tape import is_recording, pullback
+from autodiff.core.tape import Hooks, is_recording, pullback
 from autodiff.core.tensor import Tensor, alias, is_float, stop_gradient
 from autodiff.core.watch import user_frame
 from autodiff.transforms.composition import seeds_of
@@ -164,17 +164,25 @@ class Run:
                 )
         return self.pull(list(map(ones, self.outputs)), create_graph, of_number=True)
 
-    def pull(self, cotangents: Sequence[Array], create_graph: bool = False, of_number: bool = False) -> list[Any]:
+    def pull(
+        self, cotangents: Sequence[Array], create_graph: bool = False, of_number: bool = False, hooks: Hooks = "all"
+    ) -> list[Any]:
         """Give the gradient of every input, for a gradient of every output."""
-        return self.pull_from(self.outputs, cotangents, self.inputs, create_graph) or self.none_arrived(of_number)
+        gradients = self.pull_from(self.outputs, cotangents, self.inputs, create_graph, hooks)
+        return gradients or self.none_arrived(of_number)
 
     def pull_from(
-        self, outputs: Sequence[Array], cotangents: Sequence[Array], by: Sequence[Tensor], create_graph: bool = False
+        self,
+        outputs: Sequence[Array],
+        cotangents: Sequence[Array],
+        by: Sequence[Tensor],
+        create_graph: bool = False,
+        hooks: Hooks = "all",
     ) -> list[Any]:
         """Give the gradient of Tensors ``by``, for a gradient of each of the outputs; an empty list if none arrives."""
         create_graph = create_graph or self.wants_graph(cotangents)
         seeds = seeds_of(outputs, cotangents, create_graph)
-        gradients = with_recording(create_graph, pullback, seeds, create_graph, by)
+        gradients = with_recording(create_graph, pullback, seeds, create_graph, by, hooks)
         return [gradients[x] if x in gradients else zeros(x) for x in by] if gradients else []
 
     def none_arrived(self, of_number: bool = False) -> list[Any]:
@@ -254,7 +262,9 @@ class Run:
         return [constant(leaf) if hasattr(leaf, "dtype") and not isinstance(leaf, Tensor) else leaf for leaf in leaves]
 
 
-def used_from_outside(outputs: Sequence[Array], began: int, given: Sequence[Tensor]) -> Iterator[Tensor]:
+def used_from_outside(
+    outputs: Sequence[Array], began: int, given: Sequence[Tensor], leaves: bool = False
+) -> Iterator[Tensor]:
     """Give the Tensors that require a gradient, took part in the outputs and were there before, other than those given.
 
     What is behind them is not looked at, nor what is behind those given.
@@ -264,7 +274,7 @@ def used_from_outside(outputs: Sequence[Array], began: int, given: Sequence[Tens
     for tensor in pending:
         if is_variable(tensor) and (age := tensor._age) not in ages:
             ages.add(age)
-            if age > began:
+            if age > began or (leaves and tensor._function is None):
                 yield tensor
             elif tensor._function is not None:
                 pending += tensor._args

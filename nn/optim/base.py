@@ -11,7 +11,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 import autodiff as ad
-from autodiff.arrays.foreign import meaning_else
 from autodiff.arrays.whole import as_float
 from autodiff.compiler.state import Place
 from autodiff.core.clock import note, tick
@@ -80,8 +79,6 @@ def checked_parameters(caller: str, parameters: Any) -> list[ad.Tensor]:
 def checked_gradient(caller: str, parameter: ad.Tensor) -> Array:
     """Give a parameter's gradient as an array, and refuse one that was assigned and does not fit the parameter."""
     gradient, data = data_of(parameter.grad), parameter.data
-    if kind := meaning_else(gradient):
-        raise TypeError(f"{caller}: the gradient of {parameter!r} must not be {kind}")
     if not isinstance(gradient, np.generic) and not hasattr(gradient, "__array_function__"):
         name = type(gradient).__name__
         raise TypeError(f"{caller}: the gradient of {parameter!r} must be an array or a Tensor, got a {name}")
