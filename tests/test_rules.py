@@ -151,18 +151,23 @@ def test_value_gradient_and_second_gradient_are_pytorchs(case: Case, dtype: Any)
             np.testing.assert_allclose(a, b.numpy(force=True), rtol=rtol, atol=atol, err_msg=what)
 
 
-def functions_of(results: Any) -> set[Callable[..., Any]]:
-    """Give all functions in the graphs of the results."""
-    found, pending, seen = set(), list(results), set()
+def calls_of(results: Any) -> list[Tensor]:
+    """Give what the calls in the graphs of the results gave."""
+    found, pending, seen = [], list(results), set()
     while pending:
         node = pending.pop()
         if isinstance(node, list | tuple):
             pending.extend(node)
         elif isinstance(node, Tensor) and node._function is not None and node._age not in seen:
             seen.add(node._age)
-            found.add(node._function)
+            found.append(node)
             pending.extend(node._args)
     return found
+
+
+def functions_of(results: Any) -> set[Callable[..., Any]]:
+    """Give all functions in the graphs of the results."""
+    return {call._function for call in calls_of(results) if call._function is not None}
 
 
 @every_case
@@ -197,6 +202,17 @@ def test_every_rule_has_a_case() -> None:
     }
     assert [function for function, facts in rules.items() if id(facts) not in used] == []
     assert {pick, pack, scatter_add, np.add, np.add.reduce, operator.getitem, np.stack} <= rules.keys()
+
+
+@every_case
+def test_results_lie_where_it_is_known_that_they_do(case: Case) -> None:
+    for call in calls_of(several(case.function(*tensors(case.args)))):
+        facts, array = facts_of(call._function), call._array
+        sources = [item for arg in call._values for item in (arg if type(arg) is list else [arg])]
+        shows = any(np.may_share_memory(array, one) for one in sources if isinstance(one, np.ndarray))
+        if isinstance(array, np.ndarray) and array.size:
+            assert not (shows and facts.is_new), name_of(call._function)
+            assert shows or not facts.is_view or not isinstance(sources[0], np.ndarray), name_of(call._function)
 
 
 def test_names_of_cases_are_unique() -> None:

@@ -16,16 +16,15 @@ import numpy as np
 
 from autodiff.arrays.whole import require
 from autodiff.compiler.passes import REDUCERS
-from autodiff.compiler.program import Call, Function, Program, Value
+from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.recorder import UFUNCS
 from autodiff.compiler.rounding import added_product
+from autodiff.core.rule import facts_of
 from autodiff.core.tensor import astype
 
 Kind = Literal["view", "reshaped", "elementwise", "reduction", "gather", "product", "require", "opaque"]
 
 DTYPES = {np.dtype(code) for code in "?bhilBHILfd"}
-_PERMUTATIONS: set[Function] = {np.transpose, np.swapaxes, np.moveaxis}
-_VIEWS: set[Function] = {*_PERMUTATIONS, np.expand_dims, np.squeeze, np.broadcast_to}
 
 _FLOATS = "fd"
 _REALS = "bhilqBHILQfd"
@@ -201,7 +200,7 @@ def _is_product(call: Call) -> bool:
 
 
 def _is_view(call: Call, source: Value) -> bool:
-    if call.function in _VIEWS:
+    if facts_of(call.function).is_view:
         return source.is_array or call.function is np.broadcast_to or call.function is np.expand_dims
     if call.function is operator.getitem:
         return source.is_array and is_basic_index(call.args[1])
@@ -235,7 +234,7 @@ def _through(call: Call, source: Value, indices: Indices) -> Indices:
     """Give the indices of what a view shows for those of the view."""
     if call.function is operator.getitem:
         return _basic(source.shape, call.args[1], indices)
-    if call.function in _PERMUTATIONS:
+    if call.function in (np.transpose, np.swapaxes, np.moveaxis):
         sizes = tuple(range(2, 2 + len(source.shape)))  # all different, so that they tell the axes apart
         order = call.function(np.broadcast_to(0, sizes), *call.args[1:], **call.kwargs).shape
         return tuple(indices[order.index(size)] for size in sizes)

@@ -12,17 +12,7 @@ import numpy as np
 from autodiff.arrays.whole import require
 from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Function, Program, Value
-from autodiff.compiler.rewriting import is_elementwise
-from autodiff.core.tensor import astype
-
-# Functions whose result may share memory with their first argument; those here always do, in whatever order the
-# elements lie.
-ALWAYS_VIEWS: set[Function] = {np.transpose, np.swapaxes, np.expand_dims, np.squeeze, np.broadcast_to, np.moveaxis}
-_TAKES_OUT: set[Function] = {np.dot, np.take, np.clip, np.concatenate, np.stack, np.cumsum, np.cumprod, np.trace}
-_NEVER_VIEWS: set[Function] = {
-    *_TAKES_OUT, np.where, np.zeros_like, np.ones_like, np.full_like, np.linalg.norm, np.mean, np.var, np.std, np.outer,
-    np.copy, np.linalg.solve, np.linalg.inv, np.vdot,
-}  # fmt: skip
+from autodiff.core.rule import facts_of, is_elementwise
 
 
 @dataclass(eq=False)
@@ -67,7 +57,7 @@ def takes_out(call: Call) -> bool:
     """Whether a call can write its result into an array that it is given."""
     if call.function in (np.concatenate, np.stack) and "dtype" in call.kwargs:
         return False  # NumPy takes one of the two
-    return not call.several and call.output.is_array and (_is_ufunc(call.function) or call.function in _TAKES_OUT)
+    return not call.several and call.output.is_array and (_is_ufunc(call.function) or facts_of(call.function).takes_out)
 
 
 def _is_ufunc(function: Function) -> bool:
@@ -76,7 +66,7 @@ def _is_ufunc(function: Function) -> bool:
 
 def may_view(call: Call) -> bool:
     """Whether the result may share memory with an argument."""
-    return not (_is_ufunc(call.function) or call.function in _NEVER_VIEWS or call.function is astype)
+    return not (_is_ufunc(call.function) or facts_of(call.function).is_new)
 
 
 def made_once(program: Program) -> dict[Call, None]:
@@ -177,7 +167,7 @@ class _Planner:
         if call in self._added:
             return
         self._added.add(call)
-        if call.output.is_array and (call.function in ALWAYS_VIEWS or _is_basic_index(call)):
+        if call.output.is_array and (facts_of(call.function).is_view or _is_basic_index(call)):
             source = call.args[0]
             home = self.plan.home.get(source)
             stays = source in self._stays or (home is not None and home.value.kind != "state")
@@ -213,7 +203,7 @@ class _Planner:
             in_place = bool(inside) and all(self._in_place(call, value) for value in inside)
             if self._last_of_state(home) < position + in_place:
                 return home
-        if is_elementwise(call):
+        if is_elementwise(call.function):
             for operand in call.operands():
                 buffer = self.plan.home.get(operand)
                 if (
@@ -246,7 +236,7 @@ class _Planner:
     def _in_place(self, call: Call, operand: Value) -> bool:
         """Whether a call may write over an operand: it is elementwise, and no other operand shows the same memory."""
         return (
-            is_elementwise(call)
+            is_elementwise(call.function)
             and operand.shape == call.output.shape
             and not any(operand in self._sources[value] for value in call.operands() if value is not operand)
         )
@@ -278,10 +268,10 @@ def _in_columns(program: Program) -> set[Value]:
     for call in program.calls:
         if takes_out(call) and _is_tall(call.output):
             related = {value for value in call.operands() if value.shape == call.output.shape}
-            if call.output in reduced or (is_elementwise(call) and related & chosen):
+            if call.output in reduced or (is_elementwise(call.function) and related & chosen):
                 chosen.add(call.output)
     for call in reversed(program.calls):
-        if takes_out(call) and call.output in chosen and is_elementwise(call):
+        if takes_out(call) and call.output in chosen and is_elementwise(call.function):
             chosen |= {value for value in call.operands() if value.kind == "call" and value.shape == call.output.shape}
     return chosen
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from autodiff.compiler.program import Call, Function, Program, Value, mapped
 from autodiff.compiler.recorder import updated
-from autodiff.compiler.rewriting import copied, fresh, is_elementwise, like, rewrite, same_kind
+from autodiff.compiler.rewriting import copied, fresh, like, rewrite, same_kind
+from autodiff.core.rule import is_elementwise
 
 # What a longer name comes down to.
 _REDUCTIONS: dict[Function, Any] = {
@@ -181,11 +182,12 @@ def neutral(program: Program) -> Program:
     return rewrite(program, change)
 
 
-def filled(program: Program) -> Program:
-    """Say an array that is one number in all places as that number, beside an array of the full shape.
+# NumPy squares for the exponent 2, and not for an array of 2s; and a choice from an array takes no longer.
+_AS_THEY_ARE: set[Function] = {np.power, np.where}
 
-    Not in powers: NumPy squares for the exponent 2, and not for an array of 2s.
-    """
+
+def filled(program: Program) -> Program:
+    """Say an array that is one number in all places as that number, beside an array of the full shape."""
     numbers: dict[Value, Any] = {}
 
     def change(call: Call) -> list[Call] | None:
@@ -194,7 +196,7 @@ def filled(program: Program) -> Program:
             numbers[made] = call.args[0]
         elif call.function in (np.ones, np.zeros) and len(call.args) == 2:
             numbers[made] = np.dtype(made.dtype).type(call.function is np.ones)
-        elif is_elementwise(call) and call.function is not np.power and not call.several and not call.kwargs:
+        elif is_elementwise(call.function) and call.function not in _AS_THEY_ARE and not (call.several or call.kwargs):
             args = [numbers.get(arg, arg) if isinstance(arg, Value) else arg for arg in call.args]
             others = [arg for arg in args if isinstance(arg, Value)]
             if not others and made.is_array:

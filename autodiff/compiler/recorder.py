@@ -18,7 +18,7 @@ import numpy as np
 from autodiff.arrays.whole import require
 from autodiff.compiler.program import Call, Function, Value, mapped
 from autodiff.core.clock import tick
-from autodiff.core.rule import name_of
+from autodiff.core.rule import facts_of, name_of
 from autodiff.core.tensor import Tensor, astype
 from autodiff.core.watch import user_frame
 
@@ -49,16 +49,6 @@ UFUNCS: dict[Function, np.ufunc] = {
     operator.abs: np.absolute,
     operator.invert: np.invert,
 }
-
-_OF_FORM: set[Function] = {
-    np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast, np.common_type,
-    np.min_scalar_type, np.shares_memory, np.may_share_memory,
-}  # fmt: skip
-_OF_UNKNOWN_SIZE: set[Function] = {
-    np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.extract, np.trim_zeros, np.bincount,
-    np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.unique_all, np.unique_counts, np.unique_inverse,
-    np.unique_values,
-}  # fmt: skip
 
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)  # whether a step is being recorded
 
@@ -213,9 +203,10 @@ class Recorded:
 
     def _answer(self, function: Function, args: Any, kwargs: Mapping[str, Any], out: Any) -> Any:
         """Answer NumPy's protocols."""
-        if function in _OF_FORM:
+        facts = facts_of(function)
+        if facts.is_question:
             return function(*held(list(args)), **{name: held(arg) for name, arg in kwargs.items()})
-        if function in _OF_UNKNOWN_SIZE and isinstance(args[0], Recorded):
+        if facts.is_of_unknown_size and isinstance(args[0], Recorded):
             raise refusal(f"the size of what {name_of(function)} gives depends on values, and a program's may not")
         if out is not None and (isinstance(out, tuple) or kwargs.get("where", True) is not True):
             raise refusal(f"{name_of(function)} with several out= or with where= cannot be recorded")

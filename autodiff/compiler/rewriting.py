@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.program import Call, Function, Program, Value
-from autodiff.core.tensor import astype
+from autodiff.core.rule import facts_of
 
 
 def rewrite(program: Program, change: Callable[[Call], list[Call] | Value | None]) -> Program:
@@ -55,16 +55,11 @@ def use_counts(program: Program) -> Counter[Value]:
     return uses
 
 
-def is_elementwise(call: Call) -> bool:
-    """Whether each element of the result depends on the same element of the arguments alone."""
-    return isinstance(call.function, np.ufunc) and call.function.signature is None
-
-
 def copied(call: Call) -> Value | None:
     """Give the value of which a call only makes a copy, perhaps with other strides."""
     function, args = call.function, call.args
     pairs = [args[:2]] if len(args) == 2 else []
-    if function in (np.copy, np.positive, astype):
+    if facts_of(function).is_copy:
         pairs = [(args[0], 1)]
     elif function in (np.multiply, operator.mul):
         pairs += [args[::-1]]

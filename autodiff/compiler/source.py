@@ -20,7 +20,6 @@ from autodiff.compiler.log import Log
 from autodiff.compiler.memory import Buffer, Plan, may_view
 from autodiff.compiler.program import Call, Function, Program, Value
 from autodiff.compiler.recorder import updated
-from autodiff.compiler.rewriting import is_elementwise
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import astype
 
@@ -314,7 +313,7 @@ class Writer:
         is_literal = type(arg) in (int, float) or isinstance(arg, np.floating)
         is_float = isinstance(arg, Value) and arg.dtype is float
         dtypes = {np.dtype(value.dtype) for value in call.operands() if value.is_array}
-        if not (is_literal or is_float) or not is_elementwise(call) or len(dtypes) != 1 or call.kwargs:
+        if not (is_literal or is_float) or not isinstance(call.function, np.ufunc) or len(dtypes) != 1 or call.kwargs:
             return None
         (dtype,) = dtypes
         if dtype.kind != "f" or (is_literal and not abs(arg) <= np.finfo(dtype).max):

@@ -38,7 +38,10 @@ class Facts:
             same function g(a, [*xs]), which is what the tape records.
         is_constant: its result does not vary with its arguments, or not by derivatives; it is a plain array.
         is_question: it asks for the form of an array, not for its elements.
-        is_view: its result shows the memory of its argument.
+        is_of_unknown_size: the shape of its result depends on the elements of its argument.
+        is_view: its result shows the memory of its argument, with axes moved, dropped, or new.
+        is_new: its result shows the memory of no argument.
+        is_copy: its result has the elements of its argument, perhaps in another dtype.
         takes_out: it can write its result into an array given as ``out``.
     """
 
@@ -50,7 +53,10 @@ class Facts:
     variadic: tuple[int, Function] | None = None
     is_constant: bool = False
     is_question: bool = False
+    is_of_unknown_size: bool = False
     is_view: bool = False
+    is_new: bool = False
+    is_copy: bool = False
     takes_out: bool = False
 
     def has_rule(self, position: int) -> bool:
@@ -188,6 +194,11 @@ def _listing(function: Function, first: int) -> Function:
     listing.__module__ = function.__module__
     listing.__wrapped__ = function  # type: ignore[attr-defined] # whose options it takes
     return listing
+
+
+def is_elementwise(function: Function | None) -> bool:
+    """Whether a function takes each element by itself, and broadcasts its arguments: most ufuncs, and ``np.where``."""
+    return function is np.where or (isinstance(function, np.ufunc) and function.signature is None)
 
 
 def name_of(function: Function) -> str:

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.record import data_of, is_variable
-from autodiff.core.rule import Function, facts_of
+from autodiff.core.rule import Function, facts_of, is_elementwise
 from autodiff.core.tape import Outputs, arguments
 from autodiff.core.tensor import Tensor
 from autodiff.drawing.nodes import Node
 from autodiff.drawing.notation import Run, bracketed, plain, raised, separated, subscript, written
-from autodiff.drawing.symbols import OpaqueError, Symbol, is_elementwise, symbols_in, values_of
+from autodiff.drawing.symbols import OpaqueError, Symbol, symbols_in, values_of
 from autodiff.drawing.text import function_name, is_number
-from autodiff.drawing.tidying import COPYING, SPREADING, tidied
+from autodiff.drawing.tidying import SPREADING, tidied
 
 LONGEST_FORMULA = 56  # characters of one side; what is longer is not read
 _MOST_CALLS = 100  # in an expression; a larger one would be too long in any case
@@ -160,12 +160,11 @@ def _named(
 ) -> tuple[Any, ...]:
     """Give the arguments of a call, with symbols for the arrays that it computes with; of equal names, numbered."""
     function: Any = call._function
-    rules = facts_of(function).rules
-    is_elementwise = facts_of(function).broadcasts
+    facts = facts_of(function)
     free = (letter for letter in "uvpqst" if letter not in reserved)
 
     def named(arg: Any, parameter: str) -> Any:
-        if type(arg) in (list, tuple) and not is_elementwise:
+        if type(arg) in (list, tuple) and not facts.broadcasts:
             return type(arg)(named(one, f"{parameter}{subscript(k + 1)}") for k, one in enumerate(arg))
         value = np.asarray(arg) if type(arg) in (list, tuple) else data_of(arg)
         name = name_of(arg) if hasattr(arg, "dtype") else None
@@ -175,8 +174,7 @@ def _named(
 
     args = []
     for position, arg in enumerate(arguments(call)):
-        has_rule = position < len(rules) and rules[position] is not None
-        is_array = is_elementwise or has_rule or isinstance(arg, Tensor)
+        is_array = facts.broadcasts or facts.has_rule(position) or isinstance(arg, Tensor)
         args.append(named(arg, _parameter(call._function, position)) if is_array else arg)
     symbols = list(symbols_in(args))
     names = [one.name for one in symbols]
@@ -259,6 +257,6 @@ def _is_pointwise(given: Symbol, gradient: str, allowed: set[Function]) -> bool:
     function: Any = given.function
     if function is None or not _mentions(given, gradient):
         return True
-    if not (is_elementwise(function) or function in COPYING or function in allowed):
+    if not (is_elementwise(function) or facts_of(function).is_copy or function in allowed):
         return False
     return all(_is_pointwise(one, gradient, allowed) for one in symbols_in(given.args))

@@ -114,14 +114,13 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
     function = tensor._function
     if function is None:
         return [], []
-    is_elementwise = facts_of(function).broadcasts
-    rules = facts_of(function).rules
+    facts = facts_of(function)
     operands: list[Any] = []
     settings: dict[str, Any] = {}
     for position, arg in enumerate(arguments(tensor)):
-        is_array = is_elementwise or (position < len(rules) and rules[position] is not None)
+        is_array = facts.broadcasts or facts.has_rule(position)
         if type(arg) in (list, tuple) and (
-            (is_array and not is_elementwise) or any(isinstance(item, Tensor) for item in arg)
+            (is_array and not facts.broadcasts) or any(isinstance(item, Tensor) for item in arg)
         ):
             operands += _flat(arg)
         elif isinstance(arg, Tensor) or (is_array and arg is not None):

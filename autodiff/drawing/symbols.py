@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from autodiff.core.rule import Function
+from autodiff.core.rule import Function, facts_of
 from autodiff.core.tensor import Tensor
 from autodiff.drawing.text import function_name
 
@@ -86,17 +86,13 @@ class Symbol(NDArrayOperatorsMixin):
     __array__ = __bool__ = __float__ = __int__ = __index__ = __complex__ = _refuse
 
 
-# What is asked about an array before it is computed with; the answer is none of its numbers.
-_QUESTIONS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type}
-
-
 def _call(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Run a function on the values of symbols, and give its result as symbols that remember the call."""
     if kwargs.get("out") is not None:
         raise OpaqueError("a symbol is never written into")
     value = function(*values_of(args), **values_of(kwargs))
-    if function in _QUESTIONS:
-        return value
+    if facts_of(function).is_question:
+        return value  # which is none of the numbers
     if hasattr(value, "dtype"):
         return Symbol(value, function=function, args=args, kwargs=kwargs)
     if not isinstance(value, list | tuple):
@@ -127,8 +123,3 @@ def symbols_in(args: Any) -> Iterator[Symbol]:
 def made(function: Any, *args: Any) -> Symbol:
     """Give the symbol of a call."""
     return Symbol(function(*values_of(args)), function=function, args=args)
-
-
-def is_elementwise(function: Any) -> bool:
-    """Whether a function takes each element by itself, and broadcasts its arguments."""
-    return function is np.where or (isinstance(function, np.ufunc) and function.signature is None)

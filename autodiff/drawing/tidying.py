@@ -10,14 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.rule import Function
-from autodiff.drawing.symbols import Symbol, is_elementwise, made, values_of
+from autodiff.core.rule import Function, facts_of, is_elementwise
+from autodiff.drawing.symbols import Symbol, made, values_of
 from autodiff.drawing.text import is_number
 
 SPREADING: set[Function] = {np.broadcast_to, np.reshape, np.expand_dims}  # one number over many places
-COPYING: set[Function] = {np.astype, np.copy}
-_RESHAPING: set[Function] = {*SPREADING, operator.getitem, np.moveaxis}
-_FILLED: set[Function] = {np.zeros_like, np.ones_like}
 
 
 def tidied(expression: Any, known: Mapping[str, Any]) -> Any:
@@ -31,7 +28,8 @@ def tidied(expression: Any, known: Mapping[str, Any]) -> Any:
     args = _fitting(expression, tuple(tidied(one, known) for one in expression.args))
     if expression.function in SPREADING and known and not _shape(args[0]):
         return args[0]  # where it is multiplied with, a number stands for as many of it as are needed
-    if expression.function in _RESHAPING and isinstance(args[0], Symbol) and args[0].function in _FILLED:
+    is_filled = isinstance(args[0], Symbol) and args[0].function in (np.zeros_like, np.ones_like)
+    if is_filled and (expression.function in (np.reshape, operator.getitem) or facts_of(expression.function).is_view):
         return Symbol(_rebuilt(expression, args).value, function=args[0].function, args=args[0].args)
     tidy = _TIDIED.get(expression.function)
     simpler = tidy(*args, **expression.kwargs) if tidy else None
@@ -42,7 +40,8 @@ def tidied(expression: Any, known: Mapping[str, Any]) -> Any:
 
 def _fitting(expression: Symbol, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Leave an argument as it was where a simpler one has another shape and the function does not broadcast."""
-    if is_elementwise(expression.function) or expression.function in COPYING | SPREADING:
+    function: Any = expression.function
+    if is_elementwise(function) or facts_of(function).is_copy or function in SPREADING:
         return args
     return tuple(new if _shape(new) == _shape(old) else old for new, old in zip(args, expression.args))
 

@@ -7,10 +7,10 @@ The rules of SciPy's functions, in ``special``, are loaded when one of these fun
 """
 
 from autodiff.rules import (
-    constants,
     creation,
     decompositions,
     elementwise,
+    facts,
     indexing,
     linalg,
     numerics,
@@ -19,10 +19,10 @@ from autodiff.rules import (
 )
 
 __all__ = [
-    "constants",
     "creation",
     "decompositions",
     "elementwise",
+    "facts",
     "indexing",
     "linalg",
     "numerics",
