@@ -1307,6 +1307,14 @@ def test_exact_programs_keep_copies_of_arrays_with_gaps(copied: Any, dtype: Any)
     assert len(calls(lambda x: np.exp(copied(np.tanh(x))), x, exact=True)) == 2
 
 
+@pytest.mark.parametrize("index", [True, np.True_, (True, slice(1, 3)), np.int64(1), slice(np.int64(1), 3)], ids=str)
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_booleans_select_copies_and_numpys_integers_views(index: Any, backend: str) -> None:
+    compiled = ad.compile(lambda x: (x * 2)[index] * 3, backend=backend)
+    for x in (np.arange(3.0), np.ones(3), np.full(3, 5.0)):
+        np.testing.assert_array_equal(compiled(x), x[index] * 6)
+
+
 def test_an_array_of_one_number_is_that_number() -> None:
     step = ad.grad(lambda x: -np.exp(x).mean())
     assert calls(step, SQUARE) == ["np.exp(x, out=exp)", "scaled = np.multiply(c_0_000625, exp)"]

@@ -89,11 +89,21 @@ def without_ones(shape: tuple[int, ...], ndim: int) -> tuple[int, ...]:
 
 
 def is_basic(index: Any) -> bool:
-    """Whether an index is made of integers, slices, None and an ellipsis only."""
+    """Whether an index is made of integers, slices from integer to integer, None and an ellipsis only.
+
+    It then selects a view, and the same elements in whatever array: what a program has computed is no integer here.
+    """
     parts = index if isinstance(index, tuple) else (index,)
     return all(
-        part is None or part is Ellipsis or type(part) in (slice, int) or isinstance(part, np.integer) for part in parts
+        all(end is None or _is_integer(end) for end in (part.start, part.stop, part.step))
+        if isinstance(part, slice)
+        else part is None or part is Ellipsis or _is_integer(part)
+        for part in parts
     )
+
+
+def _is_integer(x: Any) -> bool:
+    return isinstance(x, int | np.integer) and not isinstance(x, bool)
 
 
 def _expanded(index: Any, ndim: int) -> list[Any]:

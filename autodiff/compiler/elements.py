@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autodiff.arrays.placement import is_basic
 from autodiff.arrays.whole import require
 from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Program, Value
@@ -203,7 +204,7 @@ def _is_view(call: Call, source: Value) -> bool:
     if facts_of(call.function).is_view:
         return source.is_array or call.function is np.broadcast_to or call.function is np.expand_dims
     if call.function is operator.getitem:
-        return source.is_array and is_basic_index(call.args[1])
+        return source.is_array and is_basic(call.args[1])
     if call.function in (np.reshape, np.ravel) and len(call.args) + len(call.kwargs) <= 2:
         same = [size for size in source.shape if size != 1] == [size for size in call.output.shape if size != 1]
         return same and "order" not in call.kwargs
@@ -212,22 +213,6 @@ def _is_view(call: Call, source: Value) -> bool:
 
 def _is_reshape(call: Call) -> bool:
     return call.function in (np.reshape, np.ravel) and len(call.args) + len(call.kwargs) <= 2 and not call.kwargs
-
-
-def is_basic_index(index: Any) -> bool:
-    """Whether an index selects a view, and is the same in each run."""
-    items = index if isinstance(index, tuple) else (index,)
-    return all(
-        item is None
-        or item is Ellipsis
-        or (isinstance(item, int) and not isinstance(item, bool))
-        or (isinstance(item, slice) and all(end is None or type(end) is int for end in _ends(item)))
-        for item in items
-    )
-
-
-def _ends(item: slice) -> tuple[Any, Any, Any]:
-    return item.start, item.stop, item.step
 
 
 def _through(call: Call, source: Value, indices: Indices) -> Indices:
@@ -312,7 +297,7 @@ def is_computable(call: Call) -> bool:
     """Whether machine code can compute an element of the result from elements of the arguments."""
     function, args = UFUNCS.get(call.function, call.function), call.args
     if any(not isinstance(arg, Value | bool | int | float | np.generic) for arg in args) and function is not astype:
-        return function is operator.getitem and not call.output.is_array and is_basic_index(args[1])
+        return function is operator.getitem and not call.output.is_array and is_basic(args[1])
     if any(isinstance(arg, np.generic) and arg.dtype not in DTYPES for arg in args):
         return False
     if function is np.copy:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.placement import is_basic
 from autodiff.arrays.whole import require
 from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Function, Program, Value
@@ -167,7 +168,8 @@ class _Planner:
         if call in self._added:
             return
         self._added.add(call)
-        if call.output.is_array and (facts_of(call.function).is_view or _is_basic_index(call)):
+        is_item = call.function is operator.getitem and is_basic(call.args[1])
+        if call.output.is_array and (is_item or facts_of(call.function).is_view):
             source = call.args[0]
             home = self.plan.home.get(source)
             stays = source in self._stays or (home is not None and home.value.kind != "state")
@@ -244,13 +246,6 @@ class _Planner:
 
 def _form(value: Value, axes: tuple[int, ...] | None) -> Any:
     return value.shape, np.dtype(value.dtype), axes
-
-
-def _is_basic_index(call: Call) -> bool:
-    if call.function is not operator.getitem:
-        return False
-    index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
-    return all(item is None or item is Ellipsis or isinstance(item, int | slice) for item in index)
 
 
 SHARED_BYTES = 2**16  # smaller arrays have memory of their own, so that they can have a name of their own

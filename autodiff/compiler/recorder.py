@@ -234,6 +234,7 @@ class Recorded:
                 raise refusal(
                     "the size of x[mask] depends on values, and a program's may not: use np.where(mask, x, 0)"
                 )
+        index = mapped(index, lambda item: item.item() if isinstance(item, np.generic) else item)  # as it is written
         return self.recording.call(operator.getitem, (self, index))
 
     def __setitem__(self, index: Any, value: Any) -> None:
