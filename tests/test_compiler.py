@@ -586,6 +586,106 @@ def test_two_arrays_that_change_places() -> None:
     np.testing.assert_array_equal(two.data, [1, 2])
 
 
+# Hooks
+
+
+def hooked_step() -> tuple[Tensor, Callable[..., Any]]:
+    w = Tensor(np.array([1.0, 2.0]), name="w")
+
+    def step(x: Any) -> Any:
+        w.grad = None
+        (w * x).sum().backward()
+        w.data = w.data - w.grad
+        return w.grad
+
+    return w, step
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_hooks_of_the_state_may_come_and_go(backend: str) -> None:
+    w, step = hooked_step()
+    compiled = ad.compile(step, state=w, backend=backend)
+    x = np.array([1.0, 3.0])
+
+    def check(factor: float) -> None:
+        for _ in range(2):
+            before = w.data.copy()
+            np.testing.assert_array_equal(compiled(x), factor * x)
+            np.testing.assert_array_equal(w.data, before - factor * x)
+
+    check(1)
+    hook = w.register_hook(lambda g: 10 * g)
+    check(10)
+    hook.remove()
+    check(1)
+    double = w.register_hook(lambda g: 2 * g)
+    check(2)
+    triple = w.register_hook(lambda g: 3 * g)
+    check(6)
+    double.remove()
+    check(3)
+    w.register_hook(lambda g: None)
+    triple.remove()
+    check(1)
+
+
+def test_hooks_of_others_make_no_other_program() -> None:
+    w, step = hooked_step()
+    compiled = ad.compile(step, state=w)
+    compiled(np.ones(2))
+
+    def negated(g: Any) -> Any:
+        return -g
+
+    other = Tensor(1.0)
+    for hook in (other.register_hook(negated), w.register_hook(negated), w.register_hook(negated)):
+        compiled(np.ones(2))
+        hook.remove()
+        compiled(np.ones(2))
+    assert repr(compiled).endswith("3 programs>")  # of the hooks of w, there were none, one and two
+
+
+def test_what_a_hook_reads_is_watched() -> None:
+    w, step = hooked_step()
+    factor = 2.0
+    hook = w.register_hook(lambda g: factor * g)
+    compiled = ad.compile(step, state=w)
+    np.testing.assert_array_equal(compiled(np.ones(2)), [2, 2])
+    factor = 3.0
+    with pytest.raises(RuntimeError, match=r"reads 'factor', which was 2\.0 when it was compiled and is now 3\.0"):
+        compiled(np.ones(2))
+    hook.remove()
+    np.testing.assert_array_equal(compiled(np.ones(2)), [1, 1])
+
+
+def test_hooks_of_arguments_count() -> None:
+    def step(x: Any) -> Any:
+        x.grad = None
+        (x * x).sum().backward()
+        return x.grad
+
+    compiled = ad.compile(step)
+    for factor in (None, 2.0, 3.0, None):
+        x = Tensor(np.ones(2))
+        if factor is not None:
+            x.register_hook(lambda g, factor=factor: factor * g)  # type: ignore[misc]
+        np.testing.assert_array_equal(compiled(x), np.full(2, 2 * (factor or 1)))
+
+
+def test_a_step_that_changes_hooks_is_refused_and_they_are_as_before() -> None:
+    w, step = hooked_step()
+    hook = w.register_hook(lambda g: 2 * g)
+
+    def registering(x: Any) -> Any:
+        hook.remove()
+        w.register_hook(lambda g: 3 * g)
+        return step(x)
+
+    with pytest.raises(TypeError, match="compile: the step changes the hooks of Tensor 'w'"):
+        ad.compile(registering, state=w)(np.ones(2))
+    np.testing.assert_array_equal(step(np.ones(2)), [2, 2])
+
+
 # Forms of the arguments
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from autodiff.compiler.state import Place, Stateful
 from autodiff.compiler.surroundings import Surroundings
 from autodiff.core.clock import tick
+from autodiff.core.hooks import HOOKS, hooks_of
 from autodiff.core.tensor import Tensor
 
 
@@ -26,7 +27,8 @@ class Binding:
             if len(args) != 1: return False
             input_0, = args
             return (type(input_0) is ndarray and input_0.shape == (32, 64) and input_0.dtype is float32
-                    and tensor.requires_grad is True and watch() and cell.cell_contents is value)
+                    and tensor.requires_grad is True and (not hooks or are_as_before()) and watch()
+                    and cell.cell_contents is value)
 
         def run(args):
             input_0, = args
@@ -80,7 +82,12 @@ class Binding:
         self._places = arrays
         self._constants = constants
         self._stateful = stateful
+        self._tensors = [tensor for tensor, _ in tensors]
+        self._hooks = [hooks_of(tensor) for tensor in self._tensors]
         self._space: dict[str, Any] = {"step": None, "bind": self._bind, "rebuild": rebuild, "tick": tick}
+        # As long as no Tensor has hooks, nobody looks for any: and at the set itself, since that of references asks
+        # for its length, which takes a fortieth of a small step.
+        self._space |= {"hooks": HOOKS.data, "hooks_of": hooks_of}  # type: ignore[attr-defined]
         self._arrays = [self._name(None, "array") for _ in arrays]
         self._watches = [self._name(None, "watch") for _ in stateful]
         names = [f"input_{number}" for number in range(len(inputs))]
@@ -117,8 +124,12 @@ class Binding:
         self.renew()
 
     def renew(self) -> None:
-        """Let the program fit the settings that the state has now, after it was seen that they are the same."""
+        """Let the program fit the settings and hooks of the state, after it was seen that they are the same."""
+        self._hooks = [hooks_of(tensor) for tensor in self._tensors]
         self._space.update(zip(self._watches, (part.watch() for part in self._stateful)))
+
+    def _are_hooks_as_before(self) -> bool:
+        return self._hooks == [hooks_of(tensor) for tensor in self._tensors]
 
     def _bind(self) -> None:
         """Make the program's function for the arrays that the state has now."""
@@ -153,10 +164,14 @@ class Binding:
             conditions.append(f"type({name}) is {self._name(type(example), 'type')}")
             if isinstance(example, Tensor):
                 conditions.append(f"{name}.requires_grad is {example.requires_grad}")
+                conditions.append("False" if hooks_of(example) else f"(not hooks or not hooks_of({name}))")
                 name, example = f"{name}._array", example._array
             if isinstance(example, np.ndarray):
                 conditions.append(f"{name}.shape == {example.shape}")
                 conditions.append(f"{name}.dtype is {self._name(example.dtype, 'dtype')}")
         for tensor, _ in tensors:
             conditions.append(f"{self._name(tensor, 'tensor')}.requires_grad is {tensor.requires_grad}")
+        if tensors:
+            asked = f"{self._name(self._are_hooks_as_before, 'are_as_before')}()"
+            conditions.append(asked if any(self._hooks) else f"(not hooks or {asked})")
         return [*conditions, *(f"{watch}()" for watch in self._watches), *surroundings.conditions(self._name)]

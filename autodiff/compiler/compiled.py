@@ -32,6 +32,7 @@ from autodiff.compiler.surroundings import Surroundings, Variable, parts_of, var
 from autodiff.compiler.tracing import input_names, is_input, trace
 from autodiff.compiler.verify import Verification
 from autodiff.core import clock
+from autodiff.core.hooks import hooks_of
 from autodiff.core.record import data_of
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
@@ -162,8 +163,8 @@ class Compiled:
         """
         settings = self.settings()
         places = places_of(self._state)
-        wanted = tuple(place.tensor.requires_grad for place in places if place.tensor is not None)
-        key = settings, wanted, *((path, _form(leaf)) for path, leaf in walk((args, kwargs)))
+        tensors = tuple(_gradient_form(place.tensor) for place in places if place.tensor is not None)
+        key = settings, tensors, *((path, _form(leaf)) for path, leaf in walk((args, kwargs)))
         program = self._programs.get(key)
         if program is None:
             return self._add(key, places, args, kwargs)
@@ -260,7 +261,8 @@ class _Program:
     ) -> None:
         leaves, rebuild = flatten((args, kwargs))
         names = input_names(step, [path for path, _ in walk((args, kwargs))])
-        variables = variables_of(step)
+        hooked = [*(place.tensor for place in places if place.tensor is not None), *leaves]
+        variables = variables_of(step, *(function for one in hooked for function in hooks_of(one).values()))
         others = _left_out(variables, places, stateful)
         traced = trace(step, places, others, variables, leaves, names, rebuild)
         given = {id(place.get()) for place in places}
@@ -365,12 +367,18 @@ def _form(leaf: Any) -> Hashable:
     if is_input(leaf):
         data = data_of(leaf)
         kind = type(leaf) if isinstance(leaf, Tensor | float) else np.ndarray
-        return kind, np.shape(data), getattr(data, "dtype", float), getattr(leaf, "requires_grad", None)
+        return kind, np.shape(data), getattr(data, "dtype", float), _gradient_form(leaf)
     try:
         hash(leaf)
     except TypeError:
         return type(leaf), id(leaf)
     return type(leaf), leaf
+
+
+def _gradient_form(leaf: Any) -> Hashable:
+    """Say whether a gradient is wanted of a Tensor, and which functions change it."""
+    hooks = tuple(function if isinstance(function, Hashable) else hook for hook, function in hooks_of(leaf).items())
+    return getattr(leaf, "requires_grad", None), hooks
 
 
 _numbers = itertools.count(1)

@@ -146,13 +146,13 @@ class Surroundings:
                     )
 
 
-def variables_of(step: Callable[..., Any]) -> list[Variable]:
-    """Find what a function, a method or an object that is called reads by name, and which attributes it sets.
+def variables_of(*steps: Any) -> list[Variable]:
+    """Find what functions, methods or objects that are called read by name, and which attributes they set.
 
-    It is what the step names itself, and what functions and methods of the same file name that it may call. Of dicts
+    It is what a step names itself, and what functions and methods of the same file name that it may call. Of dicts
     and objects, other than arrays and Stateful ones, also what lies under keys or attributes that are named.
     """
-    functions = _functions_from(step)
+    functions = [function for step in steps for function in _functions_from(step)]
     followed = {id(function) for function, _ in functions}
     stored = {name for function, _ in functions for name in _named(function.__code__)["STORE_ATTR"]}
     found: dict[Hashable, Variable] = {}

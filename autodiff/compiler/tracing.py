@@ -18,6 +18,7 @@ from autodiff.compiler.program import Program, Value
 from autodiff.compiler.recorder import TRACING, Recorded, RecordedGenerator, Recording
 from autodiff.compiler.state import Place
 from autodiff.compiler.surroundings import Variable, replaced, same_number
+from autodiff.core.hooks import HOOKS, Hook, hooks_of
 from autodiff.core.record import constant, data_of
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import watching
@@ -64,13 +65,15 @@ def trace(
         rebuild: makes ``(args, kwargs)`` of the leaves.
 
     Raises:
-        TypeError: the step looks into a value, does what cannot be recorded, or changes what is no part of its state.
+        TypeError: the step looks into a value, does what cannot be recorded, or changes hooks or what is no part of its
+            state.
     """
     recording, rules = Recording(), Rules()
     opened = [_opened(leaf, name, recording) for leaf, name in zip(inputs, names, strict=True)]
     with kept([*places, *(place for _, place in others)]), recording.until_the_end(), _unchanged(others):
         stand_ins = _stand_ins(places, recording)
         before = [stand_in.value for stand_in in stand_ins]
+        tensors = [place.tensor for place in places if place.tensor is not None]
         substitutes = {}
         for place, stand_in in zip(places, stand_ins):
             if place.tensor is not None:
@@ -79,12 +82,19 @@ def trace(
                 substitutes[id(place.get())] = stand_in
             place.set(stand_in)
         args, kwargs = rebuild(opened)
+        hooks = [hooks_of(tensor) for tensor in tensors]
         token = TRACING.set(True)
         try:
             with replaced(variables, substitutes), watching(rules):
                 result = step(*args, **kwargs)
         finally:
             TRACING.reset(token)
+        for tensor, before_step in zip(tensors, hooks):
+            if hooks_of(tensor) != before_step:
+                raise TypeError(
+                    f"compile: the step changes the hooks of {tensor._label()}, which is part of the state: register "
+                    "and remove them outside of the step"
+                )
         leaves, rebuild_result = flatten(result)
         results = [_value_of(leaf, recording) for leaf in leaves]
         # What is its own place is still there, while the step has used what stands for it.
@@ -150,6 +160,8 @@ def _opened(leaf: Any, name: str, recording: Recording) -> Any:
         return recorded
     tensor = constant(recorded)
     tensor.requires_grad, tensor.name = leaf.requires_grad, leaf.name
+    for function in hooks_of(leaf).values():
+        Hook(tensor, function)
     return tensor
 
 
@@ -209,7 +221,7 @@ def kept(places: Sequence[Place]) -> Iterator[None]:
     for place in places:
         original = place.get()
         tensor = place.tensor
-        marks = None if tensor is None else (tensor._age, tensor.grad)
+        marks = None if tensor is None else (tensor._age, tensor.grad, hooks_of(tensor))
         found.append((place, original, copy.deepcopy(original), marks))
     try:
         yield
@@ -221,7 +233,10 @@ def kept(places: Sequence[Place]) -> Iterator[None]:
                 np.copyto(original, saved)
             place.set(original)
             if place.tensor is not None and marks is not None:
-                place.tensor._age, place.tensor.grad = marks
+                place.tensor._age, place.tensor.grad, hooks = marks
+                if hooks_of(place.tensor) != hooks:
+                    place.tensor._hooks = hooks
+                    HOOKS.update(hooks)
 
 
 def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:
