@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.rule import defvjp
+from autodiff.core.rule import Array, defvjp
 from autodiff.core.tape import unbroadcast
 from autodiff.rules.elementwise import through
 from autodiff.transforms.composition import defcomposition
 
 
 def _linspace(
-    start: Any,
-    stop: Any,
+    start: Array,
+    stop: Array,
     num: int = 50,
     endpoint: bool = True,
     retstep: bool = False,
@@ -31,37 +31,39 @@ def _linspace(
 
 
 def _logspace(
-    start: Any,
-    stop: Any,
+    start: Array,
+    stop: Array,
     num: int = 50,
     endpoint: bool = True,
-    base: Any = 10.0,
+    base: Array = 10.0,
     dtype: Any = None,
     axis: int = 0,
-) -> Any:
+) -> Array:
     if np.ndim(base):
         start, base = start + np.zeros_like(base), np.expand_dims(base, axis)
     return through(base ** _linspace(start, stop, num, endpoint, axis=axis), dtype)
 
 
-def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+def _geomspace(
+    start: Array, stop: Array, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Array:
     """``start (stop / start)^t``, which has a derivative for negative ends too."""
     t = np.reshape(_linspace(0.0, 1.0, num, endpoint), (num,) + (1,) * np.ndim(start * stop))
     return through(np.moveaxis(start * (stop / start) ** t, 0, axis), dtype)
 
 
 def _full_like(
-    g: Any,
-    out: Any,
-    a: Any,
-    fill_value: Any,
+    g: Array,
+    out: Array,
+    a: Array,
+    fill_value: Array,
     dtype: Any = None,
     order: Any = "K",
     subok: bool = True,
     shape: Any = None,
     *,
     device: Any = None,
-) -> Any:
+) -> Array:
     return unbroadcast(through(g, dtype), np.shape(fill_value))
 
 

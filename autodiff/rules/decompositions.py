@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.methods import Axis
-from autodiff.core.rule import defvjp, describe
+from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tensor import as_array, stop_gradient
 from autodiff.rules.linalg import swap_last_axes
 from autodiff.rules.reductions import _extremum, _product_of_others, _restore_axes
 from autodiff.transforms.composition import defcomposition
 
 
-def _quotient(x: Any, y: Any) -> Any:
+def _quotient(x: Array, y: Array) -> Array:
     """``x / y``, and 0 where both are 0."""
     undefined = (x == 0) & (y == 0)
     return np.where(undefined, 0, x / np.where(undefined, 1, y))
@@ -31,7 +31,7 @@ def _quotient(x: Any, y: Any) -> Any:
 # Norms. Like PyTorch's, they have the gradient 0 at zero, and equal maxima and minima share theirs evenly.
 
 
-def _vector_norm(g: Any, out: Any, x: Any, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def _vector_norm(g: Array, out: Array, x: Array, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Array:
     """``sign(x) (|x| / norm)^(ord-1)``."""
     if abs(ord) == math.inf:
         return np.sign(x) * _extremum(g, out, np.abs(x), axis, keepdims=keepdims)
@@ -49,8 +49,8 @@ def _vector_norm(g: Any, out: Any, x: Any, *, axis: Axis = None, keepdims: bool 
 
 
 def _matrix_norm(
-    g: Any, out: Any, x: Any, *, keepdims: bool = False, ord: Any = "fro", axis: tuple[int, int] = (-2, -1)
-) -> Any:
+    g: Array, out: Array, x: Array, *, keepdims: bool = False, ord: Any = "fro", axis: tuple[int, int] = (-2, -1)
+) -> Array:
     """The norm of sums of a row's or column's elements, or of the singular values."""
     if ord in (None, "f", "fro"):
         return _vector_norm(g, out, x, axis=axis, keepdims=keepdims)
@@ -68,14 +68,14 @@ def _matrix_norm(
     return np.moveaxis((u * g[..., None, :]) @ vt, (-2, -1), axis)
 
 
-def _norm(g: Any, out: Any, x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def _norm(g: Array, out: Array, x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (operator.index(axis),)
     if len(axes) == 2 and ord is not None:
         return _matrix_norm(g, out, x, axis=axes, keepdims=keepdims, ord=ord)
     return _vector_norm(g, out, x, axis=axes, keepdims=keepdims, ord=2 if ord is None else ord)
 
 
-def _cond(x: Any, p: Any = None) -> Any:
+def _cond(x: Array, p: Array = None) -> Array:
     if p in (None, 2, -2):
         s = np.linalg.svdvals(x)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
@@ -92,13 +92,13 @@ defcomposition(np.linalg.cond, _cond)
 # Inverses and linear equations
 
 
-def _inv(g: Any, out: Any, a: Any) -> Any:
+def _inv(g: Array, out: Array, a: Array) -> Array:
     """``-A⁻ᵀ g A⁻ᵀ`` (Giles 2008, Collected matrix derivative results)."""
     transposed = swap_last_axes(out)
     return -transposed @ g @ transposed
 
 
-def _pinv(g: Any, out: Any, a: Any) -> Any:
+def _pinv(g: Array, out: Array, a: Array) -> Array:
     """Three terms, for P = pinv(A): ``-Pᵀ g Pᵀ + (1 - A P) gᵀ P Pᵀ + Pᵀ P gᵀ (1 - P A)``.
 
     They hold while the rank stays the same (Golub and Pereyra 1973, The differentiation of pseudo-inverses); where it
@@ -109,7 +109,7 @@ def _pinv(g: Any, out: Any, a: Any) -> Any:
     return -transposed @ g @ transposed + left - a @ (out @ left) + right - (right @ out) @ a
 
 
-def _solve_a(g: Any, out: Any, a: Any, b: Any) -> Any:
+def _solve_a(g: Array, out: Array, a: Array, b: Array) -> Array:
     """``-(A⁻ᵀ g) xᵀ``."""
     column = _solve_b(g, out, a, b)
     if np.ndim(b) == 1:
@@ -117,7 +117,7 @@ def _solve_a(g: Any, out: Any, a: Any, b: Any) -> Any:
     return -column @ swap_last_axes(out)
 
 
-def _solve_b(g: Any, out: Any, a: Any, b: Any) -> Any:
+def _solve_b(g: Array, out: Array, a: Array, b: Array) -> Array:
     """``A⁻ᵀ g``. Only a ``b`` of one axis is a vector, or the same one for a stack of matrices."""
     transposed = swap_last_axes(as_array(a))
     if np.ndim(b) == 1:
@@ -125,19 +125,19 @@ def _solve_b(g: Any, out: Any, a: Any, b: Any) -> Any:
     return np.linalg.solve(transposed, g)
 
 
-def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
+def _tensorsolve(a: Array, b: Array, axes: Any = None) -> Array:
     a, b = as_array(a), as_array(b)
     if axes is not None:
         a = np.moveaxis(a, axes, range(a.ndim - len(axes), a.ndim))
     return np.reshape(np.linalg.solve(np.reshape(a, (b.size, b.size)), np.ravel(b)), a.shape[b.ndim :])
 
 
-def _tensorinv(a: Any, ind: int = 2) -> Any:
+def _tensorinv(a: Array, ind: int = 2) -> Array:
     size = math.prod(a.shape[:ind])
     return np.reshape(np.linalg.inv(np.reshape(a, (size, size))), a.shape[ind:] + a.shape[:ind])
 
 
-def _lstsq_a(g: Any, out: Any, a: Any, b: Any, rcond: Any = None) -> Any:
+def _lstsq_a(g: Any, out: Any, a: Array, b: Array, rcond: Any = None) -> Array:
     """Sum what comes from the solution ``pinv(A) b``, from the squares of ``A x - b``, and from the singular values.
 
     The matrix must have full rank, since the solution jumps where the rank changes.
@@ -154,7 +154,7 @@ def _lstsq_a(g: Any, out: Any, a: Any, b: Any, rcond: Any = None) -> Any:
     return gradient + _svdvals(g_singular, out, a)
 
 
-def _lstsq_b(g: Any, out: Any, a: Any, b: Any, rcond: Any = None) -> Any:
+def _lstsq_b(g: Any, out: Any, a: Array, b: Array, rcond: Any = None) -> Array:
     g_solution, g_residuals, _, _ = g
     solution, residuals, _, _ = out
     a = as_array(a)
@@ -162,13 +162,13 @@ def _lstsq_b(g: Any, out: Any, a: Any, b: Any, rcond: Any = None) -> Any:
     return gradient + 2 * (b - a @ solution) * g_residuals if residuals.size else gradient
 
 
-def _pinv_for_lstsq(a: Any, rcond: Any) -> Any:
+def _pinv_for_lstsq(a: Array, rcond: Any) -> Array:
     if rcond is not None:
         raise NotImplementedError("lstsq with rcond= has no derivative rule: leave it out")
     return np.linalg.pinv(a)
 
 
-def _matrix_power(a: Any, n: Any) -> Any:
+def _matrix_power(a: Array, n: Any) -> Array:
     """Multiply the squares of squares that the binary digits of n name."""
     n = operator.index(n)
     if n == 0:
@@ -184,7 +184,7 @@ def _matrix_power(a: Any, n: Any) -> Any:
     return result
 
 
-def _multi_dot(g: Any, out: Any, arrays: Any) -> list[Any]:
+def _multi_dot(g: Array, out: Array, arrays: Any) -> list[Array]:
     """For each factor, the product of ``g`` and the transposes of all others, multiplied in the best order too."""
     matrices = [as_array(array) for array in arrays]
     shapes = [array.shape for array in matrices]
@@ -214,7 +214,7 @@ defvjp(np.linalg.multi_dot, _multi_dot)
 # Determinants
 
 
-def _det(g: Any, out: Any, a: Any) -> Any:
+def _det(g: Array, out: Array, a: Array) -> Array:
     """``g det(A) A⁻ᵀ``, and where A is singular the same without division; see `_cofactors`."""
     g, out = g[..., None, None], out[..., None, None]
     singular = out == 0
@@ -226,7 +226,7 @@ def _det(g: Any, out: Any, a: Any) -> Any:
     return g * cofactors
 
 
-def _cofactors(a: Any) -> Any:
+def _cofactors(a: Array) -> Array:
     """Give the derivative of det, of any matrix, so that its own first derivative is right too.
 
     With U and V as constants, ``Uᵀ A V`` is linear in A, and diagonal here. Where all other elements of a matrix B are
@@ -242,7 +242,7 @@ def _cofactors(a: Any) -> Any:
     return orientation * (u @ (others * np.where(is_diagonal, 1, -swap_last_axes(diagonal))) @ vt)
 
 
-def _slogdet(g: Any, out: Any, a: Any) -> Any:
+def _slogdet(g: Any, out: Any, a: Array) -> Array:
     """``g A⁻ᵀ`` for the logarithm; the sign does not vary. A singular matrix has no derivative, and no inverse."""
     return g[1][..., None, None] * swap_last_axes(np.linalg.inv(a))
 
@@ -254,7 +254,7 @@ defvjp(np.linalg.slogdet, _slogdet)
 # Factors
 
 
-def _cholesky(g: Any, out: Any, a: Any, *, upper: bool = False) -> Any:
+def _cholesky(g: Array, out: Array, a: Array, *, upper: bool = False) -> Array:
     """``L⁻ᵀ Φ(Lᵀ g) L⁻¹``, of which Φ takes the lower triangle and half the diagonal.
 
     Murray 2016, Differentiation of the Cholesky decomposition.
@@ -265,7 +265,7 @@ def _cholesky(g: Any, out: Any, a: Any, *, upper: bool = False) -> Any:
     return np.linalg.solve(factor, swap_last_axes(np.linalg.solve(factor, inner)))
 
 
-def _qr(g: Any, out: Any, a: Any, mode: str = "reduced") -> Any:
+def _qr(g: Any, out: Any, a: Array, mode: str = "reduced") -> Array:
     """Give the gradient of a matrix of full rank, as in Roberts and Roberts 2020, QR and LQ decomposition.
 
     The columns of a wide matrix beyond the square are only turned by Q, which the square part alone determines.
@@ -286,14 +286,14 @@ def _qr(g: Any, out: Any, a: Any, mode: str = "reduced") -> Any:
     return np.concatenate([_tall_qr(g_q, g_r[..., :rows], q, r[..., :rows]), q @ beyond], axis=-1)
 
 
-def _tall_qr(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
+def _tall_qr(g_q: Array, g_r: Array, q: Array, r: Array) -> Array:
     """``(gQ + Q M) R⁻ᵀ``, where M is symmetric and has the lower triangle of ``R gRᵀ - gQᵀ Q``."""
     lower = np.tril(r @ swap_last_axes(g_r) - swap_last_axes(g_q) @ q)
     middle = lower + swap_last_axes(np.tril(lower, -1))
     return swap_last_axes(np.linalg.solve(r, swap_last_axes(g_q + q @ middle)))
 
 
-def _eigh(g: Any, out: Any, a: Any, UPLO: Any = "L") -> Any:
+def _eigh(g: Any, out: Any, a: Array, UPLO: Any = "L") -> Array:
     """``V (diag(gw) + F ∘ Vᵀ gV) Vᵀ``, where F = 1 / (wⱼ - wᵢ) (Giles 2008), of which the symmetric part is taken."""
     (w, v), (g_w, g_v) = out, g
     inner = swap_last_axes(v) @ g_v
@@ -302,13 +302,13 @@ def _eigh(g: Any, out: Any, a: Any, UPLO: Any = "L") -> Any:
     return v @ inner @ swap_last_axes(v)
 
 
-def _eigvalsh(g: Any, out: Any, a: Any, UPLO: Any = "L") -> Any:
+def _eigvalsh(g: Array, out: Array, a: Array, UPLO: Any = "L") -> Array:
     """``V diag(g) Vᵀ``."""
     _, v = np.linalg.eigh(a, UPLO)
     return (v * g[..., None, :]) @ swap_last_axes(v)
 
 
-def _svd(g: Any, out: Any, a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+def _svd(g: Any, out: Any, a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Array:
     """Give the gradient for U, s and V, as in Townsend 2016, Differentiating the singular value decomposition.
 
     It is ``U (J ∘ F s + s K ∘ F + diag(gs)) Vᵀ``, where J and K are the antisymmetric parts of ``Uᵀ gU`` and
@@ -340,7 +340,7 @@ def _svd(g: Any, out: Any, a: Any, full_matrices: bool = True, compute_uv: bool 
     return gradient
 
 
-def _svdvals(g: Any, out: Any, x: Any) -> Any:
+def _svdvals(g: Array, out: Array, x: Array) -> Array:
     """``U diag(g) Vᵀ``."""
     u, _, vt = np.linalg.svd(x, full_matrices=False)
     return (u * g[..., None, :]) @ vt

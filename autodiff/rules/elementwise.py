@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
-from autodiff.core.rule import defvjp
+from autodiff.core.rule import Array, defvjp
 from autodiff.core.tensor import astype, stop_gradient
 from autodiff.transforms.composition import defcomposition
 
@@ -29,14 +29,14 @@ defvjp(np.reciprocal, lambda g, out, x: -g * out * out)
 defvjp(np.square, lambda g, out, x: g * (2 * x))
 
 
-def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _power_base(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``y x^(y-1)``, and 0 where y is 0, also at x = 0."""
     if isinstance(y, int | float):
         return g * (y * x ** (y - 1)) if y else zero(g)
     return g * (y * x ** np.where(np.equal(y, 0) & np.equal(x, 0), 1, np.subtract(y, 1)))
 
 
-def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _power_exponent(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``x^y log x``, and 0 where x is 0 and y is not negative."""
     return g * (out * np.log(np.where(np.equal(x, 0) & (y >= 0), 1, x)))
 
@@ -47,7 +47,7 @@ defvjp(np.float_power, _power_base, _power_exponent)
 # Exponentials and logarithms
 
 
-def _weight(g: Any, out: Any, x: Any, y: Any, exponential: Callable[[Any], Any] = np.exp) -> Any:
+def _weight(g: Array, out: Array, x: Array, y: Array, exponential: Callable[[Array], Array] = np.exp) -> Array:
     """``exp(x - out)``, the part of x in the sum; of two equal infinities, each has one half."""
     fills = np.isinf(out) & (x == out)
     part = g * exponential(np.where(fills, 0, x) - np.where(fills, 0, out))
@@ -73,7 +73,7 @@ defvjp(np.cbrt, lambda g, out, x: g / (3 * out * out))
 # Trigonometric and hyperbolic functions
 
 
-def _over_square(x: Any, a: Any, b: Any) -> Any:
+def _over_square(x: Array, a: Array, b: Array) -> Array:
     """``x / (a² + b²)``, for x one of a and b, without overflow; 0 where both are."""
     origin = np.equal(a, 0) & np.equal(b, 0)
     radius = np.hypot(np.where(origin, 1, a), b)
@@ -102,12 +102,12 @@ for _to_degrees in (np.rad2deg, np.degrees):
 _SINC_SLOPE = [(-1) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(10, 0, -1)]
 
 
-def _sinc(g: Any, out: Any, x: Any) -> Any:
+def _sinc(g: Array, out: Array, x: Array) -> Array:
     """``(cos πx - sinc x) / x``; near 0, where that cancels, its Taylor series, exact also when differentiated."""
     small = np.absolute(x) < 0.25
     near = np.where(small, x, 0)
     square = near * near
-    series: Any = 0.0
+    series: Array = 0.0
     for coefficient in _SINC_SLOPE:
         series = series * square + coefficient
     far = np.where(small, 1, x)
@@ -135,7 +135,7 @@ defvjp(np.divmod, lambda g, out, x, y: g[1], lambda g, out, x, y: -g[1] * np.flo
 defvjp(np.modf, lambda g, out, x: g[0])
 
 
-def zero(g: Any) -> Any:
+def zero(g: Array) -> Array:
     """Nothing of ``g``, even where it is infinite."""
     return np.where(False, g, 0)
 
@@ -145,7 +145,7 @@ def in_steps(dtype: Any) -> bool:
     return dtype is not None and np.dtype(dtype).kind in "iub"
 
 
-def through(g: Any, dtype: Any) -> Any:
+def through(g: Array, dtype: Any) -> Array:
     """Give what of ``g`` comes back through a conversion to a dtype."""
     return zero(g) if in_steps(dtype) else g
 
@@ -162,7 +162,7 @@ defvjp(np.nextafter, lambda g, out, x, y: g, lambda g, out, x, y: zero(g))
 defvjp(np.ldexp, lambda g, out, x, i: np.ldexp(g, i))
 
 
-def _frexp(g: Any, out: Any, x: Any) -> Any:
+def _frexp(g: Array, out: Array, x: Array) -> Array:
     """``g 2^-exponent``, for the mantissa."""
     _, exponent = np.frexp(stop_gradient(x))
     return np.ldexp(g[0], -exponent)
@@ -176,7 +176,7 @@ defvjp(np.unwrap, lambda g, out, x, discont=None, axis=-1, *, period=0: g)
 defvjp(np.nan_to_num, lambda g, out, x, *, nan=0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0))
 
 
-def _larger(g: Any, x: Any, y: Any) -> Any:
+def _larger(g: Array, x: Array, y: Array) -> Array:
     """``g`` where x is larger than y, half of it where they are equal, and all of it where either is NaN."""
     return np.where(x == y, g / 2, np.where(x < y, 0, g))
 
@@ -195,21 +195,21 @@ defvjp(
 )
 
 
-def _within(x: Any, low: Any, high: Any) -> Any:
+def _within(x: Array, low: Array, high: Array) -> Array:
     """Whether x lies between the bounds, on them included; None is no bound."""
     inside = True if low is None else x >= low
     return inside if high is None else inside & (x <= high)
 
 
-def _clip_low(g: Any, out: Any, x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+def _clip_low(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array = None) -> Array:
     return np.where((x < a_min) if a_max is None else (x < a_min) & (a_min < a_max), g, 0)
 
 
-def _clip_high(g: Any, out: Any, x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+def _clip_high(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array = None) -> Array:
     return np.where((x > a_max) if a_min is None else (x > a_max) | (a_min > a_max), g, 0)
 
 
-def _clip_x(g: Any, out: Any, x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+def _clip_x(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array = None) -> Array:
     return np.where(_within(x, a_min, a_max), g, 0)
 
 
@@ -227,7 +227,7 @@ defvjp(np.copy, lambda g, out, x, order="K": g)
 # Each element of one argument with each of the other
 
 
-def _outer(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+def _outer(ufunc: np.ufunc) -> Callable[[Array, Array], Array]:
     """Say the ufunc's outer as a call that broadcasts."""
     return lambda x, y: ufunc(np.expand_dims(x, tuple(range(-np.ndim(y), 0))), y)
 

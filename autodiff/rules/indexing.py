@@ -11,7 +11,7 @@ from autodiff.arrays import placement
 from autodiff.arrays.placement import is_basic, last_ones, ranks, rounds, spread, spread_out, without_ones
 from autodiff.arrays.whole import is_numpy
 from autodiff.core.record import data_of, primitive
-from autodiff.core.rule import defvjp, describe
+from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tape import unbroadcast
 
 scatter_add = primitive(placement.scatter_add)
@@ -22,7 +22,7 @@ multiply_at = primitive(placement.multiply_at)
 # Selecting, and adding what was selected back
 
 
-def _take(g: Any, out: Any, a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Any:
+def _take(g: Array, out: Array, a: Array, indices: Array, axis: int | None = None, *, mode: str = "raise") -> Array:
     """Scatter to the same places of the axis, or of the flattened array."""
     if mode != "raise":
         size = a.size if axis is None or a.ndim == 0 else a.shape[axis]
@@ -32,7 +32,7 @@ def _take(g: Any, out: Any, a: Any, indices: Any, axis: int | None = None, *, mo
     return scatter_add(g, (slice(None),) * (axis % a.ndim) + (indices,), a.shape)
 
 
-def _take_along_axis(g: Any, out: Any, arr: Any, indices: Any, axis: int | None = -1) -> Any:
+def _take_along_axis(g: Array, out: Array, arr: Array, indices: Array, axis: int | None = -1) -> Array:
     """Scatter to the same places: along ``axis`` those of ``indices``, along every other its own."""
     if axis is None:
         return np.reshape(scatter_add(g, (indices,), (arr.size,)), arr.shape)
@@ -47,33 +47,33 @@ def _take_along_axis(g: Any, out: Any, arr: Any, indices: Any, axis: int | None 
     return scatter_add(g, tuple(grid), arr.shape)
 
 
-def _compress(g: Any, out: Any, condition: Any, a: Any, axis: int | None = None) -> Any:
+def _compress(g: Array, out: Array, condition: Array, a: Array, axis: int | None = None) -> Array:
     return _take(g, out, a, np.flatnonzero(condition), axis)
 
 
-def _extract(g: Any, out: Any, condition: Any, arr: Any) -> Any:
+def _extract(g: Array, out: Array, condition: Array, arr: Array) -> Array:
     return _take(g, out, arr, np.flatnonzero(condition))
 
 
-def _select(g: Any, out: Any, condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+def _select(g: Array, out: Array, condlist: Any, choicelist: Any, default: Array = 0) -> Any:
     """``g`` for each choice where its condition is the first that holds."""
     firsts = zip(_firsts(condlist), choicelist, strict=True)
     return [unbroadcast(np.where(first, g, 0), np.shape(choice)) for first, choice in firsts]
 
 
-def _select_default(g: Any, out: Any, condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+def _select_default(g: Array, out: Array, condlist: Any, choicelist: Any, default: Array = 0) -> Array:
     return unbroadcast(np.where(functools.reduce(operator.or_, condlist), 0, g), np.shape(default))
 
 
-def _firsts(conditions: Any) -> Iterator[Any]:
+def _firsts(conditions: Any) -> Iterator[Array]:
     """For each condition, where it holds and none before it does."""
-    earlier: Any = False
+    earlier: Array = False
     for condition in conditions:
         yield condition & np.logical_not(earlier)
         earlier = condition | earlier
 
 
-def _choose(g: Any, out: Any, a: Any, choices: Any, *, mode: str = "raise") -> Any:
+def _choose(g: Array, out: Array, a: Array, choices: Any, *, mode: str = "raise") -> Array:
     """``g`` for each choice where its number stands."""
     count = len(choices)
     chosen = np.mod(a, count) if mode == "wrap" else np.clip(a, 0, count - 1)
@@ -81,7 +81,7 @@ def _choose(g: Any, out: Any, a: Any, choices: Any, *, mode: str = "raise") -> A
     return pieces if isinstance(choices, list | tuple) else np.stack(pieces)
 
 
-def _rearranged(g: Any, out: Any, a: Any, axis: int | None) -> Any:
+def _rearranged(g: Array, out: Array, a: Array, axis: int | None) -> Array:
     """Take each gradient back to where its element came from: both sides have the same elements in order of size."""
     if axis is None:
         return np.reshape(_rearranged(g, out, np.ravel(a), -1), a.shape)
@@ -90,15 +90,15 @@ def _rearranged(g: Any, out: Any, a: Any, axis: int | None) -> Any:
     return np.take_along_axis(ordered, ranks, axis=axis)
 
 
-def _sort(g: Any, out: Any, a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
+def _sort(g: Array, out: Array, a: Array, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Array:
     return _rearranged(g, out, a, axis)
 
 
-def _partition(g: Any, out: Any, a: Any, kth: Any, axis: int | None = -1, kind: Any = "introselect") -> Any:
+def _partition(g: Array, out: Array, a: Array, kth: Any, axis: int | None = -1, kind: Any = "introselect") -> Array:
     return _rearranged(g, out, a, axis)
 
 
-def _picked(g: Any, index: Any) -> Any:
+def _picked(g: Array, index: Any) -> Array:
     """Give ``g[index]``; what not every kind of array can do, in one index into the flat array."""
     if is_numpy(data_of(g)) or is_basic(index):
         return g[index]
@@ -122,18 +122,18 @@ defvjp(np.partition, _partition)
 # Putting elements in place of others: what `x.at[index]` does
 
 
-def _gathered(g: Any, values: Any) -> Any:
+def _gathered(g: Array, values: Array) -> Array:
     """Give the gradient of values that were broadcast as in an assignment."""
     shape = np.shape(values)
     return np.reshape(unbroadcast(g, without_ones(shape, g.ndim)), shape)
 
 
-def _set_at_values(g: Any, out: Any, x: Any, index: Any, values: Any) -> Any:
+def _set_at_values(g: Array, out: Array, x: Array, index: Any, values: Array) -> Array:
     comes_last, _ = last_ones(index, x.shape)
     return _gathered(np.where(comes_last, _picked(g, index), 0), values)
 
 
-def _multiply_at_values(g: Any, out: Any, x: Any, index: Any, values: Any) -> Any:
+def _multiply_at_values(g: Array, out: Array, x: Array, index: Any, values: Array) -> Array:
     """``g x``, times the other values that fall on the same element."""
     _, turns = ranks(index, x.shape)
     factors = spread_out(values, index, x)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import is_sparse
-from autodiff.core.rule import defvjp
+from autodiff.core.rule import Array, defvjp
 from autodiff.core.tape import unbroadcast
 from autodiff.core.tensor import as_array
 from autodiff.rules.elementwise import through
@@ -17,12 +17,12 @@ from autodiff.rules.indexing import scatter_add
 from autodiff.transforms.composition import defcomposition
 
 
-def swap_last_axes(x: Any) -> Any:
+def swap_last_axes(x: Array) -> Array:
     """Transpose a matrix, or each of a stack; NumPy's functions do not take sparse ones."""
     return x.T if is_sparse(x) else np.swapaxes(x, -1, -2)
 
 
-def _matmul_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _matmul_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``g yᵀ``; a vector counts as a row (x) or a column (y) of a matrix. Stacks that broadcast, the tape sums."""
     y = as_array(y)
     if y.ndim == 1:
@@ -32,7 +32,7 @@ def _matmul_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     return g @ swap_last_axes(y)
 
 
-def _matmul_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _matmul_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``xᵀ g``, with vectors and stacks as in `_matmul_x`."""
     x = as_array(x)
     if x.ndim == 1:
@@ -50,16 +50,16 @@ defvjp(np.linalg.matmul, _matmul_x, _matmul_y, elementwise=True)
 # each are rolled into one.
 
 
-def _as_columns(y: Any) -> Any:
+def _as_columns(y: Array) -> Array:
     """Give y with the axis that dot sums over first, and all others as one."""
     return np.reshape(np.moveaxis(y, -2, 0) if y.ndim > 1 else y, (y.shape[-2:][0], _other_sizes(y)))
 
 
-def _other_sizes(y: Any) -> int:
+def _other_sizes(y: Array) -> int:
     return math.prod((*y.shape[:-2], *y.shape[-1:])) if y.ndim > 1 else 1
 
 
-def _dot_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _dot_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     y = as_array(y)
     if x.ndim == 0 or y.ndim == 0:
         return unbroadcast(g * y, x.shape)
@@ -67,7 +67,7 @@ def _dot_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     return np.reshape(np.reshape(g, (math.prod(x.shape[:-1]), columns.shape[1])) @ swap_last_axes(columns), x.shape)
 
 
-def _dot_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _dot_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     x = as_array(x)
     if x.ndim == 0 or y.ndim == 0:
         return unbroadcast(g * x, y.shape)
@@ -83,19 +83,19 @@ defvjp(np.dot, _dot_x, _dot_y)
 # Products of vectors
 
 
-def _vecdot_x(g: Any, out: Any, x: Any, y: Any, *, axis: int = -1) -> Any:
+def _vecdot_x(g: Array, out: Array, x: Array, y: Array, *, axis: int = -1) -> Array:
     """``g y``, where the vectors lie along ``axis`` of both, and the other axes broadcast."""
     product = g[..., None] * np.moveaxis(as_array(y), axis, -1)
     return np.moveaxis(unbroadcast(product, np.moveaxis(x, axis, -1).shape), -1, axis)
 
 
-def _vecdot_y(g: Any, out: Any, x: Any, y: Any, *, axis: int = -1) -> Any:
+def _vecdot_y(g: Array, out: Array, x: Array, y: Array, *, axis: int = -1) -> Array:
     return _vecdot_x(g, out, y, x, axis=axis)
 
 
 def _cross_x(
-    g: Any, out: Any, x: Any, y: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
-) -> Any:
+    g: Array, out: Array, x: Array, y: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Array:
     """``y × g``, since ``g · (x × y) = x · (y × g)``."""
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     x, y = np.moveaxis(x, axisa, -1), np.moveaxis(as_array(y), axisb, -1)
@@ -105,25 +105,25 @@ def _cross_x(
 
 
 def _cross_y(
-    g: Any, out: Any, x: Any, y: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
-) -> Any:
+    g: Array, out: Array, x: Array, y: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Array:
     """``g × x``, the negative of what it is for x."""
     return -_cross_x(g, out, y, x, axisb, axisa, axisc, axis)
 
 
-def _linalg_cross_x(g: Any, out: Any, x: Any, y: Any, *, axis: int = -1) -> Any:
+def _linalg_cross_x(g: Array, out: Array, x: Array, y: Array, *, axis: int = -1) -> Array:
     return _cross_x(g, out, x, y, axis=axis)
 
 
-def _linalg_cross_y(g: Any, out: Any, x: Any, y: Any, *, axis: int = -1) -> Any:
+def _linalg_cross_y(g: Array, out: Array, x: Array, y: Array, *, axis: int = -1) -> Array:
     return _cross_y(g, out, x, y, axis=axis)
 
 
-def _outer_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _outer_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     return np.reshape(g @ np.ravel(y), x.shape)
 
 
-def _outer_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _outer_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     return np.reshape(np.ravel(x) @ g, y.shape)
 
 
@@ -153,7 +153,7 @@ if hasattr(np, "matvec"):  # since NumPy 2.2
 # Sums of products over any axes
 
 
-def _contracted(x: Any, y: Any, axes: Any) -> tuple[list[int], list[int], list[int], list[int]]:
+def _contracted(x: Array, y: Array, axes: Any) -> tuple[list[int], list[int], list[int], list[int]]:
     """List the axes of x and y that tensordot sums over, pair by pair, and those of each that it keeps."""
     if isinstance(axes, int | np.integer):
         axes = range(-axes, 0), range(axes)
@@ -167,7 +167,7 @@ def _contracted(x: Any, y: Any, axes: Any) -> tuple[list[int], list[int], list[i
     return x_summed, y_summed, x_kept, y_kept
 
 
-def _tensordot_x(g: Any, out: Any, x: Any, y: Any, axes: Any = 2) -> Any:
+def _tensordot_x(g: Array, out: Array, x: Array, y: Array, axes: Any = 2) -> Array:
     """Sum ``g y`` over the axes that came from y. What y was summed over is left, and goes where it is in x."""
     y = as_array(y)
     x_summed, y_summed, x_kept, y_kept = _contracted(x, y, axes)
@@ -176,7 +176,7 @@ def _tensordot_x(g: Any, out: Any, x: Any, y: Any, axes: Any = 2) -> Any:
     return np.transpose(product, np.argsort(came_from).tolist())
 
 
-def _tensordot_y(g: Any, out: Any, x: Any, y: Any, axes: Any = 2) -> Any:
+def _tensordot_y(g: Array, out: Array, x: Array, y: Array, axes: Any = 2) -> Array:
     x = as_array(x)
     x_summed, y_summed, x_kept, y_kept = _contracted(x, y, axes)
     product = np.tensordot(x, g, (x_kept, list(range(len(x_kept)))))
@@ -184,21 +184,21 @@ def _tensordot_y(g: Any, out: Any, x: Any, y: Any, axes: Any = 2) -> Any:
     return np.transpose(product, np.argsort(came_from).tolist())
 
 
-def _inner_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _inner_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     y = as_array(y)
     if x.ndim == 0 or y.ndim == 0:
         return unbroadcast(g * y, x.shape)
     return _tensordot_x(g, out, x, y, (-1, -1))
 
 
-def _inner_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _inner_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     x = as_array(x)
     if x.ndim == 0 or y.ndim == 0:
         return unbroadcast(g * x, y.shape)
     return _tensordot_y(g, out, x, y, (-1, -1))
 
 
-def _kron(x: Any, y: Any) -> Any:
+def _kron(x: Array, y: Array) -> Array:
     """Multiply each element of x with each of y, along axes of its own, and join the axes in pairs."""
     x, y = as_array(x), as_array(y)
     ndim = max(x.ndim, y.ndim)
@@ -208,7 +208,7 @@ def _kron(x: Any, y: Any) -> Any:
     return np.reshape(blocks * block, [n * m for n, m in zip(x_shape, y_shape, strict=True)])
 
 
-def _einsum_terms(args: Sequence[Any]) -> tuple[list[Any], list[list[Any]], list[Any]]:
+def _einsum_terms(args: Sequence[Any]) -> tuple[list[Array], list[list[Any]], list[Any]]:
     """Read the call of einsum, in either of its formats, and spell out what it leaves implicit.
 
     Returns:
@@ -238,7 +238,7 @@ def _einsum_terms(args: Sequence[Any]) -> tuple[list[Any], list[list[Any]], list
     return operands, spelled, [one for label in result for one in (hidden if label in (Ellipsis, ".") else [label])]
 
 
-def _einsum(position: int, g: Any, out: Any, *args: Any, optimize: Any = False) -> Any:
+def _einsum(position: int, g: Array, out: Array, *args: Any, optimize: Any = False) -> Array:
     """Give the sum of products of ``g`` with all other operands, over the labels that this operand does not have.
 
     Along a label that only this operand has, it was summed, and takes the same gradient everywhere; of one that it has
@@ -265,11 +265,11 @@ def _einsum(position: int, g: Any, out: Any, *args: Any, optimize: Any = False) 
     return gradient
 
 
-def _linalg_tensordot_x(g: Any, out: Any, x: Any, y: Any, *, axes: Any = 2) -> Any:
+def _linalg_tensordot_x(g: Array, out: Array, x: Array, y: Array, *, axes: Any = 2) -> Array:
     return _tensordot_x(g, out, x, y, axes)
 
 
-def _linalg_tensordot_y(g: Any, out: Any, x: Any, y: Any, *, axes: Any = 2) -> Any:
+def _linalg_tensordot_y(g: Array, out: Array, x: Array, y: Array, *, axes: Any = 2) -> Array:
     return _tensordot_y(g, out, x, y, axes)
 
 
@@ -283,7 +283,7 @@ defvjp(np.einsum, *[partial(_einsum, position) for position in range(64)])  # Nu
 # Diagonals and triangles
 
 
-def _trace(g: Any, out: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
+def _trace(g: Array, out: Array, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
     """``g`` on the diagonal, in every matrix of the stack."""
     g = through(g, dtype)
     rows, columns = x.shape[axis1], x.shape[axis2]
@@ -291,27 +291,27 @@ def _trace(g: Any, out: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int
     return np.moveaxis(np.where(is_diagonal, g[..., None, None], 0), (-2, -1), (axis1, axis2))
 
 
-def _diagonal(g: Any, out: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def _diagonal(g: Array, out: Array, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """``g`` on the diagonal that was taken, 0 elsewhere."""
     shape = np.moveaxis(x, (axis1, axis2), (-2, -1)).shape
     places = np.nonzero(np.eye(shape[-2], shape[-1], offset, dtype=bool))
     return np.moveaxis(scatter_add(g, (..., *places), shape), (-2, -1), (axis1, axis2))
 
 
-def _linalg_trace(g: Any, out: Any, x: Any, *, offset: int = 0, dtype: Any = None) -> Any:
+def _linalg_trace(g: Array, out: Array, x: Array, *, offset: int = 0, dtype: Any = None) -> Array:
     return _trace(g, out, x, offset, -2, -1, dtype)
 
 
-def _linalg_diagonal(g: Any, out: Any, x: Any, *, offset: int = 0) -> Any:
+def _linalg_diagonal(g: Array, out: Array, x: Array, *, offset: int = 0) -> Array:
     return _diagonal(g, out, x, offset, -2, -1)
 
 
-def _diag(g: Any, out: Any, v: Any, k: int = 0) -> Any:
+def _diag(g: Array, out: Array, v: Array, k: int = 0) -> Array:
     """Undo what it did: take the diagonal of a matrix that was made of a vector, and else put it back."""
     return np.diagonal(g, k) if v.ndim == 1 else _diagonal(g, out, v, k)
 
 
-def _vander(g: Any, out: Any, x: Any, N: Any = None, increasing: bool = False) -> Any:
+def _vander(g: Array, out: Array, x: Array, N: Any = None, increasing: bool = False) -> Array:
     """Sum ``g n x^(n-1)`` over the powers n > 0."""
     powers = (g if increasing else g[:, ::-1])[:, 1:]
     n = np.arange(1, powers.shape[1] + 1, dtype=g.dtype)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.whole import is_numpy, whole
-from autodiff.core.rule import defvjp
+from autodiff.core.rule import Array, defvjp
 from autodiff.core.tensor import Tensor, as_array
 from autodiff.transforms.composition import defcomposition
 
@@ -22,7 +22,7 @@ def _along(axis: int, part: slice) -> tuple[Any, ...]:
 # Differences and integrals
 
 
-def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Array = None, append: Array = None) -> Array:
     a = as_array(a)
     if n == 0:
         return a  # without what is prepended or appended
@@ -38,13 +38,13 @@ def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any =
     return a
 
 
-def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+def _ediff1d(ary: Array, to_end: Array = None, to_begin: Array = None) -> Array:
     flat = np.ravel(ary)
     parts = [to_begin, flat[1:] - flat[:-1], to_end]
     return np.concatenate([np.ravel(part) for part in parts if part is not None])
 
 
-def _trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+def _trapezoid(y: Array, x: Array = None, dx: float = 1.0, axis: int = -1) -> Array:
     y = np.moveaxis(as_array(y), axis, -1)
     if x is not None:
         x = as_array(x)
@@ -53,14 +53,14 @@ def _trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
 
 
-def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+def _gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     axes = range(f.ndim) if axis is None else np.ravel(axis).tolist()
     spacings = list(varargs) if len(varargs) > 1 else list(varargs or [1.0]) * len(axes)
     slopes = tuple(_slope(f, one % f.ndim, spacing, edge_order) for one, spacing in zip(axes, spacings, strict=True))
     return slopes[0] if len(slopes) == 1 else slopes
 
 
-def _slope(f: Any, axis: int, spacing: Any, edge_order: int) -> Any:
+def _slope(f: Array, axis: int, spacing: Any, edge_order: int) -> Array:
     """Take central differences, and at the edges those of first or second order from one side.
 
     With steps ``h`` to the left and ``k`` to the right, Taylor's formula gives the weights
@@ -80,7 +80,7 @@ def _slope(f: Any, axis: int, spacing: Any, edge_order: int) -> Any:
     return np.moveaxis(np.concatenate([first, middle, last], axis=-1), -1, axis)
 
 
-def _edge(f0: Any, f1: Any, f2: Any, h: float, k: float) -> Any:
+def _edge(f0: Array, f1: Array, f2: Array, h: float, k: float) -> Array:
     """Give the slope at the first of three points that are ``h`` and then ``k`` apart."""
     return -(2 * h + k) / (h * (h + k)) * f0 + (h + k) / (h * k) * f1 - h / (k * (h + k)) * f2
 
@@ -93,22 +93,22 @@ defcomposition(np.gradient, _gradient)
 # Convolutions
 
 
-def _whole(g: Any, a: Any, v: Any, mode: Any) -> Any:
+def _whole(g: Array, a: Array, v: Array, mode: Any) -> Array:
     """Put the gradient of a part of the convolution where that part lies in the whole."""
     longer, shorter = max(np.size(a), np.size(v)), min(np.size(a), np.size(v))
     start = {"full": 0, "same": (shorter - 1) // 2, "valid": shorter - 1}[mode]
     return np.pad(g, (start, longer + shorter - 1 - start - g.shape[0]))
 
 
-def _convolve_a(g: Any, out: Any, a: Any, v: Any, mode: Any = "full") -> Any:
+def _convolve_a(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
     return np.reshape(np.correlate(_whole(g, a, v, mode), np.ravel(v), mode="valid"), a.shape)
 
 
-def _convolve_v(g: Any, out: Any, a: Any, v: Any, mode: Any = "full") -> Any:
+def _convolve_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
     return np.reshape(np.correlate(_whole(g, a, v, mode), np.ravel(a), mode="valid"), v.shape)
 
 
-def _correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
+def _correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
     """Convolve with the other one reversed; the shorter is the one that slides."""
     if len(v) > len(a):
         return np.flip(np.convolve(v, np.flip(a), mode=mode))
@@ -121,7 +121,7 @@ defcomposition(np.correlate, _correlate, arguments=2)
 # Interpolation and counting
 
 
-def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
+def _interp(x: Array, xp: Array, fp: Array, left: Array = None, right: Array = None, period: Any = None) -> Array:
     """Draw lines between the points. The derivative by x is their slope, at a point that of the line to the right."""
     x, xp, fp = as_array(x), as_array(xp), as_array(fp)
     if period is not None:
@@ -148,13 +148,13 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
     return np.where(is_right, fp[-1] if right is None else right, line)
 
 
-def _at(points: Any, k: Any) -> Any:
+def _at(points: Array, k: Array) -> Array:
     """Give ``points[k]``, whichever of the two records it."""
     return points[k] if isinstance(points, Tensor) else _picked(points, k)
 
 
 @whole
-def _picked(points: Any, k: Any) -> Any:
+def _picked(points: Array, k: Array) -> Array:
     return points[k]
 
 
@@ -164,7 +164,7 @@ defvjp(np.bincount, None, lambda g, out, x, weights, minlength=0: np.take(g, x))
 # Covariances
 
 
-def _variables(m: Any, rowvar: bool) -> Any:
+def _variables(m: Array, rowvar: bool) -> Array:
     """Give one row for each variable."""
     m = as_array(m)
     if m.ndim < 2:
@@ -173,16 +173,16 @@ def _variables(m: Any, rowvar: bool) -> Any:
 
 
 def _cov(
-    m: Any,
-    y: Any = None,
+    m: Array,
+    y: Array = None,
     rowvar: bool = True,
     bias: bool = False,
     ddof: float | None = None,
-    fweights: Any = None,
-    aweights: Any = None,
+    fweights: Array = None,
+    aweights: Array = None,
     *,
     dtype: Any = None,
-) -> Any:
+) -> Array:
     """Give ``Σ w (x - mean) (x - mean)ᵀ / freedom``, of which each weight is a count times an importance."""
     rows = _variables(m, rowvar)
     if y is not None:
@@ -201,7 +201,7 @@ def _cov(
     return np.squeeze(deviations * weights @ np.transpose(deviations) / freedom)
 
 
-def _corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
+def _corrcoef(x: Array, y: Array = None, rowvar: bool = True, *, dtype: Any = None) -> Array:
     c = _cov(x, y, rowvar, dtype=dtype)
     if c.ndim == 0:
         return c / c
@@ -215,7 +215,7 @@ defcomposition(np.corrcoef, _corrcoef, arguments=2)
 # Polynomials, highest power first
 
 
-def _polyval(p: Any, x: Any) -> Any:
+def _polyval(p: Array, x: Array) -> Array:
     """Horner's scheme."""
     x = as_array(x)
     value = x * 0
@@ -224,27 +224,27 @@ def _polyval(p: Any, x: Any) -> Any:
     return value
 
 
-def _aligned(a: Any, size: int) -> Any:
+def _aligned(a: Array, size: int) -> Array:
     return np.pad(a, (size - a.shape[0], 0))
 
 
-def _polyadd(a1: Any, a2: Any) -> Any:
+def _polyadd(a1: Array, a2: Array) -> Array:
     a1, a2 = (np.reshape(as_array(a), (-1,)) for a in (a1, a2))
     size = max(a1.shape[0], a2.shape[0])
     return _aligned(a1, size) + _aligned(a2, size)
 
 
-def _polysub(a1: Any, a2: Any) -> Any:
+def _polysub(a1: Array, a2: Array) -> Array:
     return _polyadd(a1, np.negative(a2))
 
 
-def _polyder(p: Any, m: int = 1) -> Any:
+def _polyder(p: Array, m: int = 1) -> Array:
     n = p.shape[0]
     factors = [math.perm(n - 1 - k, m) for k in range(max(0, n - m))]
     return p[: max(0, n - m)] * np.array(factors, float)
 
 
-def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+def _polyint(p: Array, m: int = 1, k: Any = None) -> Array:
     constants = np.ravel(np.zeros(m) if k is None else np.broadcast_to(k, m) if np.size(k) == 1 else k)
     for step in range(m):
         n = p.shape[0]

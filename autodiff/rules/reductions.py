@@ -14,80 +14,80 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.methods import Axis, total
-from autodiff.core.rule import defvjp
+from autodiff.core.rule import Array, defvjp
 from autodiff.rules.elementwise import in_steps, through, zero
 from autodiff.transforms.composition import defcomposition
 
 
-def _restore_axes(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
+def _restore_axes(g: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     """Put the reduced axes back with length one, so that ``g`` broadcasts against ``x``."""
     return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
 
 
-def _axes(x: Any, axis: Axis) -> tuple[int, ...]:
+def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
     """List the axes that are reduced."""
     if axis is None or x.ndim == 0:
         return tuple(range(x.ndim))
     return axis if isinstance(axis, tuple) else (axis,)
 
 
-def _count(x: Any, axis: Axis, where: Any = True) -> Any:
+def _count(x: Array, axis: Axis, where: Any = True) -> Array:
     """Count the elements that were reduced into one; if only some took part, along axes of length one."""
     if where is True:
         return math.prod(x.shape[one] for one in _axes(x, axis))
     return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
 
 
-def _converted(x: Any, dtype: Any) -> Any:
+def _converted(x: Array, dtype: Any) -> Array:
     """Give the numbers that were reduced."""
     return x if dtype is None or in_steps(dtype) else x.astype(dtype)
 
 
-def _taking_part(x: Any, where: Any, neutral: float) -> Any:
+def _taking_part(x: Array, where: Any, neutral: float) -> Array:
     """Put what changes nothing in place of the elements that did not take part, whatever they are."""
     return x if where is True else np.where(where, x, neutral)
 
 
-def _spread(g: Any, x: Any, dtype: Any, where: Any) -> Any:
+def _spread(g: Array, x: Array, dtype: Any, where: Any) -> Array:
     """Give ``g`` to the elements that took part, and 0 to the others."""
     return through(np.broadcast_to(_taking_part(g, where, 0), x.shape), dtype)
 
 
 def _sum(
-    g: Any,
-    out: Any,
-    x: Any,
+    g: Array,
+    out: Array,
+    x: Array,
     axis: Axis = None,
     *,
     dtype: Any = None,
     keepdims: bool = False,
     initial: Any = None,
     where: Any = True,
-) -> Any:
+) -> Array:
     return _spread(_restore_axes(g, x, axis, keepdims), x, dtype, where)
 
 
 def _mean(
-    g: Any, out: Any, x: Any, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, where: Any = True
-) -> Any:
+    g: Array, out: Array, x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, where: Any = True
+) -> Array:
     if where is True:
         return _sum(g / _count(x, axis), out, x, axis, dtype=dtype, keepdims=keepdims)
     return _spread(_restore_axes(g, x, axis, keepdims) / np.maximum(_count(x, axis, where), 1), x, dtype, where)
 
 
 def _var(
-    g: Any,
-    out: Any,
-    x: Any,
+    g: Array,
+    out: Array,
+    x: Array,
     axis: Axis = None,
     *,
     dtype: Any = None,
     ddof: float = 0,
     keepdims: bool = False,
     where: Any = True,
-    mean: Any = None,
+    mean: Array = None,
     correction: float | None = None,
-) -> Any:
+) -> Array:
     """``2 (x - mean) / (n - ddof)``, also for a mean that was given; ``correction`` is another name of ``ddof``."""
     x = _converted(x, dtype)
     count = _count(x, axis, where)
@@ -106,7 +106,7 @@ def _square_root(variance: Any) -> Any:
     """Make the rule of the standard deviation from that of the variance: 0 where the standard deviation is 0."""
 
     @wraps(variance)
-    def rule(g: Any, out: Any, x: Any, axis: Axis = None, **options: Any) -> Any:
+    def rule(g: Array, out: Array, x: Array, axis: Axis = None, **options: Any) -> Array:
         half = np.where(out == 0, 0, g / (2 * np.where(out == 0, 1, out)))
         return variance(half, out, x, axis, **options)
 
@@ -114,16 +114,16 @@ def _square_root(variance: Any) -> Any:
 
 
 def _extremum(
-    g: Any,
-    out: Any,
-    x: Any,
+    g: Array,
+    out: Array,
+    x: Array,
     axis: Axis = None,
     *,
     dtype: Any = None,
     keepdims: bool = False,
     initial: Any = None,
     where: Any = True,
-) -> Any:
+) -> Array:
     top = _restore_axes(out, x, axis, keepdims)
     is_extreme = _taking_part(_equal(top, _converted(x, dtype)), where, False)
     share = _sharers(is_extreme, top, axis, initial)
@@ -131,27 +131,27 @@ def _extremum(
     return through(np.where(is_extreme, _restore_axes(g, x, axis, keepdims) / share, 0), dtype)
 
 
-def _equal(top: Any, x: Any) -> Any:
+def _equal(top: Array, x: Array) -> Array:
     return (x == top) | (np.isnan(x) & np.isnan(top))
 
 
-def _sharers(is_extreme: Any, top: Any, axis: Axis, initial: Any) -> Any:
+def _sharers(is_extreme: Array, top: Array, axis: Axis, initial: Any) -> Array:
     """Count those that share a gradient, the initial value among them if it is extreme too."""
     count = np.sum(is_extreme, axis=axis, keepdims=True)
     return count if initial is None else count + _equal(top, np.asarray(initial, top.dtype))
 
 
 def _prod(
-    g: Any,
-    out: Any,
-    x: Any,
+    g: Array,
+    out: Array,
+    x: Array,
     axis: Axis = None,
     *,
     dtype: Any = None,
     keepdims: bool = False,
     initial: Any = None,
     where: Any = True,
-) -> Any:
+) -> Array:
     """``g`` times the product of the other elements, which needs no division and so is right with zeros."""
     if in_steps(dtype):
         return zero(x)
@@ -164,7 +164,7 @@ def _prod(
     return _spread(g * np.moveaxis(others, last, axes), x, dtype, where)
 
 
-def _product_of_others(x: Any) -> Any:
+def _product_of_others(x: Array) -> Array:
     """For each element of the last axis, the product of all others.
 
     Products of pairs, of pairs of pairs and so on go up a binary tree; on the way down, each element takes the product
@@ -185,7 +185,9 @@ def _product_of_others(x: Any) -> Any:
     return others[..., :size]
 
 
-def _average(x: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+def _average(
+    x: Array, axis: Axis = None, weights: Array = None, returned: bool = False, *, keepdims: bool = False
+) -> Any:
     """``sum(w x) / sum(w)``, and ``sum(w)`` if asked for; weights of another shape than x lie along the axes."""
     if weights is None:
         mean = np.mean(x, axis=axis, keepdims=keepdims)
@@ -224,7 +226,7 @@ def _without_nans(rule: Any) -> Any:
     """Give the rule of a reduction in which NaNs do not take part."""
 
     @wraps(rule)
-    def rule_without(g: Any, out: Any, x: Any, axis: Axis = None, *, where: Any = True, **options: Any) -> Any:
+    def rule_without(g: Array, out: Array, x: Array, axis: Axis = None, *, where: Any = True, **options: Any) -> Array:
         return rule(g, out, x, axis, where=np.logical_and(np.logical_not(np.isnan(x)), where), **options)
 
     return rule_without
@@ -243,16 +245,16 @@ def _along_first(rule: Any) -> Any:
 
 
 def _log_sum_exp(
-    g: Any,
-    out: Any,
-    x: Any,
+    g: Array,
+    out: Array,
+    x: Array,
     axis: Axis = None,
     *,
     dtype: Any = None,
     keepdims: bool = False,
     initial: Any = None,
     where: Any = True,
-) -> Any:
+) -> Array:
     """``exp(x - out)``; where the sum is infinite, the infinities share it evenly."""
     x = _taking_part(_converted(x, dtype), where, -math.inf)
     top = _restore_axes(out, x, axis, keepdims)
@@ -271,18 +273,18 @@ defvjp(np.logaddexp.reduce, _along_first(_log_sum_exp))
 # Running sums and products
 
 
-def _reversed(x: Any, axis: int) -> Any:
+def _reversed(x: Array, axis: int) -> Array:
     return x[(slice(None),) * (axis % x.ndim) + (slice(None, None, -1),)]
 
 
-def _cumsum(g: Any, out: Any, x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+def _cumsum(g: Array, out: Array, x: Array, axis: int | None = None, dtype: Any = None) -> Array:
     """Each element takes part in its own sum and in all after it."""
     if axis is None or x.ndim == 0:
         return np.reshape(_cumsum(g, out, np.reshape(x, (-1,)), 0, dtype), x.shape)
     return through(_reversed(np.cumsum(_reversed(g, axis), axis=axis), axis), dtype)
 
 
-def _cumprod(g: Any, out: Any, x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+def _cumprod(g: Array, out: Array, x: Array, axis: int | None = None, dtype: Any = None) -> Array:
     """For each element, the product of all before it times the sum of ``g`` times the products that begin after it.
 
     Of these sums, each is ``g`` plus the next element times the next sum, which needs no division and so is right with
@@ -317,8 +319,8 @@ def _cumulative(rule: Any) -> Any:
     """Give the rule of the array API's name, which may put the value of no elements first: a constant."""
 
     def cumulative(
-        g: Any, out: Any, x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
-    ) -> Any:
+        g: Array, out: Array, x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    ) -> Array:
         if include_initial:
             later = (slice(None),) * ((axis or 0) % x.ndim) + (slice(1, None),)
             g, out = g[later], out[later]
@@ -339,14 +341,14 @@ defcomposition(np.nancumprod, lambda x, axis=None, dtype=None: np.cumprod(np.whe
 # Medians and quantiles: a weighted mean of two neighbours in the order of size
 
 
-def _in_order(x: Any, axis: Axis) -> Any:
+def _in_order(x: Array, axis: Axis) -> Array:
     """Sort what is reduced, as the last axis; NaNs come last."""
     axes = _axes(x, axis)
     moved = np.moveaxis(x, axes, tuple(range(-len(axes), 0)))
     return np.sort(np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], _count(x, axis))), axis=-1)
 
 
-def _between(ordered: Any, places: Any, x: Any, q: Any, axis: Axis, keepdims: bool) -> Any:
+def _between(ordered: Array, places: Array, x: Array, q: Array, axis: Axis, keepdims: bool) -> Array:
     """Give the elements at fractional places of the last axis, in the shape of quantiles."""
     low = np.clip(np.floor(places).astype(int), 0, ordered.shape[-1] - 1)
     high = np.minimum(low + 1, ordered.shape[-1] - 1)
@@ -357,7 +359,7 @@ def _between(ordered: Any, places: Any, x: Any, q: Any, axis: Axis, keepdims: bo
     return np.reshape(found, (*np.shape(q), *kept))
 
 
-def _quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear", keepdims: bool = False) -> Any:
+def _quantile(x: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False) -> Array:
     ordered = _in_order(x, axis)
     # The quantiles of 0, 1, 2, ... are the places, whatever the method.
     places = np.quantile(np.arange(float(ordered.shape[-1])), np.ravel(q), method=method)  # type: ignore[call-overload]
@@ -365,7 +367,7 @@ def _quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear", keep
     return _between(ordered, rows, x, q, axis, keepdims)
 
 
-def _nanquantile(x: Any, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def _nanquantile(x: Array, q: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     count = np.count_nonzero(np.logical_not(np.isnan(x)), axis=axis)
     places = np.expand_dims(count - 1, -1) * np.ravel(q)
     return _between(_in_order(x, axis), places, x, q, axis, keepdims)

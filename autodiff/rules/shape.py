@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.arrays.whole import is_numpy
 from autodiff.core.record import data_of
-from autodiff.core.rule import defvjp, describe
+from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tape import unbroadcast
 from autodiff.core.tensor import as_array
 from autodiff.rules.elementwise import through
@@ -19,7 +19,7 @@ from autodiff.rules.indexing import scatter_add
 from autodiff.transforms.composition import defcomposition, pull_through
 
 
-def _shape(x: Any) -> tuple[int, ...]:
+def _shape(x: Array) -> tuple[int, ...]:
     """Give the shape of an array or number, or of nested lists of them, in which there may be Tensors."""
     return (len(x), *(_shape(x[0]) if x else ())) if isinstance(x, list | tuple) else np.shape(x)
 
@@ -27,22 +27,22 @@ def _shape(x: Any) -> tuple[int, ...]:
 # Other shapes and orders of axes
 
 
-def _ravel(g: Any, out: Any, x: Any, order: Any = "C") -> Any:
+def _ravel(g: Array, out: Array, x: Array, order: Any = "C") -> Array:
     if order not in ("C", "F"):
         raise NotImplementedError(f'order="{order}" depends on memory and has no derivative rule: use "C" or "F"')
     # Other kinds of arrays know only the one order, and no name for it.
     return np.reshape(g, x.shape) if order == "C" else np.reshape(g, x.shape, order=order)
 
 
-def _reshape(g: Any, out: Any, x: Any, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Any:
+def _reshape(g: Array, out: Array, x: Array, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Array:
     return _ravel(g, out, x, order)
 
 
-def _transpose(g: Any, out: Any, x: Any, axes: Any = None) -> Any:
+def _transpose(g: Array, out: Array, x: Array, axes: Any = None) -> Array:
     return np.transpose(g, None if axes is None else tuple(np.argsort([axis % x.ndim for axis in axes])))
 
 
-def _rollaxis(g: Any, out: Any, a: Any, axis: int, start: int = 0) -> Any:
+def _rollaxis(g: Array, out: Array, a: Array, axis: int, start: int = 0) -> Array:
     """Move the axis back from where it is: before the one that ``start`` was."""
     axis, start = axis % a.ndim, start + a.ndim if start < 0 else start
     return np.moveaxis(g, start - (axis < start), axis)
@@ -66,7 +66,7 @@ for _at_least in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
     defvjp(_at_least, _atleast, variadic=True)
 
 
-def _astype(g: Any, out: Any, x: Any, dtype: Any, *, copy: bool = True, device: Any = None) -> Any:
+def _astype(g: Array, out: Array, x: Array, dtype: Any, *, copy: bool = True, device: Any = None) -> Array:
     """Nothing comes back from integers, which move in steps. The tape gives the gradient the dtype of x."""
     return through(g, dtype)
 
@@ -85,7 +85,7 @@ def _meshgrid(g: Any, out: Any, xs: Any, *, copy: bool = True, sparse: bool = Fa
     return [np.reshape(one, np.shape(x)) for one, x in zip(sums, xs, strict=True)]
 
 
-def _tile(g: Any, out: Any, A: Any, reps: Any) -> Any:
+def _tile(g: Array, out: Array, A: Array, reps: Any) -> Array:
     """Give the repetitions axes of their own, and sum over them."""
     reps = np.ravel(reps).tolist()
     ndim = max(len(reps), A.ndim)
@@ -94,7 +94,7 @@ def _tile(g: Any, out: Any, A: Any, reps: Any) -> Any:
     return np.reshape(np.sum(apart, axis=tuple(range(0, 2 * ndim, 2))), A.shape)
 
 
-def _repeat(g: Any, out: Any, a: Any, repeats: Any, axis: int | None = None) -> Any:
+def _repeat(g: Array, out: Array, a: Array, repeats: Any, axis: int | None = None) -> Array:
     shape = (a.size,) if axis is None else a.shape
     along = 0 if axis is None else axis % a.ndim
     if np.size(repeats) == 1:
@@ -103,12 +103,12 @@ def _repeat(g: Any, out: Any, a: Any, repeats: Any, axis: int | None = None) -> 
     return np.reshape(_gathered(g, np.repeat(np.arange(shape[along]), repeats), shape, along), a.shape)
 
 
-def _gathered(g: Any, places: Any, shape: tuple[int, ...], axis: int) -> Any:
+def _gathered(g: Array, places: Array, shape: tuple[int, ...], axis: int) -> Array:
     """Bring each gradient along an axis to the place that its element was taken from."""
     return scatter_add(g, (slice(None),) * axis + (places,), (*g.shape[:axis], shape[axis], *g.shape[axis + 1 :]))
 
 
-def _resize(g: Any, out: Any, a: Any, new_shape: Any) -> Any:
+def _resize(g: Array, out: Array, a: Array, new_shape: Any) -> Array:
     """Fill up the last repetition with zeros and sum over the repetitions."""
     if a.size == 0:
         return np.zeros_like(a)
@@ -117,9 +117,9 @@ def _resize(g: Any, out: Any, a: Any, new_shape: Any) -> Any:
 
 
 def _pad(
-    g: Any,
-    out: Any,
-    array: Any,
+    g: Array,
+    out: Array,
+    array: Array,
     pad_width: Any,
     mode: Any = "constant",
     *,
@@ -127,7 +127,7 @@ def _pad(
     end_values: Any = 0,
     stat_length: Any = None,
     reflect_type: str = "even",
-) -> Any:
+) -> Array:
     """Cut constants off; everywhere else, bring the gradient back to the element that was copied there."""
     if mode not in _PADDINGS or reflect_type != "even":
         raise NotImplementedError(
@@ -149,7 +149,7 @@ def _pad(
     return g
 
 
-def _computed_pad(array: Any, pairs: list[list[int]], mode: str, end_values: Any, stat_length: Any) -> Any:
+def _computed_pad(array: Array, pairs: list[list[int]], mode: str, end_values: Any, stat_length: Any) -> Array:
     """Pad axis by axis, with what is computed of the lines along it."""
     ends = np.broadcast_to(end_values, (array.ndim, 2)).tolist()
     lengths = np.broadcast_to(np.inf if stat_length is None else stat_length, (array.ndim, 2)).tolist()
@@ -192,7 +192,7 @@ defvjp(np.pad, _pad)
 describe(np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block, takes_list=True)
 
 
-def _cut(g: Any, arrays: Any, lengths: list[int], axis: int) -> Any:
+def _cut(g: Array, arrays: Any, lengths: list[int], axis: int) -> Any:
     """Cut a gradient where arrays were joined. They come in a list, or are the rows of one array."""
     stops = list(itertools.accumulate(lengths))
     if is_numpy(data_of(g)):
@@ -204,7 +204,9 @@ def _cut(g: Any, arrays: Any, lengths: list[int], axis: int) -> Any:
     return pieces if isinstance(arrays, list | tuple) else np.stack(pieces)
 
 
-def _concatenate(g: Any, out: Any, arrays: Any, axis: int | None = 0, *, dtype: Any = None, casting: Any = None) -> Any:
+def _concatenate(
+    g: Array, out: Array, arrays: Any, axis: int | None = 0, *, dtype: Any = None, casting: Any = None
+) -> Any:
     g = through(g, dtype)
     along = 0 if axis is None else axis % g.ndim
     shapes = map(_shape, arrays)
@@ -214,14 +216,14 @@ def _concatenate(g: Any, out: Any, arrays: Any, axis: int | None = 0, *, dtype: 
 def _joined(axis: int, ndim: int) -> Any:
     """Make the rule for joining along an axis, where arrays of less than ``ndim`` axes have length one."""
 
-    def rule(g: Any, out: Any, tup: Any, *, dtype: Any = None, casting: Any = None) -> Any:
+    def rule(g: Array, out: Array, tup: Any, *, dtype: Any = None, casting: Any = None) -> Any:
         along, g = min(axis, g.ndim - 1), through(g, dtype)
         return _cut(g, tup, [shape[along] if len(shape) >= ndim else 1 for shape in map(_shape, tup)], along)
 
     return rule
 
 
-def _stack(g: Any, out: Any, arrays: Any, axis: int = 0, *, dtype: Any = None, casting: Any = None) -> Any:
+def _stack(g: Array, out: Array, arrays: Any, axis: int = 0, *, dtype: Any = None, casting: Any = None) -> Any:
     slices = np.moveaxis(through(g, dtype), axis, 0)
     return [slices[position] for position in range(len(arrays))] if isinstance(arrays, list | tuple) else slices
 
@@ -245,7 +247,7 @@ def _block(arrays: Any) -> Any:
     return joined(arrays, depth)
 
 
-def _split(g: Any, out: Any, ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+def _split(g: Any, out: Any, ary: Array, indices_or_sections: Any, axis: int = 0) -> Array:
     return np.concatenate(list(g), axis=axis)
 
 
@@ -272,28 +274,26 @@ defvjp(np.unstack, lambda g, out, x, *, axis=0: np.stack(list(g), axis=axis))
 # Putting elements between others, and leaving some out
 
 
-def _inserted(g: Any, arr: Any, obj: Any, axis: int | None) -> tuple[int, Any, Any]:
+def _inserted(g: Array, arr: Array, obj: Any, axis: int | None) -> tuple[int, Array, Array]:
     """Give the axis, the places along it of what was there before, and those of the values in their order."""
     along, n = (0, arr.size) if axis is None else (axis % arr.ndim, arr.shape[axis])
     came_from = np.insert(np.full(n, -1), obj, np.arange(g.shape[along] - n))
     return along, np.flatnonzero(came_from < 0), np.argsort(came_from, kind="stable")[n:]
 
 
-def _insert_arr(g: Any, out: Any, arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+def _insert_arr(g: Array, out: Array, arr: Array, obj: Any, values: Array, axis: int | None = None) -> Array:
     along, old, _ = _inserted(g, arr, obj, axis)
     return np.reshape(np.take(g, old, axis=along), arr.shape)
 
 
-def _insert_values(g: Any, out: Any, arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+def _insert_values(g: Array, out: Array, arr: Array, obj: Any, values: Array, axis: int | None = None) -> Array:
     along, _, new = _inserted(g, as_array(arr), obj, axis)
-    taken = np.take(g, new, axis=along)
+    part = np.take(g, new, axis=along)
     # At a single place, the first axis of the values is the one along which they go in.
-    return unbroadcast(
-        taken if isinstance(obj, slice) or np.ndim(obj) else np.moveaxis(taken, along, 0), _shape(values)
-    )
+    return unbroadcast(part if isinstance(obj, slice) or np.ndim(obj) else np.moveaxis(part, along, 0), _shape(values))
 
 
-def _delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
+def _delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
     n = arr.size if axis is None else arr.shape[axis]
     return np.take(arr, np.delete(np.arange(n), obj), axis=axis)
 
@@ -304,7 +304,7 @@ defcomposition(np.delete, _delete)
 # Turning around
 
 
-def _roll(g: Any, out: Any, a: Any, shift: Any, axis: Any = None) -> Any:
+def _roll(g: Array, out: Array, a: Array, shift: Any, axis: Any = None) -> Array:
     return np.roll(g, tuple(np.negative(shift).tolist()) if np.ndim(shift) else -shift, axis)
 
 

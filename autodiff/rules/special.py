@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special as sp
 
 from autodiff.core.record import primitive
-from autodiff.core.rule import defvjp
+from autodiff.core.rule import Array, defvjp
 from autodiff.rules.elementwise import zero
 from autodiff.special import polygamma
 
@@ -38,22 +38,22 @@ defvjp(sp.cosm1, lambda g, out, x: -g * np.sin(x))
 defvjp(sp.cbrt, lambda g, out, x: g / (3 * out * out))
 
 
-def _xlogy_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _xlogy_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``log y``, and 0 where x is 0 and y is not positive."""
     return g * sp.xlogy(np.not_equal(x, 0) | np.greater(y, 0), y)
 
 
-def _xlogy_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _xlogy_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``x / y``, and 0 where both are 0."""
     return g * (x / np.where(np.equal(x, 0) & np.equal(y, 0), 1, y))
 
 
-def _xlog1py_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _xlog1py_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``log(1 + y)``, and 0 where x is 0 and y is not larger than -1."""
     return g * sp.xlog1py(np.not_equal(x, 0) | np.greater(y, -1), y)
 
 
-def _xlog1py_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _xlog1py_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``x / (1 + y)``, and 0 where both are 0."""
     return g * (x / np.where(np.equal(x, 0) & np.equal(y, -1), 1, np.add(y, 1)))
 
@@ -71,7 +71,7 @@ _ROOT_TWO_PI = math.sqrt(2 * math.pi)
 
 
 @primitive
-def inverse_mills(x: Any) -> Any:
+def inverse_mills(x: Array) -> Array:
     """Density of the normal distribution over its distribution function, without underflow of either."""
     return math.sqrt(2 / math.pi) / sp.erfcx(x * -math.sqrt(0.5))
 
@@ -111,11 +111,11 @@ defvjp(
 defvjp(sp.gammasgn, lambda g, out, x: zero(g))
 
 
-def _gamma_density(a: Any, x: Any) -> Any:
+def _gamma_density(a: Array, x: Array) -> Array:
     return np.exp(sp.xlogy(np.subtract(a, 1), x) - x - sp.gammaln(a))
 
 
-def _beta_density(a: Any, b: Any, x: Any) -> Any:
+def _beta_density(a: Array, b: Array, x: Array) -> Array:
     return np.exp(sp.xlogy(np.subtract(a, 1), x) + sp.xlog1py(np.subtract(b, 1), -x) - sp.betaln(a, b))
 
 
