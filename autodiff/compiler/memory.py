@@ -12,8 +12,8 @@ import numpy as np
 from autodiff.arrays.placement import is_basic
 from autodiff.arrays.whole import require
 from autodiff.compiler.passes import REDUCERS
-from autodiff.compiler.program import Call, Function, Program, Value
-from autodiff.core.rule import facts_of, is_elementwise
+from autodiff.compiler.program import Call, Program, Value
+from autodiff.core.rule import Function, facts_of, is_elementwise
 
 
 @dataclass(eq=False)

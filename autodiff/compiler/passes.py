@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.program import Call, Function, Program, Value, mapped
+from autodiff.compiler.program import Call, Program, Value, mapped
 from autodiff.compiler.recorder import updated
 from autodiff.compiler.rewriting import copied, fresh, like, rewrite, same_kind
-from autodiff.core.rule import is_elementwise
+from autodiff.core.rule import Function, is_elementwise
 
 # What a longer name comes down to.
 _REDUCTIONS: dict[Function, Any] = {

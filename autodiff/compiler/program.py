@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-Function = Callable[..., Any]
+from autodiff.core.rule import Array, Function
+
 Kind = Literal["input", "state", "constant", "call"]
 
 
@@ -32,11 +33,11 @@ class Value:
     dtype: Any
     is_array: bool
     name: str | None = None
-    data: Any = None
+    data: Array = None
     axes: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, data: Any, kind: Kind, name: str | None = None) -> Value:
+    def of(cls, data: Array, kind: Kind, name: str | None = None) -> Value:
         """Describe an array or number."""
         dtype = data.dtype if hasattr(data, "dtype") else type(data)
         kept = data if kind == "constant" else None
@@ -118,7 +119,7 @@ class Program:
         )
 
 
-def memory_order(data: Any) -> tuple[int, ...] | None:
+def memory_order(data: Array) -> tuple[int, ...] | None:
     """Give the axes of an array by their strides, None for the order in which NumPy makes an array.
 
     Example:

@@ -16,9 +16,9 @@ from weakref import WeakSet
 import numpy as np
 
 from autodiff.arrays.whole import require
-from autodiff.compiler.program import Call, Function, Value, mapped
+from autodiff.compiler.program import Call, Value, mapped
 from autodiff.core.clock import tick
-from autodiff.core.rule import facts_of, name_of
+from autodiff.core.rule import Array, Function, facts_of, name_of
 from autodiff.core.tensor import Tensor, astype
 from autodiff.core.watch import user_frame
 
@@ -70,7 +70,7 @@ class Recording:
         finally:
             self.has_ended = True
 
-    def wrap(self, data: Any, value: Value) -> Recorded:
+    def wrap(self, data: Array, value: Value) -> Recorded:
         """Make a recording array."""
         recorded = Recorded(data, value, self)
         self._alive.add(recorded)
@@ -98,7 +98,7 @@ class Recording:
             return wrapped[0]
         return result._make(wrapped) if hasattr(result, "_make") else type(result)(wrapped)
 
-    def write(self, target: Any, result: Any) -> None:
+    def write(self, target: Array, result: Array) -> None:
         """Put other contents into an array: from now on, what stands for it in the program is what they are."""
         recorded = self._of(target)
         if not isinstance(recorded.data, np.ndarray):
@@ -114,7 +114,7 @@ class Recording:
             if other is not recorded and other is not result and np.may_share_memory(other.data, recorded.data):
                 other.stale = True
 
-    def _of(self, array: Any) -> Recorded:
+    def _of(self, array: Array) -> Recorded:
         """Find the recording array that is to be changed."""
         if not isinstance(array, Recorded):
             raise refusal(
@@ -161,7 +161,7 @@ class Recorded:
 
     __slots__ = ("__weakref__", "changed", "data", "recording", "stale", "value")
 
-    def __init__(self, data: Any, value: Value, recording: Recording) -> None:
+    def __init__(self, data: Array, value: Value, recording: Recording) -> None:
         self.data = data
         self.value = value
         self.recording = recording
@@ -300,7 +300,7 @@ class Recorded:
     __hash__ = object.__hash__
 
 
-def updated(array: Any, index: Any, value: Any) -> Any:
+def updated(array: Array, index: Any, value: Array) -> Array:
     """Give a copy of an array with some elements replaced."""
     copy = np.array(array)
     copy[index] = value

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.program import Call, Function, Program, Value
-from autodiff.core.rule import facts_of
+from autodiff.compiler.program import Call, Program, Value
+from autodiff.core.rule import Function, facts_of
 
 
 def rewrite(program: Program, change: Callable[[Call], list[Call] | Value | None]) -> Program:

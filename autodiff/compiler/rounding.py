@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.passes import constant, dead
-from autodiff.compiler.program import Call, Function, Program, Value
+from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.rewriting import copied, fresh, like, rewrite, same_kind, use_counts
+from autodiff.core.rule import Array, Function
 
 
 def variances(program: Program) -> Program:
@@ -310,7 +311,7 @@ def _is_given_number(x: Any) -> bool:
     )
 
 
-def add_product(out: Any, scale: Any, left: Any, right: Any) -> Any:
+def add_product(out: Array, scale: Any, left: Array, right: Array) -> Array:
     """Compute ``out + scale * (left @ right)``."""
     return out + scale * (left @ right)
 

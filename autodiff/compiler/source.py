@@ -18,9 +18,9 @@ import numpy as np
 from autodiff.arrays.whole import require
 from autodiff.compiler.log import Log
 from autodiff.compiler.memory import Buffer, Plan, may_view
-from autodiff.compiler.program import Call, Function, Program, Value
+from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.recorder import updated
-from autodiff.core.rule import name_of
+from autodiff.core.rule import Array, Function, name_of
 from autodiff.core.tensor import astype
 
 LONGEST = 64  # characters of an expression that is written where it is used
@@ -442,7 +442,7 @@ def _public_names() -> dict[Function, str]:
     return names
 
 
-def _regular(array: Any) -> str | None:
+def _regular(array: Array) -> str | None:
     """Write an array that a short call makes, or None."""
     if not isinstance(array, np.ndarray) or not array.flags.c_contiguous or array.dtype.kind not in "fiub":
         return None

@@ -12,6 +12,7 @@ import numpy as np
 from autodiff.compiler.state import Place
 from autodiff.compiler.tracing import kept
 from autodiff.core.record import constant, data_of
+from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor
 from autodiff.transforms.containers import walk
 
@@ -96,7 +97,7 @@ def _spread(
     return {}
 
 
-def _disturbed(value: Any) -> Any:
+def _disturbed(value: Array) -> Array:
     """Change the last digits of every second number, towards zero: so it stays in an interval around it."""
     dtype = getattr(value, "dtype", np.dtype(type(value)))
     if dtype.kind != "f":
@@ -106,7 +107,7 @@ def _disturbed(value: Any) -> Any:
     return copy if isinstance(value, np.ndarray) else type(value)(copy)
 
 
-def _largest_difference(one: Any, other: Any) -> float:
+def _largest_difference(one: Array, other: Array) -> float:
     if not isinstance(one, np.ndarray | np.generic | float | int):
         return 0.0
     with np.errstate(all="ignore"):
@@ -114,7 +115,7 @@ def _largest_difference(one: Any, other: Any) -> float:
         return max((float(d.max(where=np.isfinite(d), initial=0)) for d in differences), default=0.0)
 
 
-def _pieces(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
+def _pieces(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
     """Give two arrays of the same shape in pieces, which take little memory to compute with."""
     a, b = np.asarray(one).reshape(-1), np.asarray(other).reshape(-1)
     for start in range(0, a.size, PIECE):

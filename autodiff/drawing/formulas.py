@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.record import data_of, is_variable
-from autodiff.core.rule import Function, facts_of, is_elementwise
+from autodiff.core.rule import Array, Function, facts_of, is_elementwise
 from autodiff.core.tape import Outputs, arguments
 from autodiff.core.tensor import Tensor
 from autodiff.drawing.nodes import Node
@@ -43,8 +43,8 @@ class Formula:
 
     left: tuple[Run, ...]
     right: tuple[Run, ...]
-    product: Any
-    derivative: Any = None
+    product: Array
+    derivative: Array = None
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -58,7 +58,7 @@ class Formula:
 
 
 def formulas(
-    call: Tensor, name_of: Callable[[Any], str | None], gradient: Any = None, reserved: Collection[str] = ()
+    call: Tensor, name_of: Callable[[Any], str | None], gradient: Array = None, reserved: Collection[str] = ()
 ) -> list[tuple[Tensor, Formula | None]]:
     """Derive the formula of each argument of a recorded call that a gradient flows back to.
 
@@ -194,7 +194,7 @@ def _parameter(function: Any, position: int) -> str:
     return f"x{subscript(position + 1)}"
 
 
-def _gradient(call: Tensor, name: str, gradient: Any) -> Any:
+def _gradient(call: Tensor, name: str, gradient: Array) -> Any:
     """Give the gradient of a call as a symbol, or as several."""
     out = call._array
     if type(out) is Outputs:

@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.core.clock import tick
 from autodiff.core.record import constant, data_of, variable
+from autodiff.core.rule import Array
 from autodiff.core.tape import Entry, pullback, recording
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import Watch, watching
@@ -69,16 +70,16 @@ class _Watch(Watch):
         self.gradients: dict[int, Any] = {}
         self.origins: list[tuple[int, int]] = []
 
-    def see_gradient(self, node: Entry, argument: Entry, gradient: Any) -> None:
+    def see_gradient(self, node: Entry, argument: Entry, gradient: Array) -> None:
         """Keep what a call contributes to the gradient of one of its arguments."""
         self.origins.append((tick(), node._age))
         self.add(argument, gradient)
 
-    def see_hooked(self, node: Entry, gradient: Any) -> None:
+    def see_hooked(self, node: Entry, gradient: Array) -> None:
         """Keep what the functions that were registered for a Tensor made of its gradient."""
         self.gradients[node._age] = data_of(gradient)
 
-    def add(self, tensor: Entry, gradient: Any) -> None:
+    def add(self, tensor: Entry, gradient: Array) -> None:
         """Add a part of a Tensor's gradient to those that came before."""
         g, known = data_of(gradient), self.gradients.get(tensor._age)
         self.gradients[tensor._age] = g if known is None else known + g

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.record import data_of, is_variable
+from autodiff.core.rule import Array
 from autodiff.core.tape import Entry, Outputs, pack, pullback, recording
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import Watch, watching
@@ -179,7 +180,7 @@ class _Flow(Watch):
         with recording(False), watching(self), np.errstate(all="ignore"):
             pullback(seeds)
 
-    def see_gradient(self, node: Entry, argument: Entry, gradient: Any) -> None:
+    def see_gradient(self, node: Entry, argument: Entry, gradient: Array) -> None:
         """Add a contribution, unless it is one within the rule of a call."""
         if id(node) not in self._places or argument._function is pack:
             return
@@ -189,7 +190,7 @@ class _Flow(Watch):
         before = self.gradients.get(operand)
         self.gradients[operand] = gradient if before is None else before + gradient
 
-    def see_hooked(self, node: Entry, gradient: Any) -> None:
+    def see_hooked(self, node: Entry, gradient: Array) -> None:
         """Show what the functions that were registered for a Tensor made of its gradient."""
         if id(node) in self._keys:
             self.gradients[self._keys[id(node)]] = gradient

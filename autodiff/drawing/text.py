@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.record import data_of
-from autodiff.core.rule import Function, name_of
+from autodiff.core.rule import Array, Function, name_of
 from autodiff.core.tape import Outputs
 
 LONGEST = 48  # characters of a name or a setting; a longer one is cut in its middle
@@ -99,7 +99,7 @@ def shape(value: Any) -> str:
     return f"{len(data)} arrays" if isinstance(data, Outputs) else str(tuple(np.shape(data)))
 
 
-def norm(gradient: Any) -> float:
+def norm(gradient: Array) -> float:
     """Euclidean norm of a gradient, in float64 and without overflow on the way; NaN and Inf come through.
 
     Example:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from autodiff.core.rule import Array
 from autodiff.drawing.themes import Theme, mix
 
 LARGEST_TABLE = 16  # elements
@@ -13,7 +12,7 @@ LONGEST_ROW = 8  # elements of a row or a column of a table
 STRIP = 24  # cells of a heat strip
 
 
-def rows_of(data: Any, theme: Theme, colour: str) -> list[str]:
+def rows_of(data: Array, theme: Theme, colour: str) -> list[str]:
     """Write an array as rows of a table: a number, all elements, or mean, standard deviation and a heat strip.
 
     Each cell of the strip is the mean of so many neighbours, in the order of their indices; its colour goes from the
@@ -48,7 +47,7 @@ def rows_of(data: Any, theme: Theme, colour: str) -> list[str]:
     return [*rows, _strip(x / largest, theme)]
 
 
-def number(value: Any) -> str:
+def number(value: Array) -> str:
     """Write one element in few characters.
 
     Example:
@@ -64,7 +63,7 @@ def row(text: str, colour: str, tag: str = "") -> str:
     return f'<tr><td><font point-size="10" color="{colour}">{shown}</font></td></tr>'
 
 
-def _table(table: Any, theme: Theme, colour: str) -> str:
+def _table(table: Array, theme: Theme, colour: str) -> str:
     rows = "".join(
         "<tr>"
         + "".join(f'<td><font point-size="9" color="{colour}">{number(element)}</font></td>' for element in elements)
@@ -75,7 +74,7 @@ def _table(table: Any, theme: Theme, colour: str) -> str:
     return f"<tr><td>{inner}</td></tr>"
 
 
-def _strip(x: Any, theme: Theme) -> str:
+def _strip(x: Array, theme: Theme) -> str:
     """Draw the elements in a row of coloured cells."""
     cells = min(STRIP, x.size)
     starts = np.arange(cells) * x.size // cells
