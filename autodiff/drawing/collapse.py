@@ -81,12 +81,12 @@ class View:
     @cached_property
     def nodes(self) -> dict[str, Node]:
         """Every node by its key."""
-        return {node.key: node for item in self.items for node in nodes_of(item)}
+        return {node.key: node for item in self.items for node in nodes_in(item)}
 
     @cached_property
     def place(self) -> dict[str, str]:
         """The key of the item that each node is, or is in."""
-        return {node.key: item.key for item in self.items for node in nodes_of(item)}
+        return {node.key: item.key for item in self.items for node in nodes_in(item)}
 
     @cached_property
     def users(self) -> dict[str, set[str]]:
@@ -107,7 +107,7 @@ class View:
         return users
 
 
-def nodes_of(item: Item) -> Sequence[Node]:
+def nodes_in(item: Item) -> Sequence[Node]:
     """List the nodes of an item."""
     return [item] if isinstance(item, Node) else item.nodes
 
@@ -227,7 +227,7 @@ def _folded(view: View) -> View:
     for chain in _chains(view, with_inputs=False):
         looks: dict[Any, int] = {}
         signatures = [looks.setdefault(_signature(view, unit), len(looks)) for unit in chain]
-        bears = [any(node.kind == "parameter" for item in unit for node in nodes_of(item)) for unit in chain]
+        bears = [any(node.kind == "parameter" for item in unit for node in nodes_in(item)) for unit in chain]
         for start, period, times in _repetitions(signatures, bears):
             outer = view.boxes.get(chain[start][0].key)
             box = Box(f"r{len(groups)}", "", f"× {times:,}", outer, is_module=False)
@@ -242,7 +242,7 @@ def _repetitions(signatures: Sequence[int], bears: Sequence[bool]) -> list[tuple
 
     Of the places where a run may begin, it is one that bears parameters, so that an activation comes after its layer.
     """
-    found = []
+    repetitions = []
     start = 0
     while start < len(signatures):
         period, times = _repetition(signatures, start)
@@ -253,9 +253,9 @@ def _repetitions(signatures: Sequence[int], bears: Sequence[bool]) -> list[tuple
             if bears[later] and _repetition(signatures, later) == (period, times):
                 start = later
                 break
-        found.append((start, period, times))
+        repetitions.append((start, period, times))
         start += period * times
-    return found
+    return repetitions
 
 
 def _repetition(signatures: Sequence[int], start: int) -> tuple[int, int]:
@@ -272,25 +272,25 @@ def _repetition(signatures: Sequence[int], start: int) -> tuple[int, int]:
 
 
 def _repeated(view: View, key: str, units: Sequence[Unit]) -> Group:
-    repetitions = [[node for item in unit for node in nodes_of(item)] for unit in units]
+    repetitions = [[node for item in unit for node in nodes_in(item)] for unit in units]
     first, last = units[0][0], units[-1][0]
     if isinstance(first, Group) and isinstance(last, Group):
         path = f"{first.path} … {last.path}" if first.path else ""
         return _group(view, key, first.kind, path, first.head, repetitions)
-    return _group(view, key, "gradient" if first.kind == "gradient" else "call", "", _function(first), repetitions)
+    return _group(view, key, "gradient" if first.kind == "gradient" else "call", "", _call_name(first), repetitions)
 
 
 def _signature(view: View, unit: Unit) -> tuple[Any, ...]:
     """Describe a unit by all that is seen of it but its place."""
     item = unit[0]
-    nodes = [node for part in unit for node in nodes_of(part)]
-    what = (item.head, len(nodes)) if isinstance(item, Group) else (_function(item), item.settings)
-    taken = [view.nodes[operand] for operand in item.operands]
-    given = item.results if isinstance(item, Group) else [item]
-    return what, *((node.kind, shape(node.value)) for node in (*taken, *given))
+    nodes = [node for part in unit for node in nodes_in(part)]
+    what = (item.head, len(nodes)) if isinstance(item, Group) else (_call_name(item), item.settings)
+    operands = [view.nodes[operand] for operand in item.operands]
+    results = item.results if isinstance(item, Group) else [item]
+    return what, *((node.kind, shape(node.value)) for node in (*operands, *results))
 
 
-def _function(item: Item) -> str:
+def _call_name(item: Item) -> str:
     """Name the function of a call that is drawn by itself."""
     return item.head if isinstance(item, Group) else function_name(item.value._function)
 
@@ -341,7 +341,7 @@ def _without_middles(view: View) -> View:
     for chain in _chains(view, with_inputs=True):
         middle = chain[CHAIN_ENDS:-CHAIN_ENDS]
         if len(middle) >= FEWEST:
-            nodes = [node for unit in middle for item in unit for node in nodes_of(item)]
+            nodes = [node for unit in middle for item in unit for node in nodes_in(item)]
             groups.append((_hidden(view, f"c{len(groups)}", nodes), view.boxes.get(middle[0][0].key)))
     return _replaced(view, groups)
 
@@ -355,7 +355,7 @@ def _without_middle(view: View) -> View:
             middle[item.key] = item
     if len(middle) < FEWEST:
         return view
-    nodes = [node for item in middle.values() for node in nodes_of(item)]
+    nodes = [node for item in middle.values() for node in nodes_in(item)]
     return _replaced(view, [(_hidden(view, "h", nodes), common(view.boxes.get(key) for key in middle))])
 
 
@@ -381,7 +381,7 @@ def _without_most(view: View, prefix: str, siblings: Mapping[Any, Sequence[Unit]
     for (kind, *_), units in siblings.items():
         hidden = units[SIBLINGS:]
         if len(hidden) >= FEWEST:
-            nodes = [node for unit in hidden for item in unit for node in nodes_of(item)]
+            nodes = [node for unit in hidden for item in unit for node in nodes_in(item)]
             head = f"{len(hidden):,} more {kind}s"
             group = _group(view, f"{prefix}{len(groups)}", "left out", "", head, [nodes])
             groups.append((group, common(view.boxes.get(unit[0].key) for unit in hidden)))

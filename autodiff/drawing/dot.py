@@ -32,10 +32,10 @@ def digraph(view: View, style: Style) -> graphviz.Digraph:
     Items and edges have ids, by which a page finds them in the image: ``node_n3``, and ``edge_n1_n3_2`` for the one
     from n1 to the second operand of n3.
     """
-    return _Writer(view, style).graph
+    return _DotWriter(view, style).graph
 
 
-class _Writer:
+class _DotWriter:
     """Writes a picture piece by piece."""
 
     def __init__(self, view: View, style: Style) -> None:
@@ -103,12 +103,12 @@ class _Writer:
         sources = [self.view.place[operand] for operand in item.operands]
         numbered = not isinstance(item, Group) and len(sources) > 1 and item.value._function not in _SYMMETRIC
         texts = self._formulas(item)
-        seen = set()
+        earlier = set()
         for position, source in enumerate(sources, start=1):
             # Of what is drawn as one, one arrow says all.
-            if source in seen and (isinstance(item, Group) or self.items[source].kind == "left out"):
+            if source in earlier and (isinstance(item, Group) or self.items[source].kind == "left out"):
                 continue
-            seen.add(source)
+            earlier.add(source)
             is_sure = numbered and not self.style.formulas and self.items[source].kind != "left out"
             self.graph.edge(
                 source,

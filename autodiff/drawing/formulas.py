@@ -20,7 +20,7 @@ from autodiff.core.rule import Array, Function, facts_of, is_elementwise
 from autodiff.core.tape import Outputs, arguments
 from autodiff.core.tensor import Tensor
 from autodiff.drawing.nodes import Node
-from autodiff.drawing.notation import Run, bracketed, plain, raised, separated, subscript, written
+from autodiff.drawing.notation import Run, bracketed, plain, raised, runs_of, separated, subscript
 from autodiff.drawing.symbols import OpaqueError, Symbol, symbols_in, values_of
 from autodiff.drawing.text import function_name, is_number
 from autodiff.drawing.tidying import SPREADING, tidied
@@ -81,23 +81,23 @@ def formulas(
     """
     function: Any = call._function
     args = _named(call, name_of, reserved)
-    taken = {one.name for one in symbols_in(args)}
+    names = {one.name for one in symbols_in(args)}
     name = name_of(call)
     result = Symbol(call._array, function=function, args=args, kwargs=call._kwargs)
     # The output is written as the call itself, if that is not too long.
-    outs = [Symbol(call._array, name)] if name and name not in taken else [result, Symbol(call._array, "out")]
-    g = _gradient(call, "g" if "g" not in taken else "ḡ", gradient)
-    found: list[tuple[Tensor, Formula | None]] = []
+    outs = [Symbol(call._array, name)] if name and name not in names else [result, Symbol(call._array, "out")]
+    g = _gradient(call, "g" if "g" not in names else "ḡ", gradient)
+    derivations: list[tuple[Tensor, Formula | None]] = []
     for rule, arg, symbol in zip(facts_of(function).rules, arguments(call), args):
         variables = list(_variables(arg, symbol, None))
         for out in outs if variables else ():
             derived = _variables(arg, symbol, _derive(rule, g, out, args, call._kwargs))
-            written = [_formula(piece, g, out if out.name else result, one) for _, one, piece in derived]
-            variables = [(one, of, new or old) for (one, of, old), new in zip(variables, written, strict=True)]
-            if None not in written:
+            attempts = [_formula(piece, g, out if out.name else result, one) for _, one, piece in derived]
+            variables = [(one, of, new or old) for (one, of, old), new in zip(variables, attempts, strict=True)]
+            if None not in attempts:
                 break
-        found += ((one, formula) for one, _, formula in variables)
-    return found
+        derivations += ((one, formula) for one, _, formula in variables)
+    return derivations
 
 
 def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run, ...]:
@@ -111,7 +111,7 @@ def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run,
     function: Any = call._function
     try:
         args = _named(call, name_of, (), numbered=False)
-        runs = written(Symbol(call._array, function=function, args=args, kwargs=call._kwargs))
+        runs = runs_of(Symbol(call._array, function=function, args=args, kwargs=call._kwargs))
     except OpaqueError:
         runs = ()
     return runs if 0 < len(plain(runs)) <= LONGEST_FORMULA else ((f"{function_name(function)}(…)", ""),)
@@ -208,11 +208,11 @@ def _gradient(call: Tensor, name: str, gradient: Array) -> Any:
 
 def _derive(rule: Any, g: Any, out: Symbol, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Let symbols flow through a rule, and give what comes out, or None if they do not."""
-    given: Any = out
+    outputs: Any = out
     if type(g) is Outputs:
-        given = Outputs(Symbol(one, function=operator.getitem, args=(out, k)) for k, one in enumerate(out.value))
+        outputs = Outputs(Symbol(one, function=operator.getitem, args=(out, k)) for k, one in enumerate(out.value))
     with _reading():
-        return rule(g, given, *args, **kwargs)
+        return rule(g, outputs, *args, **kwargs)
 
 
 @contextlib.contextmanager
@@ -226,37 +226,37 @@ def _reading() -> Iterator[None]:
         yield
 
 
-def _formula(given: Any, g: Any, out: Symbol, argument: Any) -> Formula | None:
+def _formula(vjp: Any, g: Any, out: Symbol, argument: Any) -> Formula | None:
     """Write down what a rule gave; None where that would be too long."""
-    if not isinstance(given, Symbol) or not isinstance(argument, Symbol) or given.calls > _MOST_CALLS:
+    if not isinstance(vjp, Symbol) or not isinstance(argument, Symbol) or vjp.calls > _MOST_CALLS:
         return None
     with _reading():
-        if isinstance(g, Symbol) and _is_pointwise(given, g.name, set() if g.shape else SPREADING):
-            formula = _of_derivative(given, g, out, argument)
+        if isinstance(g, Symbol) and _is_pointwise(vjp, g.name, set() if g.shape else SPREADING):
+            formula = _of_derivative(vjp, g, out, argument)
         else:
             left = separated([[(one.name, "i")] for one in symbols_in([*g] if type(g) is Outputs else [g])])
-            product = tidied(given, {})
-            formula = Formula(tuple(left), written(product, "⊙"), values_of(product))
+            product = tidied(vjp, {})
+            formula = Formula(tuple(left), runs_of(product, "⊙"), values_of(product))
         return formula if max(len(plain(formula.left)), len(plain(formula.right))) <= LONGEST_FORMULA else None
     return None
 
 
-def _of_derivative(given: Symbol, g: Symbol, out: Symbol, argument: Symbol) -> Formula:
+def _of_derivative(vjp: Symbol, g: Symbol, out: Symbol, argument: Symbol) -> Formula:
     """Write the local derivative: what a rule, which is linear in g, makes of 1, if it takes each element by itself."""
-    derivative = tidied(given, {g.name: 1})
+    derivative = tidied(vjp, {g.name: 1})
     left = [("∂", ""), *bracketed(out), ("/∂", ""), (argument.name, "i")]
-    return Formula(tuple(left), written(derivative), given.value, np.asarray(values_of(derivative)))
+    return Formula(tuple(left), runs_of(derivative), vjp.value, np.asarray(values_of(derivative)))
 
 
-def _mentions(given: Any, name: str) -> bool:
-    return any(one.name == name or _mentions(one.args, name) for one in symbols_in([given]))
+def _mentions(vjp: Any, name: str) -> bool:
+    return any(one.name == name or _mentions(one.args, name) for one in symbols_in([vjp]))
 
 
-def _is_pointwise(given: Symbol, gradient: str, allowed: set[Function]) -> bool:
+def _is_pointwise(vjp: Symbol, gradient: str, allowed: set[Function]) -> bool:
     """Whether each element of the result has to do with one element of the gradient only, and by what factor."""
-    function: Any = given.function
-    if function is None or not _mentions(given, gradient):
+    function: Any = vjp.function
+    if function is None or not _mentions(vjp, gradient):
         return True
     if not (is_elementwise(function) or facts_of(function).is_copy or function in allowed):
         return False
-    return all(_is_pointwise(one, gradient, allowed) for one in symbols_in(given.args))
+    return all(_is_pointwise(one, gradient, allowed) for one in symbols_in(vjp.args))

@@ -41,11 +41,11 @@ def backward_graph(outputs: Sequence[Tensor]) -> Backward:
     seeds = [variable(np.ones_like(output.data)) for output in outputs]
     for seed, output in zip(seeds, outputs):
         seed.name = f"∂{top}/∂{output.name or top}"
-    watch = _Watch()
+    watch = _GradientWatch()
     with recording(True), watching(watch):
-        found = pullback(zip(outputs, seeds), create_graph=True)
+        by_leaf = pullback(zip(outputs, seeds), create_graph=True)
     gradients = []
-    for leaf, g in found.items():
+    for leaf, g in by_leaf.items():
         gradient = g if isinstance(g, Tensor) else constant(g)
         gradient.name = f"∂{top}/∂{leaf.name}" if leaf.name else None
         gradients.append(gradient)
@@ -54,7 +54,7 @@ def backward_graph(outputs: Sequence[Tensor]) -> Backward:
 
 def gradients_of_all(outputs: Sequence[Tensor]) -> dict[int, Any]:
     """Give the gradient of the sum of the outputs by every Tensor they were computed from; its stamp is the key."""
-    watch = _Watch()
+    watch = _GradientWatch()
     seeds = [(output, np.ones_like(output.data)) for output in outputs]
     for output, seed in seeds:
         watch.add(output, seed)
@@ -63,7 +63,7 @@ def gradients_of_all(outputs: Sequence[Tensor]) -> dict[int, Any]:
     return watch.gradients
 
 
-class _Watch(Watch):
+class _GradientWatch(Watch):
     """Keeps what each rule gives."""
 
     def __init__(self) -> None:
@@ -81,5 +81,5 @@ class _Watch(Watch):
 
     def add(self, tensor: Entry, gradient: Array) -> None:
         """Add a part of a Tensor's gradient to those that came before."""
-        g, known = data_of(gradient), self.gradients.get(tensor._age)
-        self.gradients[tensor._age] = g if known is None else known + g
+        g, before = data_of(gradient), self.gradients.get(tensor._age)
+        self.gradients[tensor._age] = g if before is None else before + g

@@ -43,8 +43,8 @@ class Style:
     def norm(self, item: Item) -> float | None:
         """Give the norm that an item is coloured by: of the gradient by its value, or by what a group gives."""
         nodes = [item] if isinstance(item, Node) else item.results
-        found = [self.gradients.get(node.key) for node in nodes] if self.gradients is not None else []
-        return norm_of_all(g for g in found if g is not None)
+        gradients = [self.gradients.get(node.key) for node in nodes] if self.gradients is not None else []
+        return norm_of_all(g for g in gradients if g is not None)
 
 
 def norm_of_all(gradients: Iterable[Any]) -> float | None:
@@ -127,17 +127,17 @@ def _about_group(group: Group, view: View, style: Style) -> list[_Line]:
     lines: list[_Line] = []
     parameters = [node for node in group.nodes if node.kind == "parameter"]
     if "shape" in style.show:
-        taken = [view.nodes[key] for key in group.operands]
-        inputs = [node.value for node in taken if node.kind != "parameter" and np.shape(data_of(node.value)) != ()]
+        operands = [view.nodes[key] for key in group.operands]
+        inputs = [node.value for node in operands if node.kind != "parameter" and np.shape(data_of(node.value)) != ()]
         lines.append(f"{_shapes(inputs)} → {_shapes(node.value for node in group.results)}")
         if parameters:
             lines.append(f"{sum(node.value.size for node in parameters):,} parameters")
     if "value" in style.show:
         lines += [_Numbers(data_of(node.value)) for node in group.results]
     if "grad" in style.show:
-        found = [g for g in map(style.gradient, parameters) if g is not None]
-        if found:
-            lines.append(f"parameters' gradient norm {norm_of_all(found):.3g}")
+        gradients = [g for g in map(style.gradient, parameters) if g is not None]
+        if gradients:
+            lines.append(f"parameters' gradient norm {norm_of_all(gradients):.3g}")
         if (size := style.norm(group)) is not None:
             lines.append(f"gradient norm {size:.3g}")
     return lines

@@ -77,12 +77,12 @@ def boxes_of(nodes: Sequence[Node], origins: Sequence[tuple[int, int]] = ()) -> 
     stamps = {node.key: _stamp(node, origins) for node in nodes if _is_stamped(node)}
     nesting = _nesting_of_the_graph(nodes, stamps)
     boxes = {}
-    made = _boxes(nesting)
+    of_calls = _boxes(nesting)
     twins: dict[Box, Box] = {}
     for node in nodes:
         position = nesting.innermost.get(stamps.get(node.key, 0))
         if position is not None:
-            boxes[node.key] = _twin(made[position], twins) if node.kind == "gradient" else made[position]
+            boxes[node.key] = _twin(of_calls[position], twins) if node.kind == "gradient" else of_calls[position]
     if boxes:
         boxes |= _of_the_others(nodes, boxes)
     return boxes
@@ -103,7 +103,7 @@ def _stamp(node: Node, origins: Sequence[tuple[int, int]]) -> int:
 
 
 @dataclass(frozen=True)
-class _Call:
+class _ModuleCall:
     """A call of a module that is still alive, between two stamps of a clock that counts down."""
 
     owner: Any
@@ -115,17 +115,17 @@ class _Call:
 class _Nesting:
     """Calls of modules in one thread, each with the position of the one around it, and the innermost for each stamp."""
 
-    calls: Sequence[_Call]
+    calls: Sequence[_ModuleCall]
     parents: Sequence[int | None]
     innermost: dict[int, int]
 
     def around(self, position: int | None) -> list[int]:
         """List a call and those around it, from the inside out."""
-        found = []
+        positions = []
         while position is not None:
-            found.append(position)
+            positions.append(position)
             position = self.parents[position]
-        return found
+        return positions
 
 
 def _nesting_of_the_graph(nodes: Sequence[Node], stamps: dict[str, int]) -> _Nesting:
@@ -134,11 +134,11 @@ def _nesting_of_the_graph(nodes: Sequence[Node], stamps: dict[str, int]) -> _Nes
     Those of several threads may overlap in time. It is those of the thread that used the graph's own parameters.
     """
     ordered = sorted(set(stamps.values()), reverse=True)
-    threads: dict[int, list[_Call]] = defaultdict(list)
+    threads: dict[int, list[_ModuleCall]] = defaultdict(list)
     for span in latest():
         owner = span.owner()
         if hasattr(owner, "named_modules") and span.end < ordered[0] and span.start > ordered[-1]:
-            threads[span.thread].append(_Call(owner, span.start, span.end))
+            threads[span.thread].append(_ModuleCall(owner, span.start, span.end))
     nestings = {thread: _nest(calls, ordered) for thread, calls in threads.items()}
     if len(nestings) < 2:
         return next(iter(nestings.values()), _Nesting([], [], {}))
@@ -157,7 +157,7 @@ def _nesting_of_the_graph(nodes: Sequence[Node], stamps: dict[str, int]) -> _Nes
     return nestings[max(nestings, key=fit)]
 
 
-def _nest(calls: list[_Call], stamps: Sequence[int]) -> _Nesting:
+def _nest(calls: list[_ModuleCall], stamps: Sequence[int]) -> _Nesting:
     """Find out which call of one thread is in which, and the stamps in which, in one sweep through time."""
     calls = sorted(calls, key=lambda call: call.start, reverse=True)
     parents: list[int | None] = []
@@ -181,13 +181,13 @@ def _nest(calls: list[_Call], stamps: Sequence[int]) -> _Nesting:
 
 def _boxes(nesting: _Nesting) -> dict[int, Box]:
     """Make the box of each call that something lies in, by its position."""
-    used = sorted({position for inner in set(nesting.innermost.values()) for position in nesting.around(inner)})
+    positions = sorted({position for inner in set(nesting.innermost.values()) for position in nesting.around(inner)})
     again: dict[int, list[int]] = defaultdict(list)
-    for position in used:
+    for position in positions:
         again[id(nesting.calls[position].owner)].append(position)
     paths: dict[int, dict[int, str]] = {}
     boxes: dict[int, Box] = {}
-    for position in used:  # those around others come first
+    for position in positions:  # those around others come first
         owner = nesting.calls[position].owner
         root = nesting.calls[nesting.around(position)[-1]].owner
         if id(root) not in paths:
@@ -231,7 +231,7 @@ def _of_the_others(nodes: Sequence[Node], boxes: dict[str, Box]) -> dict[str, Bo
             if around and _is_stamped(by_key[operand]):
                 inside = boxes[operand].chain if operand in boxes else ()
                 fed.update(box for box in around if box not in inside)
-    found = {}
+    others = {}
     for node in nodes:
         if _is_stamped(node):
             continue
@@ -242,5 +242,5 @@ def _of_the_others(nodes: Sequence[Node], boxes: dict[str, Box]) -> dict[str, Bo
             while box is not None and box not in fed:
                 box = box.parent
         if box is not None:
-            found[node.key] = box
-    return found
+            others[node.key] = box
+    return others

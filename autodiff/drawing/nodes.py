@@ -54,19 +54,19 @@ def nodes_of(outputs: Sequence[Tensor], names: Mapping[int, str] | None = None, 
     """
     names = names or {}
     parts: dict[int, tuple[list[Any], list[str]]] = {}
-    found = list(outputs)
+    pending = list(outputs)
     tensors = []
-    while found:
-        tensor = found.pop()
+    while pending:
+        tensor = pending.pop()
         if id(tensor) in parts:
             continue
         parts[id(tensor)] = _parts(tensor)
         tensors.append(tensor)
-        found += (operand for operand in parts[id(tensor)][0] if isinstance(operand, Tensor))
+        pending += (operand for operand in parts[id(tensor)][0] if isinstance(operand, Tensor))
     tensors.sort(key=lambda tensor: tensor._age, reverse=True)
 
     keys = {id(tensor): f"n{position}" for position, tensor in enumerate(tensors)}
-    wanted = {id(tensor) for tensor in outputs}
+    output_ids = {id(tensor) for tensor in outputs}
     nodes = []
     count = len(keys)
     for tensor in tensors:
@@ -90,7 +90,7 @@ def nodes_of(outputs: Sequence[Tensor], names: Mapping[int, str] | None = None, 
                 value=tensor,
                 operands=tuple(operand_keys),
                 settings=tuple(settings),
-                is_output=id(tensor) in wanted,
+                is_output=id(tensor) in output_ids,
                 name=tensor.name or names.get(id(tensor)),
             )
         )
@@ -130,8 +130,8 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
     if function in (operator.getitem, pick):
         return operands, [f"[{index(value)}]" for value in settings.values()]
     settings |= tensor._kwargs
-    given = {key: value for key, value in settings.items() if value is not None and value is not False}
-    return operands, [f"{key}={brief(value)}" for key, value in given.items()]
+    telling = {key: value for key, value in settings.items() if value is not None and value is not False}
+    return operands, [f"{key}={brief(value)}" for key, value in telling.items()]
 
 
 def _flat(items: Any) -> list[Any]:

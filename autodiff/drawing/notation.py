@@ -40,7 +40,7 @@ _WITHOUT_SHAPE: set[Function] = {np.reshape, scatter_add}
 _Written = tuple[list[Run], int]
 
 
-def written(expression: Any, times: str = "·") -> tuple[Run, ...]:
+def runs_of(expression: Any, times: str = "·") -> tuple[Run, ...]:
     """Write an expression in mathematical notation.
 
     Args:

@@ -137,17 +137,17 @@ def _is_literal(node: Node) -> bool:
 
 def _names(nodes: Sequence[Node]) -> dict[str, str]:
     """Name every node: as the user did, or by a letter for its kind and a number."""
-    given = {node.key: getattr(node.value, "name", None) for node in nodes}
-    taken = set(given.values())
+    own = {node.key: getattr(node.value, "name", None) for node in nodes}
+    reserved = set(own.values())
     numbers = {kind: itertools.count(1) for kind in _LETTERS}
     names = {}
     for node in nodes:
-        name = given[node.key]
+        name = own[node.key]
         if _is_literal(node):
             name = brief(data_of(node.value))
         while not name:
             free = f"{_LETTERS[node.kind]}{subscript(next(numbers[node.kind]))}"
-            name = None if free in taken else free
+            name = None if free in reserved else free
         names[node.key] = visible(name)
     return names
 

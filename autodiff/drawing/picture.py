@@ -209,8 +209,8 @@ def draw(
     _check_options(graph, depth, show, color, theme)
     options = {"graph": graph, "depth": depth, "show": show, "color": color, "formulas": formulas, "theme": theme}
     defaults = inspect.signature(draw).parameters
-    given = [option for option, value in options.items() if value != defaults[option].default]
-    outputs, names = outputs_of(what, args, kwargs, given)
+    choices = [option for option, value in options.items() if value != defaults[option].default]
+    outputs, names = outputs_of(what, args, kwargs, choices)
     if graph == "backward":
         backward = backward_graph(outputs)
         outputs = list(backward.gradients)
@@ -228,9 +228,9 @@ def draw(
 
 def _gradients(nodes: Sequence[Node], outputs: Sequence[Tensor]) -> dict[str, Any]:
     """Give the gradient of each node that has one, by its key."""
-    found = gradients_of_all(outputs)
+    gradients = gradients_of_all(outputs)
     tensors = {node.key: node.value for node in nodes if isinstance(node.value, Tensor)}
-    return {key: found[tensor._age] for key, tensor in tensors.items() if tensor._age in found}
+    return {key: gradients[tensor._age] for key, tensor in tensors.items() if tensor._age in gradients}
 
 
 def _check_options(graph: str, depth: int | None, show: str | Collection[str], color: str | None, theme: str) -> None:
@@ -243,9 +243,9 @@ def _check_options(graph: str, depth: int | None, show: str | Collection[str], c
         ("theme", theme, tuple(THEMES)),
         *(("show", part, ("shape", "value", "grad")) for part in ([show] if isinstance(show, str) else show)),
     )
-    for option, value, known in choices:
-        if value not in known:
-            raise ValueError(f"draw: {option}={value!r} is unknown; known are {', '.join(map(repr, known))}")
+    for option, value, values in choices:
+        if value not in values:
+            raise ValueError(f"draw: {option}={value!r} is unknown; known are {', '.join(map(repr, values))}")
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):
         raise ValueError(f"draw: depth must be None or a number of levels, 0, 1, 2 and so on, got {depth!r}")
     if color is not None and graph == "backward":

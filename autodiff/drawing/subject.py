@@ -94,7 +94,7 @@ def _bound(
         signature = inspect.signature(getattr(function, "forward", function))
     except ValueError:  # some functions written in C do not tell
         signature = inspect.signature(lambda *inputs, **options: None)
-    wanted = ", ".join(signature.parameters)
+    inputs = ", ".join(signature.parameters)
     for option in options:
         if option in signature.parameters:
             raise TypeError(
@@ -105,7 +105,7 @@ def _bound(
         return signature.bind(*args, **kwargs)
     except TypeError as error:
         raise TypeError(
-            f"draw: {short}({wanted}) needs example inputs that it takes, as in ad.draw({short}, {wanted}): {error}"
+            f"draw: {short}({inputs}) needs example inputs that it takes, as in ad.draw({short}, {inputs}): {error}"
         ) from None
 
 

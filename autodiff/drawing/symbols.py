@@ -120,6 +120,6 @@ def symbols_in(args: Any) -> Iterator[Symbol]:
             yield from symbols_in(arg)
 
 
-def made(function: Any, *args: Any) -> Symbol:
+def call(function: Any, *args: Any) -> Symbol:
     """Give the symbol of a call."""
     return Symbol(function(*values_of(args)), function=function, args=args)

@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.rule import Function, facts_of, is_elementwise
-from autodiff.drawing.symbols import Symbol, made, values_of
+from autodiff.drawing.symbols import Symbol, call, values_of
 from autodiff.drawing.text import is_number
 
 SPREADING: set[Function] = {np.broadcast_to, np.reshape, np.expand_dims}  # one number over many places
 
 
-def tidied(expression: Any, known: Mapping[str, Any]) -> Any:
+def tidied(expression: Any, values: Mapping[str, Any]) -> Any:
     """Simplify an expression, with values known in place of some names."""
     if type(expression) in (list, tuple):
-        return type(expression)(tidied(one, known) for one in expression)
+        return type(expression)(tidied(one, values) for one in expression)
     if not isinstance(expression, Symbol):
         return expression
     if expression.function is None:
-        return known.get(expression.name, expression)
-    args = _fitting(expression, tuple(tidied(one, known) for one in expression.args))
-    if expression.function in SPREADING and known and not _shape(args[0]):
+        return values.get(expression.name, expression)
+    args = _fitting(expression, tuple(tidied(one, values) for one in expression.args))
+    if expression.function in SPREADING and values and not _shape(args[0]):
         return args[0]  # where it is multiplied with, a number stands for as many of it as are needed
     is_filled = isinstance(args[0], Symbol) and args[0].function in (np.zeros_like, np.ones_like)
     if is_filled and (expression.function in (np.reshape, operator.getitem) or facts_of(expression.function).is_view):
@@ -119,8 +119,8 @@ def _powers(factors: Sequence[Any]) -> Any:
                 break
         else:
             counted.append((base, exponent))
-    powers = [made(np.power, base, count) if count != 1 else base for base, count in counted]
-    return functools.reduce(lambda a, b: made(np.multiply, a, b), powers) if powers else None
+    powers = [call(np.power, base, count) if count != 1 else base for base, count in counted]
+    return functools.reduce(lambda a, b: call(np.multiply, a, b), powers) if powers else None
 
 
 def _multiplied(*factors: Any, divisors: Sequence[Any] = ()) -> Any:
@@ -140,13 +140,13 @@ def _multiplied(*factors: Any, divisors: Sequence[Any] = ()) -> Any:
     if above is None:
         above = size
     elif size != 1:
-        above = made(np.multiply, size, above)
+        above = call(np.multiply, size, above)
     if divisor != 1:
-        below = divisor if below is None else made(np.multiply, divisor, below)
-    whole = above if below is None else made(np.divide, above, below)
+        below = divisor if below is None else call(np.multiply, divisor, below)
+    whole = above if below is None else call(np.divide, above, below)
     if number > 0:
         return whole
-    return -whole if is_number(whole) else made(np.negative, whole)
+    return -whole if is_number(whole) else call(np.negative, whole)
 
 
 def _power(x: Any, exponent: Any) -> Any:
@@ -169,7 +169,7 @@ def _added(x: Any, y: Any) -> Any:
         return x + y
     for one, other in ((x, y), (y, x)):
         if _negated(other) is not None:
-            return made(np.subtract, one, _negated(other))
+            return call(np.subtract, one, _negated(other))
     return None
 
 
@@ -180,14 +180,14 @@ def _subtracted(x: Any, y: Any) -> Any:
         return _multiplied(-1, y)
     if not isinstance(x, Symbol) and not isinstance(y, Symbol):
         return x - y
-    return None if _negated(y) is None else made(np.add, x, _negated(y))
+    return None if _negated(y) is None else call(np.add, x, _negated(y))
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
     if isinstance(condition, bool | np.bool_):
         return x if condition else y
     x, y = (tidied(_assuming(one, condition, k == 0), {}) for k, one in enumerate((x, y)))
-    return x if _same(x, y) else made(np.where, condition, x, y)
+    return x if _same(x, y) else call(np.where, condition, x, y)
 
 
 def _assuming(expression: Any, condition: Any, holds: bool) -> Any:
@@ -220,8 +220,8 @@ def _matrix_product(function: Function) -> Callable[[Any, Any], Any]:
         signs = sum(one is not None for one in negated)
         if not signs:
             return None
-        product = made(function, *(one if minus is None else minus for one, minus in zip((x, y), negated)))
-        return made(np.negative, product) if signs == 1 else product
+        product = call(function, *(one if minus is None else minus for one, minus in zip((x, y), negated)))
+        return call(np.negative, product) if signs == 1 else product
 
     return simplified
 

@@ -42,7 +42,7 @@ def rows_of(data: Array, theme: Theme, colour: str) -> list[str]:
         rows.append(row(f"mean {mean:.3g}, std {std:.3g}", colour))
     if finite.size < x.size:
         counts = (("NaN", np.isnan(x)), ("Inf", np.isposinf(x)), ("-Inf", np.isneginf(x)))
-        parts = [f"{int(found.sum()):,} {name}" for name, found in counts if found.any()]
+        parts = [f"{int(places.sum()):,} {name}" for name, places in counts if places.any()]
         rows.append(row(f"{', '.join(parts)} of {x.size:,}", colour, "b"))
     return [*rows, _strip(x / largest, theme)]
 
