@@ -98,8 +98,8 @@ class Binding:
             *opening,
             f"return {' and '.join(conditions)}",
         ]
-        given = [f"{name}._array" if isinstance(example, Tensor) else name for name, example in zip(names, inputs)]
-        given += [self._read(place) for place in numbers]
+        arguments = [f"{name}._array" if isinstance(example, Tensor) else name for name, example in zip(names, inputs)]
+        arguments += [self._read(place) for place in numbers]
         replaced = ["step is None", *(f"{self._read(p)} is not {array}" for p, array in zip(arrays, self._arrays))]
         returned = [f"result_{number}" for number in range(results)]
         new_numbers = [f"number_{number}" for number in range(len(changed))]
@@ -107,7 +107,7 @@ class Binding:
             *opening,
             f"if {' or '.join(replaced)}: bind()",
             *([f"{self._name(surroundings.check_constants, 'check')}()"] if surroundings.constants else []),
-            f"[{', '.join(returned + new_numbers)}] = step({', '.join(given)})",
+            f"[{', '.join(returned + new_numbers)}] = step({', '.join(arguments)})",
             *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor, is_changed in tensors if is_changed),
             *(f"{self._name(tensor, 'tensor')}.grad = None" for tensor, _ in tensors),
             *(f"{self._name(p.set, 'set')}({number})" for number, group in zip(new_numbers, changed) for p in group),
@@ -133,9 +133,9 @@ class Binding:
 
     def _bind(self) -> None:
         """Make the program's function for the arrays that the state has now."""
-        found = [place.get() for place in self._places]
-        self._space.update(zip(self._arrays, found))
-        self._space["step"] = self._build(*found, *self._constants)
+        arrays = [place.get() for place in self._places]
+        self._space.update(zip(self._arrays, arrays))
+        self._space["step"] = self._build(*arrays, *self._constants)
 
     def _name(self, thing: Any, kind: str) -> str:
         """Give something a name in the text."""

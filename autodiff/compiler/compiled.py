@@ -23,12 +23,12 @@ from autodiff.compiler.binding import Binding
 from autodiff.compiler.depiction import graph_of
 from autodiff.compiler.log import Log
 from autodiff.compiler.machine import MachineWriter, cached_module
-from autodiff.compiler.memory import plan
+from autodiff.compiler.memory import layout_of
 from autodiff.compiler.recorder import TRACING
 from autodiff.compiler.simplification import PASSES, simplified
 from autodiff.compiler.source import Writer
 from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
-from autodiff.compiler.surroundings import Surroundings, Variable, parts_of, variables_of
+from autodiff.compiler.surroundings import Surroundings, Variable, leaves_in, variables_of
 from autodiff.compiler.tracing import input_names, is_input, trace
 from autodiff.compiler.verify import Verification
 from autodiff.core import clock
@@ -209,7 +209,7 @@ class Compiled:
         Raises:
             RuntimeError: there is none before the first call.
         """
-        return self._made().source
+        return self._last_program().source
 
     def graph(self) -> list[Tensor]:
         """Give the program of the latest call as Tensors without numbers, as ``autodiff.draw(compiled)`` draws it.
@@ -217,7 +217,7 @@ class Compiled:
         Raises:
             RuntimeError: there is none before the first call.
         """
-        return graph_of(self._made().program)
+        return graph_of(self._last_program().program)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the text of the program of the latest call to a file, which is a module of its own.
@@ -230,7 +230,7 @@ class Compiled:
         write_atomically(path, self.source.encode())
         return path
 
-    def _made(self) -> _Program:
+    def _last_program(self) -> _Program:
         if self._latest is None:
             raise RuntimeError(f"compile: there is no program before the first call of {name_of(self._step)}")
         return self._latest
@@ -265,16 +265,16 @@ class _Program:
         variables = variables_of(step, *(function for one in hooked for function in hooks_of(one).values()))
         others = _left_out(variables, places, stateful)
         traced = trace(step, places, others, variables, leaves, names, rebuild)
-        given = {id(place.get()) for place in places}
+        of_state = {id(place.get()) for place in places}
         self._suspects = [
             f"the Generator {variable.name!r}"
             for variable in variables
-            if isinstance(variable.value, np.random.Generator) and id(variable.value) not in given
+            if isinstance(variable.value, np.random.Generator) and id(variable.value) not in of_state
         ]
         program = simplified(traced.program, exact, without, backend)
         called, log = name_of(step), Log(clock.latest(), traced.rules)
         writer = (
-            Writer(program, plan(program, exact), called, log)
+            Writer(program, layout_of(program, exact), called, log)
             if backend == "numpy"
             else MachineWriter(program, called, log)
         )
@@ -287,15 +287,15 @@ class _Program:
         self._surroundings = Surroundings(variables, list(constants.values()))
         by_value = {before: place for (before, _), place in zip(program.state, places, strict=True)}
         changed = {before for before, after in program.state if after is not before}
-        left = list(zip(program.state, places))
+        state = list(zip(program.state, places))
         self._binding = Binding(
-            build=_function(self.source, name_of(step)) if backend == "numpy" else cached_module(self.source).build,
+            build=_build_of(self.source, name_of(step)) if backend == "numpy" else cached_module(self.source).build,
             inputs=inputs,
             only_inputs=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
             arrays=[by_value[value] for value in writer.arrays],
             constants=[*(constants[value] for value in writer.constants), *writer.functions],
             numbers=[by_value[value] for value in writer.numbers],
-            changed=[[place for (_, after), place in left if after is one] for one in writer.changed_numbers],
+            changed=[[place for (_, after), place in state if after is one] for one in writer.changed_numbers],
             tensors=[(place.tensor, v in changed) for v, place in by_value.items() if place.tensor is not None],
             results=len(program.results),
             rebuild=traced.rebuild,
@@ -339,20 +339,20 @@ def _left_out(
     """List where the state of modules, optimizers, Tensors and the like lies that the step reads, but was not named."""
     named = {id(part) for part in stateful}
     tensors = {id(place.tensor) for place in places}
-    found: list[tuple[str, Place]] = []
+    others: list[tuple[str, Place]] = []
     for variable in variables:
-        for path, part in parts_of(variable.value):
+        for path, part in leaves_in(variable.value):
             if isinstance(part, Tensor):
                 own = [Place.of_tensor(variable.name, part)]
             elif isinstance(part, Stateful) and id(part) not in named:
                 own = part.places()
             else:
                 continue
-            found += [(variable.name + path, p) for p in own if p.tensor is None or id(p.tensor) not in tensors]
-    return found
+            others += [(variable.name + path, p) for p in own if p.tensor is None or id(p.tensor) not in tensors]
+    return others
 
 
-def _function(source: str, name: str) -> Callable[..., Callable[..., Any]]:
+def _build_of(source: str, name: str) -> Callable[..., Callable[..., Any]]:
     """Make the function ``build`` of a source, whose lines a traceback shows."""
     filename = f"<program of {name} {next(_numbers)}>"
     linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename

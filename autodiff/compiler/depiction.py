@@ -23,14 +23,14 @@ def graph_of(program: Program) -> list[Tensor]:
 
     They have the shapes and dtypes, but no numbers: every element is zero.
     """
-    made: dict[Value, Any] = {}
+    tensors: dict[Value, Any] = {}
 
     def stand_in(item: Any) -> Any:
         if not isinstance(item, Value):
             return item
-        if item not in made:
-            made[item] = item.data if item.kind == "constant" else _leaf(item)
-        return made[item]
+        if item not in tensors:
+            tensors[item] = item.data if item.kind == "constant" else _leaf(item)
+        return tensors[item]
 
     for call in program.calls:
         if not call.outputs or call.output.dtype is type(None):
@@ -48,11 +48,11 @@ def graph_of(program: Program) -> list[Tensor]:
                 else whole
             )
             part.name = value.name
-            made[value] = part
+            tensors[value] = part
     for before, after in program.state:
-        if after is not before and isinstance(made.get(after), Tensor):
-            made[after].name = made[after].name or f"{before.name} after"
-    return [made[value] for value in dict.fromkeys(program.kept()) if isinstance(made.get(value), Tensor)]
+        if after is not before and isinstance(tensors.get(after), Tensor):
+            tensors[after].name = tensors[after].name or f"{before.name} after"
+    return [tensors[value] for value in dict.fromkeys(program.outcomes()) if isinstance(tensors.get(value), Tensor)]
 
 
 def _leaf(value: Value) -> Tensor:
@@ -65,5 +65,5 @@ def _leaf(value: Value) -> Tensor:
 
 def _blank(value: Value) -> Any:
     """Make zeros of a shape and dtype that take no memory."""
-    known = value.dtype if isinstance(value.dtype, np.dtype) or value.dtype in (bool, int, float) else float
-    return np.broadcast_to(np.zeros((), known), value.shape) if value.is_array else np.dtype(known).type(0)
+    dtype = value.dtype if isinstance(value.dtype, np.dtype) or value.dtype in (bool, int, float) else float
+    return np.broadcast_to(np.zeros((), dtype), value.shape) if value.is_array else np.dtype(dtype).type(0)

@@ -23,7 +23,7 @@ from autodiff.compiler.rounding import added_product
 from autodiff.core.rule import facts_of
 from autodiff.core.tensor import astype
 
-Kind = Literal["view", "reshaped", "elementwise", "reduction", "gather", "product", "require", "opaque"]
+CallKind = Literal["view", "reshaped", "elementwise", "reduction", "gather", "product", "require", "opaque"]
 
 DTYPES = {np.dtype(code) for code in "?bhilBHILfd"}
 
@@ -89,12 +89,12 @@ class Elements:
 
     def __init__(self, program: Program, fixed: set[Value]) -> None:
         self.makers = {output: call for call in program.calls for output in call.outputs}
-        self.kinds: dict[Call, Kind] = {}
+        self.kinds: dict[Call, CallKind] = {}
         self._fixed = fixed
         for call in program.calls:
             self.kinds[call] = self._kind(call)
 
-    def kind_of(self, value: Value) -> Kind | None:
+    def kind_of(self, value: Value) -> CallKind | None:
         """Say how a value is made, None for one that is given."""
         maker = self.makers.get(value)
         return None if maker is None else self.kinds[maker]
@@ -110,17 +110,17 @@ class Elements:
         while self.kind_of(value) == "view":
             call = self.makers[value]
             source = call.args[0]
-            found = _through(call, source, indices)
-            indices = tuple(NOWHERE if size == 1 else index for index, size in zip(found, source.shape, strict=True))
+            places = _through(call, source, indices)
+            indices = tuple(NOWHERE if size == 1 else index for index, size in zip(places, source.shape, strict=True))
             value = source
         return value, indices
 
     def is_whole(self, value: Value) -> bool:
         """Whether a value is all of an array in memory, or its transpose."""
         root, indices = self.look(value, axis_indices(value.shape))
-        wanted = axis_indices(value.shape)
-        return (root.shape == value.shape and indices == wanted) or (
-            root.shape == value.shape[::-1] and len(root.shape) == 2 and indices == wanted[::-1]
+        whole = axis_indices(value.shape)
+        return (root.shape == value.shape and indices == whole) or (
+            root.shape == value.shape[::-1] and len(root.shape) == 2 and indices == whole[::-1]
         )
 
     def reads(self, call: Call) -> list[tuple[Value, Indices]]:
@@ -148,7 +148,7 @@ class Elements:
         indices = tuple(NOWHERE if size == 1 else index for index, size in zip(indices, value.shape, strict=True))
         return self.look(value, indices)
 
-    def _kind(self, call: Call) -> Kind:
+    def _kind(self, call: Call) -> CallKind:
         if call.function is require:
             is_simple = all(not isinstance(arg, Value) or not arg.is_array for arg in call.args)
             return "require" if is_simple else "opaque"
@@ -166,10 +166,10 @@ class Elements:
                 return "reshaped"
             if call.function in REDUCERS:
                 return "reduction" if _is_reduction(call, x) else "opaque"
-            found = gathered(call)
-            if found is not None:
-                whole = axis_indices(found[0].shape)
-                is_plain = self.look(found[0], whole) == (self.root(found[0]), whole)
+            parts = gathered(call)
+            if parts is not None:
+                whole = axis_indices(parts[0].shape)
+                is_plain = self.look(parts[0], whole) == (self.root(parts[0]), whole)
                 return "gather" if is_plain else "opaque"
         return "elementwise" if is_computable(call) else "opaque"
 
@@ -188,9 +188,9 @@ def _is_product(call: Call) -> bool:
     if call.kwargs or not all(isinstance(value, Value) for value in matrices) or not call.output.is_array:
         return False
     values = [*matrices, call.output]
-    wanted = {(2, 2), (1, 2), (2, 1)} if call.function is np.matmul else {(2, 2, 2)}
+    ranks = {(2, 2), (1, 2), (2, 1)} if call.function is np.matmul else {(2, 2, 2)}
     return (
-        tuple(len(value.shape) for value in matrices) in wanted
+        tuple(len(value.shape) for value in matrices) in ranks
         and len({value.dtype for value in values}) == 1
         and call.output.dtype in (np.float32, np.float64)
         and all(math.prod(value.shape) for value in values)
@@ -242,19 +242,19 @@ def _basic(shape: tuple[int, ...], index: Any, indices: Indices) -> Indices:
         items.append(Ellipsis)
     place = items.index(Ellipsis)
     items[place : place + 1] = [slice(None)] * (len(shape) - named)
-    left, sizes, found = iter(indices), iter(shape), []
+    of_result, sizes, of_array = iter(indices), iter(shape), []
     for item in items:
         if item is None:
-            next(left)
+            next(of_result)
         elif isinstance(item, slice):
-            size, of_view = next(sizes), next(left)
+            size, of_view = next(sizes), next(of_result)
             start, stop, step = item.indices(size)
             if len(range(start, stop, step)) == 1:
                 of_view = NOWHERE
-            found.append(Index(of_view.axis, start + step * of_view.start, step * of_view.step))
+            of_array.append(Index(of_view.axis, start + step * of_view.start, step * of_view.step))
         else:
-            found.append(Index(None, item % next(sizes)))
-    return tuple(found)
+            of_array.append(Index(None, item % next(sizes)))
+    return tuple(of_array)
 
 
 # Gathers
@@ -280,8 +280,8 @@ def gathered(call: Call) -> tuple[Value, list[Value]] | None:
 
 def indices_of(call: Call) -> list[Value]:
     """List the arrays of indices of a call that takes elements at computed places."""
-    found = gathered(call)
-    return [] if found is None else found[1]
+    parts = gathered(call)
+    return [] if parts is None else parts[1]
 
 
 # Elementwise calls and reductions
@@ -332,8 +332,8 @@ def work_of(call: Call) -> int:
 def loop_types(call: Call) -> tuple[np.dtype[Any], ...]:
     """Give the types of the arguments and of the result in the loop that NumPy would run."""
     function: Any = UFUNCS.get(call.function, call.function)
-    found = function.resolve_dtypes((*map(_type_of, call.args), None))
-    return tuple(found)
+    types = function.resolve_dtypes((*map(_type_of, call.args), None))
+    return tuple(types)
 
 
 def _type_of(arg: Any) -> Any:

@@ -82,20 +82,20 @@ class Loop:
                                  for value, _ in reads):  # fmt: skip
             return False
         moved = [(value, tuple(_moved(index, places) for index in indices)) for value, indices in reads]
-        used = {axis for own, axis in places.items() if shape[own] != 1}
-        level: Level = "element" if len(used) == len(self.space) else "row"
+        axes = {axis for own, axis in places.items() if shape[own] != 1}
+        level: Level = "element" if len(axes) == len(self.space) else "row"
         rows = self.rows
         if level == "row":
-            rows = len(used)
-            if used != set(range(rows)) or not rows or self.rows not in (None, rows):
+            rows = len(axes)
+            if axes != set(range(rows)) or not rows or self.rows not in (None, rows):
                 return False
         turn = self._first_turn(moved, level)
         where = tuple(NOWHERE if shape[k] == 1 else Index(places[k]) for k in range(len(shape)))
         if kind == "gather":
-            found = self._turn_of_gathered(call, elements, where, level, turn)
-            if found is None:
+            turn_of_rows = self._turn_of_gathered(call, elements, where, level, turn)
+            if turn_of_rows is None:
                 return False
-            turn = found
+            turn = turn_of_rows
         if kind == "reduction":
             rows, where, level = self._reduced(call, places, where, level, rows)
         if rows and self.space[-1] <= SHORT and any(map(is_polynomial, (call, *self.calls))):
@@ -116,10 +116,10 @@ class Loop:
         """Give the rows, indices and level for a reduction: of each row, if it reduces all axes but outer ones."""
         axes, shape = reduced_axes(call), call.args[0].shape
         gone = {places[axis] for axis in axes if shape[axis] != 1}
-        kept = tuple(index for axis, index in enumerate(where) if axis not in axes)
+        rest = tuple(index for axis, index in enumerate(where) if axis not in axes)
         outer = len(self.space) - len(gone)
         is_row = level == "element" and 0 < outer < len(self.space) and gone == set(range(outer, len(self.space)))
-        return (outer, kept, "row") if is_row and rows in (None, outer) else (rows, kept, "after")
+        return (outer, rest, "row") if is_row and rows in (None, outer) else (rows, rest, "after")
 
     def delay(self, elements: Elements) -> None:
         """Compute what only needs memory in the inner loop that reads it first."""
@@ -182,8 +182,8 @@ class Loop:
             return None
         for position, index in enumerate(self.where[root]):
             if index.axis is not None and index.axis < len(where):
-                found, indices = elements.element(places[position], call.output.shape)
-                if not is_counted(found) or indices != (Index(index.axis),):
+                source_of_places, indices = elements.element(places[position], call.output.shape)
+                if not is_counted(source_of_places) or indices != (Index(index.axis),):
                     return None
         return max(turn, self.turn[root])
 
@@ -262,20 +262,20 @@ class _Order:
 
     def ready(self, in_machine: bool) -> list[Call]:
         """Take the calls of one sort that only need what is there."""
-        taken, left, held = [], [], False
+        ready, others, held = [], [], False
         for call in self.remaining:
             roots = {self._elements.root(value) for value in call.operands()}
             is_ready = not (roots & self._missing or (call.effect and held))
             if is_ready and self._belongs(call, roots) == in_machine:
-                taken.append(call)
+                ready.append(call)
                 self._missing.difference_update(call.outputs)
                 if in_machine:
                     self._in_machine.update(call.outputs)
             else:
                 held = held or call.effect
-                left.append(call)
-        self.remaining = left
-        return taken
+                others.append(call)
+        self.remaining = others
+        return ready
 
     def _belongs(self, call: Call, roots: set[Value]) -> bool:
         """Whether a call belongs into machine code: numbers that Python can compute it computes as the step does."""
@@ -306,22 +306,22 @@ def _checks_first(calls: list[Call], elements: Elements) -> list[Call]:
     early: dict[Call, None] = {}
 
     def needed(call: Call) -> dict[Call, None] | None:
-        found: dict[Call, None] = {}
+        chain: dict[Call, None] = {}
         for value in call.operands():
             maker = makers.get(elements.root(value))
             if maker is not None:
                 before = needed(maker) if elements.kinds[maker] in FUSIBLE else None
                 if before is None:
                     return None
-                found |= before
-        return found | {call: None}
+                chain |= before
+        return chain | {call: None}
 
     for call in calls:
         if call.effect:
-            found = needed(call)
-            if found is None:
+            needs = needed(call)
+            if needs is None:
                 break
-            early |= found
+            early |= needs
     return [*early, *(call for call in calls if call not in early)]
 
 
@@ -358,20 +358,20 @@ class _Fusion:
         for call in calls:
             for value in call.operands():
                 readers[self._elements.root(value)].append(call)
-        kept = list(self.loop.calls)
+        members = list(self.loop.calls)
         for call in reversed(self.loop.calls[1:]):
-            others = [reader for reader in readers[call.output] if reader not in kept]
-            inside = [reader for reader in readers[call.output] if reader in kept]
+            others = [reader for reader in readers[call.output] if reader not in members]
+            inside = [reader for reader in readers[call.output] if reader in members]
             own = [self._elements.root(value) for value in call.operands()]
             is_free = all(
-                root not in self.loop.where or any(reader not in kept for reader in readers[root]) for root in own
+                root not in self.loop.where or any(reader not in members for reader in readers[root]) for root in own
             )
             if others and not inside and is_free and self._elements.kinds[call] == "elementwise":
-                kept.remove(call)
-        if len(kept) == len(self.loop.calls):
+                members.remove(call)
+        if len(members) == len(self.loop.calls):
             return self.loop
-        loop = Loop.of(kept[0], self._elements)
-        for call in kept[1:]:
+        loop = Loop.of(members[0], self._elements)
+        for call in members[1:]:
             loop.add(call, self._elements)
         return loop
 

@@ -62,10 +62,10 @@ def on_contiguous(build: Callable[..., Callable[..., Any]]) -> Callable[..., Cal
     """Let a function that binds a program to arrays have contiguous ones, by copies there and back if need be."""
 
     @functools.wraps(build)
-    def bind(*given: Any) -> Callable[..., Any]:
-        found = [np.require(x, requirements=["C", "A"]) if isinstance(x, np.ndarray) else x for x in given]
-        step = build(*found)
-        pairs = [(x, copy) for x, copy in zip(given, found) if copy is not x]
+    def bind(*arguments: Any) -> Callable[..., Any]:
+        arrays = [np.require(x, requirements=["C", "A"]) if isinstance(x, np.ndarray) else x for x in arguments]
+        step = build(*arrays)
+        pairs = [(x, copy) for x, copy in zip(arguments, arrays) if copy is not x]
         if not pairs:
             return step
 
@@ -126,9 +126,9 @@ def _add_gemm(typing_context: Any, function: Any, letters: Any, sizes: Any, alph
         m, n, k, lda, ldb, ldc = (pointer_to(x, ir.IntType(32)) for x in cgutils.unpack_tuple(builder, sizes))
         a, b, c = (builder.inttoptr(x, alpha.type.as_pointer()) for x in (a, b, c))
         beta = ir.Constant(alpha.type, 1.0)
-        given = [trans_a, trans_b, m, n, k, pointer_to(alpha), a, lda, b, ldb, pointer_to(beta), c, ldc]
-        kind = ir.FunctionType(ir.VoidType(), [x.type for x in given])
-        builder.call(builder.inttoptr(function, kind.as_pointer()), given)
+        operands = [trans_a, trans_b, m, n, k, pointer_to(alpha), a, lda, b, ldb, pointer_to(beta), c, ldc]
+        kind = ir.FunctionType(ir.VoidType(), [x.type for x in operands])
+        builder.call(builder.inttoptr(function, kind.as_pointer()), operands)
         return context.get_dummy_value()
 
     pair, six = types.UniTuple(types.int64, 2), types.UniTuple(types.int64, 6)
@@ -162,11 +162,11 @@ def checked(index: Any, size: Any) -> Any:
     Raises:
         IndexError: there is no such element.
     """
-    found = np.int64(index)
-    found = found + size if found < 0 else found
-    if found < 0 or found >= size:
+    place = np.int64(index)
+    place = place + size if place < 0 else place
+    if place < 0 or place >= size:
         raise IndexError("index is out of bounds")
-    return found
+    return place
 
 
 # By the type of a number: that of its bits, how many are behind the point, the offset of its exponent, numbers whose

@@ -11,7 +11,7 @@ from autodiff.core.tape import pullback
 from autodiff.core.watch import Watch
 
 
-class Rules(Watch):
+class RuleWatch(Watch):
     """A watch that writes down when the rules of which Tensors ran.
 
     Attributes:
@@ -37,7 +37,7 @@ class Log:
         rules: of the backward passes.
     """
 
-    def __init__(self, spans: Sequence[Span], rules: Rules) -> None:
+    def __init__(self, spans: Sequence[Span], rules: RuleWatch) -> None:
         self._spans = spans
         self._rules = rules
 
@@ -50,16 +50,16 @@ class Log:
         """Give the path of the module in whose forward pass a call was made, or nothing."""
         return "" if self._is_backward(stamp) else self._forward(stamp)[0]
 
-    def said(self, stamp: int) -> str:
+    def comment(self, stamp: int) -> str:
         """Say in a line where in the step a call was made."""
         if self._is_backward(stamp):
-            made = self._carried(stamp)
-            if made is None or self._is_backward(made) or not any(map(_is_module, self._owners())):
+            origin = self._carried(stamp)
+            if origin is None or self._is_backward(origin) or not any(map(_is_module, self._owners())):
                 return "backward"
-            return f"backward: {self._forward(made)[1] or 'loss'}"
-        _, said = self._forward(stamp)
-        if said:
-            return said
+            return f"backward: {self._forward(origin)[1] or 'loss'}"
+        _, line = self._forward(stamp)
+        if line:
+            return line
         if any(hasattr(owner, "param_groups") for owner in self._owners(stamp)):
             return "update"
         is_before_backward = any(span.owner() is pullback and span.start < stamp for span in self._spans)

@@ -30,7 +30,7 @@ from autodiff.compiler.elements import (
 )
 from autodiff.compiler.fusion import Loop, is_counted, parts_of
 from autodiff.compiler.log import Log
-from autodiff.compiler.memory import Plan, made_once, may_view
+from autodiff.compiler.memory import Layout, made_once, may_view
 from autodiff.compiler.placing import is_flat, place
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.recorder import UFUNCS
@@ -62,8 +62,8 @@ class MachineWriter(Writer):
         self._elements = Elements(program, {output for call in once for output in call.outputs})
         self._parts = parts_of(program, self._elements, once)
         self._placing = place(program, self._elements, self._parts)
-        plan = Plan(once=list(once), calls=list(program.calls), buffers=self._placing.buffers)
-        super().__init__(program, plan, called, log)
+        layout = Layout(once=list(once), calls=list(program.calls), buffers=self._placing.buffers)
+        super().__init__(program, layout, called, log)
         self._once = once
         self._inlined = set()
         self._step: list[str] = []
@@ -74,22 +74,22 @@ class MachineWriter(Writer):
 
     def source(self) -> str:
         """Give the text of the module: the functions in machine code, ``build``, and in it ``step``."""
-        self._taken |= {*LETTERS, "addresses", "memory", "njit", "exp", "tanh", "plus", "checked", "array_at"}
-        self._taken |= {"add_product", "Memory", "on_contiguous", "failed", "size", "in_threads", "first", "last"}
+        self._in_use |= {*LETTERS, "addresses", "memory", "njit", "exp", "tanh", "plus", "checked", "array_at"}
+        self._in_use |= {"add_product", "Memory", "on_contiguous", "failed", "size", "in_threads", "first", "last"}
         self._name_given()
         for value, buffer in self._placing.rows.items():
             buffer.value.name = f"{self._wish(value, self._elements.makers[value])}_row"
-        for buffer in self._plan.buffers:
+        for buffer in self._layout.buffers:
             self._allocate(buffer)
         for value, home in (*self._placing.home.items(), *self._placing.rows.items()):
             self._names[value] = self._names[home.value if home.value.kind == "state" else home]
-        for call in self._plan.calls:
+        for call in self._layout.calls:
             if call in self._once:
                 self._fixed += self._statement(call)
         crossing = self._crossing()
         for number, part in enumerate(self._parts, start=1):
             if part.in_machine:
-                function = _Function(self, f"part_{number}", crossing, part.in_threads)
+                function = _MachineFunction(self, f"part_{number}", crossing, part.in_threads)
                 self._functions += ["", "", *function.lines(part.items)]
                 self._step += function.call()
             else:
@@ -107,9 +107,9 @@ class MachineWriter(Writer):
         self._before.clear()
 
     def _add_comment(self, call: Call) -> None:
-        said = self._comment(call)
-        if said and f"# {said}" not in self._step:
-            self._step.append(f"# {said}")
+        comment = self._comment(call)
+        if comment and f"# {comment}" not in self._step:
+            self._step.append(f"# {comment}")
 
     def _crossing(self) -> set[Value]:
         """Find the numbers that machine code computes and that Python, or another function, reads."""
@@ -126,8 +126,8 @@ class MachineWriter(Writer):
                             crossing.add(root)
                     if part.in_machine:
                         inside |= {output: number for output in call.outputs if not output.is_array}
-        kept = {self._elements.root(value) for value in self._program.kept() if isinstance(value, Value)}
-        crossing |= {value for value in kept if value in inside}
+        outcomes = {self._elements.root(value) for value in self._program.outcomes() if isinstance(value, Value)}
+        crossing |= {value for value in outcomes if value in inside}
         for value in inside:  # in order: other names would be another program, for which there is no file yet
             if value not in crossing:
                 continue
@@ -147,9 +147,9 @@ class MachineWriter(Writer):
 
     def _finish(self) -> None:
         """Write what is copied into the state, and what is returned."""
-        self._show(value for value in self._program.kept() if isinstance(value, Value))
+        self._show(value for value in self._program.outcomes() if isinstance(value, Value))
         texts = [self._result(value) for value in self._program.results]
-        pending = self._placing.written
+        pending = self._placing.copies
         if pending:
             for position, text in enumerate(texts):
                 if text.endswith(".copy()"):
@@ -177,7 +177,7 @@ class MachineWriter(Writer):
 
     def _assembled(self) -> str:
         parameters = ", ".join(self._names[value] for value in (*self._program.inputs, *self.numbers))
-        given = ", ".join(self._names[value] for value in (*self.arrays, *self.constants, *self.functions))
+        arguments = ", ".join(self._names[value] for value in (*self.arrays, *self.constants, *self.functions))
         addressed = [f"memory = Memory({', '.join(self._in_memory.values())})"] if self._functions else []
         imports = set(self.imports)
         if self._functions:
@@ -193,7 +193,7 @@ class MachineWriter(Writer):
                 "",
                 "",
                 "@on_contiguous",
-                *wrapped(f"def build({given}):"),
+                *wrapped(f"def build({arguments}):"),
                 *(f"    {line}".rstrip() for line in self._docstring()),
                 *("    " + line for line in self._fixed),
                 *("    " + line for text in addressed for line in wrapped(text)),
@@ -241,7 +241,7 @@ def _cache_folder() -> Path:
     return wish if os.access(wish, os.W_OK) else Path(tempfile.mkdtemp(prefix="autodiff-"))
 
 
-class _Function:
+class _MachineFunction:
     """Writes one function in machine code."""
 
     def __init__(self, writer: MachineWriter, name: str, crossing: set[Value], in_threads: bool) -> None:
@@ -280,7 +280,7 @@ class _Function:
         opening = []
         if self._arrays:
             opening = [f"addresses = array_at(memory, ({len(self._writer._in_memory) + 2},), np.uint64)"]
-        opening += [f"{name} = {made}" for name, made in self._arrays.values()]
+        opening += [f"{name} = {view}" for name, view in self._arrays.values()]
         for value, name in self._parameters.items():
             if value.shape:
                 opening.append(f"{name} = np.ascontiguousarray({name})")
@@ -305,17 +305,17 @@ class _Function:
         return lines
 
     def _say(self, calls: list[Call]) -> None:
-        said = " · ".join(dict.fromkeys(filter(None, map(self._writer._comment, calls))))
-        if said and said != self._comment:
-            self._body.append(f"# {said}")
-            self._comment = said
+        comment = " · ".join(dict.fromkeys(filter(None, map(self._writer._comment, calls))))
+        if comment and comment != self._comment:
+            self._body.append(f"# {comment}")
+            self._comment = comment
 
     def array(self, key: Any, name: str, shape: tuple[int, ...], dtype: Any) -> str:
         """Give the name of an array in memory, and see that the function has it."""
         if key not in self._arrays:
             number = self._writer.address(key, name)
-            made = f"array_at(addresses[{number}], {shape or (1,)}, {self._writer._dtype(dtype)})"
-            self._arrays[key] = name, made
+            view = f"array_at(addresses[{number}], {shape or (1,)}, {self._writer._dtype(dtype)})"
+            self._arrays[key] = name, view
         return name
 
     def memory(self, value: Value) -> str:
@@ -342,9 +342,9 @@ class _Function:
         if value in self._here:
             return self._here[value]
         if value not in self._parameters:
-            made = self._writer._wish(value, self._elements.makers.get(value))
+            wish = self._writer._wish(value, self._elements.makers.get(value))
             is_elsewhere = value in self._crossing
-            name = self._writer._name((self._title, value), made) if is_elsewhere else self._writer._names[value]
+            name = self._writer._name((self._title, value), wish) if is_elsewhere else self._writer._names[value]
             self._parameters[value] = name
         return self._parameters[value]
 
@@ -380,7 +380,7 @@ class _Function:
 class _LoopText:
     """Writes one loop nest."""
 
-    def __init__(self, function: _Function, loop: Loop) -> None:
+    def __init__(self, function: _MachineFunction, loop: Loop) -> None:
         self._function = function
         self._writer = function._writer
         self._elements = function._elements
@@ -683,13 +683,13 @@ class _LoopText:
     def _literal(self, arg: Any) -> str:
         return self._writer._text(arg.item() if isinstance(arg, np.generic) else arg)
 
-    def _cast(self, text: str, found: Any, wanted: np.dtype[Any]) -> str:
+    def _cast(self, text: str, dtype: Any, target: np.dtype[Any]) -> str:
         """Convert a number to the type that NumPy would convert it to."""
-        if np.dtype(found) == wanted and (found not in (int, float) or wanted.itemsize == 8):
+        if np.dtype(dtype) == target and (dtype not in (int, float) or target.itemsize == 8):
             return text
-        if wanted.kind == "b":
+        if target.kind == "b":
             return f"{_atom(text)} != 0"
-        return f"{self._writer._dtype(wanted)}({_bare(text)})"
+        return f"{self._writer._dtype(target)}({_bare(text)})"
 
 
 def _index_text(index: Index) -> str:

@@ -35,7 +35,7 @@ class Buffer:
 
 
 @dataclass
-class Plan:
+class Layout:
     """What lies where.
 
     Attributes:
@@ -43,7 +43,7 @@ class Plan:
         calls: those of each run.
         buffers: the buffers that are to be made.
         home: for values that lie in a buffer or in an array of the state, which.
-        written: for each array of the state that changes what is to be copied into it at the end: None where it is
+        copies: for each array of the state that changes what is to be copied into it at the end: None where it is
             there already.
     """
 
@@ -51,7 +51,7 @@ class Plan:
     calls: list[Call] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     home: dict[Value, Buffer] = field(default_factory=dict)
-    written: list[tuple[Value, Value | None]] = field(default_factory=list)
+    copies: list[tuple[Value, Value | None]] = field(default_factory=list)
 
 
 def takes_out(call: Call) -> bool:
@@ -81,14 +81,14 @@ def made_once(program: Program) -> dict[Call, None]:
     return once
 
 
-def plan(program: Program, exact: bool) -> Plan:
+def layout_of(program: Program, exact: bool) -> Layout:
     """Decide where each array lies."""
-    return _Planner(program, exact).plan
+    return _LayoutMaker(program, exact).layout
 
 
-class _Planner:
+class _LayoutMaker:
     def __init__(self, program: Program, exact: bool) -> None:
-        self.plan = Plan()
+        self.layout = Layout()
         self._program = program
         self._changing = {before: after for before, after in program.state if after is not before and before.is_array}
         self._sources: dict[Value, set[Value]] = defaultdict(set)  # whose memory a value may show
@@ -106,7 +106,7 @@ class _Planner:
         """Part the calls that are made once, since they depend on constants alone."""
         once = made_once(self._program)
         for call in self._program.calls:
-            (self.plan.once if call in once else self.plan.calls).append(call)
+            (self.layout.once if call in once else self.layout.calls).append(call)
             if may_view(call):
                 for output in call.outputs:
                     for operand in call.operands():
@@ -122,46 +122,46 @@ class _Planner:
             for source in self._sources[value]:
                 last[source] = position
 
-        for position, call in enumerate(self.plan.calls):
+        for position, call in enumerate(self.layout.calls):
             for output in call.outputs:
                 use(output, position)
             for operand in (*call.operands(), *(self._changing if call.function is require else ())):
                 use(operand, position)  # the state is as it was where a check fails
-        for value in self._program.kept():
+        for value in self._program.outcomes():
             if isinstance(value, Value):
-                use(value, len(self.plan.calls))
+                use(value, len(self.layout.calls))
         return last
 
     def _place(self) -> None:
-        program, plan = self._program, self.plan
+        program, layout = self._program, self.layout
         owner = {after: before for before, after in self._changing.items()}
         result = set()
         for value in program.results:
             if isinstance(value, Value):
                 result |= {value, *self._sources[value]}
         at_home = {before: Buffer(before) for before, _ in program.state if before.is_array}
-        plan.home.update(at_home)
-        calls, plan.calls = plan.calls, []
+        layout.home.update(at_home)
+        calls, layout.calls = layout.calls, []
         dies: dict[int, list[Value]] = defaultdict(list)
         for value, position in self._last.items():
             dies[position].append(value)
         for position, call in enumerate(calls):
             if takes_out(call) and call.output not in result:
-                home = plan.home[call.output] = self._buffer_for(call, position, owner, at_home)
+                home = layout.home[call.output] = self._buffer_for(call, position, owner, at_home)
                 self._until[home] = max(self._until.get(home, 0), self._last[call.output])
                 if home.columns and call.function is np.matmul:
                     call = self._transposed(call)
-                plan.calls.append(call)
+                layout.calls.append(call)
             else:
                 self._add_view(call)
             for value in dies[position]:
-                buffer = plan.home.get(value)
+                buffer = layout.home.get(value)
                 if buffer is not None and self._is_free(buffer, position):
                     free = self._free[_form(value, buffer.axes)]
                     if buffer not in free:
                         free.append(buffer)
         for before, after in self._changing.items():
-            plan.written.append((before, None if plan.home.get(after) is at_home[before] else after))
+            layout.copies.append((before, None if layout.home.get(after) is at_home[before] else after))
 
     def _add_view(self, call: Call) -> None:
         """Add a call that makes no array of a known place, unless it is there; views of what stays are made once."""
@@ -171,20 +171,20 @@ class _Planner:
         is_item = call.function is operator.getitem and is_basic(call.args[1])
         if call.output.is_array and (is_item or facts_of(call.function).is_view):
             source = call.args[0]
-            home = self.plan.home.get(source)
+            home = self.layout.home.get(source)
             stays = source in self._stays or (home is not None and home.value.kind != "state")
             if stays and all(value is source for value in call.operands()):
                 self._stays.add(call.output)
-                self.plan.once.append(call)
+                self.layout.once.append(call)
                 return
-        self.plan.calls.append(call)
+        self.layout.calls.append(call)
 
     def _transposed(self, call: Call) -> Call:
         """Compute ``Bᵀ Aᵀ`` in place of ``A B``, since the result lies in columns."""
         sides = []
         for side in reversed(call.args):
-            source = next((made.args[0] for made in self._transposes if made.output is side), None)
-            view = next((made for made in self._transposes if made.args[0] is side), None)
+            source = next((other.args[0] for other in self._transposes if other.output is side), None)
+            view = next((other for other in self._transposes if other.args[0] is side), None)
             if source is None and view is not None:
                 source = view.output
                 self._add_view(view)
@@ -201,13 +201,13 @@ class _Planner:
         before = owner.get(output)
         if before is not None and (output.shape, output.dtype) == (before.shape, before.dtype):
             home = at_home[before]
-            inside = [value for value in call.operands() if self.plan.home.get(value) is home]
+            inside = [value for value in call.operands() if self.layout.home.get(value) is home]
             in_place = bool(inside) and all(self._in_place(call, value) for value in inside)
             if self._last_of_state(home) < position + in_place:
                 return home
         if is_elementwise(call.function):
             for operand in call.operands():
-                buffer = self.plan.home.get(operand)
+                buffer = self.layout.home.get(operand)
                 if (
                     buffer is not None
                     and (self._is_free(buffer, position) or self._is_left(buffer, position))
@@ -220,7 +220,7 @@ class _Planner:
         if free and output.nbytes >= SHARED_BYTES:
             return free.pop()
         buffer = Buffer(output, axes)
-        self.plan.buffers.append(buffer)
+        self.layout.buffers.append(buffer)
         return buffer
 
     def _is_free(self, buffer: Buffer, position: int) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.compiler.program import Call, Program, Value, mapped
 from autodiff.compiler.recorder import updated
-from autodiff.compiler.rewriting import copied, fresh, like, rewrite, same_kind
+from autodiff.compiler.rewriting import fresh, like, original, rewrite, same_kind
 from autodiff.core.rule import Function, is_elementwise
 
 # What a longer name comes down to.
@@ -104,26 +104,26 @@ def _reduced(call: Call, reduce: Function, x: Value, settings: dict[str, Any]) -
 
 def dead(program: Program) -> Program:
     """Leave out calls whose values nobody uses."""
-    wanted = {value for value in program.kept() if isinstance(value, Value)}
+    needs = {value for value in program.outcomes() if isinstance(value, Value)}
     calls = []
     for call in reversed(program.calls):
-        if call.effect or any(output in wanted for output in call.outputs):
+        if call.effect or any(output in needs for output in call.outputs):
             calls.append(call)
-            wanted.update(call.operands())
+            needs.update(call.operands())
     return program.replacing(reversed(calls), {})
 
 
 def repeated(program: Program) -> Program:
     """Make a call once that is made several times on the same values."""
-    known: dict[Any, Value] = {}
+    outputs: dict[Any, Value] = {}
 
     def change(call: Call) -> Value | None:
         if call.effect or call.several:
             return None
         key = call.function, _key(call.args), _key(tuple(sorted(call.kwargs.items())))
-        if key in known:
-            return known[key]
-        known[key] = call.output
+        if key in outputs:
+            return outputs[key]
+        outputs[key] = call.output
         return None
 
     return rewrite(program, change)
@@ -140,21 +140,21 @@ def _key(arg: Any) -> Any:
     return arg if isinstance(arg, Value | str | type | np.dtype) or callable(arg) else (type(arg), id(arg), repr(arg))
 
 
-def constant(program: Program) -> Program:
+def fold_constants(program: Program) -> Program:
     """Compute numbers that depend on nothing."""
-    known: dict[Value, Any] = {}
+    numbers: dict[Value, Any] = {}
 
     def number(arg: Any) -> Any:
-        return mapped(arg, lambda item: known.get(item, item) if isinstance(item, Value) else item)
+        return mapped(arg, lambda item: numbers.get(item, item) if isinstance(item, Value) else item)
 
     def change(call: Call) -> list[Call] | None:
         args = tuple(map(number, call.args))
         kwargs = {key: number(value) for key, value in call.kwargs.items()}
-        changed = Call(call.function, args, kwargs, call.outputs, call.several, call.stamp, call.effect)
-        if call.effect or call.several or call.output.is_array or any(True for _ in changed.operands()):
-            return [changed]
+        simpler = Call(call.function, args, kwargs, call.outputs, call.several, call.stamp, call.effect)
+        if call.effect or call.several or call.output.is_array or any(True for _ in simpler.operands()):
+            return [simpler]
         result = call.function(*args, **kwargs)
-        known[call.output] = result[()] if isinstance(result, np.ndarray) else result
+        numbers[call.output] = result[()] if isinstance(result, np.ndarray) else result
         return []
 
     rewritten = rewrite(program, change)
@@ -174,7 +174,7 @@ def neutral(program: Program) -> Program:
             undone = {np.negative: np.negative, np.reshape: np.expand_dims}.get(call.function) == before.function
             if undone and isinstance(first, Value) and same_kind(first, call.output):
                 return first
-        x = copied(call)
+        x = original(call)
         maker = makers.get(x) if x is not None else None  # a view, or an array of the user, may have gaps in memory
         is_dense = maker is not None and (isinstance(maker.function, np.ufunc) or maker.function in REDUCERS)
         return x if is_dense or (x is not None and not x.is_array) else None
@@ -191,17 +191,17 @@ def filled(program: Program) -> Program:
     numbers: dict[Value, Any] = {}
 
     def change(call: Call) -> list[Call] | None:
-        made = call.output
+        output = call.output
         if call.function is np.broadcast_to and isinstance(call.args[0], np.generic):
-            numbers[made] = call.args[0]
+            numbers[output] = call.args[0]
         elif call.function in (np.ones, np.zeros) and len(call.args) == 2:
-            numbers[made] = np.dtype(made.dtype).type(call.function is np.ones)
+            numbers[output] = np.dtype(output.dtype).type(call.function is np.ones)
         elif is_elementwise(call.function) and call.function not in _AS_THEY_ARE and not (call.several or call.kwargs):
             args = [numbers.get(arg, arg) if isinstance(arg, Value) else arg for arg in call.args]
             others = [arg for arg in args if isinstance(arg, Value)]
-            if not others and made.is_array:
-                numbers[made] = call.function(*args)
-            elif any(value.shape == made.shape for value in others):
+            if not others and output.is_array:
+                numbers[output] = call.function(*args)
+            elif any(value.shape == output.shape for value in others):
                 return [like(call, call.function, args, {})]
         return None
 

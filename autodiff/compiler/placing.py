@@ -23,14 +23,14 @@ class Placing:
         buffers: the buffers that are to be made.
         rows: for values that are needed for one row at a time, the buffer of a row.
         overwritten: for each loop the values in whose place it writes others.
-        written: arrays of the state into which something is to be copied at the end, and what.
+        copies: arrays of the state into which something is to be copied at the end, and what.
     """
 
     home: dict[Value, Buffer] = field(default_factory=dict)
     buffers: list[Buffer] = field(default_factory=list)
     rows: dict[Value, Buffer] = field(default_factory=dict)
     overwritten: dict[Loop, set[Value]] = field(default_factory=lambda: defaultdict(set))
-    written: list[tuple[Value, Value]] = field(default_factory=list)
+    copies: list[tuple[Value, Value]] = field(default_factory=list)
 
 
 def place(program: Program, elements: Elements, parts: list[Part]) -> Placing:
@@ -54,7 +54,7 @@ class _Placer:
         self.placing.home.update(self._of_state)
         self._find_uses(program)
         self._assign()
-        self.placing.written = [
+        self.placing.copies = [
             (before, after)
             for before, after in changing.items()
             if self.placing.home.get(after) is not self._of_state[before]
@@ -76,7 +76,7 @@ class _Placer:
                         for operand in item.operands():
                             root = self._elements.root(operand)
                             self._sources[output] |= {root, *self._sources[root]}
-        for value in program.kept():
+        for value in program.outcomes():
             if isinstance(value, Value):
                 self._use(self._elements.root(value), len(self._items), True)
 
@@ -109,8 +109,8 @@ class _Placer:
         if not value.is_array or not (value in self._needed or is_inner or loop.level[value] == "after"):
             return
         if is_inner and value not in self._needed and loop.rows and not self._is_gathered(loop, value):
-            kept = tuple(size for size, index in zip(value.shape, loop.where[value]) if (index.axis or 0) >= loop.rows)
-            buffer = Buffer(Value("call", kept, value.dtype, True, value.name))
+            shape = tuple(size for size, index in zip(value.shape, loop.where[value]) if (index.axis or 0) >= loop.rows)
+            buffer = Buffer(Value("call", shape, value.dtype, True, value.name))
             self.placing.buffers.append(buffer)
             self.placing.rows[value] = buffer
             return

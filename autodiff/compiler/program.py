@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.core.rule import Array, Function
 
-Kind = Literal["input", "state", "constant", "call"]
+ValueKind = Literal["input", "state", "constant", "call"]
 
 
 @dataclass(eq=False, slots=True)
@@ -28,7 +28,7 @@ class Value:
         axes: in which order the axes of an array lie in memory, the slowest first; None for the usual order.
     """
 
-    kind: Kind
+    kind: ValueKind
     shape: tuple[int, ...]
     dtype: Any
     is_array: bool
@@ -37,11 +37,11 @@ class Value:
     axes: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, data: Array, kind: Kind, name: str | None = None) -> Value:
+    def of(cls, data: Array, kind: ValueKind, name: str | None = None) -> Value:
         """Describe an array or number."""
         dtype = data.dtype if hasattr(data, "dtype") else type(data)
-        kept = data if kind == "constant" else None
-        return cls(kind, np.shape(data), dtype, isinstance(data, np.ndarray), name, kept, memory_order(data))
+        constant = data if kind == "constant" else None
+        return cls(kind, np.shape(data), dtype, isinstance(data, np.ndarray), name, constant, memory_order(data))
 
     @property
     def nbytes(self) -> int:
@@ -105,7 +105,7 @@ class Program:
     calls: list[Call]
     results: list[Value] = field(default_factory=list)
 
-    def kept(self) -> list[Value]:
+    def outcomes(self) -> list[Value]:
         """List the values that are still wanted when the last call is done."""
         return [*self.results, *(after for before, after in self.state if after is not before)]
 

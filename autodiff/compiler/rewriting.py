@@ -25,11 +25,11 @@ def rewrite(program: Program, change: Callable[[Call], list[Call] | Value | None
     calls: list[Call] = []
     for call in program.calls:
         call = call.with_values(new)
-        found = change(call)
-        if isinstance(found, Value):
-            new[call.output] = found
+        instead = change(call)
+        if isinstance(instead, Value):
+            new[call.output] = instead
         else:
-            calls += [call] if found is None else found
+            calls += [call] if instead is None else instead
     return program.replacing(calls, new)
 
 
@@ -51,11 +51,11 @@ def same_kind(value: Value, output: Value) -> bool:
 def use_counts(program: Program) -> Counter[Value]:
     """Count how often each value is used, as an argument or as a result."""
     uses = Counter(operand for call in program.calls for operand in call.operands())
-    uses.update(value for value in program.kept() if isinstance(value, Value))
+    uses.update(value for value in program.outcomes() if isinstance(value, Value))
     return uses
 
 
-def copied(call: Call) -> Value | None:
+def original(call: Call) -> Value | None:
     """Give the value of which a call only makes a copy, perhaps with other strides."""
     function, args = call.function, call.args
     pairs = [args[:2]] if len(args) == 2 else []

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.passes import constant, dead
+from autodiff.compiler.passes import dead, fold_constants
 from autodiff.compiler.program import Call, Program, Value
-from autodiff.compiler.rewriting import copied, fresh, like, rewrite, same_kind, use_counts
+from autodiff.compiler.rewriting import fresh, like, original, rewrite, same_kind, use_counts
 from autodiff.core.rule import Array, Function
 
 
@@ -30,11 +30,11 @@ def variances(program: Program) -> Program:
         axis = call.kwargs.get("axis")
         axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         reduced = {k % len(x.shape) for k in axes}
-        kept = tuple(1 if k in reduced else n for k, n in enumerate(x.shape))
-        count = math.prod(x.shape) // max(1, math.prod(kept)) - call.kwargs.get("ddof", 0)
+        shape = tuple(1 if k in reduced else n for k, n in enumerate(x.shape))
+        count = math.prod(x.shape) // max(1, math.prod(shape)) - call.kwargs.get("ddof", 0)
         if count <= 0:
             return None
-        mean = Value("call", kept, x.dtype, True)
+        mean = Value("call", shape, x.dtype, True)
         error, square = (Value("call", x.shape, x.dtype, True) for _ in range(2))
         total, variance = fresh(call.output), fresh(call.output)
         is_root = call.function is np.std
@@ -53,7 +53,7 @@ def variances(program: Program) -> Program:
 
 def copies(program: Program) -> Program:
     """Leave out copies of any array. Rounding changes, if BLAS has another way for one with gaps in memory."""
-    return rewrite(program, copied)
+    return rewrite(program, original)
 
 
 def vectors(program: Program) -> Program:
@@ -102,10 +102,10 @@ def factors(program: Program) -> Program:
     scaled: dict[Value, tuple[float, Value]] = {}
 
     def change(call: Call) -> list[Call] | None:
-        found = _scaling(call)
-        if found is None:
+        scaling = _scaling(call)
+        if scaling is None:
             return None
-        factor, x = found
+        factor, x = scaling
         is_second = x in scaled and uses[x] == 1
         if is_second:
             first, x = scaled[x]
@@ -203,7 +203,7 @@ def rates_first(program: Program) -> Program:
     for call in program.calls:
         output, arrays = call.output, [value for value in call.operands() if value.is_array]
         count = sum(value in multiplied for value in arrays)
-        changed = call.with_values(new)
+        other = call.with_values(new)
         if output in rates and count:  # on the way: of a sum all terms must be multiplied, of a product one factor
             if count != (len(arrays) if call.function in _SUMS else 1):
                 return program
@@ -213,15 +213,15 @@ def rates_first(program: Program) -> Program:
             if key not in factors:
                 factors[key] = Value("call", (), float, False)
                 calls.append(like(call, operator.mul, key, {}, factors[key]))
-            changed = like(call, np.multiply, (factors[key], new.get(arrays[0], arrays[0])), {})
+            other = like(call, np.multiply, (factors[key], new.get(arrays[0], arrays[0])), {})
             multiplied[output] = None
         elif count and call.function is np.multiply and len(arrays) == 1:  # the end: what was to be multiplied is
             new[output] = arrays[0]
             continue
-        calls.append(changed)
+        calls.append(other)
     for value in multiplied:
         value.name = value.name and f"scaled_{value.name}"
-    return constant(program.replacing(calls, new))
+    return fold_constants(program.replacing(calls, new))
 
 
 def _factor(call: Call) -> Any:
@@ -247,7 +247,7 @@ def _rates(program: Program) -> dict[Value, Any]:
     for call in program.calls:
         for value in call.operands():
             users.setdefault(value, []).append(call)
-    kept = set(program.kept())
+    outcomes = set(program.outcomes())
     rates: dict[Value, Any] = {}
 
     def rate_after(call: Call, value: Value) -> Any:
@@ -261,10 +261,10 @@ def _rates(program: Program) -> dict[Value, Any]:
 
     for call in reversed(program.calls):
         value = call.output
-        found = {rate_after(user, value) for user in users.get(value, ())}
+        factors = {rate_after(user, value) for user in users.get(value, ())}
         is_float = value.is_array and value.dtype in (np.float32, np.float64)
-        if is_float and value not in kept and len(found) == 1 and None not in found:
-            (rates[value],) = found
+        if is_float and value not in outcomes and len(factors) == 1 and None not in factors:
+            (rates[value],) = factors
     return rates
 
 
@@ -272,23 +272,23 @@ def scaled_products(program: Program) -> Program:
     """Say ``rate * (X.T @ G)`` as ``X.T @ (rate * G)`` where G is smaller, or is scaled anyway. Rounding changes."""
     makers = {call.output: call for call in program.calls}
     uses = use_counts(program)
-    wanted: dict[Value, tuple[Any, Value]] = {}  # output of a product -> what it is multiplied by, and the result
+    products: dict[Value, tuple[Any, Value]] = {}  # output of a product -> what it is multiplied by, and the result
     for call in program.calls:
         if call.function is np.multiply and call.output.is_array and not call.kwargs:
             for scale, value in (call.args, call.args[::-1]):
                 maker = makers.get(value) if isinstance(value, Value) else None
                 if maker and maker.function is np.matmul and uses[value] == 1 and _is_given_number(scale):
                     call.output.name = value.name and f"scaled_{value.name}"
-                    wanted[value] = scale, call.output
+                    products[value] = scale, call.output
     scaled: dict[Any, Value] = {}
     done: set[Value] = set()
 
     def change(call: Call) -> list[Call] | None:
         if call.output in done:
             return []
-        if call.output not in wanted:
+        if call.output not in products:
             return None
-        scale, output = wanted[call.output]
+        scale, output = products[call.output]
         left, right = call.args
         key = scale, right
         pays = np.prod(right.shape) <= np.prod(output.shape)

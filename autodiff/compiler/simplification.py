@@ -12,7 +12,7 @@ Pass = Callable[[Program], Program]
 PASSES: dict[str, Pass] = {
     "variances": rounding.variances,
     "lower": passes.lower,
-    "constant": passes.constant,
+    "constant": passes.fold_constants,
     "filled": passes.filled,
     "neutral": passes.neutral,
     "copies": rounding.copies,

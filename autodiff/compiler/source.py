@@ -17,7 +17,7 @@ import numpy as np
 
 from autodiff.arrays.whole import require
 from autodiff.compiler.log import Log
-from autodiff.compiler.memory import Buffer, Plan, may_view
+from autodiff.compiler.memory import Buffer, Layout, may_view
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.recorder import updated
 from autodiff.core.rule import Array, Function, name_of
@@ -46,20 +46,20 @@ class Writer:
 
     Args:
         program: the program.
-        plan: where its arrays lie.
+        layout: where its arrays lie.
         called: the name of the step.
         log: who was at work while the program was recorded, for the comments.
     """
 
-    def __init__(self, program: Program, plan: Plan, called: str, log: Log) -> None:
+    def __init__(self, program: Program, layout: Layout, called: str, log: Log) -> None:
         self._program = program
-        self._plan = plan
+        self._layout = layout
         self._called = called
-        self._makers = {output: call for call in (*plan.once, *plan.calls) for output in call.outputs}
+        self._makers = {output: call for call in (*layout.once, *layout.calls) for output in call.outputs}
         self._log = log.around([call.stamp for call in program.calls])
         self._names: dict[Any, str] = {}
         self._before: list[str] = []  # lines that must stand before the statement that is being written
-        self._taken: set[str] = {"np", "build", "step", "abs", "bool", "float", "int", "range", "slice"}
+        self._in_use: set[str] = {"np", "build", "step", "abs", "bool", "float", "int", "range", "slice"}
         self._fixed: list[str] = []  # lines of build
         self.imports = {"import numpy as np"}
         self.functions: list[Function] = []  # those that are given to build after the constants
@@ -72,47 +72,47 @@ class Writer:
                 if isinstance(after, Value) and after.kind == "call":
                     after.name = after.name or f"next_{before.name}"
                 self.changed_numbers.append(after)
-        used = [value for call in (*plan.once, *plan.calls) for value in call.operands()]
-        used += [value for value in program.kept() if isinstance(value, Value)]
-        constants = list(dict.fromkeys(value for value in used if value.kind == "constant"))
+        values = [value for call in (*layout.once, *layout.calls) for value in call.operands()]
+        values += [value for value in program.outcomes() if isinstance(value, Value)]
+        constants = list(dict.fromkeys(value for value in values if value.kind == "constant"))
         self.constants = [value for value in constants if _regular(value.data) is None]
         self._regular = [value for value in constants if value not in self.constants]
 
     def source(self) -> str:
         """Give the text of the module: ``build``, which makes the memory, and in it ``step``, which it returns."""
-        plan = self._plan
+        layout = self._layout
         self._name_given()
-        for buffer in plan.buffers:
+        for buffer in layout.buffers:
             self._allocate(buffer)
-        for value, home in plan.home.items():
+        for value, home in layout.home.items():
             self._names[value] = self._names[home.value if home.value.kind == "state" else home]
         self._inlined = self._to_inline()
-        for call in plan.once:
+        for call in layout.once:
             self._fixed += self._statement(call)
         body: list[str] = []
         comment = ""
-        for call in plan.calls:
-            said = self._comment(call)
-            if said and said != comment:
-                body.append(f"# {said}")
-                comment = said
+        for call in layout.calls:
+            line = self._comment(call)
+            if line and line != comment:
+                body.append(f"# {line}")
+                comment = line
             statement = self._statement(call)
             body += [*self._before, *statement]
             self._before.clear()
         results = [self._result(value) for value in (*self._program.results, *self.changed_numbers)]
         for position, text in enumerate(results):
-            if text.endswith(".copy()") and any(after is not None for _, after in self._plan.written):
+            if text.endswith(".copy()") and any(after is not None for _, after in self._layout.copies):
                 results[position] = self._name(object(), "result")
                 body.append(f"{results[position]} = {text}")
         body += self._copies()
         body.append(f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
         parameters = ", ".join(self._names[value] for value in (*self._program.inputs, *self.numbers))
-        given = ", ".join(self._names[value] for value in (*self.arrays, *self.constants, *self.functions))
+        arguments = ", ".join(self._names[value] for value in (*self.arrays, *self.constants, *self.functions))
         lines = [
             *sorted(self.imports, key=lambda line: (line != "import numpy as np", line)),
             "",
             "",
-            *wrapped(f"def build({given}):"),
+            *wrapped(f"def build({arguments}):"),
             *(f"    {line}".rstrip() for line in self._docstring()),
             *("    " + line for line in self._fixed),
             "",
@@ -131,22 +131,22 @@ class Writer:
             else self._names[value]
             for value in (*self._program.inputs, *self.numbers)
         ]
-        changed = dict.fromkeys(
+        numbers = dict.fromkeys(
             self._names[b] for b, after in self._program.state if b in set(self.numbers) and after is not b
         )
         text = f"Give step({', '.join(arguments)})."
         if self._program.state:
             text = f"{text[:-1]}, which changes the arrays that are given here."
-        if changed:
+        if numbers:
             text += (
-                f" It returns what {self._called} returns, and after that the {', '.join(changed)} of the next call."
+                f" It returns what {self._called} returns, and after that the {', '.join(numbers)} of the next call."
             )
         first, *rest = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
         return [f'"""{first}', *rest, '"""'] if rest else [f'"""{first}"""']
 
     def _to_inline(self) -> set[Value]:
         """Choose numbers that are computed from numbers and used once: they are written where they are used."""
-        calls = self._plan.calls
+        calls = self._layout.calls
         uses = Counter(operand for call in calls for operand in call.operands())
         uses.update(value for value in (*self._program.results, *self.changed_numbers) if isinstance(value, Value))
         return {
@@ -173,10 +173,10 @@ class Writer:
         """Give something a name that nothing else has."""
         base = wish if wish.isidentifier() and not keyword.iskeyword(wish) else f"{wish}_"
         name, number = base, 1
-        while name in self._taken:
+        while name in self._in_use:
             number += 1
             name = f"{base}_{number}"
-        self._taken.add(name)
+        self._in_use.add(name)
         self._names[key] = name
         return name
 
@@ -212,7 +212,7 @@ class Writer:
 
     def _allocate(self, buffer: Buffer) -> None:
         value = buffer.value
-        maker = next((call for call in self._plan.calls if value in call.outputs), None)
+        maker = next((call for call in self._layout.calls if value in call.outputs), None)
         name = self._name(buffer, self._wish(value, maker))
         if buffer.axes is None:
             self._fixed.append(f"{name} = np.empty({value.shape}, {self._dtype(value.dtype)})")
@@ -234,13 +234,13 @@ class Writer:
     # Statements
 
     def _comment(self, call: Call) -> str:
-        return self._log.said(call.stamp)
+        return self._log.comment(call.stamp)
 
     def _statement(self, call: Call) -> list[str]:
         """Write one call."""
         if call.function is require:
             return self._requirement(*call.args)
-        home = self._plan.home.get(call.output)
+        home = self._layout.home.get(call.output)
         if home is not None:
             across = home.columns and call.function is np.matmul
             return wrapped(self._call(call, out=self._names[(home, "T") if across else call.output]))
@@ -254,8 +254,8 @@ class Writer:
             name = self._name(call.output, self._wish(call.output, call))
             return [f"{name} = {self._text(array)}.copy()", f"{name}[{self._index(index)}] = {self._text(value)}"]
         names = [self._name(output, self._wish(output, call)) for output in call.outputs]
-        left = ", ".join(names) + ("," if call.several and len(names) == 1 else "")
-        return wrapped(f"{left} = {self._call(call)}")
+        targets = ", ".join(names) + ("," if call.several and len(names) == 1 else "")
+        return wrapped(f"{targets} = {self._call(call)}")
 
     def _requirement(self, condition: Value, error: type[Exception], message: str, *values: Any) -> list[str]:
         """Write what `require` does."""
@@ -267,10 +267,10 @@ class Writer:
                 spread = text if value.shape == condition.shape else f"np.broadcast_to({text}, {condition.shape})"
                 text = f"{spread}[~{self._text(condition)}][0]"
             shown.append(text)
-        given = f".format({', '.join(shown)})" if shown else ""
+        filling = f".format({', '.join(shown)})" if shown else ""
         pieces = [repr(piece) for piece in re.findall(r".{1,90}(?:\s+|$)", message, re.DOTALL)] or [repr(message)]
         *first, last = (f"        {piece}" for piece in pieces)
-        return [f"if not {holds}:", f"    raise {self._text(error)}(", *first, f"{last}{given}", "    )"]
+        return [f"if not {holds}:", f"    raise {self._text(error)}(", *first, f"{last}{filling}", "    )"]
 
     def _call(self, call: Call, out: str | None = None) -> str:
         function, args, kwargs = call.function, call.args, call.kwargs
@@ -287,16 +287,16 @@ class Writer:
         if inspect.ismethoddescriptor(function) and getattr(function, "__objclass__", None) is np.random.Generator:
             rest = [self._text(arg) for arg in args[1:]] + [f"{k}={self._text(v)}" for k, v in kwargs.items()]
             return f"{self._operand(args[0])}.{function.__name__}({', '.join(rest)})"
-        given = [self._of_dtype(arg, call) or self._text(arg) for arg in args]
-        given += [f"{key}={self._text(value)}" for key, value in kwargs.items()]
+        arguments = [self._of_dtype(arg, call) or self._text(arg) for arg in args]
+        arguments += [f"{key}={self._text(value)}" for key, value in kwargs.items()]
         if out is not None:
-            given.append(f"out={out}")
+            arguments.append(f"out={out}")
         is_dense = not any(self._is_repeated(value) for value in call.operands())
         if function is np.matmul and out is not None and is_dense and all(len(v.shape) <= 2 for v in call.operands()):
-            home = self._plan.home[call.output]
+            home = self._layout.home[call.output]
             if home.value.kind != "state" and (home.axes is None or home.columns):  # np.dot wants rows to write into
                 function = np.dot
-        return f"{self._dotted(function)}({', '.join(given)})"
+        return f"{self._dotted(function)}({', '.join(arguments)})"
 
     def _is_repeated(self, value: Value) -> bool:
         """Whether an array shows one element in several places: of such np.matmul and np.dot round differently."""
@@ -334,11 +334,11 @@ class Writer:
 
     def _copies(self) -> list[str]:
         """Write what is left to be copied into the state."""
-        pending = [(before, after) for before, after in self._plan.written if after is not None]
+        pending = [(before, after) for before, after in self._layout.copies if after is not None]
         lines = []
         texts = {}
         for _, after in pending:
-            home = self._plan.home.get(after)
+            home = self._layout.home.get(after)
             if after.kind == "state" or (home is not None and home.value.kind == "state"):
                 texts[after] = self._name(object(), "kept")
                 lines.append(f"{texts[after]} = {self._text(after)}.copy()")
@@ -350,8 +350,8 @@ class Writer:
         text = self._text(value)
         if not isinstance(value, Value):
             return text
-        maker = next((call for call in self._plan.calls if value in call.outputs), None)
-        if value.is_array and (maker is None or may_view(maker) or value in self._plan.home):
+        maker = next((call for call in self._layout.calls if value in call.outputs), None)
+        if value.is_array and (maker is None or may_view(maker) or value in self._layout.home):
             return f"{text}.copy()"
         return text
 
@@ -392,7 +392,7 @@ class Writer:
             self._fixed.append(f"{self._names[key]} = {self._dtype(number.dtype)}({value})")
         return self._names[key]
 
-    def _given(self, function: Function) -> str:
+    def _as_argument(self, function: Function) -> str:
         """Name a function that no module has: like an array that is a constant, it is given to ``build``."""
         if function not in self._names:
             self._name(function, name_of(function))
@@ -423,7 +423,7 @@ class Writer:
         if module == "builtins":
             return name
         if not module or "." in name or "<" in name:
-            return self._given(function)
+            return self._as_argument(function)
         self.imports.add(f"import {module}")
         return f"{module}.{name}"
 

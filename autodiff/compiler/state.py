@@ -79,21 +79,21 @@ def places_of(state: Any) -> list[Place]:
     Raises:
         TypeError: a part of the state is none.
     """
-    found: list[Place] = []
+    places: list[Place] = []
     for path, part in walk(state):
         name = "state" + "".join(c if c.isalnum() else "_" for c in path).rstrip("_")
         if isinstance(part, Stateful):
-            found += part.places()
+            places += part.places()
         elif isinstance(part, Tensor):
-            found.append(Place.of_tensor(part.name or name, part))
+            places.append(Place.of_tensor(part.name or name, part))
         elif isinstance(part, np.ndarray | np.random.Generator):
-            found.append(Place.of_itself(name, part))
+            places.append(Place.of_itself(name, part))
         else:
             raise TypeError(
                 f"compile: state must be modules, optimizers, schedules, Tensors, arrays and Generators, or lists of "
                 f"them, got {part!r}"
             )
-    return sorted(_distinct(found), key=lambda place: place.tensor is None)
+    return sorted(_distinct(places), key=lambda place: place.tensor is None)
 
 
 def _distinct(places: list[Place]) -> list[Place]:
@@ -101,7 +101,7 @@ def _distinct(places: list[Place]) -> list[Place]:
     tensors: set[int] = set()
     generators: dict[int, int] = {}
     names: set[str] = set()
-    kept: list[Place] = []
+    distinct: list[Place] = []
     for place in places:
         lies = place.get()
         if place.tensor is not None:
@@ -111,15 +111,15 @@ def _distinct(places: list[Place]) -> list[Place]:
         elif isinstance(lies, np.random.Generator):
             if id(lies) in generators:
                 first = generators[id(lies)]
-                kept[first] = _joined(kept[first], place)
+                distinct[first] = _joined(distinct[first], place)
                 continue
-            generators[id(lies)] = len(kept)
+            generators[id(lies)] = len(distinct)
         name = place.name
         while name in names:
             name += "_"
         names.add(name)
-        kept.append(replace(place, name=name))
-    return kept
+        distinct.append(replace(place, name=name))
+    return distinct
 
 
 def _joined(one: Place, other: Place) -> Place:

@@ -155,20 +155,20 @@ def variables_of(*steps: Any) -> list[Variable]:
     functions = [function for step in steps for function in _functions_from(step)]
     followed = {id(function) for function, _ in functions}
     stored = {name for function, _ in functions for name in _named(function.__code__)["STORE_ATTR"]}
-    found: dict[Hashable, Variable] = {}
+    by_place: dict[Hashable, Variable] = {}
     for function, own in functions:
         named = _named(function.__code__)
         around = list(_around(function))
         variables = [one for one in around if not isinstance(one.value, _CODE) or id(one.value) in followed]
-        seen = [(variable.name, variable.value) for variable in around]
+        roots = [(variable.name, variable.value) for variable in around]
         if own is not None and function.__code__.co_varnames:
-            seen.append((function.__code__.co_varnames[0], own))
-        for variable in [*variables, *_inside(seen, named, stored)]:
-            found.setdefault((id(variable.holder), variable.key), variable)
-    return list(found.values())
+            roots.append((function.__code__.co_varnames[0], own))
+        for variable in [*variables, *_inside(roots, named, stored)]:
+            by_place.setdefault((id(variable.holder), variable.key), variable)
+    return list(by_place.values())
 
 
-def parts_of(value: Any) -> list[tuple[str, Any]]:
+def leaves_in(value: Any) -> list[tuple[str, Any]]:
     """List the leaves of a container with the ways to them, or none if it contains itself or is half made."""
     return list(walk(value)) if _is_tree(value, ()) else []
 
@@ -187,18 +187,18 @@ def _is_tree(value: Any, outer: tuple[Any, ...]) -> bool:
 
 
 @contextlib.contextmanager
-def replaced(variables: Sequence[Variable], others: Mapping[int, Any]) -> Iterator[None]:
+def substituting(variables: Sequence[Variable], others: Mapping[int, Any]) -> Iterator[None]:
     """Put something else in place of some arrays and generators for a while, by the id of each.
 
     They may be variables, or be in lists and dicts that are. Afterwards all variables are what they were.
     """
-    changed = []
+    values = []
     for variable in variables:
-        if any(id(leaf) in others for _, leaf in parts_of(variable.value)):
+        if any(id(leaf) in others for _, leaf in leaves_in(variable.value)):
             leaves, rebuild = flatten(variable.value)
-            changed.append((variable, rebuild([others.get(id(leaf), leaf) for leaf in leaves])))
+            values.append((variable, rebuild([others.get(id(leaf), leaf) for leaf in leaves])))
     try:
-        for variable, value in changed:
+        for variable, value in values:
             variable.write(value)
         yield
     finally:
@@ -209,9 +209,9 @@ def replaced(variables: Sequence[Variable], others: Mapping[int, Any]) -> Iterat
 
 def _functions_from(step: Any) -> list[tuple[types.FunctionType, Any]]:
     """List a step's function, and those of the same file that it may call, with the objects whose methods they are."""
-    found = list(_functions_of(step, ()))
+    functions = list(_functions_of(step, ()))
     file = _file_of(step)
-    for function, own in found:  # which becomes longer
+    for function, own in functions:  # which becomes longer
         named = _named(function.__code__)
         attributes = [name for opname in _LOADED for name in named[opname]]
         values = [variable.value for variable in _around(function)]
@@ -220,9 +220,9 @@ def _functions_from(step: Any) -> list[tuple[types.FunctionType, Any]]:
             values += [own, *(space[name] for name in attributes if name in space)]
         for value in values:
             for one, its in _functions_of(value, attributes):
-                if one.__globals__ is file and not any(one is f and its is o for f, o in found):
-                    found.append((one, its))
-    return found
+                if one.__globals__ is file and not any(one is f and its is o for f, o in functions):
+                    functions.append((one, its))
+    return functions
 
 
 def _file_of(step: Any) -> Any:
@@ -267,23 +267,23 @@ def _around(function: types.FunctionType) -> Iterator[Variable]:
             yield Variable(name, space, name, space[name])
 
 
-def _inside(seen: list[tuple[str, Any]], named: Mapping[str, Sequence[Any]], stored: Container[str]) -> list[Variable]:
+def _inside(roots: list[tuple[str, Any]], named: Mapping[str, Sequence[Any]], stored: Container[str]) -> list[Variable]:
     """Find the items of dicts, and attributes of objects, that a function reads or sets.
 
     Args:
-        seen: where to begin: names and what they stand for. What is found is appended.
+        roots: where to begin: names and what they stand for. What is found is appended.
         named: what the function names.
         stored: the attributes that it and others set.
     """
-    found = []
-    known: set[int] = set()
+    variables = []
+    visited: set[int] = set()
     strings = [key for key in named["LOAD_CONST"] if isinstance(key, str)]
     items = [] if named["STORE_ITEM"] else [key for key in strings if key not in named["STORE_KEY"]]
     attributes = [key for opname in (*_LOADED, "STORE_ATTR") for key in named[opname]]
-    for name, value in seen:
-        if isinstance(value, _KEPT + _CODE) or id(value) in known:
+    for name, value in roots:
+        if isinstance(value, _KEPT + _CODE) or id(value) in visited:
             continue
-        known.add(id(value))
+        visited.add(id(value))
         is_dict = isinstance(value, dict)
         space = value if is_dict else getattr(value, "__dict__", {})
         for key in dict.fromkeys([*items, *attributes] if is_dict else attributes):
@@ -291,10 +291,10 @@ def _inside(seen: list[tuple[str, Any]], named: Mapping[str, Sequence[Any]], sto
             text = f"{name}[{key!r}]" if key in items and is_dict else f"{name}.{key}"
             is_set = key in stored
             if is_set or isinstance(there, _WATCHED):
-                found.append(Variable(text, space, key, there, is_set))
+                variables.append(Variable(text, space, key, there, is_set))
             if there is not ABSENT and not is_set:
-                seen.append((text, there))
-    return found
+                roots.append((text, there))
+    return variables
 
 
 def _named(code: types.CodeType) -> defaultdict[str, list[Any]]:
@@ -302,19 +302,19 @@ def _named(code: types.CodeType) -> defaultdict[str, list[Any]]:
 
     Under ``STORE_KEY`` are constant indices of what is assigned to, and under ``STORE_ITEM`` is something for others.
     """
-    found: defaultdict[str, list[Any]] = defaultdict(list)
+    by_kind: defaultdict[str, list[Any]] = defaultdict(list)
     before = None
     for instruction in dis.get_instructions(code):
-        found[instruction.opname].append(instruction.argval)
+        by_kind[instruction.opname].append(instruction.argval)
         if instruction.opname == "STORE_SUBSCR":  # the index was the last that was loaded
             is_known = before is not None and before.opname == "LOAD_CONST"
-            found["STORE_KEY" if is_known else "STORE_ITEM"].append(before and before.argval)
+            by_kind["STORE_KEY" if is_known else "STORE_ITEM"].append(before and before.argval)
         before = instruction
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             for opname, names in _named(constant).items():
-                found[opname] += names
-    return found
+                by_kind[opname] += names
+    return by_kind
 
 
 def _content(cell: types.CellType) -> Any:

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.log import Rules
+from autodiff.compiler.log import RuleWatch
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.recorder import TRACING, Recorded, RecordedGenerator, Recording
 from autodiff.compiler.state import Place
-from autodiff.compiler.surroundings import Variable, replaced, same_number
+from autodiff.compiler.surroundings import Variable, same_number, substituting
 from autodiff.core.hooks import HOOKS, Hook, hooks_of
 from autodiff.core.record import constant, data_of
 from autodiff.core.tensor import Tensor
@@ -39,7 +39,7 @@ class Trace:
     program: Program
     rebuild: Callable[..., Any]
     constants: list[tuple[Any, Value]]
-    rules: Rules
+    rules: RuleWatch
 
 
 def trace(
@@ -68,9 +68,9 @@ def trace(
         TypeError: the step looks into a value, does what cannot be recorded, or changes hooks or what is no part of its
             state.
     """
-    recording, rules = Recording(), Rules()
+    recording, rules = Recording(), RuleWatch()
     opened = [_opened(leaf, name, recording) for leaf, name in zip(inputs, names, strict=True)]
-    with kept([*places, *(place for _, place in others)]), recording.until_the_end(), _unchanged(others):
+    with restoring([*places, *(place for _, place in others)]), recording.until_the_end(), _unchanged(others):
         stand_ins = _stand_ins(places, recording)
         before = [stand_in.value for stand_in in stand_ins]
         tensors = [place.tensor for place in places if place.tensor is not None]
@@ -85,7 +85,7 @@ def trace(
         hooks = [hooks_of(tensor) for tensor in tensors]
         token = TRACING.set(True)
         try:
-            with replaced(variables, substitutes), watching(rules):
+            with substituting(variables, substitutes), watching(rules):
                 result = step(*args, **kwargs)
         finally:
             TRACING.reset(token)
@@ -98,12 +98,12 @@ def trace(
         leaves, rebuild_result = flatten(result)
         results = [_value_of(leaf, recording) for leaf in leaves]
         # What is its own place is still there, while the step has used what stands for it.
-        left = [place.get() for place in places]
-        after = [_value_of(substitutes.get(id(one), one), recording) for one in left]
+        contents = [place.get() for place in places]
+        after = [_value_of(substitutes.get(id(one), one), recording) for one in contents]
         for place in places:
             if place.tensor is not None and place.tensor.grad is not None:
                 _value_of(place.tensor.grad, recording).name = f"d_{place.name}"
-    given = []
+    in_values = []
     for leaf, name in zip(opened, names, strict=True):
         if is_input(leaf):
             recorded = data_of(leaf)
@@ -111,8 +111,8 @@ def trace(
                 raise TypeError(
                     f"compile: the step changes its argument {name!r} in place: return it, or name it in state="
                 )
-            given.append(recorded.value)
-    program = Program(given, list(zip(before, after, strict=True)), recording.calls, results)
+            in_values.append(recorded.value)
+    program = Program(in_values, list(zip(before, after, strict=True)), recording.calls, results)
     return Trace(program, _rebuilder(result, leaves, rebuild_result), recording.constants(), rules)
 
 
@@ -168,11 +168,11 @@ def _opened(leaf: Any, name: str, recording: Recording) -> Any:
 def _stand_ins(places: Sequence[Place], recording: Recording) -> list[Any]:
     """Make what takes the place of the state: one stand-in for places that are tied."""
     keys: list[Hashable] = [position if place.tie is None else place.tie for position, place in enumerate(places)]
-    made: dict[Hashable, Any] = {}
+    by_key: dict[Hashable, Any] = {}
     for key, place in zip(keys, places):
-        if key not in made:
-            made[key] = _stand_in(place, recording)
-    return [made[key] for key in keys]
+        if key not in by_key:
+            by_key[key] = _stand_in(place, recording)
+    return [by_key[key] for key in keys]
 
 
 def _stand_in(place: Place, recording: Recording) -> Any:
@@ -200,8 +200,8 @@ def _unchanged(others: Sequence[tuple[str, Place]]) -> Iterator[None]:
         yield
     except TypeError as error:
         cause = error
-    for name, place, found in before:
-        if any(one is not other and not same_number(one, other) for one, other in zip(_lies_in(place), found)):
+    for name, place, contents in before:
+        if any(one is not other and not same_number(one, other) for one, other in zip(_lies_in(place), contents)):
             raise TypeError(
                 f"compile: the step changes {name!r}, or computes its gradients, and it is no part of the state: name "
                 "it in state=, beside what else the step changes"
@@ -215,18 +215,18 @@ def _lies_in(place: Place) -> tuple[Any, Any]:
 
 
 @contextlib.contextmanager
-def kept(places: Sequence[Place]) -> Iterator[None]:
+def restoring(places: Sequence[Place]) -> Iterator[None]:
     """Put everything back that a block changes in the state: what lies in a place, and what it holds."""
-    found = []
+    originals = []
     for place in places:
         original = place.get()
         tensor = place.tensor
         marks = None if tensor is None else (tensor._age, tensor.grad, hooks_of(tensor))
-        found.append((place, original, copy.deepcopy(original), marks))
+        originals.append((place, original, copy.deepcopy(original), marks))
     try:
         yield
     finally:
-        for place, original, saved, marks in found:
+        for place, original, saved, marks in originals:
             if isinstance(original, np.random.Generator):
                 original.bit_generator.state = saved.bit_generator.state
             elif isinstance(original, np.ndarray) and original.flags.writeable:
@@ -247,11 +247,11 @@ def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:
         ['x', 'batch_images', 'rate']
     """
     try:
-        found = inspect.signature(step).parameters.values()
+        every = inspect.signature(step).parameters.values()
     except ValueError:  # of a function that is not written in Python
-        found = dict[str, inspect.Parameter]().values()
+        every = dict[str, inspect.Parameter]().values()
     by_position = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [parameter.name for parameter in found if parameter.kind in by_position]
+    parameters = [parameter.name for parameter in every if parameter.kind in by_position]
     names = []
     for path in paths:
         is_keyword = path.startswith("[1]")

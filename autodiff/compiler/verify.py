@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.state import Place
-from autodiff.compiler.tracing import kept
+from autodiff.compiler.tracing import restoring
 from autodiff.core.record import constant, data_of
 from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor
@@ -55,44 +55,44 @@ class Verification:
         Raises:
             RuntimeError: something differs; the message says what first.
         """
-        with kept(self.places):
+        with restoring(self.places):
             for number in range(1, STEPS + 1):
                 self._compare(number)
 
     def _compare(self, number: int) -> None:
         """Take one step both ways, and leave what it leaves as it was written: the next goes on from there."""
-        with kept(self.places):
+        with restoring(self.places):
             outcome = _outcome(lambda: self.compiled(self.inputs), self.places)
-            found = {what: _copied(value) for what, value in outcome}
-        spread = {} if self.exact else _spread(self.compiled, self.inputs, self.places, found)
-        wanted = dict(_outcome(self.eager, self.places))
-        if wanted.keys() != found.keys():
+            actual = {what: _copied(value) for what, value in outcome}
+        spread = {} if self.exact else _spread(self.compiled, self.inputs, self.places, actual)
+        expected = dict(_outcome(self.eager, self.places))
+        if expected.keys() != actual.keys():
             raise RuntimeError(
-                f"compile: {self.name} gives another structure than its program: {list(wanted)} and {list(found)}"
+                f"compile: {self.name} gives another structure than its program: {list(expected)} and {list(actual)}"
             )
-        for what, value in wanted.items():
-            if not _agree(value, found[what], self.exact, spread.get(what, 0.0)):
+        for what, value in expected.items():
+            if not _agree(value, actual[what], self.exact, spread.get(what, 0.0)):
                 suspects = f"{' or '.join(self.suspects)}, or something else" if self.suspects else "Something"
                 raise RuntimeError(
                     f"compile: in step {number}, {what} differs between {self.name} as it was written and as a program "
-                    f"({_difference(value, found[what])}). {suspects} in it is the same in every run of the program "
+                    f"({_difference(value, actual[what])}). {suspects} in it is the same in every run of the program "
                     "and should not be: pass it as an argument, name it in state=, and let the step begin with "
                     "optimizer.zero_grad(). check=False leaves this comparison out"
                 )
 
 
 def _spread(
-    compiled: Callable[[Sequence[Any]], Any], inputs: Sequence[Any], places: Sequence[Place], found: dict[str, Any]
+    compiled: Callable[[Sequence[Any]], Any], inputs: Sequence[Any], places: Sequence[Place], usual: dict[str, Any]
 ) -> dict[str, float]:
     """Find how far results and state move where the last digits of inputs and state are others."""
-    with kept(places), contextlib.suppress(Exception):  # a program may refuse what lies beside a bound
+    with restoring(places), contextlib.suppress(Exception):  # a program may refuse what lies beside a bound
         for place in places:
             value = place.get()
             if isinstance(value, np.ndarray) and value.flags.writeable:
                 np.copyto(value, _disturbed(value))
         others = [constant(_disturbed(x.data)) if isinstance(x, Tensor) else _disturbed(x) for x in inputs]
         return {
-            what: _largest_difference(value, found[what]) for what, value in _outcome(lambda: compiled(others), places)
+            what: _largest_difference(value, usual[what]) for what, value in _outcome(lambda: compiled(others), places)
         }
     return {}
 
@@ -125,12 +125,12 @@ def _pieces(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
 def _outcome(step: Callable[[], Any], places: Sequence[Place]) -> Iterator[tuple[str, Any]]:
     """Take a step, and give what it returned and what it left in the state, by name."""
     for path, leaf in walk(step()):
-        yield f"result{path}", _told(data_of(leaf))
+        yield f"result{path}", _comparable(data_of(leaf))
     for place in places:
-        yield f"state {place.name!r}", _told(place.get())
+        yield f"state {place.name!r}", _comparable(place.get())
 
 
-def _told(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     return repr(value.bit_generator.state) if isinstance(value, np.random.Generator) else value
 
 
