@@ -164,7 +164,7 @@ class Compiled:
         settings = self.settings()
         places = places_of(self._state)
         tensors = tuple(_gradient_form(place.tensor) for place in places if place.tensor is not None)
-        key = settings, tensors, *((path, _form(leaf)) for path, leaf in walk((args, kwargs)))
+        key = settings, tensors, *((path, _argument_form(leaf)) for path, leaf in walk((args, kwargs)))
         program = self._programs.get(key)
         if program is None:
             return self._add(key, places, args, kwargs)
@@ -362,7 +362,7 @@ def _build_of(source: str, name: str) -> Callable[..., Callable[..., Any]]:
     return build
 
 
-def _form(leaf: Any) -> Hashable:
+def _argument_form(leaf: Any) -> Hashable:
     """Say all of an argument on which a program may depend."""
     if is_input(leaf):
         data = data_of(leaf)

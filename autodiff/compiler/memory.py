@@ -157,7 +157,7 @@ class _LayoutMaker:
             for value in dies[position]:
                 buffer = layout.home.get(value)
                 if buffer is not None and self._is_free(buffer, position):
-                    free = self._free[_form(value, buffer.axes)]
+                    free = self._free[form_of(value, buffer.axes)]
                     if buffer not in free:
                         free.append(buffer)
         for before, after in self._changing.items():
@@ -212,11 +212,11 @@ class _LayoutMaker:
                     buffer is not None
                     and (self._is_free(buffer, position) or self._is_left(buffer, position))
                     and buffer.axes == axes
-                    and _form(operand, axes) == _form(output, axes)
+                    and form_of(operand, axes) == form_of(output, axes)
                     and self._in_place(call, operand)
                 ):
                     return buffer
-        free = self._free[_form(output, axes)]
+        free = self._free[form_of(output, axes)]
         if free and output.nbytes >= SHARED_BYTES:
             return free.pop()
         buffer = Buffer(output, axes)
@@ -244,7 +244,8 @@ class _LayoutMaker:
         )
 
 
-def _form(value: Value, axes: tuple[int, ...] | None) -> Any:
+def form_of(value: Value, axes: tuple[int, ...] | None = None) -> Any:
+    """Give what two values have in common that can lie in one buffer."""
     return value.shape, np.dtype(value.dtype), axes
 
 

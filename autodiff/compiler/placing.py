@@ -6,11 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from autodiff.compiler.elements import NOWHERE, Elements, axis_indices
 from autodiff.compiler.fusion import Loop, Part
-from autodiff.compiler.memory import SHARED_BYTES, Buffer, may_view
+from autodiff.compiler.memory import SHARED_BYTES, Buffer, form_of, may_view
 from autodiff.compiler.program import Call, Program, Value
 
 
@@ -99,7 +97,7 @@ class _Placer:
                     and self._until[buffer] == position
                     and self._last.get(value) == position
                 ):
-                    free = self._free[_form(buffer.value)]
+                    free = self._free[form_of(buffer.value)]
                     if buffer not in free:
                         free.append(buffer)
 
@@ -127,7 +125,7 @@ class _Placer:
 
     def _for_product(self, call: Call, position: int) -> Buffer:
         before = self._owner.get(call.output)
-        if before is not None and _form(before) == _form(call.output):
+        if before is not None and form_of(before) == form_of(call.output):
             last = self._last.get(before, -1)
             is_only = sum(self._elements.root(value) is before for value in call.operands()) == 1
             if last < position or (last == position and is_only and call.args[0] is before and len(call.args) == 4):
@@ -137,7 +135,7 @@ class _Placer:
     def _for_loop(self, loop: Loop, value: Value, position: int) -> Buffer:
         """Find memory for an array: in the place of one that is read for the last time, or else free or new."""
         before = self._owner.get(value)
-        if before is not None and _form(before) == _form(value):
+        if before is not None and form_of(before) == form_of(value):
             last = self._last.get(before, -1)
             if last < position or (last == position and self._in_place(loop, value, before)):
                 if last == position:
@@ -151,7 +149,7 @@ class _Placer:
                 and buffer.value.kind != "state"
                 and read not in loop.where
                 and self._until[buffer] == position
-                and _form(read) == _form(value)
+                and form_of(read) == form_of(value)
                 and self._in_place(loop, value, read)
             ):
                 self.placing.overwritten[loop].add(read)
@@ -178,16 +176,12 @@ class _Placer:
         return any(self.placing.home.get(one) is memory for one in (root, *self._sources[root]))
 
     def _fresh(self, value: Value) -> Buffer:
-        free = self._free[_form(value)]
+        free = self._free[form_of(value)]
         if free and value.nbytes >= SHARED_BYTES:
             return free.pop()
         buffer = Buffer(value)
         self.placing.buffers.append(buffer)
         return buffer
-
-
-def _form(value: Value) -> Any:
-    return value.shape, np.dtype(value.dtype)
 
 
 def is_flat(loop: Loop, memory: dict[Value, Any]) -> bool:

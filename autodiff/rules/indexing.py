@@ -122,7 +122,7 @@ defvjp(np.partition, _partition)
 # Putting elements in place of others: what `x.at[index]` does
 
 
-def _gathered(g: Array, values: Array) -> Array:
+def _summed_to(g: Array, values: Array) -> Array:
     """Give the gradient of values that were broadcast as in an assignment."""
     shape = np.shape(values)
     return np.reshape(unbroadcast(g, without_ones(shape, g.ndim)), shape)
@@ -130,7 +130,7 @@ def _gathered(g: Array, values: Array) -> Array:
 
 def _set_at_values(g: Array, out: Array, x: Array, index: Any, values: Array) -> Array:
     comes_last, _ = last_ones(index, x.shape)
-    return _gathered(np.where(comes_last, _picked(g, index), 0), values)
+    return _summed_to(np.where(comes_last, _picked(g, index), 0), values)
 
 
 def _multiply_at_values(g: Array, out: Array, x: Array, index: Any, values: Array) -> Array:
@@ -142,7 +142,7 @@ def _multiply_at_values(g: Array, out: Array, x: Array, index: Any, values: Arra
     for number in range(len(spreads)):
         for other in (*spreads[:number], *spreads[number + 1 :]):
             total = np.where(turns == number, total * _picked(other, index), total)
-    return _gathered(total, values)
+    return _summed_to(total, values)
 
 
 defvjp(
@@ -155,6 +155,6 @@ defvjp(
     add_at,
     lambda g, out, x, index, values: g,
     None,
-    lambda g, out, x, index, values: _gathered(_picked(g, index), values),
+    lambda g, out, x, index, values: _summed_to(_picked(g, index), values),
 )
 defvjp(multiply_at, lambda g, out, x, index, values: multiply_at(g, index, values), None, _multiply_at_values)

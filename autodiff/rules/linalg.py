@@ -249,11 +249,11 @@ def _einsum(position: int, g: Array, out: Array, *args: Any, optimize: Any = Fal
     x, own = operands.pop(number), terms.pop(number)
     letters = dict(zip(dict.fromkeys(label for term in (result, *terms) for label in term), string.ascii_letters))
     new = [axis for axis, label in enumerate(own) if label not in letters or label in own[:axis]]
-    given = ",".join("".join(letters[label] for label in term) for term in (result, *terms))
+    labels = ",".join("".join(letters[label] for label in term) for term in (result, *terms))
     left = "".join(letters[label] for axis, label in enumerate(own) if axis not in new)
     if isinstance(optimize, list | tuple) and optimize[0] == "einsum_path":
         optimize = True  # the path was one for the other operands
-    product = np.expand_dims(np.einsum(f"{given}->{left}", g, *operands, optimize=optimize), tuple(new))
+    product = np.expand_dims(np.einsum(f"{labels}->{left}", g, *operands, optimize=optimize), tuple(new))
     # An axis of length one goes with any other length, here and there.
     once = tuple(1 if 1 in sizes else max(sizes) for sizes in zip(product.shape, x.shape, strict=True))
     gradient = np.broadcast_to(unbroadcast(product, once), x.shape)

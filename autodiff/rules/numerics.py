@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.arrays.whole import is_numpy, whole
+from autodiff.arrays.whole import is_numpy, look_up
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tensor import Tensor, as_array
 from autodiff.transforms.composition import defcomposition
@@ -150,12 +150,7 @@ def _interp(x: Array, xp: Array, fp: Array, left: Array = None, right: Array = N
 
 def _at(points: Array, k: Array) -> Array:
     """Give ``points[k]``, whichever of the two records it."""
-    return points[k] if isinstance(points, Tensor) else _picked(points, k)
-
-
-@whole
-def _picked(points: Array, k: Array) -> Array:
-    return points[k]
+    return points[k] if isinstance(points, Tensor) else look_up(points, k)
 
 
 defcomposition(np.interp, _interp, arguments=5)

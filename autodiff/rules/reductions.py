@@ -301,15 +301,15 @@ def _cumprod(g: Array, out: Array, x: Array, axis: int | None = None, dtype: Any
     return np.moveaxis((before * sums)[..., : x.shape[-1]], -1, axis)
 
 
-def _recurrence(factors: Any, terms: Any) -> Any:
+def _recurrence(factors: Array, terms: Array) -> Array:
     """Solve ``s[k] = terms[k] + factors[k] s[k + 1]`` along the last axis, in a logarithmic number of calls.
 
     Each step carries every s twice as far on: it puts what s[k + step] is made of in its place.
     """
     step = 1
     while step < terms.shape[-1]:
-        carried = terms[..., :-step] + factors[..., :-step] * terms[..., step:]
-        terms = np.concatenate([carried, terms[..., -step:]], axis=-1)
+        nearer = terms[..., :-step] + factors[..., :-step] * terms[..., step:]
+        terms = np.concatenate([nearer, terms[..., -step:]], axis=-1)
         factors = np.concatenate([factors[..., :-step] * factors[..., step:], factors[..., -step:]], axis=-1)
         step *= 2
     return terms
@@ -353,10 +353,10 @@ def _between(ordered: Array, places: Array, x: Array, q: Array, axis: Axis, keep
     low = np.clip(np.floor(places).astype(int), 0, ordered.shape[-1] - 1)
     high = np.minimum(low + 1, ordered.shape[-1] - 1)
     below, above = np.take_along_axis(ordered, low, axis=-1), np.take_along_axis(ordered, high, axis=-1)
-    found = np.moveaxis(below + (above - below) * (places - low).astype(x.dtype), -1, 0)
+    result = np.moveaxis(below + (above - below) * (places - low).astype(x.dtype), -1, 0)
     reduced = [one % x.ndim for one in _axes(x, axis)] if x.ndim else []
-    kept = [1 if k in reduced else n for k, n in enumerate(x.shape) if keepdims or k not in reduced]
-    return np.reshape(found, (*np.shape(q), *kept))
+    shape = [1 if k in reduced else n for k, n in enumerate(x.shape) if keepdims or k not in reduced]
+    return np.reshape(result, (*np.shape(q), *shape))
 
 
 def _quantile(x: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False) -> Array:

@@ -100,10 +100,10 @@ def _repeat(g: Array, out: Array, a: Array, repeats: Any, axis: int | None = Non
     if np.size(repeats) == 1:
         apart = np.reshape(g, (*shape[: along + 1], int(np.ravel(repeats)[0]), *shape[along + 1 :]))
         return np.reshape(np.sum(apart, axis=along + 1), a.shape)
-    return np.reshape(_gathered(g, np.repeat(np.arange(shape[along]), repeats), shape, along), a.shape)
+    return np.reshape(_put_back(g, np.repeat(np.arange(shape[along]), repeats), shape, along), a.shape)
 
 
-def _gathered(g: Array, places: Array, shape: tuple[int, ...], axis: int) -> Array:
+def _put_back(g: Array, places: Array, shape: tuple[int, ...], axis: int) -> Array:
     """Bring each gradient along an axis to the place that its element was taken from."""
     return scatter_add(g, (slice(None),) * axis + (places,), (*g.shape[:axis], shape[axis], *g.shape[axis + 1 :]))
 
@@ -145,7 +145,7 @@ def _pad(
         if mode == "constant":
             g = g[(slice(None),) * axis + (slice(before, before + n),)]
         elif before or after:
-            g = _gathered(g, np.pad(np.arange(n), (before, after), mode=mode), array.shape, axis)
+            g = _put_back(g, np.pad(np.arange(n), (before, after), mode=mode), array.shape, axis)
     return g
 
 
