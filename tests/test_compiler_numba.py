@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import autodiff as ad
-import autodiff.arrays.activations
 import nn
 from autodiff import Tensor
+from autodiff.arrays.activations import sigmoid
 from autodiff.compiler import compile
+from autodiff.core.record import data_of
 from autodiff.transforms.containers import walk
 from tests.cases import CASES, Case
 from tests.test_rules import is_float, several, weighted_sum
@@ -106,7 +106,7 @@ def test_gradients_of_the_table(case: Case) -> None:
     compiled = compile(step, backend="numba")
     floats = [case.args[position] for position in positions]
     for found, wanted in zip(walk(compiled(*floats)), walk(step(*floats)), strict=True):
-        assert_close(ad.core.tensor.data_of(found[1]), ad.core.tensor.data_of(wanted[1]), 1e-9)
+        assert_close(data_of(found[1]), data_of(wanted[1]), 1e-9)
 
 
 # Networks
@@ -165,7 +165,7 @@ def test_losses() -> None:
             + F.l1_loss(output, target)
             + F.huber_loss(output, target)
             + F.smooth_l1_loss(output, target)
-            + F.binary_cross_entropy(ad.arrays.activations.sigmoid(output), target)
+            + F.binary_cross_entropy(sigmoid(output), target)
             + F.binary_cross_entropy_with_logits(output, target)
             + F.kl_div(F.log_softmax(output), target)
             + F.gaussian_nll_loss(output, target, variance)
