@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import autodiff as ad
 from autodiff.arrays.whole import require
+from autodiff.core.hooks import hooks_of
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.core.watch import WATCHES
@@ -369,7 +370,8 @@ def _step(model: Module, measure: Loss, optimizer: Optimizer, clip_norm: float |
 def _all_own(model: Module, measure: Loss, optimizer: Optimizer) -> bool:
     """Whether all that a step calls is defined in this package, so that nothing in it is a surprise to a compiler."""
     parts = [*map(type, model.modules()), type(optimizer)]
-    return measure in LOSSES.values() and all(part.__module__.partition(".")[0] == "nn" for part in parts)
+    are_own = all(part.__module__.partition(".")[0] == "nn" for part in parts)
+    return measure in LOSSES.values() and are_own and not any(map(hooks_of, optimizer.parameters))
 
 
 class _NotFiniteError(FloatingPointError):

@@ -873,3 +873,13 @@ def test_what_is_not_known_is_not_compiled_unless_asked_for() -> None:
     assert Counting.calls < 20
     with pytest.raises(TypeError, match="fit: compile must be True, False or None, got 'yes'"):
         nn.fit(Counting(), X, X, compile="yes")  # type: ignore[arg-type]
+
+
+def test_hooks_of_parameters_are_called_at_every_step() -> None:
+    rng = np.random.default_rng(0)
+    X, calls = rng.normal(size=(40, 2)), []
+    model = nn.MLP([2, 4, 1], rng=0)
+    model.parameters()[0].register_hook(lambda g: calls.append(1) or (g if len(calls) < 300 else 0 * g))
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.05)
+    nn.fit(model, X, X[:, :1], loss="mse_loss", optimizer=optimizer, epochs=300, batch_size=20, rng=0)
+    assert len(calls) == 600  # enough steps to be worth a program, were there no hook
