@@ -54,6 +54,7 @@ DASK_LACKS: dict[str, str] = {
     """,
     "Improper number of dimensions": "norm",
     "integral typed values": "pad",
+    "it gave shape": "delete",
     "list index out of range": "dot",
     "missing 1 required positional": "insert",
     "modulo by zero": "diag pad",

@@ -36,6 +36,7 @@ from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.recorder import UFUNCS
 from autodiff.compiler.rounding import added_product
 from autodiff.compiler.source import LONGEST, Writer, wrapped
+from autodiff.core.rule import facts_of
 from autodiff.core.tensor import astype
 from autodiff.files import write_atomically
 
@@ -105,6 +106,12 @@ class MachineWriter(Writer):
         statement = self._statement(call)
         self._step += [*self._before, *statement]
         self._before.clear()
+
+    def _call(self, call: Call, out: str | None = None) -> str:
+        """Write a call; where NumPy gives an array without axes for a number, machine code wants the number."""
+        text = super()._call(call, out)
+        gives_array = facts_of(call.function).is_view or call.function in (np.reshape, np.ravel)
+        return text if call.output.is_array or not gives_array else f"{text}[()]"
 
     def _add_comment(self, call: Call) -> None:
         comment = self._comment(call)
