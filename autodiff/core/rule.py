@@ -122,7 +122,8 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, v
             on, which it is given as one list, and it returns the list of their gradients.
 
     Raises:
-        TypeError: something given is not callable, or there is no rule at all.
+        TypeError: something given is not callable, there is no rule at all, or the function is one of your own that was
+            not made a `primitive`, so that it would run as it is.
         ValueError: there are more rules than the function has arguments.
 
     Example:
