@@ -7,7 +7,6 @@ import math
 import operator
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -325,56 +324,6 @@ def test_modes_are_flags(mode: Any) -> None:
         model.requires_grad_(mode)
     assert not any(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
-
-
-def test_types_that_checkers_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call has the types of `forward`, a loss of a Tensor is one, and names are checked."""
-    mypy = pytest.importorskip("mypy.api")
-    (tmp_path / "user.py").write_text(TYPED)
-    monkeypatch.setenv("MYPYPATH", str(Path(nn.__file__).parents[1]))
-    text, errors, _ = mypy.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(tmp_path / "user.py")])
-    assert errors == ""
-    assert [line.split(": ")[0].rpartition(":")[2] for line in text.splitlines() if ": error:" in line] == [
-        str(number) for number, line in enumerate(TYPED.splitlines(), 1) if "wrong" in line
-    ], text
-
-
-TYPED = """\
-from typing import Any, assert_type
-import numpy as np
-import autodiff as ad
-import nn
-from nn import functional as F
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        self.body = nn.Linear(3, 2)
-    def forward(self, x: Any, scale: float = 1.0) -> tuple[ad.Tensor, float]:
-        return self.body(x), scale
-
-X = np.ones((4, 3))
-assert_type(nn.MLP([3, 2], "gelu")(X), ad.Tensor)
-assert_type(Net()(X, scale=2.0), tuple[ad.Tensor, float])
-assert_type(nn.Embedding(3, 2)(np.array([1])), ad.Tensor)
-assert_type(F.mse_loss(nn.MLP([3, 2])(X), X), ad.Tensor)
-assert_type(F.cross_entropy(nn.MLP([3, 2])(X), np.array([0]), reduction="sum"), ad.Tensor)
-assert_type(F.mse_loss(X, X), Any)
-assert_type(nn.LeakyReLU(0.1).negative_slope, float)
-nn.ReLU()
-nn.ReLU(1)  # wrong
-nn.LeakyReLU("a")  # wrong
-Net()(X, 1.0, 2)  # wrong
-nn.MLP([3, 2], "rleu")  # wrong
-F.mse_loss(X, X, reduction="maen")  # wrong
-F.kl_div(X, X, reduction="batchmean")
-F.mse_loss(X, X, reduction="batchmean")  # wrong
-nn.Linear(3, 2, nonlinearity="tahn")  # wrong
-nn.GELU("tan")  # wrong
-nn.fit(Net(), X, X, loss="mse")  # wrong
-nn.fit(Net(), X, X, loss=F.mse_loss, metrics=["accuracy"])
-nn.optim.ReduceLROnPlateau(nn.optim.SGD(Net().parameters()), mode="least")  # wrong
-nn.optim.minimize(lambda: ad.Tensor(1.0), [], "bfgs")  # wrong
-"""
 
 
 def test_repr() -> None:

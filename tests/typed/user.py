@@ -1,6 +1,6 @@
 """What a user writes, and what type checkers are to make of it: a comment behind reveal_type says the type."""
 
-from typing import reveal_type
+from typing import Any, reveal_type
 
 import numpy as np
 
@@ -62,7 +62,36 @@ reveal_type(loss)  # Tensor
 loss.backward()
 reveal_type(nn.fit(model, np.ones((4, 2)), np.zeros(4, int), loss="cross_entropy"))  # History
 
+
+class Net(nn.Module):
+    """A Module of one's own: its call has the types of its forward."""
+
+    def __init__(self) -> None:
+        self.body = nn.Linear(3, 2)
+
+    def forward(self, x: Any, scale: float = 1.0) -> tuple[ad.Tensor, float]:
+        """Give two things."""
+        return self.body(x), scale
+
+
+X = np.ones((4, 3))
+reveal_type(Net()(X, scale=2.0))  # tuple[Tensor, float]
+reveal_type(nn.Embedding(3, 2)(np.array([1])))  # Tensor
+reveal_type(nn.functional.mse_loss(logits, X))  # Tensor
+reveal_type(nn.functional.mse_loss(X, X))  # Any
+reveal_type(nn.LeakyReLU(0.1).negative_slope)  # float
+nn.functional.kl_div(X, X, reduction="batchmean")
+nn.fit(Net(), X, X, loss=nn.functional.mse_loss, metrics=["accuracy"])
+
 # Options that do not exist: each line is an error
+nn.ReLU(1)  # error
+nn.LeakyReLU("a")  # error
+Net()(X, 1.0, 2)  # error
+nn.functional.mse_loss(X, X, reduction="batchmean")  # error
+nn.Linear(3, 2, nonlinearity="tahn")  # error
+nn.GELU("tan")  # error
+nn.optim.ReduceLROnPlateau(nn.optim.SGD(Net().parameters()), mode="least")  # error
+nn.optim.minimize(lambda: ad.Tensor(1.0), [], "bfgs")  # error
 nn.MLP([2, 3], activation="rleu")  # error
 nn.functional.mse_loss(logits, logits, reduction="avg")  # error
 nn.fit(model, np.ones((4, 2)), np.zeros(4, int), loss="cross")  # error
