@@ -228,7 +228,7 @@ def _walk(
                 kind is not _float64
                 and (kind is list or kind is tuple or d.shape != value.shape or d.dtype is not value.dtype)
             ):
-                d = _conformed(d, value, function, position)
+                d = _conformed(d, value, function, position, parent)
             if watch is not None:
                 watch.see_gradient(entry, parent, d)
             if parent_age not in pending:
@@ -241,25 +241,17 @@ def _walk(
                 pending[parent_age] = parent, iadd(total, d) if ours else total + d, True  # type: ignore[no-untyped-call]
 
     for age, (entry, g, _) in pending.items():
-        if not ends or age in ends:
-            if is_hooked and hooks == "all":
-                g = hooked(entry, g, watch, gradients)
-            gradients[entry] = _handed_over(entry, g, not_ours, create_graph)
+        if ends and age not in ends:
+            continue
+        if is_hooked and hooks == "all":
+            g = hooked(entry, g, watch, gradients)
+        # The caller may write into what it is given, so a view, and what another has too, is copied.
+        array = getattr(g, "_array", g) if create_graph else g
+        if id(g) in not_ours or getattr(array, "base", None) is not None:
+            g = g.copy()
+        not_ours.add(id(g))
+        gradients[entry] = g
     return gradients
-
-
-def _handed_over(entry: Entry, g: Array, not_ours: set[int], create_graph: bool) -> Any:
-    """Copy a view, and what another has too: the caller may write into what it is given."""
-    if entry._function is None and entry._array.dtype.kind in "iub":
-        raise TypeError(
-            f"backward: {entry._label()} holds {entry._array.dtype}, which has no gradient; make it of floats, or set "
-            "requires_grad = False"
-        )
-    array = getattr(g, "_array", g) if create_graph else g
-    if id(g) in not_ours or getattr(array, "base", None) is not None:
-        g = g.copy()
-    not_ours.add(id(g))
-    return g
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
@@ -281,7 +273,7 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     return np.reshape(sum_over(gradient, axis=axes, keepdims=True), shape)
 
 
-def _conformed(gradient: Array, value: Array, function: Function, position: int) -> Any:
+def _conformed(gradient: Array, value: Array, function: Function, position: int, entry: Entry | None = None) -> Any:
     """Give what a rule returned the shape and dtype of its argument, or say why that cannot be."""
     if _is_pack(value):
         return Outputs(
@@ -311,6 +303,11 @@ def _conformed(gradient: Array, value: Array, function: Function, position: int)
         raise TypeError(
             f"a rule of {name_of(function)} returned a gradient of dtype {gradient.dtype} "
             f"for argument {position} of dtype {value.dtype}; only real numbers are differentiated"
+        )
+    if entry is not None and entry._function is None and value.dtype.kind != "f":
+        raise TypeError(
+            f"backward: {entry._label()} holds {value.dtype}, which has no gradient; make it of floats, or set "
+            "requires_grad = False"
         )
     return gradient.astype(value.dtype)
 

@@ -141,13 +141,13 @@ class Tensor(_Base):
             value = taken_in(data_of(value), "data")
             if not hasattr(value, "dtype"):
                 value = np.asarray(value, dtype=self.dtype)[()]
-        if value is not data and (value.shape != data.shape or value.dtype != data.dtype):
-            raise ValueError(
-                f"data: {self._label()} of dtype {self.dtype} cannot take {value.dtype} of shape {value.shape}; make a "
-                "new Tensor for it"
-            )
-        if value.shape == () and isinstance(value, np.ndarray):
-            value = value[()]
+        if value is not data:
+            value = value[()] if type(value) is np.ndarray and not value.shape else value  # held as a number
+            if value.shape != data.shape or value.dtype != data.dtype:
+                raise ValueError(
+                    f"data: {self._label()} of dtype {self.dtype} cannot take {value.dtype} of shape {value.shape}; "
+                    "make a new Tensor for it"
+                )
         if self._function is not None:
             stand_in = variable(data)
             self._args, self._values = (stand_in, self._label()), (data, self._label())
