@@ -35,7 +35,7 @@ class Binding:
             if step is None or tensor._array is not array: bind()
             [result_0, number_0] = step(input_0, get_rate())
             tensor._age = tick()
-            tensor.grad = None
+            tensor._grad = None
             set_number(number_0)
             return rebuild(result_0)
 
@@ -109,7 +109,7 @@ class Binding:
             *([f"{self._name(surroundings.check_constants, 'check')}()"] if surroundings.constants else []),
             f"[{', '.join(returned + new_numbers)}] = step({', '.join(arguments)})",
             *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor, is_changed in tensors if is_changed),
-            *(f"{self._name(tensor, 'tensor')}.grad = None" for tensor, _ in tensors),
+            *(f"{self._name(tensor, 'tensor')}._grad = None" for tensor, _ in tensors),
             *(f"{self._name(p.set, 'set')}({number})" for number, group in zip(new_numbers, changed) for p in group),
             f"return rebuild({', '.join(returned)})",
         ]

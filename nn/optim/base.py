@@ -268,7 +268,7 @@ class Optimizer:
         """Forget the gradients, so that the next `backward` does not add to them."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                parameter.grad = None
+                parameter._grad = None  # what `grad` is, without asking what it is given
 
     def step(self) -> None:
         """Change every parameter that has a gradient.
@@ -297,7 +297,7 @@ class Optimizer:
             batch = None
             for parameter in group["params"]:
                 k += 1
-                gradient, data = parameter.grad, parameter.data
+                gradient, data = parameter._grad, parameter.data
                 if gradient is None:
                     continue
                 if type(gradient) is not np.ndarray or gradient.dtype is not data.dtype or gradient.shape != data.shape:
