@@ -110,6 +110,8 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
             first, function = facts.variadic
             arrays = [record(np.stack, (arg,)) if holds_tensors(arg) else arg for arg in args[first:]]
             return record(function, (*args[:first], arrays), kwargs)
+        if facts.recorded_as is not None:
+            return facts.recorded_as(*args, **kwargs)  # type: ignore[no-any-return]
         if not facts.rules:
             for arg in args:
                 refuse_dict(function, arg)

@@ -36,6 +36,10 @@ class Facts:
         takes_list: a list among its arguments is several arrays; of any other list, NumPy makes one array.
         variadic: for a function f(a, *xs) that takes arrays one by one: how many arguments come before them, and the
             same function g(a, [*xs]), which is what the tape records.
+        recorded_as: another function that gives the same, and is called in its place where Tensors are.
+        rule_with_graph: for a call with several outputs: takes their gradients and values, and gives a rule that
+            differentiates these gradients, which then get a graph, or None where the usual rule does without. Both get
+            gradients with None where none came.
         is_constant: its result does not vary with its arguments, or not by derivatives; it is a plain array.
         is_question: it asks for the form of an array, not for its elements.
         is_of_unknown_size: the shape of its result depends on the elements of its argument.
@@ -51,6 +55,8 @@ class Facts:
     broadcasts: bool = False
     takes_list: bool = False
     variadic: tuple[int, Function] | None = None
+    recorded_as: Function | None = None
+    rule_with_graph: Callable[[Any, Any], Rule | None] | None = None
     is_constant: bool = False
     is_question: bool = False
     is_of_unknown_size: bool = False

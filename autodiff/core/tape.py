@@ -16,7 +16,7 @@ import numpy as np
 
 from autodiff.core.clock import note, tick
 from autodiff.core.hooks import HOOKS, Hook, hooked
-from autodiff.core.rule import FACTS, Array, Function, defvjp, describe, name_of
+from autodiff.core.rule import FACTS, Array, Function, Rule, defvjp, describe, name_of
 from autodiff.core.watch import WATCHES, Watch, current_watch
 
 Hooks = Literal["all", "between", "none"]
@@ -208,7 +208,11 @@ def _walk(
         values, kwargs, rules = entry._values, entry._kwargs, FACTS[function].rules
         out, args = (entry, arguments(entry)) if create_graph else (entry._array, values)
         if type(entry._array) is Outputs:
-            g, out = g.filled(entry._array), tuple(out)  # type: ignore[arg-type]
+            rule_with_graph = FACTS[function].rule_with_graph
+            if rule_with_graph is None:
+                g, out = g.filled(entry._array), tuple(out)  # type: ignore[arg-type]
+            elif not create_graph and (other := rule_with_graph(g, entry._array)):
+                rules = (_with_graph(other, seeds, entry),)
         binary = len(args) == 2 and not kwargs
         position = -1  # counted by hand, since zip and enumerate cost a tenth of a walk over scalars
         for parent in entry._args:
@@ -252,6 +256,14 @@ def _walk(
         not_ours.add(id(g))
         gradients[entry] = g
     return gradients
+
+
+def _with_graph(rule: Rule, seeds: Iterable[tuple[Entry, Array]], entry: Entry) -> Rule:
+    """Give a call's rule the gradient of its outputs with a graph, for which that is carried to it once more."""
+    with recording(True):
+        g = _walk(seeds, True, (entry,), "between", None)[entry]
+        d = rule(g, entry, *arguments(entry), **entry._kwargs)
+    return lambda *_, **options: getattr(d, "_array", d)
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:

@@ -16,6 +16,7 @@ from autodiff.rules import (
     numerics,
     reductions,
     shape,
+    spectra,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "numerics",
     "reductions",
     "shape",
+    "spectra",
 ]

@@ -1,4 +1,4 @@
-"""Norms, inverses, determinants and factors of matrices, and of stacks of them: what `numpy.linalg` has.
+"""Norms, inverses, determinants and triangular factors of matrices, and of stacks of them: what `numpy.linalg` has.
 
 Where NumPy reads one triangle of a symmetric matrix only (``cholesky``, ``eigh``, ``eigvalsh``), the gradient is that
 of the symmetric matrix, and so is symmetric itself, as in PyTorch.
@@ -17,18 +17,15 @@ import numpy as np
 from autodiff.core.methods import Axis
 from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tensor import as_array, stop_gradient
+from autodiff.rules.limits import convention, exact_to, over_root
 from autodiff.rules.linalg import swap_last_axes
 from autodiff.rules.reductions import _extremum, _product_of_others, _restore_axes
+from autodiff.rules.spectra import values_gradient
 from autodiff.transforms.composition import defcomposition
 
-
-def _quotient(x: Array, y: Array) -> Array:
-    """``x / y``, and 0 where both are 0."""
-    undefined = (x == 0) & (y == 0)
-    return np.where(undefined, 0, x / np.where(undefined, 1, y))
-
-
-# Norms. Like PyTorch's, they have the gradient 0 at zero, and equal maxima and minima share theirs evenly.
+# Norms. Like PyTorch's, they have the gradient 0 at zero, and equal maxima and minima share theirs evenly. That 0 is a
+# convention: second derivatives are nan there. What is even in a norm of order 2, as its square, has a second
+# derivative too, and further ones may be refused; np.sum(r * r) has all.
 
 
 def _vector_norm(g: Array, out: Array, x: Array, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Array:
@@ -37,15 +34,21 @@ def _vector_norm(g: Array, out: Array, x: Array, *, axis: Axis = None, keepdims:
         return np.sign(x) * _extremum(g, out, np.abs(x), axis, keepdims=keepdims)
     if ord == 0:
         return np.zeros_like(x)
-    g = _restore_axes(g, x, axis, keepdims)
     if ord == 1:
-        return g * np.sign(x)
-    out = _restore_axes(out, x, axis, keepdims)
+        return _restore_axes(g, x, axis, keepdims) * np.sign(x)
+    by_root, is_kink = over_root(g, out)
+    if ord != 2 and is_kink is not None:
+        is_kink = is_kink | ((out == 0) & (by_root != 0))  # only the norm of order 2 has a square that is smooth
+    g, out, by_root = (_restore_axes(one, x, axis, keepdims) for one in (g, out, by_root))
     if ord == 2:
-        return x * np.where(out == 0, 0, g / np.where(out == 0, 1, out))
-    is_zero = (x == 0) | (out == 0)
-    ratio = np.abs(np.where(is_zero, 1, x)) / np.where(out == 0, 1, out)
-    return np.where(is_zero, 0, g * np.sign(x) * ratio ** (float(ord) - 1))
+        gradient = x * by_root
+    else:
+        is_zero = out == 0
+        ratio = np.where(is_zero, 1, x) / np.where(is_zero, 1, out)
+        power = float(ord) - 1
+        weight = ratio**power if ord % 2 == 0 < ord else np.sign(x) * np.abs(ratio) ** power
+        gradient = np.where(is_zero, by_root * out, g) * weight
+    return gradient if is_kink is None else gradient + g * convention(x, _restore_axes(is_kink, x, axis, keepdims))
 
 
 def _matrix_norm(
@@ -151,7 +154,7 @@ def _lstsq_a(g: Any, out: Any, a: Array, b: Array, rcond: Any = None) -> Array:
     gradient = _pinv(g_solution @ swap_last_axes(b), inverse, a)
     if residuals.size:
         gradient = gradient + 2 * (a @ solution - b) * g_residuals @ swap_last_axes(solution)
-    return gradient + _svdvals(g_singular, out, a)
+    return gradient + values_gradient(g_singular, a)
 
 
 def _lstsq_b(g: Any, out: Any, a: Array, b: Array, rcond: Any = None) -> Array:
@@ -221,8 +224,11 @@ def _det(g: Array, out: Array, a: Array) -> Array:
     invertible = np.where(singular, np.eye(a.shape[-1], dtype=a.dtype), a)
     cofactors = out * swap_last_axes(np.linalg.inv(invertible))
     # The decomposition costs ten times as much. An array that cannot be looked into may hold a singular matrix.
-    if not isinstance(singular, np.ndarray) or singular.any():
+    is_looked_at = isinstance(singular, np.ndarray)
+    if not is_looked_at or singular.any():
         cofactors = np.where(singular, _cofactors(a), cofactors)
+    if is_looked_at and singular.any():
+        cofactors = cofactors * exact_to(a, 1, "det of a singular matrix")
     return g * cofactors
 
 
@@ -293,62 +299,5 @@ def _tall_qr(g_q: Array, g_r: Array, q: Array, r: Array) -> Array:
     return swap_last_axes(np.linalg.solve(r, swap_last_axes(g_q + q @ middle)))
 
 
-def _eigh(g: Any, out: Any, a: Array, UPLO: Any = "L") -> Array:
-    """``V (diag(gw) + F ∘ Vᵀ gV) Vᵀ``, where F = 1 / (wⱼ - wᵢ) (Giles 2008), of which the symmetric part is taken."""
-    (w, v), (g_w, g_v) = out, g
-    inner = swap_last_axes(v) @ g_v
-    inner = _quotient((inner - swap_last_axes(inner)) / 2, w[..., None, :] - w[..., :, None])
-    inner = np.where(np.eye(w.shape[-1], dtype=bool), g_w[..., None, :], inner)
-    return v @ inner @ swap_last_axes(v)
-
-
-def _eigvalsh(g: Array, out: Array, a: Array, UPLO: Any = "L") -> Array:
-    """``V diag(g) Vᵀ``."""
-    _, v = np.linalg.eigh(a, UPLO)
-    return (v * g[..., None, :]) @ swap_last_axes(v)
-
-
-def _svd(g: Any, out: Any, a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Array:
-    """Give the gradient for U, s and V, as in Townsend 2016, Differentiating the singular value decomposition.
-
-    It is ``U (J ∘ F s + s K ∘ F + diag(gs)) Vᵀ``, where J and K are the antisymmetric parts of ``Uᵀ gU`` and
-    ``Vᵀ gV`` and F = 2 / (sⱼ² - sᵢ²), and what ``gU`` and ``gV`` have outside of the spaces of U and V. The first two
-    terms are ``(J + K) / (sⱼ - sᵢ) + (J - K) / (sⱼ + sᵢ)``, so that what turns U and V alike, as in ``U Vᵀ``, has a
-    derivative also where singular values are equal.
-    """
-    if not compute_uv:
-        return _svdvals(g, out, a)
-    (u, s, vt), (g_u, g_s, g_vt) = out, g
-    rows, columns = a.shape[-2:]
-    if full_matrices and rows != columns:
-        raise NotImplementedError(
-            f"svd of shape {a.shape} with full_matrices=True has no derivative rule, since some of its vectors are any "
-            "that complete the basis: use full_matrices=False, or svdvals"
-        )
-    ut, v, g_v = swap_last_axes(u), swap_last_axes(vt), swap_last_axes(g_vt)
-    row, column = s[..., None, :], s[..., :, None]
-    in_u, in_v = ut @ g_u, vt @ g_v
-    apart, together = in_u + in_v, in_u - in_v
-    inner = _quotient(apart - swap_last_axes(apart), row - column)
-    inner = (inner + _quotient(together - swap_last_axes(together), row + column)) / 2
-    inner = np.where(np.eye(s.shape[-1], dtype=bool), g_s[..., None, :], inner)
-    gradient = u @ inner @ vt
-    if rows > columns:
-        gradient = gradient + _quotient(g_u - u @ in_u, row) @ vt
-    if rows < columns:
-        gradient = gradient + u @ swap_last_axes(_quotient(g_v - v @ in_v, row))
-    return gradient
-
-
-def _svdvals(g: Array, out: Array, x: Array) -> Array:
-    """``U diag(g) Vᵀ``."""
-    u, _, vt = np.linalg.svd(x, full_matrices=False)
-    return (u * g[..., None, :]) @ vt
-
-
 defvjp(np.linalg.cholesky, _cholesky)
 defvjp(np.linalg.qr, _qr)
-defvjp(np.linalg.eigh, _eigh)
-defvjp(np.linalg.eigvalsh, _eigvalsh)
-defvjp(np.linalg.svd, _svd)
-defvjp(np.linalg.svdvals, _svdvals)

@@ -2,9 +2,10 @@
 
 Equal maxima (and minima) share the gradient evenly, as in PyTorch's amax, and so do the NaNs that a maximum is made of;
 an initial value that equals them takes a share too. The standard deviation of equal elements has derivative 0, as in
-PyTorch's std. Medians and quantiles give theirs to the one or two elements they are computed from; of equal elements,
-to those that a stable sort puts in their place. Elements that a mask leaves out have gradient 0 whatever they are, as
-have NaNs in the functions whose names begin with nan. A sum in an integer dtype moves in steps, and has gradient 0.
+PyTorch's std, and no second one, but its square has. Medians and quantiles give theirs to the one or two elements they
+are computed from; of equal elements, to those that a stable sort puts in their place. Elements that a mask leaves out
+have gradient 0 whatever they are, as have NaNs in the functions whose names begin with nan. A sum in an integer dtype
+moves in steps, and has gradient 0.
 """
 
 import math
@@ -16,6 +17,7 @@ import numpy as np
 from autodiff.core.methods import Axis, total
 from autodiff.core.rule import Array, defvjp
 from autodiff.rules.elementwise import in_steps, through, zero
+from autodiff.rules.limits import convention, over_root
 from autodiff.transforms.composition import defcomposition
 
 
@@ -107,8 +109,12 @@ def _square_root(variance: Any) -> Any:
 
     @wraps(variance)
     def rule(g: Array, out: Array, x: Array, axis: Axis = None, **options: Any) -> Array:
-        half = np.where(out == 0, 0, g / (2 * np.where(out == 0, 1, out)))
-        return variance(half, out, x, axis, **options)
+        quotient, is_kink = over_root(g, out)
+        gradient = variance(quotient / 2, out, x, axis, **options)
+        if is_kink is None:
+            return gradient
+        g, is_kink = (_restore_axes(one, x, axis, options.get("keepdims", False)) for one in (g, is_kink))
+        return gradient + g * convention(x, is_kink)
 
     return rule
 

@@ -69,13 +69,13 @@ def norms() -> Iterator[Case]:
     yield Case("norm of nothing", np.linalg.norm, (normal(0),), torch=lambda t, x: t.linalg.vector_norm(x))
     yield Case("norm, by position", lambda x: np.linalg.norm(x, 1, 0, True), (nonzero(2, 3),))
     for ord in (1, 2, 3, inf, -inf):
-        # At the kink there is no derivative, but PyTorch's convention. Its second derivative for 2 is nan.
+        # At the kink there is no derivative, but PyTorch's convention; and no second one, as PyTorch says for 2 only.
         yield Case(
             f"norm at 0, ord {ord}",
             lambda x, ord=ord: np.linalg.norm(x, ord),
             (np.zeros(3),),
             order=0,
-            torch=lambda t, x, ord=ord: t.linalg.vector_norm(x, 3 if ord == 2 else ord),
+            torch=lambda t, x, ord=ord: t.linalg.vector_norm(x, 2 if ord == 3 else ord),
         )
     for ord in (2, 4):
         yield Case(
@@ -283,6 +283,7 @@ def factors() -> Iterator[Case]:
             f"eigvalsh {shape}, UPLO={uplo}",
             lambda x, uplo=uplo: np.linalg.eigvalsh(symmetric(x), uplo),
             (x,),
+            plain=lambda x, uplo=uplo: np.linalg.eigh(symmetric(x), uplo).eigenvalues,  # as of a Tensor, to the bit
             torch=lambda t, x, uplo=uplo: t.linalg.eigvalsh(symmetric(x), UPLO=uplo),
         )
     yield Case("eigh", lambda x: tuple(np.linalg.eigh(symmetric(x))), (regular(3, 3),))
@@ -315,7 +316,13 @@ def factors() -> Iterator[Case]:
         ("svd, values only,", lambda x: np.linalg.svd(x, full_matrices=False).S),
     ]
     for (name, function), shape in product(values, (*shapes, (0, 2))):
-        yield Case(f"{name} {shape}", function, (regular(*shape),), torch=lambda t, x: t.linalg.svdvals(x))
+        yield Case(
+            f"{name} {shape}",
+            function,
+            (regular(*shape),),
+            torch=lambda t, x: t.linalg.svdvals(x),
+            plain=values[-1][1] if name == "svdvals" else None,  # as of a Tensor, to the bit
+        )
     # Where singular values or eigenvalues are equal, symmetric functions of them still have a derivative.
     identity = np.eye(3)
     yield Case("svd of the identity", lambda x: np.linalg.svd(x).S.sum(), (identity,), order=1)

@@ -1,0 +1,50 @@
+"""Where a formula for a derivative is 0 / 0, and how far it holds where another takes its place."""
+
+import numpy as np
+
+from autodiff.core.record import data_of, primitive
+from autodiff.core.rule import Array, defvjp
+from autodiff.core.tape import pullback
+from autodiff.core.tensor import Tensor
+
+
+@primitive
+def exact_to(x: Array, order: int, of: str) -> Array:
+    """Give ones, to multiply by what has the right derivatives by x up to an order: further ones are refused."""
+    return np.ones_like(x)
+
+
+def _exact_to(g: Array, out: Array, x: Array, order: int, of: str) -> Array:
+    if not order:
+        raise NotImplementedError(f"{of} has no derivative rule of this order")
+    return g * (exact_to(x, order - 1, of) - 1)
+
+
+@primitive
+def convention(x: Array, where: Array) -> Array:
+    """Give zeros: times ``g``, what to add to a gradient that is a convention in some places, where it has none."""
+    return np.zeros_like(x)
+
+
+defvjp(exact_to, _exact_to)
+defvjp(convention, lambda g, out, x, where: g * np.where(where, np.nan, 0))
+
+
+def over_root(g: Array, out: Array) -> tuple[Array, Array | None]:
+    """Give ``g / out`` for an ``out`` that is the root of a sum of squares, and where that is 0 by convention, if any.
+
+    Where the root is zero it has no derivative, but its square has, and any function that is even in it. Its ``g`` is
+    zero there too, and the quotient is the derivative of ``g`` by ``out``, for which ``g`` needs a graph; without one,
+    the quotient is multiplied by what was squared, and so by zero.
+    """
+    is_zero = out == 0
+    quotient = np.where(is_zero, 0, g / np.where(is_zero, 1, out))
+    is_looked_at = isinstance(is_zero, np.ndarray | np.generic)
+    if not isinstance(out, Tensor) or (is_looked_at and not is_zero.any()):
+        return quotient, None
+    if not is_looked_at or not isinstance(g, Tensor):
+        return quotient, is_zero
+    slope = pullback([(g, np.ones_like(g._array))], True, (out,), "none").get(out, 0.0)
+    is_smooth = is_zero & (data_of(g) == 0)
+    slope = slope * exact_to(out, 3, "what is even in a norm or deviation, at its zero,")
+    return np.where(is_smooth, slope, quotient), is_zero & ~is_smooth

@@ -1,0 +1,274 @@
+"""Eigenvalues, singular values and their vectors, also where values are equal.
+
+A vector turns towards another by ``N / (difference of their values)``, N being what the gradient says of the two. Where
+values are equal, their vectors are any that span the same space, and have no derivative. A function of the matrix that
+does not depend on their choice, as ``V f(w) Vᵀ``, has one all the same: N is zero there too, and the quotient is the
+derivative of N by the difference (Daleckii and Krein 1951). So the gradient that flows back is itself differentiated by
+the values. A function that does depend on the choice gets what a division by zero gives: an infinite gradient, or nan.
+
+Values and vectors must come from one call for that. At equal values second derivatives are right too; the third, and
+for what depends on values only the fourth, are refused.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autodiff.core.record import data_of, is_variable, variable
+from autodiff.core.rule import Array, Rule, defvjp, describe
+from autodiff.core.tape import pullback
+from autodiff.core.tensor import Tensor
+from autodiff.rules.limits import exact_to
+from autodiff.rules.linalg import swap_last_axes
+
+
+def _ties(values: Array, to_zero: bool, rounding: bool = False) -> Any:
+    """Tell which values are too near to each other for a quotient of differences, or the same but for rounding.
+
+    Args:
+        values: in their order along the last axis. If they cannot be looked at, none are tied.
+        to_zero: tell also which are tied to zero.
+        rounding: tell which are the same.
+
+    Returns:
+        A symmetric matrix, which has ties to zero on its diagonal.
+    """
+    values, identity = data_of(values), np.eye(values.shape[-1], dtype=bool)
+    if type(values) is not np.ndarray:
+        return np.zeros((*values.shape, values.shape[-1]), bool)
+    tolerance = values.shape[-1] * _precision(values) if rounding else _precision(values) ** 0.5
+    row, column = values[..., None, :], np.where(identity, 0, values[..., :, None])
+    return (np.abs(row - column) <= tolerance * _largest(values)) & (to_zero | ~identity)
+
+
+def _precision(x: Array) -> float:
+    return float(np.finfo(x.dtype).eps)
+
+
+def _largest(x: Array, axis: int = -1) -> Any:
+    """Give the largest magnitude in each member of a stack, as a matrix of one element."""
+    return np.max(np.abs(data_of(x)), axis=tuple(range(axis, 0)), initial=0)[..., None, None]
+
+
+class _Place(NamedTuple):
+    """Values with ties, and their vectors."""
+
+    out: Tensor  # all of them
+    position: int  # of the values
+    ties: Any
+    turned: Sequence[Array]  # a direction for each output, or None, in which vectors of equal values turn
+
+
+class _Part(NamedTuple):
+    """Quotients, in a matrix, that are 0 / 0 where values are tied."""
+
+    numerator: Array  # a column belongs to a value
+    divisor: Array  # a sum or difference of that of the column and that of the row, or the former alone
+    tied: Any  # where the quotient may have to be another
+    signs: Sequence[int]  # how a first and a second derivative by the divisor come of those by the columns' values
+
+
+def _divided(parts: Sequence[_Part], values: Array) -> list[Array]:
+    """Divide; what is zero but for rounding counts as zero, so that no quotient of rounding errors looks like one."""
+    rounding = values.shape[-1] * _precision(values) * _largest(values)
+    return [part.numerator / np.where(np.abs(data_of(part.divisor)) <= rounding, 0, part.divisor) for part in parts]
+
+
+def _settled(
+    parts: Sequence[_Part], gradient_of: Callable[[Sequence[Array]], Array], where: _Place, size: Any, further: bool
+) -> Array:
+    """Give the gradient by a matrix with ties, as the head of this file says.
+
+    Args:
+        parts: what is to be divided.
+        gradient_of: makes the gradient of the quotients.
+        where: the values and vectors.
+        size: of the numbers that numerators are differences of.
+        further: the result is to be differentiated.
+    """
+    out, position, ties = where.out, where.position, where.ties
+    values = (*out,)[position]
+    rounding, precision = values.shape[-1] * _precision(values), _precision(values) ** (1 / 3)
+
+    def by_columns(matrices: Sequence[Array]) -> list[Array]:
+        """Differentiate each column of some matrices by its own value."""
+        along = _derivative(matrices, out)
+        sums: list[Array] = [0.0] * len(parts)
+        for one in _one_by_one(ties):
+            direction = [one.astype(values.dtype) if k == position else None for k in range(len(data_of(out)))]
+            sums = [so_far + np.where(one[..., None, :], slope, 0) for so_far, slope in zip(sums, along(direction))]
+        return sums
+
+    numerators = [part.numerator for part in parts]
+    columns = by_columns(numerators)
+    firsts = [_symmetric(column, part.signs[0]) for part, column in zip(parts, columns)]
+    quotients, masks = [], []
+    for part, column, first, turning in zip(parts, columns, firsts, _derivative(numerators, out)(where.turned)):
+        numerator, divisor = data_of(part.numerator), data_of(part.divisor)
+        is_turned = np.abs(data_of(turning)) > precision * (size + _largest(column, -2) * _largest(values))
+        error = np.abs(numerator - data_of(first) * divisor)
+        masks.append(part.tied & ~is_turned & (error <= 16 * rounding * size))
+        is_zero = is_turned & (np.abs(divisor) <= rounding * _largest(values))
+        divisor = np.where(masks[-1], 1, np.where(is_zero, 0, part.divisor))
+        quotient = first * exact_to(values, 2, "what depends on vectors of equal values")[..., None, :]
+        quotients.append(np.where(masks[-1], quotient, part.numerator / divisor))
+    gradient = gradient_of(quotients)
+    largest = _largest(values)
+    scale = _largest(gradient, -2) + np.where(largest == 0, 0, size / np.where(largest == 0, 1, largest))
+    changes = np.abs(data_of(_derivative([gradient], out)(where.turned)[0])) > precision * scale
+    if further:  # by Taylor's formula, f(x) / x = f' - x f'' / 2, to the order x²
+        for k, (part, mask, column) in enumerate(zip(parts, masks, by_columns(firsts))):
+            quotients[k] = quotients[k] - np.where(mask, part.divisor * _symmetric(column, part.signs[1]) / 2, 0)
+        gradient = gradient_of(quotients)
+    return gradient * np.where(changes.any(axis=(-1, -2), keepdims=True), np.nan, 1) if changes.any() else gradient
+
+
+def _derivative(matrices: Sequence[Array], out: Tensor) -> Callable[[Sequence[Array]], list[Array]]:
+    """Make the function that differentiates matrices in a direction of some outputs."""
+    weights = [variable(np.ones_like(data_of(matrix))) for matrix in matrices]
+    seeds = [(matrix, weight) for matrix, weight in zip(matrices, weights) if is_variable(matrix)]
+    linear = pullback(seeds, True, (out,), "none").get(out, ())  # in the weights
+
+    def along(direction: Sequence[Array]) -> list[Array]:
+        pairs = [(one, d) for one, d in zip(linear, direction) if one is not None and d is not None]
+        slopes = pullback(pairs, True, weights, "none")
+        return [slopes.get(weight, np.zeros_like(data_of(weight))) for weight in weights]
+
+    return along
+
+
+def _symmetric(x: Array, sign: int = 1) -> Array:
+    """Give the symmetric part of matrices, with -1 the antisymmetric one, and with 0 the matrices."""
+    return (x + sign * swap_last_axes(x)) / 2 if sign else x
+
+
+def _one_by_one(ties: Any) -> Iterator[Any]:
+    """Give each value that is tied by itself, in all members of a stack at once that have the same ties."""
+    count = ties.shape[-1]
+    patterns, which = np.unique(ties.reshape(-1, count * count), axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        for k in np.flatnonzero(pattern.reshape(count, count).any(axis=0)):
+            one = np.zeros((len(which), count), bool)
+            one[which == number, k] = True
+            yield one.reshape(ties.shape[:-1])
+
+
+def _angles(ties: Any, dtype: Any, shift: int = 0) -> Any:
+    """Give an antisymmetric matrix of some numbers, 0 where values are not tied: a turn of the vectors that are."""
+    count = ties.shape[-1]
+    angles = np.sin(np.arange(1.0 + shift, count * count + 1 + shift)).reshape(count, count)
+    return np.where(ties, angles - angles.T, 0).astype(dtype)
+
+
+def _eigh(g: Any, out: Any, further: bool = True) -> Array:
+    """``V (diag(gw) + F ∘ Vᵀ gV) Vᵀ``, where F = 1 / (wⱼ - wᵢ) (Giles 2008), of which the symmetric part is taken."""
+    (w, v), (g_w, g_v) = out, g
+    vt = swap_last_axes(v)
+    if g_v is None:
+        return (v * g_w[..., None, :]) @ vt
+    inner, ties, identity = vt @ g_v, _ties(w, False), np.eye(w.shape[-1], dtype=bool)
+    parts = [
+        _Part(_symmetric(inner, -1), np.where(identity, 1, w[..., None, :] - w[..., :, None]), ties, (1, -1)),
+    ]
+
+    def gradient_of(quotients: Sequence[Array]) -> Array:
+        return v @ (quotients[0] if g_w is None else np.where(identity, g_w[..., None, :], quotients[0])) @ vt
+
+    if not isinstance(out, Tensor) or not ties.any():
+        return gradient_of(_divided(parts, w))
+    turned = data_of(v) @ _angles(_ties(w, False, rounding=True), w.dtype)
+    return _settled(parts, gradient_of, _Place(out, 0, ties, (None, turned)), _largest(inner, -2), further)
+
+
+def _svd(g: Any, out: Any, a: Array, full_matrices: bool, compute_uv: bool, further: bool = True) -> Array:
+    """Give the gradient for U, s and V, as in Townsend 2016, Differentiating the singular value decomposition.
+
+    It is ``U (J ∘ F s + s K ∘ F + diag(gs)) Vᵀ``, where J and K are the antisymmetric parts of ``Uᵀ gU`` and
+    ``Vᵀ gV`` and F = 2 / (sⱼ² - sᵢ²), and what ``gU`` and ``gV`` have outside of the spaces of U and V. The first two
+    terms are ``(J + K) / (sⱼ - sᵢ) + (J - K) / (sⱼ + sᵢ)``, so that what turns U and V alike, as in ``U Vᵀ``, has a
+    derivative also where singular values are equal.
+    """
+    if not compute_uv:
+        return values_gradient(g, a)
+    (u, s, vt), (g_u, g_s, g_vt) = out, g
+    rows, columns = a.shape[-2:]
+    if full_matrices and rows != columns:
+        raise NotImplementedError(
+            f"svd of shape {a.shape} with full_matrices=True has no derivative rule, since some of its vectors are any "
+            "that complete the basis: use full_matrices=False, or svdvals"
+        )
+    if g_u is None and g_vt is None:
+        return (u * g_s[..., None, :]) @ vt
+    v, g_v = swap_last_axes(vt), np.zeros_like(swap_last_axes(vt)) if g_vt is None else swap_last_axes(g_vt)
+    g_u = np.zeros_like(u) if g_u is None else g_u
+    in_u, in_v = swap_last_axes(u) @ g_u, vt @ g_v
+    row, column, identity = s[..., None, :], s[..., :, None], np.eye(s.shape[-1], dtype=bool)
+    ties, is_tall = _ties(s, rows != columns), rows > columns
+    zero, both_zero = _zeros(_ties(s, True))
+    parts = [
+        _Part(_symmetric(in_u + in_v, -1), np.where(identity, 1, row - column), ties & ~identity, (1, -1)),
+        _Part(_symmetric(in_u - in_v, -1), np.where(identity, 1, row + column), both_zero & ~identity, (-1, -1)),
+    ]
+    if rows != columns:
+        parts.append(_Part(g_u - u @ in_u if is_tall else g_v - v @ in_v, row, zero, (0, 0)))
+
+    def gradient_of(quotients: Sequence[Array]) -> Array:
+        inner = quotients[0] + quotients[1]
+        gradient = u @ (inner if g_s is None else np.where(identity, g_s[..., None, :], inner)) @ vt
+        for outside in quotients[2:]:
+            gradient = gradient + (outside @ vt if is_tall else u @ swap_last_axes(outside))
+        return gradient
+
+    if not isinstance(out, Tensor) or not ties.any():
+        return gradient_of(_divided(parts, s))
+    # Where singular values are equal, U and V turn alike; where they are zero, each by itself, and outwards.
+    equal = _ties(s, True, rounding=True)
+    zero, both_zero = _zeros(equal)
+    alike = _angles(equal & ~both_zero, s.dtype)
+    turns = [data_of(x) @ (alike + _angles(both_zero, s.dtype, shift)) for shift, x in ((1, u), (2, v))]
+    if rows != columns:
+        basis = data_of(u if is_tall else v)
+        outwards = np.sin(np.arange(1.0, math.prod(basis.shape[-2:]) + 1)).reshape(basis.shape[-2:]).astype(s.dtype)
+        turns[not is_tall] += np.where(zero, outwards - basis @ (swap_last_axes(basis) @ outwards), 0)
+    where = _Place(out, 1, ties, (turns[0], None, swap_last_axes(turns[1])))
+    return _settled(parts, gradient_of, where, np.maximum(_largest(g_u, -2), _largest(g_v, -2)), further)
+
+
+def _zeros(ties: Any) -> tuple[Any, Any]:
+    """Tell which values are tied to zero, as a row, and which pairs are."""
+    zero = np.diagonal(ties, axis1=-2, axis2=-1)[..., None, :]
+    return zero, zero & swap_last_axes(zero)
+
+
+def values_gradient(g: Array, x: Array) -> Array:
+    """``U diag(g) Vᵀ``, the gradient of singular values that were computed without their vectors."""
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    gradient = (u * g[..., None, :]) @ vt
+    if not _ties(s, False).any():
+        return gradient
+    return gradient * exact_to(x, 0, "the gradient of equal singular values without their vectors")
+
+
+def _eigh_at_ties(g: Any, out: Any) -> Rule | None:
+    if g[1] is None or not _ties(out[0], False).any():
+        return None
+    return lambda g, out, a, UPLO="L": _eigh(g, out, further=False)
+
+
+def _svd_at_ties(g: Any, out: Any) -> Rule | None:
+    if (g[0] is None and g[2] is None) or not _ties(out[1], out[0].shape[-2] != out[2].shape[-1]).any():
+        return None
+    return lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, full_matrices, compute_uv, False)
+
+
+describe(np.linalg.eigh, rule_with_graph=_eigh_at_ties)
+describe(np.linalg.svd, rule_with_graph=_svd_at_ties)
+describe(np.linalg.eigvalsh, recorded_as=lambda a, UPLO="L": np.linalg.eigh(a, UPLO).eigenvalues)
+describe(np.linalg.svdvals, recorded_as=lambda x, /: np.linalg.svd(x, full_matrices=False).S)
+defvjp(np.linalg.eigh, lambda g, out, a, UPLO="L": _eigh(g, out))
+defvjp(
+    np.linalg.svd,
+    lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, full_matrices, compute_uv),
+)
