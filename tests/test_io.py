@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import stat
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import nn
+from nn.io import digest
 
 
 class Mixed(nn.Module):
@@ -181,6 +184,104 @@ def test_a_file_of_a_smaller_model(tmp_path: Path) -> None:
     message = refuse(path, "does not fit the model")
     assert "missing layers.2.weight of shape (3, 2)" in message
     assert "missing layers.2.bias of shape (2,)" in message
+
+
+# Damage
+
+
+def altered(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def spread(content: bytes, seed: int) -> list[int]:
+    """Draw bits of a file: of the length of its header, its header, each array."""
+    rng = np.random.default_rng(seed)
+    header = 8 + int.from_bytes(content[:8], "little")
+    ranges = [(0, 8, 64), (8, header, 250), (header, len(content), 250)]
+    return [int(bit) for low, high, count in ranges for bit in rng.integers(8 * low, 8 * high, count)]
+
+
+@pytest.mark.parametrize("make", [mlp, Mixed])
+def test_flipped_bits(make: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    nn.save(make(1), path)
+    content, saved = path.read_bytes(), bits(make(1))
+    header = 8 + int.from_bytes(content[:8], "little")
+    places = {
+        name: (header + start, header + end)
+        for name, entry in json.loads(content[8:header]).items()
+        if name != "__metadata__"
+        for start, end in [entry["data_offsets"]]
+    }
+    survived = 0
+    for bit in spread(content, 0):
+        path.write_bytes(altered(content, bit))
+        model, message = make(2), ""
+        before = bits(model)
+        try:
+            nn.load(model, path)
+        except ValueError as error:
+            message = str(error)
+        named = [name for name, (start, end) in places.items() if start <= bit // 8 < end]
+        assert bool(named) == (bit // 8 >= header)
+        if message or named:
+            assert str(path) in message
+            assert all(f"is damaged: these are not what was written: array {name}" in message for name in named)
+            assert bits(model) == before
+        else:
+            survived += 1
+            assert bits(model) == saved
+    assert survived < 60  # where the header is padded, and names what it is that checks
+
+
+def test_two_arrays_that_have_changed_places(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    nn.save(nn.Sequential(nn.Linear(2, 2, rng=0), nn.Linear(2, 2, rng=1)), path)
+    content = path.read_bytes()
+    changed = content.replace(b'"layers.0.weight":', b'"layers.9.weight":', 1)
+    changed = changed.replace(b'"layers.1.weight":', b'"layers.0.weight":', 1)
+    path.write_bytes(changed.replace(b'"layers.9.weight":', b'"layers.1.weight":', 1))
+    model = nn.Sequential(nn.Linear(2, 2, rng=2), nn.Linear(2, 2, rng=3))
+    message = refuse(path, "is damaged", model)
+    assert message.endswith("these are not what was written: array layers.0.weight, array layers.1.weight")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"a"', '{"array layers.0.bias": 3}', "{}"])
+def test_digests_of_another_form(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    safetensors.numpy.save_file(mlp(1).state_dict(), path, {"autodiff.digests": text})
+    refuse(path, "is damaged: ")
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}])
+def test_files_of_others_have_no_digests(metadata: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    safetensors.numpy.save_file(mlp(1).state_dict(), path, metadata)
+    assert bits(nn.load(mlp(2), path)) == bits(mlp(1))
+
+
+def test_the_same_model_gives_the_same_file(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        nn.save(mlp(1), tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_digest_does_not_depend_on_how_an_array_lies_in_memory() -> None:
+    x = np.arange(12.0).reshape(3, 4)
+    others = [np.asfortranarray(x), x.astype(">f8"), np.repeat(x, 2, axis=1)[:, ::2], x[::-1].copy()[::-1]]
+    assert {digest(other) for other in others} == {digest(x)}
+    different = [
+        x.T,
+        x.ravel(),
+        x.astype(np.float32),
+        x.view(np.int64),
+        x + np.eye(3, 4),
+        np.zeros((0, 3)),
+        np.zeros((3, 0)),
+    ]
+    assert len({digest(other) for other in different} | {digest(x)}) == 8
 
 
 # Paths that cannot be read or written
