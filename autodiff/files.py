@@ -1,19 +1,32 @@
-"""Files that are whole at every moment."""
+"""Files that are whole at every moment, and that one run at a time holds."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file under another name beside its place, then rename it: the path never holds half of it.
 
+    A link stays, and what it leads to is written. A file that was there before keeps its permissions and, as far as the
+    process may give them, its owner and group; a new one has those of any new file. Other names of the old file (hard
+    links) still have the old content.
+
     Raises:
-        OSError: the path cannot be written. What it held before is still there, and nothing else is left behind, unless
-            the process is killed; see `remove_drafts`.
+        OSError: the path cannot be written, or is none for a file; see `target_of`. What it held before is still there,
+            and nothing else is left behind, unless the process is killed; see `held`.
 
     Example:
         >>> import tempfile
@@ -22,30 +35,103 @@ def write_atomically(path: Path, content: bytes) -> None:
         ...     Path(folder, "greeting").read_bytes()
         b'hello'
     """
-    draft = path.parent / f"{_of_drafts(path)}{secrets.token_hex(8)}.tmp"
     try:
+        target = target_of(path)
+        before = target.stat() if target.exists() else None
+        if before is not None:
+            os.close(os.open(target, os.O_WRONLY))  # what may not be changed is not replaced either
+        draft = target.parent / f"{_beside(target)}{secrets.token_hex(8)}.tmp"
         try:
-            with draft.open("xb") as file:
+            # Nobody may read meanwhile what only some may read in the end.
+            with open(draft, "xb", opener=partial(os.open, mode=0o666 if before is None else 0o600)) as file:
+                if before is not None:
+                    _make_like(before, draft)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(draft, path)
+            os.replace(draft, target)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise type(error)(error.errno, f"cannot write {path}: {error.strerror or error}") from error
 
 
-def remove_drafts(path: Path) -> None:
-    """Remove what processes left behind that were killed while they wrote this file; no other may be writing it now.
+def target_of(path: Path) -> Path:
+    """Give the file that is written where a path says so: what it leads to, if it is a link, and there or not.
 
     Raises:
-        OSError: the folder cannot be read or changed.
+        OSError: it is a folder, a device, a pipe or a socket, a link that leads back to itself, or cannot be looked at.
     """
-    for draft in path.parent.glob(f"{_of_drafts(path)}*.tmp"):
-        draft.unlink(missing_ok=True)
+    target = Path(os.path.realpath(path))
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return target
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file in it")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is a device, a pipe or a socket, and no file")
+    return target
 
 
-def _of_drafts(path: Path) -> str:
-    """Give what the names of this file's drafts begin with, and no other's; of one length, however long its name."""
+@contextlib.contextmanager
+def held(caller: str, path: Path) -> Iterator[None]:
+    """Keep a file for oneself for a while: whoever else would hold it is refused, in any process or thread.
+
+    What processes left behind that were killed while they wrote the file is removed first. Afterwards nothing is left,
+    and what a killed holder leaves is in nobody's way. Where nothing can be locked (a folder that cannot be written, a
+    file system without locks, Windows) the file is not held, and nobody is refused.
+
+    Raises:
+        BlockingIOError: another holds it now.
+        OSError: it is none for a file; see `target_of`.
+    """
+    target = target_of(path)
+    lock = target.parent / f"{_beside(target)}lock"
+    try:
+        descriptor = _locked(lock)
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            error.errno, f"{caller}: another run is writing {path}; let it end first, or give this one another path"
+        ) from None
+    except OSError:
+        descriptor = None
+    try:
+        if descriptor is not None:
+            for draft in target.parent.glob(f"{_beside(target)}*.tmp"):
+                draft.unlink(missing_ok=True)
+        yield
+    finally:
+        if descriptor is not None:
+            lock.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+def _locked(lock: Path) -> int | None:
+    """Open and lock a file, and make it if there is none."""
+    while sys.platform != "win32":
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if not isinstance(error, BlockingIOError):  # there are no locks here
+                lock.unlink(missing_ok=True)
+            raise
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # it is no file any more: its holder removed it just now, and another may hold a new one
+    return None
+
+
+def _make_like(before: os.stat_result, path: Path) -> None:
+    """Give a file the owner, group and permissions of another."""
+    for owner, group in ((before.st_uid, -1), (-1, before.st_gid)) if hasattr(os, "chown") else ():
+        with contextlib.suppress(PermissionError):
+            os.chown(path, owner, group)
+    path.chmod(stat.S_IMODE(before.st_mode))
+
+
+def _beside(path: Path) -> str:
+    """Give what the names of this file's drafts and lock begin with; of one length, however long its own name."""
     return f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}-"

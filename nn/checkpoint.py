@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.files import remove_drafts
+from autodiff.files import target_of
 from nn.checks import check_path
 from nn.history import History
 from nn.io import read_arrays, write_arrays
@@ -54,7 +54,7 @@ class Checkpoint:
 
     Raises:
         TypeError: the path is none.
-        OSError: the folder of the path does not exist, or the path is a folder.
+        OSError: the folder of the path does not exist, or the path is none for a file, such as that of a folder.
     """
 
     def __init__(
@@ -67,9 +67,11 @@ class Checkpoint:
         settings: Mapping[str, Any],
     ) -> None:
         self.path = check_path("fit: checkpoint", path)
-        if self.path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, f"fit: checkpoint={str(path)!r} is a folder; name a file in it")
-        if not self.path.parent.is_dir():
+        try:
+            folder = target_of(self.path).parent
+        except OSError as error:
+            raise type(error)(error.errno, f"fit: checkpoint={str(path)!r} {error.strerror}") from None
+        if not folder.is_dir():
             raise FileNotFoundError(
                 errno.ENOENT, f"fit: checkpoint={str(path)!r} is in a folder that does not exist; make it first"
             )
@@ -119,7 +121,7 @@ class Checkpoint:
         write_arrays(self.path, arrays, {_ENTRY: json.dumps(entry, default=lambda array: array.tolist())})
 
     def load(self, epochs: int) -> Progress:
-        """Set model, optimizer, schedule and generators to what the file holds, and remove a killed run's drafts of it.
+        """Set model, optimizer, schedule and generators to what the file holds.
 
         Args:
             epochs: how many the run is to have in the end.
@@ -133,11 +135,9 @@ class Checkpoint:
         if _ENTRY not in metadata:
             raise ValueError(f"fit: {self.path} holds no run of fit; give checkpoint= another path")
         try:
-            progress = self._load(arrays, json.loads(metadata[_ENTRY]), epochs)
+            return self._load(arrays, json.loads(metadata[_ENTRY]), epochs)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(f"fit: {self.path} is damaged ({error!r}); give checkpoint= another path") from None
-        remove_drafts(self.path)
-        return progress
 
     def _load(self, arrays: dict[str, Any], entry: dict[str, Any], epochs: int) -> Progress:
         if entry["version"] != VERSION:

@@ -20,6 +20,7 @@ from autodiff.core.hooks import hooks_of
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.core.watch import WATCHES
+from autodiff.files import held
 from nn import functional
 from nn.checkpoint import Checkpoint, Progress
 from nn.checks import check_count, check_number
@@ -102,7 +103,7 @@ def fit(
             continues from it and ends bit for bit as if it had never been interrupted, however it was. The weights,
             the optimizer's state and the position of ``rng`` given are then replaced. ``epochs`` may be raised, which
             does not revive a run that was stopped; all other arguments must be those of the file. Not in it are the
-            data, and what callbacks remember.
+            data, and what callbacks remember. No other run may write the file at the same time.
         compile: whether steps run as programs, as `autodiff.compile` makes them. With True they do, rounded as they
             may be. By default they do where that pays and changes not a bit: where a batch of one shape comes often
             enough, and model, loss and optimizer are made of nothing but this package's own classes and functions.
@@ -117,7 +118,7 @@ def fit(
             optimizer, inputs and targets are not as many or none, they are not finite, ``patience`` comes without
             validation data, a number is outside its domain, or the checkpoint is of another run.
         FloatingPointError: a loss is not finite. The model is as it was before that step.
-        OSError: the checkpoint cannot be read or written.
+        OSError: the checkpoint cannot be read or written, or another run is writing it (BlockingIOError).
 
     Example:
         >>> import nn
@@ -157,9 +158,10 @@ def fit(
     for dataset in filter(None, (data, validation)):
         _check_outputs(model, settings, dataset)
     run = _Run(model, settings, optimizer, schedule, data, validation, generator(rng))
-    if checkpoint is not None:
-        run.open(checkpoint, int(rng) if isinstance(rng, int | np.integer) else type(rng).__name__)
-    return run.finish()
+    if checkpoint is None:
+        return run.finish()
+    with run.kept(checkpoint, int(rng) if isinstance(rng, int | np.integer) else type(rng).__name__):
+        return run.finish()
 
 
 @dataclass(frozen=True)
@@ -227,17 +229,20 @@ class _Run:
         steps = self.settings.epochs * (len(self.data) // self.settings.batch_size)
         return _stepper(self.model, self.settings, self.optimizer, steps)
 
-    def open(self, path: str | os.PathLike[str], seed: int | str) -> None:
-        """Continue from a file, or begin it."""
+    @contextlib.contextmanager
+    def kept(self, path: str | os.PathLike[str], seed: int | str) -> Iterator[None]:
+        """Hold a file for the run, and continue from it or begin it."""
         datasets = filter(None, (self.data, self.validation))
         shapes = [rows.whole.shape for dataset in datasets for rows in (dataset.inputs, dataset.targets)]
-        described = self.settings.described() | {"rng": seed, "shapes of the data": shapes}
-        self.file = Checkpoint(path, self.model, self.optimizer, self.schedule, self.rng, described)
-        if not self.file.path.exists():
-            self.file.save(self.progress)
-        # Also what was written just now, so that the arrays lie in memory as they will when it is read again: sums of
-        # an array in another order may end in other bits.
-        self.progress = self.file.load(self.settings.epochs)
+        settings = self.settings.described() | {"rng": seed, "shapes of the data": shapes}
+        self.file = Checkpoint(path, self.model, self.optimizer, self.schedule, self.rng, settings)
+        with held("fit", self.file.path):
+            if not self.file.path.exists():
+                self.file.save(self.progress)
+            # Also what was written just now, so that the arrays lie in memory as they will when it is read again: sums
+            # of an array in another order may end in other bits.
+            self.progress = self.file.load(self.settings.epochs)
+            yield
 
     def finish(self) -> History:
         """Train for the epochs that are left."""

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -495,6 +496,67 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(pickle.dumps(Trap()))
     refuse(tmp_path / "run", "is not a complete safetensors file")
     assert listing(tmp_path) == ["run"]
+
+
+# Two runs at once
+
+
+def refused(path: Path) -> None:
+    said = f"fit: another run is writing {path}; let it end first, or give this one another path"
+    with pytest.raises(BlockingIOError, match=re.escape(said)):
+        run(path, epochs=20)
+
+
+def test_a_second_run_in_another_thread(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    begun, go_on = threading.Event(), threading.Event()
+    histories = []
+
+    def wait(epoch: int, model: Any, history: Any) -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    thread = threading.Thread(target=lambda: histories.append(run(path, callbacks=[wait])[1]))
+    thread.start()
+    assert begun.wait(60)
+    refused(path)
+    (tmp_path / "link").symlink_to(path)
+    refused(tmp_path / "link")
+    run(tmp_path / "other")
+    go_on.set()
+    thread.join()
+    assert seen(histories[0]) == seen(run(None)[1])
+    assert listing(tmp_path) == ["link", "other", "run"]
+    assert run(path)[1] == histories[0]
+
+
+def test_a_second_run_within_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    model, _ = run(path, callbacks=[lambda epoch, model, history: refused(path)])
+    assert bits(model) == bits(run(None)[0])
+
+
+@needs_sigkill
+def test_a_second_run_in_another_process(whole: tuple[Any, nn.History], tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    waiting = "import sys; from pathlib import Path; import tests.test_checkpoint as here\n"
+    waiting += "def wait(epoch, model, history): print(epoch, flush=True); sys.stdin.readline()\n"
+    waiting += "here.run(Path(sys.argv[1]), epochs=20, callbacks=[wait])"
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", waiting, str(path)], env=os.environ | {"PYTHONPATH": str(root)}, cwd=root, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "1\n"
+        refused(path)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "2\n"  # it has not noticed
+        refused(path)
+        process.kill()
+    assert_goes_on(path, whole)  # a lock that a killed run left is in nobody's way
 
 
 # Paths
