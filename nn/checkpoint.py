@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.hooks import hooks_of
 from autodiff.files import target_of
 from nn.checks import check_path
+from nn.constants import constants, told
 from nn.history import History
 from nn.io import read_arrays, write_arrays
 from nn.module import Module
@@ -51,9 +53,13 @@ class Checkpoint:
         schedule: its numbers are kept, if there is one.
         rng: the generator of the order of the rows.
         settings: arguments by name, as numbers and texts. A file is only read by a run with the same ones.
+        given: functions and other arguments by name, which must be the same too: with the same `nn.constants`. So must
+            the attributes of the model's Modules, of the optimizer and of the schedule, which parameters are frozen and
+            which belong to which group; but what has changed during the run is no constant and may be anything.
 
     Raises:
         TypeError: the path is none.
+        ValueError: the optimizer has parameters that are not the model's, and so would not be kept.
         OSError: the folder of the path does not exist, or the path is none for a file, such as that of a folder.
     """
 
@@ -65,6 +71,7 @@ class Checkpoint:
         schedule: Schedule | None,
         rng: np.random.Generator,
         settings: Mapping[str, Any],
+        given: Mapping[str, Any],
     ) -> None:
         self.path = check_path("fit: checkpoint", path)
         try:
@@ -78,12 +85,19 @@ class Checkpoint:
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
+        if not set(map(id, optimizer.parameters)) <= set(map(id, model.parameters())):
+            raise ValueError(
+                "fit: the optimizer has parameters that are not the model's, and that the checkpoint would not keep; "
+                "make them attributes of the model"
+            )
+        self.given = given
         self.generators = {"rng": rng} | {
-            f"model.{name}": value for name, value in _attributes(model) if isinstance(value, np.random.Generator)
+            path: value for path, value in self._found() if isinstance(value, np.random.Generator)
         }
+        self.constants: dict[str, str | None] = self._told()
         self.settings = _as_read(dict(settings) | _described(model) | _named(optimizer, "optimizer"))
         if schedule is not None:
-            self.settings |= _as_read(_named(schedule, "schedule") | _constants(schedule))
+            self.settings |= _as_read(_named(schedule, "schedule") | _arguments(schedule))
         self.settings |= {
             f"the generator {name}": type(rng.bit_generator).__name__ for name, rng in self.generators.items()
         }
@@ -98,11 +112,17 @@ class Checkpoint:
         Raises:
             OSError: the path cannot be written.
         """
+        before, now = self.constants, self._told()
+        self.constants = {
+            name: now.get(name) if before.get(name) == now.get(name) or name.endswith(".requires_grad") else None
+            for name in {**before, **now}
+        }
         # Layers often share a generator, and must share it again afterwards.
         different = list({id(rng): rng for rng in self.generators.values()}.values())
         entry = {
             "version": VERSION,
             "settings": self.settings,
+            "constants": self.constants,
             "begun_with": self.begun_with,
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "generators": [rng.bit_generator.state for rng in different],
@@ -149,8 +169,14 @@ class Checkpoint:
         options, begun_with = _as_read(_options(parts["optimizer"])), entry["begun_with"]
         # A schedule changes the options, so those of this run may be the first ones or the last ones of the other.
         accepted = {name: value for name, value in self.begun_with.items() if value == options.get(name)}
+        constants = entry.get("constants", {})  # files of older versions have none, and are compared without
+        varying = tuple(f"{name}." for name, text in constants.items() if text is None)
+        file, own = (
+            {name: text for name, text in texts.items() if constants and not f"{name}.".startswith(varying)}
+            for texts in (constants, self.constants)
+        )
         self._refuse(
-            _differences(entry["settings"], self.settings)
+            _differences(entry["settings"] | file, self.settings | own)
             + _differences(begun_with | accepted, self.begun_with)
             + _differences(_described_sharing(entry["shared"]), _described_sharing(self._sharing()))
         )
@@ -175,7 +201,18 @@ class Checkpoint:
             if isinstance(error, ValueError):
                 raise ValueError(f"fit: {self.path} does not fit: {error}") from None
             raise
+        self.constants = constants or self.constants
         return progress
+
+    def _found(self) -> Iterator[tuple[str, Any]]:
+        """Give all that the run computes with beside its state, by its path."""
+        own = [*self.model.modules(), *self.model.parameters(), *self.model.buffers(), self.optimizer, self.schedule]
+        seen = {id(thing) for thing in own if thing is not None}
+        for path, value in {**_roots(self.model, self.optimizer, self.schedule), **self.given}.items():
+            yield from constants(path, value, seen)
+
+    def _told(self) -> dict[str, str | None]:
+        return {path: told(value) for path, value in self._found() if not isinstance(value, np.random.Generator)}
 
     def _state(self) -> tuple[Any, Any, Any, dict[str, Any]]:
         return (
@@ -214,7 +251,7 @@ def _differences(file: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
 
 def _as_read(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give numbers and texts as they come back from a file: a tuple is a list there."""
-    copies: dict[str, Any] = json.loads(json.dumps(values))
+    copies: dict[str, Any] = json.loads(json.dumps(values, default=told))
     return copies
 
 
@@ -242,29 +279,31 @@ def _options(state: Mapping[str, Any]) -> dict[str, Any]:
     return {f"optimizer's {name}": value.tolist() for name, value in state.items() if name.startswith("groups.")}
 
 
-def _constants(schedule: Schedule) -> dict[str, Any]:
+def _arguments(schedule: Schedule) -> dict[str, Any]:
     """Give what the arguments of a schedule have become: its attributes that are no part of its state."""
-    state = {*schedule.state_dict(), "base_lrs"}
-    return {
-        f"schedule's {name}": value
-        for name, value in vars(schedule).items()
-        if name not in state and isinstance(value, int | float | str | list | tuple)
-    }
+    state = {*schedule.state_dict(), "base_lrs", "optimizer"}
+    return {f"schedule's {name}": value for name, value in vars(schedule).items() if name not in state}
 
 
-def _attributes(model: Module) -> Iterator[tuple[str, Any]]:
-    """Give what stands in the attributes of a model and of all Modules in it, lists and dicts too, with its path."""
+def _roots(model: Module, optimizer: Optimizer, schedule: Schedule | None) -> dict[str, Any]:
+    """Give what a run computes with beside its arguments, each by a name: attributes, hooks, and what learns."""
+    roots: dict[str, Any] = {}
     for path, module in model.named_modules():
-        for name, value in vars(module).items():
-            yield from _within(value, f"{path}.{name}" if path else name)
+        roots |= {f"model.{path}.{name}".replace("..", "."): value for name, value in _attributes(module).items()}
+    for path, parameter in model.named_parameters():
+        roots[f"model.{path}.requires_grad"] = parameter.requires_grad
+        roots |= {f"model.{path}.hooks.{k}": hook for k, hook in enumerate(hooks_of(parameter).values())}
+    paths = {id(parameter): path for path, parameter in model.named_parameters()}
+    for k, group in enumerate(optimizer.param_groups):
+        roots[f"optimizer's groups.{k}.params"] = [paths[id(parameter)] for parameter in group["params"]]
+    kept = {"param_groups", "defaults", "slots", "steps"}
+    own = {name: value for name, value in vars(optimizer).items() if name not in kept and not name.startswith("_")}
+    roots |= {f"optimizer's {name}": value for name, value in own.items()}
+    return roots if schedule is None else roots | _arguments(schedule)
 
 
-def _within(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, list | tuple):
-        for position, item in enumerate(value):
-            yield from _within(item, f"{path}.{position}")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _within(item, f"{path}.{key}")
-    else:
-        yield path, value
+def _attributes(module: Module) -> dict[str, Any]:
+    """Give the attributes of a Module and of its class, but methods and what stands in their place."""
+    of_class = {name: getattr(type(module), name) for name in dir(type(module)) if not name.startswith("_")}
+    skipped = {"training", *(name for name, value in of_class.items() if hasattr(value, "__get__"))}
+    return {name: value for name, value in (of_class | vars(module)).items() if name not in skipped}

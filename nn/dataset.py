@@ -9,6 +9,7 @@ import numpy as np
 from autodiff.core.rule import Array
 from nn.checks import check_dataset, check_real, check_rows
 from nn.data import Pairs, batches
+from nn.io import digest
 
 # Rows are evaluated, and looked at, a block of this many bytes at a time, so that a file need not fit into memory.
 _BLOCK_BYTES = 2**24
@@ -53,6 +54,11 @@ class Rows:
         """Cut the rows into slices of some megabytes."""
         size = max(1, _BLOCK_BYTES // max(1, self.whole[:1].nbytes if row_bytes is None else row_bytes))
         return [slice(start, start + size) for start in range(0, len(self), size)]
+
+    def described(self) -> str:
+        """Tell dtype and a digest of the numbers, in a file of a thousand rows that are spread over it."""
+        every = 1 if self.in_memory else max(1, len(self) // 1000)
+        return f"{self.whole.dtype} with digest {digest(self.whole[::every])[:16]}"
 
     def _first_not_finite(self) -> str:
         """Say which number is the first that the dtype has not."""

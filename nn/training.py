@@ -99,11 +99,14 @@ def fit(
         callbacks: functions of the epoch (1, 2, ...), the model and the `History` so far. One that returns True, and
             nothing else, ends the training after this epoch.
         checkpoint: a safetensors file, written at the start and after each epoch, at every moment whole, with model,
-            optimizer, schedule, history and generators (also those of the model's layers). If it exists, the training
-            continues from it and ends bit for bit as if it had never been interrupted, however it was. The weights,
-            the optimizer's state and the position of ``rng`` given are then replaced. ``epochs`` may be raised, which
-            does not revive a run that was stopped; all other arguments must be those of the file. Not in it are the
-            data, and what callbacks remember. No other run may write the file at the same time.
+            optimizer, schedule, history and generators (also those of the model's layers and of the loss). If it
+            exists, the training continues from it and ends bit for bit as if it had never been interrupted, however it
+            was. The weights, the optimizer's state and the position of ``rng`` given are then replaced. ``epochs`` may
+            be raised, which does not revive a run that was stopped, and ``callbacks`` may be others. All else must be
+            as it was: the arguments, the numbers in the data (of a memory-mapped array: of a thousand rows), the code,
+            defaults, closures and globals of loss and metrics, the attributes of Modules, and which parameters learn.
+            Not in the file, and not compared, are the code of classes, such as ``forward``, what callbacks remember,
+            and what else changes during the run. No other run may write the file at the same time.
         compile: whether steps run as programs, as `autodiff.compile` makes them. With True they do, rounded as they
             may be. By default they do where that pays and changes not a bit: where a batch of one shape comes often
             enough, and model, loss and optimizer are made of nothing but this package's own classes and functions.
@@ -116,7 +119,7 @@ def fit(
         TypeError: an argument is of the wrong type, the loss returns no scalar Tensor, or a metric no number.
         ValueError: a loss or metric is unknown, the optimizer belongs to another model or the schedule to another
             optimizer, inputs and targets are not as many or none, they are not finite, ``patience`` comes without
-            validation data, a number is outside its domain, or the checkpoint is of another run.
+            validation data, a number is outside its domain, or the checkpoint is of another run or damaged.
         FloatingPointError: a loss is not finite. The model is as it was before that step.
         OSError: the checkpoint cannot be read or written, or another run is writing it (BlockingIOError).
 
@@ -202,6 +205,11 @@ class _Settings:
             "min_delta": float(self.min_delta),
         }
 
+    def given(self) -> dict[str, Any]:
+        """Give those that say more than their text, and whether results are rounded as a program's."""
+        metrics = {f"metric {name}": metric for name, metric in self.metrics.items()}
+        return {"loss": self.loss, **metrics, "compile": self.compile is True}
+
 
 @dataclass(eq=False)
 class _Run:
@@ -232,10 +240,13 @@ class _Run:
     @contextlib.contextmanager
     def kept(self, path: str | os.PathLike[str], seed: int | str) -> Iterator[None]:
         """Hold a file for the run, and continue from it or begin it."""
+        names = ("inputs", "targets", "validation inputs", "validation targets")
         datasets = filter(None, (self.data, self.validation))
-        shapes = [rows.whole.shape for dataset in datasets for rows in (dataset.inputs, dataset.targets)]
+        rows = dict(zip(names, (rows for dataset in datasets for rows in (dataset.inputs, dataset.targets))))
+        shapes = [part.whole.shape for part in rows.values()]
         settings = self.settings.described() | {"rng": seed, "shapes of the data": shapes}
-        self.file = Checkpoint(path, self.model, self.optimizer, self.schedule, self.rng, settings)
+        given = self.settings.given() | {name: part.described() for name, part in rows.items()}
+        self.file = Checkpoint(path, self.model, self.optimizer, self.schedule, self.rng, settings, given)
         with held("fit", self.file.path):
             if not self.file.path.exists():
                 self.file.save(self.progress)

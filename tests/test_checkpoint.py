@@ -10,16 +10,24 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
+import autodiff as ad
 import nn
 import nn.checkpoint
+from nn.constants import constants, told
+from nn.functional import cross_entropy
 from nn.io import read_arrays, write_arrays
 from nn.optim import SGD, Adam, CosineAnnealingLR, ExponentialLR, LinearWarmup, ReduceLROnPlateau, RMSprop, StepLR
 
@@ -496,6 +504,513 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(pickle.dumps(Trap()))
     refuse(tmp_path / "run", "is not a complete safetensors file")
     assert listing(tmp_path) == ["run"]
+
+
+# Constants
+
+
+def smooth(p: Any, y: Any, smoothing: float) -> Any:
+    return cross_entropy(p, y, label_smoothing=smoothing)
+
+
+SMOOTHING = 0.1
+OPTIONS = {"smoothing": 0.1, "epochs": 3}
+
+
+class Config:
+    """A user's own, without a text."""
+
+    def __init__(self, smoothing: float) -> None:
+        self.smoothing = smoothing
+
+
+CONFIG = Config(0.1)
+
+
+def of_a_global(p: Any, y: Any) -> Any:
+    return smooth(p, y, SMOOTHING)
+
+
+def through_a_helper(p: Any, y: Any) -> Any:
+    return of_a_global(p, y)
+
+
+def of_an_item(p: Any, y: Any) -> Any:
+    return smooth(p, y, OPTIONS["smoothing"])
+
+
+def of_an_attribute(p: Any, y: Any) -> Any:
+    return smooth(p, y, CONFIG.smoothing)
+
+
+class Smooth:
+    def __init__(self, smoothing: float) -> None:
+        self.smoothing, self.itself = smoothing, self
+
+    def __call__(self, p: Any, y: Any) -> Any:
+        return smooth(p, y, self.smoothing)
+
+    def method(self, p: Any, y: Any) -> Any:
+        return self(p, y)
+
+
+@dataclass
+class Record:
+    smoothing: float
+
+    def __call__(self, p: Any, y: Any) -> Any:
+        return smooth(p, y, self.smoothing)
+
+
+def in_a_closure(k: float) -> Any:
+    return lambda p, y: smooth(p, y, k)
+
+
+def with_a_default(k: float) -> Any:
+    def loss(p: Any, y: Any, smoothing: float = k) -> Any:
+        """Compute it."""
+        return smooth(p, y, smoothing)
+
+    return loss
+
+
+def with_a_keyword(k: float) -> Any:
+    def loss(p: Any, y: Any, *, smoothing: float = k) -> Any:
+        return smooth(p, y, smoothing)
+
+    return loss
+
+
+def in_its_code(k: float) -> Any:
+    if k == 0.1:
+        return lambda p, y: smooth(p, y, 0.1)
+    return lambda p, y: smooth(p, y, 0.2)
+
+
+def in_a_tuple(k: float) -> Any:
+    if k == 0.1:
+        return lambda p, y: smooth(p, y, min((0.1, 0.5)))
+    return lambda p, y: smooth(p, y, min((0.2, 0.5)))
+
+
+def other_code(k: float) -> Any:
+    if k == 0.1:
+        return lambda p, y: smooth(p, y, 0.1) + smooth(p, y, 0.3)
+    return lambda p, y: smooth(p, y, 0.1) - smooth(p, y, 0.3)
+
+
+def inside(k: float) -> Any:
+    return lambda p, y: sum(smooth(p, y, each) for each in [k, 0.5])
+
+
+def decorated(k: float) -> Any:
+    def decorator(function: Any) -> Any:
+        @wraps(function)
+        def scaled(p: Any, y: Any) -> Any:
+            return k * function(p, y)
+
+        return scaled
+
+    return decorator(through_a_helper)
+
+
+def of_a_teacher(k: float) -> Any:
+    teacher = nn.Linear(4, 3, rng=int(10 * k))
+    return lambda p, y: smooth(p, y, 0.1) + 0 * teacher(X[:1]).sum()
+
+
+def by_hand(k: float) -> Any:
+    @ad.custom_vjp
+    def scaled(p: Any) -> Any:
+        return k * p
+
+    scaled.defvjp(lambda p: (k * p, None), lambda saved, g: (k * g,))
+    return lambda p, y: cross_entropy(scaled(p), y)
+
+
+def of_an_array(p: Any, y: Any, array: Any) -> Any:
+    return smooth(p, y, array[0])
+
+
+class Scaled(nn.Module):
+    """A model with all kinds of attributes."""
+
+    kind = 0.5
+
+    def __init__(self, seed: int = 0, **attributes: Any) -> None:
+        self.inner = nn.MLP([4, 6, 3], rng=seed)
+        self.norm = nn.BatchNorm1d(3)
+        self.function = np.tanh
+        self.scale, self.name, self.nothing, self.sizes = 0.5, "a", None, [1, (2, 3)]
+        self.fixed = np.arange(20.0)
+        self.constant = ad.Tensor([1.0, 2.0], requires_grad=False)
+        self.config = Config(0.1)
+        self.counted = 0
+        self.latest: Any = None
+        vars(self).update(attributes)
+
+    def forward(self, x: Any) -> Any:
+        self.counted += 1
+        self.latest = [self.norm(self.scale * self.function(self.inner(x)))]
+        return self.latest[0]
+
+
+def scaled(change: Callable[[Any], Any] | None, **attributes: Any) -> Callable[[int], nn.Module]:
+    def make(seed: int) -> nn.Module:
+        model = Scaled(seed, **attributes)
+        if change is not None:
+            change(model)
+        return model
+
+    return make
+
+
+def freeze(model: Any) -> None:
+    model.inner.layers[0].requires_grad_(False)
+
+
+class Named(Adam):
+    """An optimizer with an attribute of its own."""
+
+    def __init__(self, parameters: Any, kind: str) -> None:
+        super().__init__(parameters, lr=0.02)
+        self.kind = kind
+
+
+class Lambda(nn.optim.Schedule):
+    """A schedule of a function."""
+
+    def __init__(self, optimizer: Any, function: Any) -> None:
+        super().__init__(optimizer)
+        self.functions = [function]
+
+    def following(self, lr: float, base: float, epoch: int) -> float:
+        return base * float(self.functions[0](epoch))
+
+
+def times(k: float) -> Any:
+    return lambda epoch: k**epoch
+
+
+def a_metric(k: float) -> Any:
+    def share(p: Any, y: Any) -> Any:
+        return k * distance(p, y)
+
+    return share
+
+
+def memory_mapped(rows: Any) -> Any:
+    with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+        np.save(file.name, rows)
+        return np.load(file.name, mmap_mode="r")
+
+
+WEIGHT = np.array([1.0, 2.0, 3.0])
+CHANGED = X[TRAIN].copy()
+CHANGED[7, 2] += 1e-6
+
+
+def both(make: Callable[[float], Any], name: str = "loss") -> tuple[dict[str, Any], dict[str, Any]]:
+    return {name: make(0.1)}, {name: make(0.2)}
+
+
+CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], str]] = {
+    "partial": (
+        both(lambda k: partial(cross_entropy, label_smoothing=k)),
+        "loss.label_smoothing is 0.1 in the file, 0.2 here",
+    ),
+    "one keyword more": (
+        ({"loss": partial(cross_entropy)}, {"loss": partial(cross_entropy, label_smoothing=0.1)}),
+        "loss.label_smoothing is missing in the file, 0.1 here",
+    ),
+    "partial of a partial": (both(lambda k: partial(partial(smooth, smoothing=k))), "loss.smoothing is 0.1 in"),
+    "NumPy number": (both(lambda k: partial(smooth, smoothing=np.float64(k))), "loss.smoothing is 0.1 in the file, 0."),
+    "partial of another": (
+        ({"loss": partial(smooth, smoothing=0.1)}, {"loss": partial(lambda p, y, smoothing: p.sum(), smoothing=0.1)}),
+        "loss.__func__ is smooth in the file, <lambda> here",
+    ),
+    "weights": (
+        both(lambda k: partial(cross_entropy, weight=WEIGHT + k)),
+        "loss.weight is float64 of shape (3,) [1.1, 2.1, 3.1] in the file, float64 of shape (3,) [1.2, 2.2, 3.2] here",
+    ),
+    "large array": (both(lambda k: partial(of_an_array, array=k + np.zeros(9000))), "shape (9000,) with digest "),
+    "closure": (both(in_a_closure), "loss.k is 0.1 in the file, 0.2 here"),
+    "default": (both(with_a_default), "loss.smoothing is 0.1 in the file, 0.2 here"),
+    "keyword": (both(with_a_keyword), "loss.smoothing is 0.1 in the file, 0.2 here"),
+    "constant in code": (both(in_its_code), "loss.constants is '0.1' in the file, '0.2' here"),
+    "tuple in code": (both(in_a_tuple), "loss.constants is '(0.1, 0.5)' in the file, '(0.2, 0.5)' here"),
+    "other code": (both(other_code), "loss.code in Python 3."),
+    "generator expression": (both(inside), "loss.k is 0.1 in the file, 0.2 here"),
+    "object": (both(Smooth), "loss.smoothing is 0.1 in the file, 0.2 here"),
+    "dataclass": (both(Record), "loss.smoothing is 0.1 in the file, 0.2 here"),
+    "method": (both(lambda k: Smooth(k).method), "loss.__self__.smoothing is 0.1 in the file, 0.2 here"),
+    "decorated": (both(decorated), "loss.k is 0.1 in the file, 0.2 here"),
+    "by hand": (both(by_hand), "loss.scaled.__wrapped__.k is 0.1 in the file, 0.2 here"),
+    "teacher": (both(of_a_teacher), "loss.teacher.weight is float32 of shape (4, 3) with digest "),
+    "metric": (
+        ({"metrics": [a_metric(0.1)]}, {"metrics": [a_metric(0.2)]}),
+        "metric share.k is 0.1 in the file, 0.2 here",
+    ),
+    "frozen": (
+        ({"net": scaled(None)}, {"net": scaled(freeze)}),
+        "model.inner.layers.0.weight.requires_grad is True in the file, False here",
+    ),
+    "scale": (({"net": Scaled}, {"net": scaled(None, scale=0.25)}), "model.scale is 0.5 in the file, 0.25 here"),
+    "text": (({"net": Scaled}, {"net": scaled(None, name="b")}), "model.name is 'a' in the file, 'b' here"),
+    "None": (({"net": Scaled}, {"net": scaled(None, nothing=0)}), "model.nothing is None in the file, 0 here"),
+    "in lists": (
+        ({"net": Scaled}, {"net": scaled(None, sizes=[1, (2, 4)])}),
+        "model.sizes.1.1 is 3 in the file, 4 here",
+    ),
+    "in a long list": (
+        ({"net": scaled(None, sizes=[1.0] * 3000)}, {"net": scaled(None, sizes=[1.0] * 2999 + [2.0])}),
+        "nothing was loaded: model.sizes.* is '",
+    ),
+    "function": (
+        ({"net": Scaled}, {"net": scaled(None, function=np.sin)}),
+        "model.function is tanh in the file, sin here",
+    ),
+    "array": (
+        ({"net": Scaled}, {"net": scaled(None, fixed=np.arange(20.0) + 1)}),
+        "model.fixed is float64 of shape (20,) with digest ",
+    ),
+    "Tensor": (
+        ({"net": Scaled}, {"net": scaled(None, constant=ad.Tensor([1.0, 3.0], requires_grad=False))}),
+        "model.constant is float64 of shape (2,) [1.0, 2.0] in the file, float64 of shape (2,) [1.0, 3.0] here",
+    ),
+    "object in a model": (
+        ({"net": Scaled}, {"net": scaled(None, config=Config(0.2))}),
+        "model.config.smoothing is 0.1 in the file, 0.2 here",
+    ),
+    "attribute of the class": (
+        ({"net": Scaled}, {"net": type("Scaled", (Scaled,), {"kind": 0.25})}),
+        "model.kind is 0.5 in the file, 0.25 here",
+    ),
+    "attribute of a layer": (
+        ({"net": Scaled}, {"net": scaled(lambda model: setattr(model.norm, "momentum", 0.5))}),
+        "model.norm.momentum is 0.1 in the file, 0.5 here",
+    ),
+    "new attribute": (({"net": Scaled}, {"net": scaled(None, more=1)}), "model.more is missing in the file, 1 here"),
+    "hook": (
+        ({"net": Scaled}, {"net": scaled(lambda model: model.norm.weight.register_hook(lambda g: 2 * g))}),
+        "model.norm.weight.hooks.0 is missing in the file, <lambda> here",
+    ),
+    "order of parameters": (
+        ({"optimizer": lambda p: SGD(p, lr=0.1)}, {"optimizer": lambda p: SGD(p[::-1], lr=0.1)}),
+        "optimizer's groups.0.params.0 is 'layers.0.weight' in the file, 'layers.7.bias' here",
+    ),
+    "attribute of an optimizer": (
+        ({"optimizer": lambda p: Named(p, "a")}, {"optimizer": lambda p: Named(p, "b")}),
+        "optimizer's kind is 'a' in the file, 'b' here",
+    ),
+    "function of a schedule": (
+        ({"schedule": lambda o: Lambda(o, times(0.5))}, {"schedule": lambda o: Lambda(o, times(0.9))}),
+        "schedule's functions.0.k is 0.5 in the file, 0.9 here",
+    ),
+    "inputs": (({}, {"X": CHANGED}), "inputs is 'float32 with digest "),
+    "targets": (({}, {"y": LABELS[TRAIN][::-1].copy()}), "targets is 'int64 with digest "),
+    "validation data": (
+        ({}, {"validation_data": (X[TEST] + 1, LABELS[TEST])}),
+        "nothing was loaded: validation inputs is 'float32 with digest ",
+    ),
+    "memory-mapped inputs": (
+        ({"X": memory_mapped(X[TRAIN])}, {"X": memory_mapped(CHANGED)}),
+        "nothing was loaded: inputs is 'float32 with digest ",
+    ),
+    "compile": (({}, {"compile": True}), "compile is False in the file, True here"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), CASES.values(), ids=CASES)
+def test_constants(changes: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    first, second = changes
+    run(path, epochs=1, **first)
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        run(path, epochs=2, **second)
+    assert " at 0x" not in str(caught.value)
+    assert path.read_bytes() == content
+    assert len(run(path, epochs=2, **first)[1].loss) == 2
+
+
+@pytest.mark.parametrize("loss", [of_a_global, through_a_helper, of_an_item, of_an_attribute])
+def test_globals_that_the_loss_reads(loss: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run"
+    run(path, epochs=1, loss=loss)
+    monkeypatch.setitem(OPTIONS, "epochs", 7)  # which it does not read
+    run(path, epochs=2, loss=loss)
+    monkeypatch.setitem(globals(), "SMOOTHING", 0.2)
+    monkeypatch.setitem(OPTIONS, "smoothing", 0.2)
+    monkeypatch.setattr(CONFIG, "smoothing", 0.2)
+    with pytest.raises(ValueError, match=r"(SMOOTHING|smoothing('\])?) is 0\.1 in the file, 0\.2 here"):
+        run(path, epochs=3, loss=loss)
+
+
+def test_what_changes_during_a_run_is_no_constant(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    whole, history = run(None, net=Scaled)
+    model = Scaled(0)
+    again: dict[str, Any] = {"net": lambda seed: model, "epochs": 6}
+    with pytest.raises(AccidentError):
+        run(path, callbacks=[interrupt(3)], **again)
+    assert model.counted > 0
+    assert model.latest is not None
+    copy = path.read_bytes()
+    assert seen(run(path, **again)[1]) == seen(history)  # in a notebook, where they are what they were left as
+    path.write_bytes(copy)
+    assert bits(run(path, net=Scaled, seed=3)[0]) == bits(whole)  # and in a new process
+    path.write_bytes(copy)
+    with pytest.raises(ValueError, match=r"model\.scale is 0\.5 in the file, 0\.25 here"):
+        run(path, net=scaled(None, scale=0.25, counted=9))
+
+
+def test_layers_that_a_callback_freezes(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+
+    def freezing(epoch: int, model: Any, history: Any) -> None:
+        if epoch == 2:
+            freeze(model)
+
+    whole, history = run(None, net=Scaled, callbacks=[freezing])
+    with pytest.raises(AccidentError):
+        run(path, net=Scaled, callbacks=[freezing, interrupt(4)])
+    with pytest.raises(ValueError, match=r"model\.inner\.layers\.0\.weight\.requires_grad is False in the file, True"):
+        run(path, net=Scaled, callbacks=[freezing])
+    model, resumed = run(path, net=scaled(freeze), callbacks=[freezing])
+    assert bits(model) == bits(whole)
+    assert seen(resumed) == seen(history)
+
+
+def test_a_generator_of_the_loss_goes_on(tmp_path: Path) -> None:
+    def noisy() -> Any:
+        rng = np.random.default_rng(3)
+        return lambda p, y: cross_entropy(p + rng.normal(scale=0.1, size=p.shape).astype(p.dtype), y)
+
+    model, history = run(None, loss=noisy())
+    with pytest.raises(AccidentError):
+        run(tmp_path / "run", loss=noisy(), callbacks=[interrupt(3)])
+    resumed, resumed_history = run(tmp_path / "run", loss=noisy())
+    assert bits(resumed) == bits(model)
+    assert seen(resumed_history) == seen(history)
+
+
+def test_many_layers_and_generators_in_a_list(tmp_path: Path) -> None:
+    class Deep(nn.Module):
+        def __init__(self, seed: int) -> None:
+            self.layers = [nn.Linear(4, 4, rng=seed) for _ in range(60)]
+            self.generators = [np.random.default_rng(k) for k in range(60)]
+            self.last = nn.Linear(4, 3, rng=seed)
+
+        def forward(self, x: Any) -> Any:
+            for layer, rng in zip(self.layers, self.generators):
+                x = x + 0.01 * np.tanh(layer(x)) + rng.normal(size=x.shape).astype(x.dtype)
+            return self.last(x)
+
+    model, _ = run(None, epochs=2, net=Deep)
+    with pytest.raises(AccidentError):
+        run(tmp_path / "run", epochs=2, net=Deep, callbacks=[interrupt(1)])  # before a step is in the file
+    run(tmp_path / "run", epochs=1, net=Deep, seed=3)
+    assert bits(run(tmp_path / "run", epochs=2, net=Deep, seed=4)[0]) == bits(model)
+
+
+def test_parameters_that_would_not_be_kept(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the optimizer has parameters that are not the model's"):
+        run(tmp_path / "run", optimizer=lambda p: SGD([*p, nn.Parameter(1.0)], lr=0.1))
+    assert listing(tmp_path) == []
+
+
+def test_a_file_of_before_constants_were_written_down(tmp_path: Path) -> None:
+    model, history = run(None)
+    with pytest.raises(AccidentError):
+        run(tmp_path / "run", callbacks=[interrupt(3)])
+    content = (tmp_path / "run").read_bytes()
+    arrays, metadata = read_arrays("test", tmp_path / "run")
+    entry = json.loads(metadata["autodiff.nn.fit"])
+    del entry["constants"]
+    old = {"autodiff.nn.fit": json.dumps(entry)}
+    safetensors.numpy.save_file({name: array.copy() for name, array in arrays.items()}, tmp_path / "run", old)
+    assert b"digest" not in (tmp_path / "run").read_bytes() != content
+    refuse(tmp_path / "run", "loss is cross_entropy in the file, partial here", loss=partial(smooth, smoothing=0.1))
+    refuse(tmp_path / "run", "optimizer's groups.0.lr is 0.02 in the file, 0.03 here", lr=0.03)
+    refuse(tmp_path / "run", "schedule's T_max is 6 in the file, 9 here", schedule=lambda o: CosineAnnealingLR(o, 9))
+    resumed, resumed_history = run(tmp_path / "run")
+    assert bits(resumed) == bits(model)
+    assert seen(resumed_history) == seen(history)
+
+
+def test_what_a_wrapper_keeps_is_no_constant() -> None:
+    step = ad.compile(lambda x: 2 * x)
+    before = [(path, told(part)) for path, part in constants("step", step, set())]
+    step(np.ones(3))
+    assert [(path, told(part)) for path, part in constants("step", step, set())] == before
+    assert ("step.__wrapped__.constants", "'2'") in before
+    assert {("f.plan.argnums", "1"), ("f.__wrapped__", "hypot")} <= {
+        (path, told(part)) for path, part in constants("f", ad.grad(np.hypot, argnums=1), set())
+    }
+
+
+def test_constants_are_the_same_in_another_process(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from tests.test_checkpoint import *\n"
+    code += "for name, (changes, message) in CASES.items():\n"
+    code += "    for path, part in constants(name, changes, set()): print(path, told(part))\n"
+    code += "print(told(frozenset('abcdef')), told(object()), told(np), told(Path('a')), told(float('nan')))"
+    root = Path(__file__).parent.parent
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": str(root), "PYTHONHASHSEED": seed}, cwd=root, text=True, check=True,
+            capture_output=True,
+        ).stdout
+        for seed in "12"
+    }  # fmt: skip
+    (text,) = texts
+    assert " at 0x" not in text
+    assert "{'a', 'b', 'c', 'd', 'e', 'f'} <object object> numpy PosixPath('a') nan" in text
+
+
+# Damage
+
+
+def test_flipped_bits(finished: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.write_bytes(finished)
+    arrays, metadata = read_arrays("test", path)
+    rng = np.random.default_rng(0)
+    header = 8 + int.from_bytes(finished[:8], "little")
+    survived = 0
+    for low, high, count in ((0, 8, 64), (8, header, 200), (header, len(finished), 200)):
+        for bit in map(int, rng.integers(8 * low, 8 * high, count)):
+            changed = bytearray(finished)
+            changed[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(changed)
+            message = ""
+            try:
+                again, texts = read_arrays("fit", path)
+            except ValueError as error:
+                message = str(error)
+            if message or low == header:
+                assert message.startswith(f"fit: {path} is ")
+                assert low < header or "is damaged: these are not what was written: array " in message
+            else:
+                survived += 1
+                assert {name: array.tobytes() for name, array in again.items()} == {
+                    name: array.tobytes() for name, array in arrays.items()
+                }
+                assert texts["autodiff.nn.fit"] == metadata["autodiff.nn.fit"]
+    assert survived < 20
+
+
+def test_a_flipped_bit_stops_a_run_before_it_begins(finished: bytes, tmp_path: Path) -> None:
+    changed = bytearray(finished)
+    changed[-3] ^= 4
+    (tmp_path / "run").write_bytes(changed)
+    refuse(tmp_path / "run", "is damaged: these are not what was written: array optimizer.parameters.")
+    position = finished.index(b"best_loss")
+    changed = bytearray(finished)
+    changed[position + 14] ^= 1  # a digit
+    (tmp_path / "run").write_bytes(changed)
+    refuse(tmp_path / "run", "is damaged: these are not what was written: text autodiff.nn.fit")
 
 
 # Two runs at once
