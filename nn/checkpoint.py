@@ -143,6 +143,8 @@ class Checkpoint:
     def load(self, epochs: int) -> Progress:
         """Set model, optimizer, schedule and generators to what the file holds.
 
+        A file of a version that did not write constants down is compared by its settings alone.
+
         Args:
             epochs: how many the run is to have in the end.
 
@@ -169,7 +171,7 @@ class Checkpoint:
         options, begun_with = _as_read(_options(parts["optimizer"])), entry["begun_with"]
         # A schedule changes the options, so those of this run may be the first ones or the last ones of the other.
         accepted = {name: value for name, value in self.begun_with.items() if value == options.get(name)}
-        constants = entry.get("constants", {})  # files of older versions have none, and are compared without
+        constants = entry.get("constants", {})
         varying = tuple(f"{name}." for name, text in constants.items() if text is None)
         file, own = (
             {name: text for name, text in texts.items() if constants and not f"{name}.".startswith(varying)}
@@ -239,7 +241,7 @@ class Checkpoint:
         if differences:
             raise ValueError(
                 f"fit: {self.path} is of another run, and nothing was loaded: {'; '.join(differences)}. Give the same "
-                "model and arguments, or checkpoint= another path"
+                "model, data and arguments, or checkpoint= another path"
             )
 
 

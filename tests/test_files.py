@@ -277,18 +277,22 @@ def test_many_threads_never_hold_it_together(tmp_path: Path) -> None:
     assert listing(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "error", [PermissionError(errno.EACCES, "no"), OSError(errno.ENOSYS, "no locks here")], ids=repr
-)
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), OSError(errno.ENOSYS, "no locks")], ids=repr)
+@pytest.mark.parametrize("call", ["open", "flock"])
 def test_where_nothing_can_be_locked_nobody_is_refused(
-    error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: str, error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fcntl
 
-    def fail(*args: Any) -> None:
-        raise error
+    owner: Any = os if call == "open" else fcntl
+    original = getattr(owner, call)
 
-    monkeypatch.setattr(fcntl, "flock", fail)
+    def fail(file: Any, *args: Any, **options: Any) -> Any:
+        if call == "flock" or str(file).endswith("lock"):
+            raise error
+        return original(file, *args, **options)
+
+    monkeypatch.setattr(owner, call, fail)
     with held("f", tmp_path / "run"), held("f", tmp_path / "run"):
         write_atomically(tmp_path / "run", b"new")
     assert (tmp_path / "run").read_bytes() == b"new"
