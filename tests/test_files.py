@@ -304,3 +304,25 @@ def test_the_file_of_a_path(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nothing")
     assert target_of(tmp_path / "link") == folder / "nothing"
     assert target_of(tmp_path / "new") == folder / "new"
+
+
+def test_files_that_many_write_at_once_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    errors: list[BaseException] = []
+
+    def write(letter: bytes) -> None:
+        try:
+            for _ in range(25):
+                write_atomically(path, 10_000 * letter)
+                content = path.read_bytes()
+                assert content == 10_000 * content[:1]
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(letter,)) for letter in (b"a", b"b", b"c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert listing(tmp_path) == ["file"]
