@@ -70,8 +70,9 @@ class _AnomalyWatch(Watch):
     def see_gradient(self, node: Entry, argument: Entry, gradient: Any) -> None:
         """Refuse a contribution that is not finite."""
         if isinstance(gradient, Outputs):
-            for item, piece in zip(argument._args, gradient, strict=True):  # of a list
-                if isinstance(item, Entry):
+            is_list = type(argument._array) is not Outputs  # else the several outputs of one call
+            for item, piece in zip(argument._args if is_list else [argument] * len(gradient), gradient, strict=True):
+                if isinstance(item, Entry) and piece is not None:
                     self.see_gradient(node, item, piece)
             return
         found = None if node._function is pack else _first_not_finite(getattr(gradient, "_array", gradient))

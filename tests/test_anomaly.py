@@ -107,3 +107,16 @@ def test_every_line_of_a_model_is_found_through_the_librarys_own_frames() -> Non
     with detect_anomaly(), pytest.raises(FloatingPointError) as caught:
         model(np.full((1, 2), 1e3, np.float32))  # called here
     assert str(caught.value).endswith("# called here")
+
+
+def test_calls_with_several_outputs_are_looked_at() -> None:
+    def root(a: Any) -> Any:
+        w, v = np.linalg.eigh(a)
+        return ((v * np.sqrt(w)) @ v.T)[0, 1]
+
+    with ad.detect_anomaly():
+        for a in (np.diag([1.0, 2.0]), 2 * np.eye(2)):
+            assert np.isfinite(ad.grad(root)(a)).all()
+            assert np.isfinite(ad.hessian(root)(a)).all()
+        with pytest.raises(FloatingPointError, match=r"sqrt of .* gave inf"):
+            ad.grad(lambda a: np.sqrt(np.linalg.eigh(a).eigenvalues).sum())(np.diag([0.0, 1.0]))

@@ -1,6 +1,7 @@
 """Eigenvalues, singular values and functions of matrices where values are equal, nearly equal, or zero."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -247,3 +248,10 @@ def test_values_alone_are_numpys_to_rounding() -> None:
     np.testing.assert_allclose(np.linalg.svdvals(Tensor(a)).data, np.linalg.svdvals(a), rtol=1e-13)
     np.testing.assert_allclose(np.linalg.eigvalsh(Tensor(a)).data, np.linalg.eigvalsh(a), rtol=1e-13)
     np.testing.assert_allclose(np.linalg.eigvalsh(Tensor(a), UPLO="U").data, np.linalg.eigvalsh(a, "U"), rtol=1e-13)
+
+
+def test_a_page_shows_the_gradient_at_ties(tmp_path: Path) -> None:
+    x = Tensor(2 * np.eye(2), name="x")
+    page = tmp_path / "root.html"
+    ad.draw(of_matrix(np.sqrt, C[:2, :2])(x)).save(page)
+    assert "eigh" in page.read_text()

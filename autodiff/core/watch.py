@@ -48,6 +48,16 @@ def watching(watch: Watch) -> Iterator[None]:
         _watch.reset(token)
 
 
+@contextlib.contextmanager
+def unwatched() -> Iterator[None]:
+    """Let nobody look on at what a rule does to find a derivative, until the block ends."""
+    token = _watch.set(None)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
+
+
 def current_watch() -> Watch | None:
     """Give the watch of this thread or task, if there is one."""
     return _watch.get() if WATCHES else None

@@ -20,6 +20,7 @@ from autodiff.core.record import data_of, is_variable, variable
 from autodiff.core.rule import Array, Rule, defvjp, describe
 from autodiff.core.tape import pullback
 from autodiff.core.tensor import Tensor
+from autodiff.core.watch import unwatched
 from autodiff.rules.limits import exact_to
 from autodiff.rules.linalg import swap_last_axes
 
@@ -129,11 +130,13 @@ def _derivative(matrices: Sequence[Array], out: Tensor) -> Callable[[Sequence[Ar
     """Make the function that differentiates matrices in a direction of some outputs."""
     weights = [variable(np.ones_like(data_of(matrix))) for matrix in matrices]
     seeds = [(matrix, weight) for matrix, weight in zip(matrices, weights) if is_variable(matrix)]
-    linear = pullback(seeds, True, (out,), "none").get(out, ())  # in the weights
+    with unwatched():
+        linear = pullback(seeds, True, (out,), "none").get(out, ())  # in the weights
 
     def along(direction: Sequence[Array]) -> list[Array]:
         pairs = [(one, d) for one, d in zip(linear, direction) if one is not None and d is not None]
-        slopes = pullback(pairs, True, weights, "none")
+        with unwatched():
+            slopes = pullback(pairs, True, weights, "none")
         return [slopes.get(weight, np.zeros_like(data_of(weight))) for weight in weights]
 
     return along
