@@ -40,7 +40,7 @@ def scatter_add(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
 def set_at(x: Any, index: Any, values: Any) -> Any:
     """Give a copy of ``x`` with ``values`` at ``index``; what is selected twice takes the last."""
     if _are_numpys(x, values):
-        out = np.array(x)
+        out = _copy_for(values, x)
         out[index] = values
         return out if out.ndim else out[()]
     _, last = last_ones(index, x.shape)
@@ -64,8 +64,15 @@ def multiply_at(x: Any, index: Any, values: Any) -> Any:
     return functools.reduce(operator.mul, (spread(values, source, 1) for source in rounds(index, x.shape)), x)
 
 
+def _copy_for(values: Any, x: Any) -> Any:
+    """Copy an array for values to be put into, which NumPy does to complex ones by leaving their imaginary part out."""
+    if np.iscomplexobj(values) and not np.iscomplexobj(x):
+        raise TypeError(f"at: complex values cannot be put into {x.dtype}; only real numbers are differentiated")
+    return np.array(x)
+
+
 def _combined(operate: np.ufunc, x: Any, index: Any, values: Any) -> Any:
-    out = np.array(x)
+    out = _copy_for(values, x)
     if _selects_once(index):
         out[index] = operate(out[index], values)
     else:

@@ -47,7 +47,7 @@ def operators(function: np.ufunc, operate: Operator) -> tuple[Callable[..., Tens
         elif (kind := type(other)) is _ndarray or kind is float or kind in PLAIN:
             y = other
         else:
-            other = _operand(function, other)
+            other = _operand(function, other, self)
             if other is NotImplemented:
                 return other
             y = data_of(other)
@@ -60,7 +60,7 @@ def operators(function: np.ufunc, operate: Operator) -> tuple[Callable[..., Tens
 
     def reflected(self: Tensor, other: Any) -> Any:
         if (kind := type(other)) is not _ndarray and kind is not float and kind not in PLAIN:
-            other = _operand(function, other)
+            other = _operand(function, other, self)
             if other is NotImplemented:
                 return other
             if isinstance(other, Entry):
@@ -75,7 +75,7 @@ def operators(function: np.ufunc, operate: Operator) -> tuple[Callable[..., Tens
     return method, reflected
 
 
-def _operand(function: np.ufunc, other: Any) -> Any:
+def _operand(function: np.ufunc, other: Any, beside: Tensor) -> Any:
     """Give the other operand of an operator as an array or number, or NotImplemented where it may know better."""
     if holds_tensors(other):
         return record(np.stack, (other,))
@@ -85,6 +85,8 @@ def _operand(function: np.ufunc, other: Any) -> Any:
         return other  # here the operator is the function
     if isinstance(other, numbers.Real) and not hasattr(other, "dtype"):
         return float(other)  # a fraction, say
+    if type(other) is complex and isinstance(beside._array, float):
+        return np.complex128(other)  # beside a float of NumPy's too, what Python computes is a complex of its own
     other = taken_in(other, name_of(function))
     return other if hasattr(other, "dtype") or isinstance(other, numbers.Number) else NotImplemented
 

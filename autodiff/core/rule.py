@@ -212,4 +212,6 @@ def name_of(function: Function) -> str:
     """Name a function as a reader knows it: ``tanh``, ``add.reduce``, ``getitem``; a private one by its public name."""
     owner = getattr(function, "__self__", None)
     name: str = getattr(function, "__name__", repr(function)).lstrip("_")
+    if getattr(function, "__module__", None) == "numpy.lib.scimath":
+        return f"emath.{name}"  # which has another function's name
     return f"{owner.__name__}.{name}" if isinstance(owner, np.ufunc) else name

@@ -461,13 +461,20 @@ class Tensor(_Base):
         """Convert to another floating dtype; the gradient comes back in this one's. Other dtypes give plain arrays.
 
         Raises:
-            TypeError: ``casting`` does not allow the conversion.
+            TypeError: ``casting`` does not allow the conversion, or it is one to complex numbers, through which no
+                gradient flows.
         """
         if not np.can_cast(self.dtype, dtype, casting):  # type: ignore[arg-type]
             raise TypeError(
                 f"astype: {self._label()} of {self.dtype} cannot become {np.dtype(dtype)} by casting={casting!r}"
             )
-        return record(astype, (self, dtype)) if np.dtype(dtype).kind == "f" else self._array.astype(dtype)
+        kind = np.dtype(dtype).kind
+        if kind == "c" and self.requires_grad:
+            raise TypeError(
+                f"astype: {self._label()} cannot become {np.dtype(dtype)}, since only real numbers are differentiated; "
+                "x.data.astype(complex) is a constant"
+            )
+        return record(astype, (self, dtype)) if kind == "f" else self._array.astype(dtype)
 
     def clip(self, min: Any = None, max: Any = None, out: Array = None) -> Tensor:
         """Limit the elements to an interval; on its bounds the gradient is one."""

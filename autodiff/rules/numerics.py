@@ -29,7 +29,7 @@ def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Array = None, append: A
     axis %= a.ndim
     joined = []
     for part in (prepend, a, append):
-        if isinstance(part, int | float | list) or hasattr(part, "dtype"):
+        if isinstance(part, complex | int | float | list) or hasattr(part, "dtype"):
             edge = (*a.shape[:axis], 1, *a.shape[axis + 1 :])
             joined.append(np.broadcast_to(part, edge) if np.ndim(part) == 0 else part)
     a = np.concatenate(joined, axis=axis) if len(joined) > 1 else a
