@@ -1,64 +1,59 @@
-"""Check gradients: numerical derivatives by central differences, and an assertion that says what differs."""
+"""Check gradients: numerical derivatives by central differences, and assertions that say what differs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from autodiff.core.record import data_of
-from autodiff.core.rule import Array, name_of
+from autodiff.core.rule import name_of
 from autodiff.core.tape import no_grad
 from autodiff.core.tensor import Tensor, is_float
+from autodiff.hints import hint, hint_of_shape
+from autodiff.transforms.containers import flatten, walk
 from autodiff.transforms.forward import jvp
-from autodiff.transforms.reverse import grad, vjp
+from autodiff.transforms.reverse import grad
+from autodiff.transforms.run import Argnums, Plan
+
+Function = Callable[..., Any]
+Some = float | None
 
 
-def numerical_gradient(function: Callable[..., Any], *args: Any, argnum: int = 0, step: float | None = None) -> Any:
+def numerical_gradient(function: Function, *args: Any, argnums: Argnums = 0, step: float | None = None) -> Any:
     """Estimate the gradient of a function by central differences, ``(f(x + h) - f(x - h)) / 2h``.
 
     Args:
-        function: takes the arguments and returns an array or Tensor; one that is not a scalar is summed.
-        args: numbers or arrays.
-        argnum: which of them to differentiate by.
+        function: takes the arguments and returns an array or Tensor, or a container of them; all elements are summed.
+        args: numbers, arrays, lists of numbers, which count as arrays, and other containers as in `grad`.
+        argnums: which of them to differentiate by, or several.
         step: ``h`` for an element of size one; it grows with the element. By default the cube root of the dtype's
             precision, which balances the error of the formula, ``h²``, against that of rounding, ``1/h``.
 
     Returns:
-        An array of the argument's shape, in float64.
+        An array of the argument's shape, in float64, in the argument's container; a tuple for several ``argnums``.
 
     Raises:
-        TypeError: the argument is not an array of floating-point numbers (or Python numbers).
+        TypeError: an argument is not of floating-point numbers (or Python numbers), or the result not of real ones.
+        ValueError: an argnum is out of range.
 
     Example:
+        >>> from autodiff.testing import numerical_gradient
         >>> numerical_gradient(lambda x: x**2, [1.0, 2.0, 3.0]).round(6)
         array([2., 4., 6.])
     """
-    arrays = list(args)
-    x = arrays[argnum] = _as_float_array(args[argnum])
-    step = float(np.finfo(x.dtype).eps) ** (1 / 3) if step is None else step
-
-    def total() -> np.longdouble:
-        with no_grad():
-            return np.sum(np.asarray(data_of(function(*arrays))), dtype=np.longdouble)
-
-    slope = np.zeros(x.shape)
-    for index in np.ndindex(x.shape):
-        center = x[index]
-        reach = step * max(1.0, abs(float(center)))
-        x[index] = center + reach
-        right, above = x[index], total()
-        x[index] = center - reach
-        left, below = x[index], total()
-        x[index] = center
-        slope[index] = (above - below) / (np.longdouble(right) - np.longdouble(left))
-    return slope
+    point = _Point("numerical_gradient", function, args, argnums)
+    slopes = {k: _differences(point.function, point.leaves, k, step) for k in point.positions}
+    packed = point.rebuild([slopes.get(k, leaf) for k, leaf in enumerate(point.leaves)])
+    chosen = tuple(packed[number] for number in point.numbers)
+    return chosen if isinstance(argnums, Sequence) else chosen[0]
 
 
 def check_gradients(
-    function: Callable[..., Any],
+    function: Function,
     *args: Any,
+    argnums: Argnums | None = None,
     order: int = 1,
     directions: int | None = None,
     rtol: float | None = None,
@@ -66,85 +61,47 @@ def check_gradients(
 ) -> None:
     """Assert that the gradients of a function agree with central differences, in every element of every argument.
 
-    Derivatives in forward direction (`jvp`) are checked against those in reverse. Several outputs are weighted with
-    fixed random numbers before they are summed, so that errors would hardly cancel; the message gives the
-    derivatives of that sum.
+    Derivatives in forward direction (`jvp`) are checked against those in reverse. Several outputs are summed with fixed
+    random weights, so that errors would hardly cancel; the message gives the derivatives of that sum.
 
     Args:
-        function: takes arrays or Tensors and returns a Tensor of any shape.
-        args: the point: floats, and arrays or lists of them, are checked; integers and booleans are constants.
+        function: takes arrays or Tensors and returns a Tensor of any shape, or a container of them.
+        args: the point: numbers, arrays, lists of numbers, which count as arrays, and other containers as in `grad`.
+        argnums: which of them to check, or several; by default all floats, also in containers, and no integers.
         order: up to which derivative; 2 checks the gradient of the gradient too, and so on.
-        directions: for large arguments, check only the derivatives in so many random directions, in place of those by
-            every element: two calls of the function each.
+        directions: for large arguments, check only so many random directions, by two calls each, not every element.
         rtol: relative tolerance, by default 1e-5 in float64 and 2e-2 in float32.
         atol: absolute tolerance, by default 1e-7 in float64 and 2e-3 in float32; it grows with the largest gradient.
 
     Raises:
-        AssertionError: a derivative differs. The message names the order, the argument and the index, gives both
-            numbers and the relative error, and says what could be wrong.
-        TypeError: there is no argument of floating-point numbers.
-        ValueError: the order, or the number of directions, is not a positive integer.
+        AssertionError: a derivative differs. The message says which and where, by how much, and what could be wrong.
+        TypeError: there is no argument of floating-point numbers, or one of ``argnums`` is of others.
+        ValueError: the order, or the number of directions, is not a positive integer, or an argnum is out of range.
 
     Example:
-        >>> import numpy as np
+        >>> import numpy as np, autodiff as ad
+        >>> from autodiff.testing import check_gradients
         >>> check_gradients(np.tanh, np.linspace(-3, 3, 10_000), directions=2)
-        >>> check_gradients(np.tanh, np.array([0.5, -1.0]), order=2)
-        >>> from autodiff import primitive, defvjp
-        >>> @primitive
-        ... def double(x):
-        ...     return 2 * x
-        >>> defvjp(double, lambda g, out, x: 3 * g)
-        >>> check_gradients(double, 0.5)
+        >>> check_gradients(lambda layer, X: np.tanh(X @ layer["w"]), {"w": np.ones(2)}, np.eye(2), argnums=0, order=2)
+        >>> check_gradients(lambda x: x * ad.stop_gradient(x), 3.0)
         Traceback (most recent call last):
-        AssertionError: the gradient of double differs from central differences in 1 of 1 elements
-          argument 0, index (), where x = 0.5
+        AssertionError: the gradient of <lambda> differs from central differences in 1 of 1 elements
+          argument 0, index (), where x = 3
           autodiff   3
           numerical  ...
-          relative error ...: the rule looks wrong by a factor of 1.5
+          relative error 0.5: the rule looks wrong by a factor of 0.5: is the 2 of a square forgotten?
     """
     for name, number in (("order", order), ("directions", 1 if directions is None else directions)):
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"check_gradients: {name} must be a positive integer, got {number!r}")
-    args = tuple(np.asarray(arg) if isinstance(arg, list) else arg for arg in args)
-    positions = tuple(k for k, arg in enumerate(args) if is_float(arg))
-    if not positions:
-        raise TypeError("check_gradients: give at least one argument of floating-point numbers")
-    point = [_as_float_array(arg) if k in positions else arg for k, arg in enumerate(args)]
-    with no_grad():
-        outputs = _several(function(*map(_as_tensor, point)))
-    rng = np.random.default_rng(0)
-    # A scalar has a weight too, which finds a rule that forgets its g; the message divides by it again, exactly.
-    weight = 2.0 if sum(np.size(output) for output in outputs) == 1 else None
-    weights = [
-        (rng.uniform(0.5, 1.5, np.shape(output)) if weight is None else np.full(np.shape(output), weight)).astype(
-            np.result_type(output)
-        )
-        for output in outputs
-    ]
-
-    def weighted(*arrays: Array) -> Any:
-        outputs = _several(function(*map(_as_tensor, arrays)))
-        terms = [(output * weight).sum() for output, weight in zip(outputs, weights, strict=True)]
-        return sum(terms[1:], terms[0])
-
-    label = name_of(function)
-    gradient = grad(weighted, argnums=positions)
-    analytic = [np.asarray(data_of(value)) for value in gradient(*point)]
-    if directions is None:
-        for position, value in zip(positions, analytic, strict=True):
-            _compare(label, weighted, point, position, value, rtol, atol, weight)
-    for _ in range(directions or 1):
-        tangents = [rng.normal(size=point[k].shape).astype(point[k].dtype)[()] for k in positions]
-        if directions is not None:
-            _compare_along(label, weighted, point, positions, tangents, analytic, rtol, atol)
-        _compare_forward(label, weighted, point, positions, tangents, analytic)
-    if order > 1:
-        gradient.__name__ = f"gradient of {label}"
-        check_gradients(gradient, *point, order=order - 1, directions=directions, rtol=rtol, atol=atol)
+    point = _Point("check_gradients", function, args, argnums)
+    for _ in range(order):
+        point.function = _checked(point, directions, rtol, atol)
+        point.label = f"gradient of {point.label}"
 
 
 def assert_gradients_match(
-    f: Callable[..., Any], g: Callable[..., Any], *args: Any, rtol: float | None = None, atol: float | None = None
+    f: Any, g: Any, *args: Any, argnums: Argnums | None = None, rtol: Some = None, atol: Some = None
 ) -> None:
     """Assert that two implementations of a function have the same gradients, in one line of a test.
 
@@ -154,320 +111,336 @@ def assert_gradients_match(
     Args:
         f: one implementation.
         g: the other.
-        args: the point: floats, and arrays or lists of them, are differentiated by; all else is handed on.
+        args: the point, as `check_gradients` takes it.
+        argnums: by which of them to differentiate, or several; by default all floats, also in containers.
         rtol: relative tolerance, by default 1e-6 in float64 and 1e-3 in float32.
         atol: absolute tolerance, by default 1e-9 in float64 and 1e-5 in float32; it grows with the largest gradient.
 
     Raises:
-        AssertionError: values or gradients differ; the message names the argument, the index and both numbers.
-        TypeError: there is no argument of floating-point numbers.
+        AssertionError: values or gradients differ. The message says where, by how much, and what could be wrong.
+        TypeError: there is no argument of floating-point numbers, or one of ``argnums`` is of others.
+        ValueError: a gradient by hand does not have the form of the arguments, or an argnum is out of range.
 
     Example:
         >>> import numpy as np
-        >>> x = np.array([0.5, -1.0])
-        >>> assert_gradients_match(np.tanh, lambda x: 2 / (1 + np.exp(-2 * x)) - 1, x)
+        >>> from autodiff.testing import assert_gradients_match, by_hand
+        >>> x, y = np.array([0.5, -1.0]), np.array([2.0, 2.0])
         >>> assert_gradients_match(np.tanh, by_hand(lambda x: 1 - np.tanh(x) ** 2), x)
-        >>> assert_gradients_match(np.tanh, by_hand(lambda x: 1 - np.tanh(x)), x)
+        >>> assert_gradients_match(lambda x, y: (x - y) ** 2, by_hand(lambda x, y: x - y), x, y, argnums=0)
         Traceback (most recent call last):
-        AssertionError: the gradients of tanh and <lambda> by hand differ in 2 of 2 elements
+        AssertionError: the gradients of <lambda> and <lambda> by hand differ in 2 of 2 elements
           argument 0, index (1,), where x = -1
-          tanh                0.41997434161402...
-          <lambda> by hand    1.761594155955764...
-          relative error 0.762
+          <lambda>            -6
+          <lambda> by hand    -3
+          relative error 0.5: <lambda> by hand looks wrong by a factor of 0.5: is the 2 of a square forgotten?
     """
-    args = tuple(np.asarray(arg) if isinstance(arg, list) else arg for arg in args)
-    positions = tuple(k for k, arg in enumerate(args) if is_float(arg))
-    if not positions:
-        raise TypeError("assert_gradients_match: give at least one argument of floating-point numbers")
-    point = [_as_float_array(arg) if k in positions else arg for k, arg in enumerate(args)]
-    single = any(point[k].dtype.itemsize < 8 for k in positions)
-    rtol = (1e-3 if single else 1e-6) if rtol is None else rtol
-    atol = (1e-5 if single else 1e-9) if atol is None else atol
     both = [candidate if isinstance(candidate, _Candidate) else _Candidate(candidate) for candidate in (f, g)]
+    point = _Point("assert_gradients_match", both[0].function, args, argnums)
+    tolerances = _either(rtol, 1e-3 if point.is_single else 1e-6), _either(atol, 1e-5 if point.is_single else 1e-9)
     # Weights of ones where a gradient was derived by hand, since that is the one of the sum.
-    plain = any(isinstance(candidate, _ByHand) for candidate in both)
-    results = [candidate.run(point, positions, plain) for candidate in both]
+    by_hands = [isinstance(candidate, by_hand) for candidate in both]
+    (values, gradients), (other_values, other_gradients) = [candidate._run(point, any(by_hands)) for candidate in both]
     names = [candidate.name for candidate in both]
-    (values, gradients), (other_values, other_gradients) = results
     if values is not None and other_values is not None:
-        if [np.shape(value) for value in values] != [np.shape(value) for value in other_values]:
-            raise AssertionError(
-                f"{names[0]} gives shapes {[np.shape(value) for value in values]}, "
-                f"{names[1]} gives {[np.shape(value) for value in other_values]}"
-            )
+        shapes, other_shapes = ([np.shape(value) for value in some] for some in (values, other_values))
+        if shapes != other_shapes:
+            raise AssertionError(f"{names[0]} gives shapes {shapes}, {names[1]} gives {other_shapes}")
         for k, (value, other) in enumerate(zip(values, other_values, strict=True)):
-            found = _worst(value, other, rtol, atol)
-            if found:
+            if (found := _Difference(value, other, tolerances)).elements:
                 raise AssertionError(
                     f"the values of {names[0]} and {names[1]} differ in {found.elements} of {np.size(value)} elements\n"
-                    f"  output {k}, index {found.place}\n{_two_lines(names, found)}"
+                    f"  output {k}, index {found.place}\n{found.lines(names)}"
                 )
-    for position, value, other in zip(positions, gradients, other_gradients, strict=True):
-        x = point[position]
-        if not np.shape(value) == np.shape(other) == x.shape:
+    suspect = 1 if by_hands == [False, True] else 0
+    right = dict(zip(point.positions, gradients if suspect else other_gradients, strict=True))
+    for k, one, other in zip(point.positions, gradients, other_gradients, strict=True):
+        x, actual = point.leaves[k], (one, other)[suspect]
+        if not one.shape == other.shape == x.shape:
             raise AssertionError(
-                f"argument {position} has shape {x.shape}, its gradient by {names[0]} {np.shape(value)}, "
-                f"by {names[1]} {np.shape(other)}"
+                f"{point.names[k]} has shape {x.shape}, its gradient by {names[0]} {one.shape}, "
+                f"by {names[1]} {other.shape}{hint_of_shape(actual, right[k])}"
             )
-        found = _worst(value, other, rtol, atol)
-        if found:
+        if (found := _Difference(one, other, tolerances)).elements:
+            text = point.hint(names[suspect], k, actual, found.wrong, right)
             raise AssertionError(
                 f"the gradients of {names[0]} and {names[1]} differ in {found.elements} of {x.size} elements\n"
-                f"  argument {position}, index {found.place}, where x = {float(x[found.place]):.17g}\n"
-                f"{_two_lines(names, found)}"
+                f"  {point.names[k]}, index {found.place}, where x = {float(x[found.place]):.17g}\n"
+                f"{found.lines(names)}{text and f': {text}'}"
             )
 
 
-def by_hand(gradient: Callable[..., Any]) -> Callable[..., Any]:
-    """Say that a function gives the gradient itself, for `assert_gradients_match`.
+class _Point:
+    """The arguments of a function as a list of leaves, with what messages call them, and those to differentiate by."""
 
-    It takes the arguments as arrays and returns the gradient of the sum of the outputs: one array, or for several
-    floating-point arguments a tuple with one for each.
-    """
-    return _ByHand(gradient)
+    def __init__(self, caller: str, function: Function, args: tuple[Any, ...], argnums: Argnums | None) -> None:
+        plan = Plan(caller, function, 0 if argnums is None else argnums)
+        numbers = range(len(args)) if argnums is None else plan.positions
+        if not all(-len(args) <= number < len(args) for number in numbers):
+            raise ValueError(f"{plan.called}: argnums {argnums} is out of range for {len(args)} positional arguments")
+        args = tuple(np.asarray(arg) if _is_table(arg) else arg for arg in args)
+        self.leaves, self.rebuild = flatten(args)
+        self.label = name_of(function)
+        self.function: Function = lambda *leaves: function(*self.rebuild(leaves))
+        self.names, owners, self.positions = list[str](), list[int](), list[int]()
+        for k, (path, leaf) in enumerate(walk(args)):
+            number, _, rest = path[1:].partition("]")
+            self.names.append(f"argument {number}{rest}")
+            owners.append(int(number))
+            if is_float(leaf) if argnums is None else owners[k] in [one % len(args) for one in numbers]:
+                self.leaves[k] = _as_float_array(leaf, f"{caller}: {self.names[k]}")
+                self.positions.append(k)
+        if not self.positions:
+            raise TypeError(f"{caller}: give at least one argument of floating-point numbers")
+        self.numbers = [one % len(args) for one in numbers if one % len(args) in [owners[k] for k in self.positions]]
+        self.is_single = any(self.leaves[k].dtype.itemsize < 8 for k in self.positions)
 
-
-def by_torch(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Say that a function is written for PyTorch, for `assert_gradients_match`: it is given torch tensors.
-
-    Example:
-        >>> torch = __import__("pytest").importorskip("torch")
-        >>> assert_gradients_match(np.tanh, by_torch(torch.tanh), np.array([0.5, -1.0]))
-    """
-    return _ByTorch(function)
-
-
-def _weigh(outputs: Sequence[Array], plain: bool) -> list[Any]:
-    """Give a weight for every output, so that a sum of all depends on each in its own way."""
-    rng = np.random.default_rng(0)
-    shapes = [tuple(output.shape) for output in outputs]
-    return [np.ones(shape) if plain else np.array(rng.uniform(0.5, 1.5, shape)) for shape in shapes]
-
-
-class _Candidate:
-    """One of two implementations that are compared."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        if not callable(function):
-            raise TypeError(f"assert_gradients_match: an implementation must be a function, got {function!r}")
-        self.function = function
-        self.name = name_of(function)
-
-    def __call__(self, *args: Any) -> Any:
-        return self.function(*args)
-
-    def run(self, point: list[Any], positions: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
-        """Give the outputs, and the gradient of their weighted sum for each chosen argument, as arrays."""
-        values, pull = vjp(lambda *xs: _several(self.function(*xs)), *point, argnums=positions)
-        weights = [weight.astype(value.dtype) for value, weight in zip(values, _weigh(values, plain), strict=True)]
-        return list(values), list(pull(tuple(weight[()] for weight in weights)))
+    def hint(self, who: str, k: int, actual: Any, wrong: Any, right: dict[int, Any]) -> str:
+        """Say what could be wrong with the gradient by a leaf, or nothing, given the right ones by all."""
+        x, arrays = self.leaves[k], {j: data_of(leaf) for j, leaf in enumerate(self.leaves) if hasattr(leaf, "shape")}
+        alike = [j for j, array in arrays.items() if j != k and array.shape == x.shape and is_float(array)]
+        others = {self.names[j]: arrays[j] for j in alike}
+        others |= {f"the gradient of {self.names[j]}": g for j, g in right.items() if j in alike and g.shape == x.shape}
+        counts = {n for array in arrays.values() for n in (*array.shape[:1], array.size)}
+        return hint(who, actual, right[k], wrong, x, others, counts)
 
 
-class _ByHand(_Candidate):
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        self.name += " by hand"
-
-    def run(self, point: list[Any], positions: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
-        result = self.function(*point)
-        gradients = result if isinstance(result, tuple) else (result,)
-        if len(gradients) != len(positions):
-            raise ValueError(f"by_hand: {self.name} gave {len(gradients)} gradients for {len(positions)} arguments")
-        return None, [np.asarray(data_of(gradient)) for gradient in gradients]
+def _is_table(arg: Any) -> bool:
+    """Whether an argument is a list of numbers, or of lists of them."""
+    number = int, float, np.generic
+    return isinstance(arg, list) and all(isinstance(one, number) or _is_table(one) for one in arg)
 
 
-class _ByTorch(_Candidate):
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        self.name += " of PyTorch"
-
-    def run(self, point: list[Any], positions: Sequence[int], plain: bool) -> tuple[list[Any] | None, list[Any]]:
-        import torch  # only who compares with PyTorch needs it
-
-        args = [torch.tensor(arg) if isinstance(arg, np.ndarray) else arg for arg in point]
-        variables = [args[position].requires_grad_() for position in positions]
-        outputs = _several(self.function(*args))
-        weights = [torch.as_tensor(weight) for weight in _weigh(outputs, plain)]
-        total = sum((output * weight).sum() for output, weight in zip(outputs, weights, strict=True))
-        gradients = torch.autograd.grad(total, variables, allow_unused=True, materialize_grads=True)
-        return [output.numpy(force=True) for output in outputs], [gradient.numpy(force=True) for gradient in gradients]
-
-
-def _several(result: Any) -> tuple[Any, ...]:
-    return tuple(result) if isinstance(result, list | tuple) else (result,)
-
-
-def _as_tensor(arg: Any) -> Any:
-    """Make a Tensor of an array of floating-point numbers, so that a function may call methods that arrays lack."""
-    return Tensor(arg, requires_grad=False) if is_float(arg) and not isinstance(arg, Tensor) else arg
-
-
-def _as_float_array(arg: Any) -> Any:
+def _as_float_array(arg: Any, what: str) -> Any:
     """Copy an argument into an array whose elements can be moved."""
     array = np.array(data_of(arg))
     if array.dtype.kind in "iu" and not hasattr(arg, "dtype"):
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
-        raise TypeError(f"numerical_gradient: the argument must be floating-point numbers, got dtype {array.dtype}")
+        raise TypeError(f"{what} must be floating-point numbers, got dtype {array.dtype}")
     return array
 
 
-def _compare(
-    label: str,
-    function: Callable[..., Any],
-    point: list[Any],
-    position: int,
-    analytic: Any,
-    rtol: float | None,
-    atol: float | None,
-    weight: float | None,
-) -> None:
-    """Assert that one argument's gradient agrees with the numerical one."""
-    x = point[position]
-    single = x.dtype.itemsize < 8
-    rtol = (2e-2 if single else 1e-5) if rtol is None else rtol
-    atol = (2e-3 if single else 1e-7) if atol is None else atol
-    analytic = np.asarray(data_of(analytic), dtype=np.float64)
-    numerical = numerical_gradient(function, *point, argnum=position)
-    if analytic.shape != x.shape:
-        raise AssertionError(f"the gradient of {label} has shape {analytic.shape}, argument {position} has {x.shape}")
-    found = _worst(analytic, numerical, rtol, atol)
-    if found is None:
-        return
-    place = found.place
-    a, n = found.actual, found.expected
-    wrong = found.wrong
-    suspicion = _suspicion(function, point, position, place, analytic[wrong], numerical[wrong])
-    raise AssertionError(
-        f"the gradient of {label} differs from central differences in {found.elements} of {x.size} elements\n"
-        f"  argument {position}, index {place}, where x = {float(x[place]):.17g}\n"
-        f"{'  of the sum of the outputs, weighted with fixed random numbers:' + chr(10) if weight is None else ''}"
-        f"  autodiff   {a / (weight or 1):.17g}\n"
-        f"  numerical  {n / (weight or 1):.17g}\n"
-        f"  relative error {found.relative:.3g}: {suspicion}"
-    )
+def _either(tolerance: float | None, default: float) -> float:
+    return default if tolerance is None else tolerance
 
 
-class _Difference(NamedTuple):
-    """Where two arrays differ most."""
+class _Candidate:
+    """One of two implementations that are compared."""
 
-    wrong: Any  # a mask
-    elements: int
-    place: tuple[int, ...]
-    actual: float
-    expected: float
-    relative: float
+    kind = ""
 
+    def __init__(self, function: Function) -> None:
+        if not callable(function):
+            raise TypeError(f"assert_gradients_match: an implementation must be a function, got {function!r}")
+        self.function = function
+        self.name = name_of(function) + self.kind
 
-def _worst(actual: Any, expected: Any, rtol: float, atol: float) -> _Difference | None:
-    """Find the element that differs most, if one differs by more than the tolerances."""
-    actual, expected = (np.asarray(data_of(array), dtype=np.float64) for array in (actual, expected))
-    equal = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
-    with np.errstate(invalid="ignore"):
-        error = np.abs(actual - expected)
-    scale = max(1.0, float(np.max(np.abs(expected), initial=0, where=np.isfinite(expected))))
-    wrong = ~(equal | (error <= atol * scale + rtol * np.abs(expected)))
-    if not wrong.any():
-        return None
-    index = np.unravel_index(np.argmax(np.where(wrong, np.nan_to_num(error, nan=np.inf), -1)), actual.shape)
-    place = tuple(int(k) for k in index)
-    a, e = float(actual[place]), float(expected[place])
-    relative = abs(a - e) / max(abs(a), abs(e)) if max(abs(a), abs(e)) else 0.0
-    return _Difference(wrong, int(wrong.sum()), place, a, e, relative)
+    def _run(self, point: _Point, plain: bool) -> tuple[list[Any] | None, list[Any]]:
+        """Give the outputs, and the gradient of their weighted sum for each leaf, as arrays."""
+        outputs, weighted, unit = _weighted(lambda *leaves: self.function(*point.rebuild(leaves)), point, plain)
+        return outputs, [g / unit for g in grad(weighted, argnums=point.positions)(*point.leaves)]
 
 
-def _two_lines(names: list[str], found: _Difference) -> str:
-    width = max(map(len, names)) + 2
-    return (
-        f"  {names[0]:{width}}  {found.actual:.17g}\n  {names[1]:{width}}  {found.expected:.17g}\n"
-        f"  relative error {found.relative:.3g}"
-    )
+class by_hand(_Candidate):  # noqa: N801 (a wrapper)
+    """Say that a function gives the gradient itself, for `assert_gradients_match`.
+
+    It takes arrays and returns the gradient of the sum of the outputs, in the argument's container, or for several
+    arguments a tuple with one for each.
+    """
+
+    kind = " by hand"
+
+    def _run(self, point: _Point, plain: bool) -> tuple[list[Any] | None, list[Any]]:
+        result = self.function(*point.rebuild(point.leaves))
+        heads = [f"argument {number}" for number in point.numbers]
+        gradients = result if isinstance(result, tuple) and (len(heads) > 1 or heads[0] in point.names) else (result,)
+        if len(gradients) != len(heads):
+            counts = f"{len(gradients)} gradients for {len(heads)} arguments"
+            raise ValueError(f"by_hand: {self.name} gave {counts}; say by which they are, as argnums=0")
+        pieces: dict[str, Any] = {}
+        for head, gradient in zip(heads, gradients, strict=True):
+            pieces |= {head + path: x for path, x in ([("", gradient)] if head in point.names else walk(gradient))}
+        wanted = [point.names[k] for k in point.positions]
+        if not set(wanted) <= pieces.keys() <= set(point.names):
+            raise ValueError(f"by_hand: {self.name} gave gradients by {', '.join(pieces)}, not {', '.join(wanted)}")
+        return None, [_real(pieces[name], f"by_hand: the gradient by {name}") for name in wanted]
 
 
-def _compare_along(
-    label: str,
-    function: Callable[..., Any],
-    point: list[Any],
-    positions: Sequence[int],
-    tangents: list[Array],
-    analytic: Sequence[Any],
-    rtol: float | None,
-    atol: float | None,
-) -> None:
-    """Assert that the derivative in one direction agrees with the difference quotient along it."""
+class by_torch(_Candidate):  # noqa: N801 (a wrapper)
+    """Say that a function is written for PyTorch, for `assert_gradients_match`: it is given torch tensors.
 
-    def along(t: Any) -> Any:
-        moved = list(point)
-        for position, tangent in zip(positions, tangents, strict=True):
-            moved[position] = point[position] + tangent * t.astype(tangent.dtype)
-        return function(*moved)
+    Example:
+        >>> import numpy as np
+        >>> from autodiff.testing import assert_gradients_match, by_torch
+        >>> torch = __import__("pytest").importorskip("torch")
+        >>> assert_gradients_match(np.tanh, by_torch(torch.tanh), np.array([0.5, -1.0]))
+    """
 
-    single = any(point[k].dtype.itemsize < 8 for k in positions)
-    # The points lie on a line, so the dtype of the narrowest argument bounds how well they are told apart.
-    step = float(np.finfo(np.result_type(*(np.float32 if single else np.float64 for _ in positions))).eps) ** (1 / 3)
-    numerical = numerical_gradient(along, 0.0, step=step)
-    slope = sum(float(np.sum(g * v, dtype=np.longdouble)) for g, v in zip(analytic, tangents, strict=True))
-    found = _worst(slope, numerical, (2e-2 if single else 1e-5) if rtol is None else rtol, _tolerance(single, atol))
-    if found:
-        raise AssertionError(
-            f"the gradient of {label} differs from central differences in a random direction\n"
-            f"  of the sum of the outputs, weighted with fixed random numbers:\n"
-            f"  autodiff   {found.actual:.17g}\n  numerical  {found.expected:.17g}\n"
-            f"  relative error {found.relative:.3g}: check a smaller argument without directions to see where"
-        )
+    kind = " of PyTorch"
+
+    def _run(self, point: _Point, plain: bool) -> tuple[list[Any] | None, list[Any]]:
+        import torch  # only who compares with PyTorch needs it
+
+        leaves = [torch.tensor(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in point.leaves]
+        variables = [leaves[k].requires_grad_() for k in point.positions]
+        outputs = flatten(self.function(*point.rebuild(leaves)))[0]
+        weights, unit = _weights(outputs, plain)
+        total = sum((output * torch.as_tensor(w)).sum() for output, w in zip(outputs, weights, strict=True))
+        gradients = torch.autograd.grad(total, variables, allow_unused=True, materialize_grads=True)
+        return [output.numpy(force=True) for output in outputs], [g.numpy(force=True) / unit for g in gradients]
 
 
-def _tolerance(single: bool, atol: float | None) -> float:
-    return (2e-3 if single else 1e-7) if atol is None else atol
+def _weights(outputs: Sequence[Any], plain: bool) -> tuple[list[Any], float]:
+    """Give a weight for every element, so that the sum of all depends on each in its own way, and their unit.
+
+    A single number has one too, which finds a rule that forgets its g; what comes out is divided by it again, exactly.
+    """
+    rng, shapes = np.random.default_rng(0), [tuple(np.shape(output)) for output in outputs]
+    unit = 2.0 if sum(map(np.prod, shapes)) == 1 and not plain else 1.0
+    is_even = plain or unit == 2
+    return [np.full(shape, unit) if is_even else np.array(rng.uniform(0.5, 1.5, shape)) for shape in shapes], unit
 
 
-def _compare_forward(
-    label: str,
-    function: Callable[..., Any],
-    point: list[Any],
-    positions: Sequence[int],
-    tangents: list[Array],
-    analytic: Sequence[Any],
-) -> None:
-    """Assert that the derivative in one direction is the same in forward mode as in reverse."""
-    _, forward = jvp(function, point, tangents, argnums=positions)
-    reverse = sum(float(np.sum(g * v, dtype=np.longdouble)) for g, v in zip(analytic, tangents, strict=True))
-    single = any(point[k].dtype.itemsize < 8 for k in positions)
-    scale = sum(float(np.sum(np.abs(g * v))) for g, v in zip(analytic, tangents, strict=True))
-    found = _worst(forward, reverse, 0.0, (1e-3 if single else 1e-9) * (1 + scale))
-    if found:
-        raise AssertionError(
-            f"the derivative of {label} in forward direction (jvp) differs from that in reverse\n"
-            f"  jvp        {found.actual:.17g}\n  gradient   {found.expected:.17g}\n"
-            f"  relative error {found.relative:.3g}: a rule is not linear in g, or cannot be differentiated by it"
-        )
+def _weighted(function: Function, point: _Point, plain: bool = False) -> tuple[list[Any], Function, float]:
+    """Give the outputs of a function of leaves, the function that sums them with weights, and the weights' unit."""
+
+    def run(leaves: Sequence[Any]) -> list[Any]:
+        # It is given Tensors, so that it may call methods that arrays lack.
+        is_open = [k not in point.positions or isinstance(x, Tensor) for k, x in enumerate(leaves)]
+        return flatten(
+            function(*(x if is_one else Tensor(x, requires_grad=False) for x, is_one in zip(leaves, is_open)))
+        )[0]
+
+    def weighted(*leaves: Any) -> Any:
+        terms = [(output * weight).sum() for output, weight in zip(run(leaves), weights, strict=True)]
+        return sum(terms[1:], terms[0])
+
+    with no_grad():
+        outputs = [data_of(output) for output in run(point.leaves)]
+    if not outputs:
+        raise TypeError(f"{point.label}: the function must return Tensors, got None")
+    weights, unit = _weights(outputs, plain)
+    weights = [weight.astype(np.result_type(output)) for weight, output in zip(weights, outputs, strict=True)]
+    return outputs, weighted, unit
 
 
-def _suspicion(
-    function: Callable[..., Any], point: list[Any], position: int, place: tuple[int, ...], analytic: Any, numerical: Any
-) -> str:
+def _real(x: Any, what: str) -> Any:
+    array = np.asarray(data_of(x))
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{what} must be real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _sum(outputs: Any) -> Any:
+    """Sum all elements of a function's output."""
+    arrays = [_real(output, "numerical_gradient: what the function returns") for output in flatten(outputs)[0]]
+    return sum(np.sum(array, dtype=np.longdouble) for array in arrays)
+
+
+def _reach(x: Any, place: tuple[int, ...], step: float | None = None) -> float:
+    return _either(step, float(np.finfo(x.dtype).eps) ** (1 / 3)) * max(1.0, abs(float(x[place])))
+
+
+def _differences(function: Function, leaves: list[Any], position: int, step: Some = None) -> Any:
+    """Give the central difference for each element of a leaf."""
+    x = leaves[position]
+    slope = np.zeros(x.shape)
+    with no_grad():
+        for index in np.ndindex(x.shape):
+            center, reach = x[index], _reach(x, index, step)
+            x[index] = center + reach
+            right, above = x[index], _sum(function(*leaves))
+            x[index] = center - reach
+            left, below = x[index], _sum(function(*leaves))
+            x[index] = center
+            slope[index] = (above - below) / (np.longdouble(right) - np.longdouble(left))
+    return slope
+
+
+def _checked(point: _Point, directions: int | None, rtol: float | None, atol: float | None) -> Function:
+    """Check the first derivatives of the function of leaves, and give the function of them."""
+    _, weighted, unit = _weighted(point.function, point)
+    gradient: Function = grad(weighted, argnums=point.positions)
+    analytic = [np.asarray(data_of(value), np.float64) for value in gradient(*point.leaves)]
+    unweighted: Function = lambda *leaves: weighted(*leaves) / unit  # noqa: E731
+    tolerances = [(_either(rtol, r), _either(atol, a)) for r, a in ((1e-5, 1e-7), (2e-2, 2e-3))]  # by is_single
+    note = "" if unit == 2 else "  of the sum of the outputs, weighted with fixed random numbers:\n"
+    for k, actual in zip(point.positions, analytic, strict=True) if directions is None else ():
+        x, actual, numerical = point.leaves[k], actual / unit, _differences(unweighted, point.leaves, k)
+        if (found := _Difference(actual, numerical, tolerances[x.dtype.itemsize < 8])).elements:
+            raise AssertionError(
+                f"the gradient of {point.label} differs from central differences in {found.elements} of {x.size} "
+                f"elements\n  {point.names[k]}, index {found.place}, where x = {float(x[found.place]):.17g}\n"
+                f"{note}{found.lines(['autodiff', 'numerical'])}: "
+                f"{_suspicion(point, unweighted, k, found, actual, numerical)}"
+            )
+
+    def along(t: Any, *tangents: Any) -> Any:
+        moves = dict(zip(point.positions, tangents, strict=True))
+        return weighted(*(x + moves[k] * t.astype(x.dtype) if k in moves else x for k, x in enumerate(point.leaves)))
+
+    rng = np.random.default_rng(1)
+    for _ in range(directions or 1):
+        tangents = [rng.normal(size=point.leaves[k].shape).astype(point.leaves[k].dtype)[()] for k in point.positions]
+        products = [g * v for g, v in zip(analytic, tangents, strict=True)]
+        slope = float(sum(np.sum(product, dtype=np.longdouble) for product in products))
+        if directions is not None:
+            # The dtype of the narrowest argument bounds how well points on a line are told apart.
+            numerical = _differences(along, [np.zeros((), np.float32 if point.is_single else float), *tangents], 0)
+            if (found := _Difference(slope, numerical, tolerances[point.is_single])).elements:
+                raise AssertionError(
+                    f"the gradient of {point.label} differs from central differences in a random direction\n{note}"
+                    f"{found.lines(['autodiff', 'numerical'])}: check a smaller argument, to see where, by elements"
+                )
+        _, forward = jvp(weighted, point.leaves, tangents, argnums=point.positions)
+        near = (1e-3 if point.is_single else 1e-9) * (1 + sum(float(np.sum(np.abs(product))) for product in products))
+        if (found := _Difference(forward, slope, (0.0, near))).elements:
+            raise AssertionError(
+                f"the derivative of {point.label} in forward direction (jvp) differs from that in reverse\n"
+                f"{found.lines(['jvp', 'gradient'])}: a rule is not linear in g, or cannot be differentiated by it"
+            )
+    return gradient
+
+
+class _Difference:
+    """In how many elements two arrays differ by more than the tolerances, and where most."""
+
+    def __init__(self, actual: Any, expected: Any, tolerances: tuple[float, float]) -> None:
+        actual, expected = (np.asarray(data_of(array), dtype=np.float64) for array in (actual, expected))
+        equal = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+        with np.errstate(invalid="ignore"):
+            error = np.abs(actual - expected)
+        scale = max(1.0, float(np.max(np.abs(expected), initial=0, where=np.isfinite(expected))))
+        self.wrong = ~(equal | (error <= tolerances[1] * scale + tolerances[0] * np.abs(expected)))
+        self.elements = int(self.wrong.sum())
+        if self.elements:
+            index = np.unravel_index(np.argmax(np.where(self.wrong, np.nan_to_num(error, nan=np.inf), -1)), error.shape)
+            self.place = tuple(map(int, index))
+            self.numbers = float(actual[self.place]), float(expected[self.place])
+
+    def lines(self, names: list[str]) -> str:
+        (a, e), width = self.numbers, max(map(len, names)) + 2
+        relative = abs(a - e) / (max(abs(a), abs(e)) or 1.0)
+        return f"  {names[0]:{width}}{a:.17g}\n  {names[1]:{width}}{e:.17g}\n  relative error {relative:.3g}"
+
+
+def _suspicion(point: _Point, function: Function, k: int, found: _Difference, actual: Any, numerical: Any) -> str:
     """Say what could be wrong, from what can be seen at the point and the derivatives that differ."""
-    if not (np.isfinite(analytic).all() and np.isfinite(numerical).all()):
+    if not (np.isfinite(actual).all() and np.isfinite(numerical).all()):
         return "a value is not finite; is the function defined here?"
-    halves = []
-    for side in (-1, 1):
-        moved = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in point]
-        reach = float(np.finfo(moved[position].dtype).eps) ** (1 / 3) * max(1.0, abs(float(moved[position][place])))
-        with no_grad():
-            before = float(np.sum(np.asarray(data_of(function(*moved)), dtype=np.float64)))
-            moved[position][place] += side * reach
-            after = float(np.sum(np.asarray(data_of(function(*moved)), dtype=np.float64)))
-        halves.append(side * (after - before) / reach)
-    left, right = halves
-    if abs(right - left) > 0.01 * max(abs(left), abs(right)):
+    x, place, values = point.leaves[k], found.place, []
+    center, reach = x[place], _reach(x, place)
+    with no_grad():
+        for side in (-1, 0, 1):
+            x[place] = center + side * reach
+            values.append(float(_sum(function(*point.leaves))) / reach)
+    x[place] = center
+    left, right = values[1] - values[0], values[2] - values[1]
+    if abs(right - left) > abs(actual[place] - numerical[place]):
         return f"the slope is {left:.6g} to the left and {right:.6g} to the right: a kink near the point?"
-    if point[position].dtype.itemsize < 8:
-        return f"the point is {point[position].dtype}: try float64, where differences are a million times as exact"
-    if not analytic.any():
+    if point.is_single:
+        return f"the point is {x.dtype}: try float64, where differences are a million times as exact"
+    if not actual.any():
         return "no gradient arrived: was the argument turned into a number, or written into a plain array?"
-    if not numerical.any():
-        return "the rule should give zero here"
-    factors = analytic / np.where(numerical == 0, np.nan, numerical)
-    if np.allclose(factors, factors[0], rtol=1e-3):
-        return f"the rule looks wrong by a factor of {factors[0]:.6g}"
-    return "the rule looks wrong"
+    others = {j: _differences(function, point.leaves, j) for j in point.positions if point.leaves[j].shape == x.shape}
+    return point.hint("the rule", k, actual, found.wrong, others) or "the rule looks wrong"

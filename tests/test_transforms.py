@@ -1079,7 +1079,7 @@ def test_products_from_the_left_and_from_the_right_are_of_one_jacobian(function:
     product.sum().backward()
     for tensor, by in ((s, 0), (t, 1)):
         numerical = ad.testing.numerical_gradient(
-            lambda *point: flatten(jvp(f, point[:1], point[1:])[1])[0][0].sum(), x, v, argnum=by
+            lambda *point: flatten(jvp(f, point[:1], point[1:])[1])[0][0].sum(), x, v, argnums=by
         )
         np.testing.assert_allclose(0.0 if tensor.grad is None else tensor.grad, numerical, rtol=1e-5, atol=1e-4)
 
