@@ -29,10 +29,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             and nothing else is left behind, unless the process is killed; see `held`.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_atomically(Path(folder, "greeting"), b"hello")
-        ...     Path(folder, "greeting").read_bytes()
+        ...     write_atomically(pathlib.Path(folder, "greeting"), b"hello")
+        ...     pathlib.Path(folder, "greeting").read_bytes()
         b'hello'
     """
     try:

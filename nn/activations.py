@@ -52,7 +52,7 @@ class Sigmoid(_Activation):
     """Logistic function of each element; see `functional.sigmoid`.
 
     Example:
-        >>> float(Sigmoid()(0.0))
+        >>> float(nn.Sigmoid()(0.0))
         0.5
     """
 
@@ -63,7 +63,7 @@ class Tanh(_Activation):
     """Hyperbolic tangent of each element; see `functional.tanh`.
 
     Example:
-        >>> float(Tanh()(0.0))
+        >>> float(nn.Tanh()(0.0))
         0.0
     """
 
@@ -74,7 +74,7 @@ class ReLU(_Activation):
     """Rectified linear unit of each element; see `functional.relu`.
 
     Example:
-        >>> float(ReLU()(-1.0))
+        >>> float(nn.ReLU()(-1.0))
         0.0
     """
 
@@ -85,7 +85,7 @@ class SiLU(_Activation):
     """Sigmoid linear unit of each element; see `functional.silu`.
 
     Example:
-        >>> float(SiLU()(0.0))
+        >>> float(nn.SiLU()(0.0))
         0.0
     """
 
@@ -96,7 +96,7 @@ class LogSigmoid(_Activation):
     """Logarithm of the logistic function of each element; see `functional.log_sigmoid`.
 
     Example:
-        >>> float(LogSigmoid()(-1e4))
+        >>> float(nn.LogSigmoid()(-1e4))
         -10000.0
     """
 
@@ -107,7 +107,7 @@ class LeakyReLU(_Activation):
     """Leaky rectified linear unit of each element; arguments and errors are those of `functional.leaky_relu`.
 
     Example:
-        >>> float(LeakyReLU(0.1)(-1.0))
+        >>> float(nn.LeakyReLU(0.1)(-1.0))
         -0.1
     """
 
@@ -119,7 +119,7 @@ class ELU(_Activation):
     """Exponential linear unit of each element; arguments and errors are those of `functional.elu`.
 
     Example:
-        >>> float(ELU(2.0)(-1e4))
+        >>> float(nn.ELU(2.0)(-1e4))
         -2.0
     """
 
@@ -131,7 +131,7 @@ class GELU(_Activation):
     """Gaussian error linear unit of each element; arguments and errors are those of `functional.gelu`.
 
     Example:
-        >>> float(GELU(approximate="tanh")(1.0).round(4))
+        >>> float(nn.GELU(approximate="tanh")(1.0).round(4))
         0.8412
     """
 
@@ -143,7 +143,7 @@ class Softplus(_Activation):
     """Smooth rectified linear unit of each element; arguments and errors are those of `functional.softplus`.
 
     Example:
-        >>> float(Softplus()(1e4))
+        >>> float(nn.Softplus()(1e4))
         10000.0
     """
 
@@ -156,7 +156,7 @@ class Hardtanh(_Activation):
     """Each element clipped to an interval; arguments and errors are those of `functional.hardtanh`.
 
     Example:
-        >>> float(Hardtanh()(3.0))
+        >>> float(nn.Hardtanh()(3.0))
         1.0
     """
 
@@ -174,7 +174,7 @@ class Softmax(_Activation):
         TypeError: the axis is not an integer.
 
     Example:
-        >>> Softmax()(np.zeros((1, 2)))
+        >>> nn.Softmax()(np.zeros((1, 2)))
         array([[0.5, 0.5]])
     """
 
@@ -189,7 +189,7 @@ class LogSoftmax(Softmax):
     """Logarithms of probabilities from logits along an axis; see `functional.log_softmax`.
 
     Example:
-        >>> LogSoftmax()(np.array([[0.0, 1e4]]))
+        >>> nn.LogSoftmax()(np.array([[0.0, 1e4]]))
         array([[-10000.,      0.]])
     """
 

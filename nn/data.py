@@ -37,7 +37,7 @@ def batches(X: Array, y: Array, batch_size: int, *, rng: Seed = None, drop_last:
         ValueError: the lengths differ, there are no rows, they are ragged, or the batch size is not positive.
 
     Example:
-        >>> [len(X) for X, y in batches(np.zeros((5, 2)), np.zeros(5), batch_size=2, rng=0)]
+        >>> [len(X) for X, y in nn.data.batches(np.zeros((5, 2)), np.zeros(5), batch_size=2, rng=0)]
         [2, 2, 1]
     """
     X, y = check_rows("batches", "inputs", X), check_rows("batches", "targets", y)

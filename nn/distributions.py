@@ -226,13 +226,13 @@ class Normal(_LocationScale):
         ValueError: ``scale`` is not positive, a parameter is NaN, or the shapes do not broadcast.
 
     Example:
-        >>> p = Normal(np.array([0.0, 1.0]), 2.0)
+        >>> p = nn.distributions.Normal(np.array([0.0, 1.0]), 2.0)
         >>> p.log_prob(1.0).round(6)
         array([-1.737086, -1.612086])
         >>> p.cdf(1.0).round(6)
         array([0.691462, 0.5     ])
         >>> scale = ad.Tensor(2.0)
-        >>> Normal(0.0, scale).log_prob(3.0).backward()
+        >>> nn.distributions.Normal(0.0, scale).log_prob(3.0).backward()
         >>> float(scale.grad)
         0.625
     """
@@ -289,7 +289,7 @@ class Laplace(_LocationScale):
         ValueError: ``scale`` is not positive, a parameter is NaN, or the shapes do not broadcast.
 
     Example:
-        >>> p = Laplace(0.0, 1.0)
+        >>> p = nn.distributions.Laplace(0.0, 1.0)
         >>> p.log_prob(np.array([0.0, 1.0])).round(6), p.cdf(np.array([0.0, 1.0])).round(6)
         (array([-0.693147, -1.693147]), array([0.5    , 0.81606]))
     """
@@ -342,7 +342,7 @@ class Uniform(_Continuous):
         ValueError: ``low`` is not below ``high``, a parameter is NaN, or the shapes do not broadcast.
 
     Example:
-        >>> p = Uniform(0.0, 4.0)
+        >>> p = nn.distributions.Uniform(0.0, 4.0)
         >>> p.log_prob(np.array([1.0, 4.0])).round(6), float(p.cdf(1.0))
         (array([-1.386294,      -inf]), 0.25)
     """
@@ -414,7 +414,7 @@ class Exponential(_Continuous):
         ValueError: the rate is not positive.
 
     Example:
-        >>> p = Exponential(2.0)
+        >>> p = nn.distributions.Exponential(2.0)
         >>> float(p.log_prob(1.0).round(6)), float(p.cdf(1.0).round(6)), float(p.mean)
         (-1.306853, 0.864665, 0.5)
     """
@@ -494,7 +494,7 @@ class Bernoulli(_Discrete):
         ValueError: both parameters are given or none, a probability is not between 0 and 1, or a logit is not finite.
 
     Example:
-        >>> p = Bernoulli(logits=np.array([0.0, 1e4]))
+        >>> p = nn.distributions.Bernoulli(logits=np.array([0.0, 1e4]))
         >>> p.log_prob(0).round(6)
         array([-6.93147e-01, -1.00000e+04])
         >>> p.probs, p.sample(3, rng=0)
@@ -604,7 +604,7 @@ class Categorical(_Discrete):
             zero, or a logit is NaN or infinite.
 
     Example:
-        >>> p = Categorical(probs=[1, 1, 2])
+        >>> p = nn.distributions.Categorical(probs=[1, 1, 2])
         >>> p.probs, p.log_prob([0, 2]).round(6), p.sample(4, rng=0)
         (array([0.25, 0.25, 0.5 ]), array([-1.386294, -0.693147]), array([2, 1, 0, 0]))
     """
@@ -709,6 +709,7 @@ def kl_divergence(p: Distribution, q: Distribution) -> Array:
         ValueError: the shapes do not fit.
 
     Example:
+        >>> from nn.distributions import Bernoulli, Normal, kl_divergence
         >>> float(kl_divergence(Normal(1.0, 1.0), Normal(0.0, 1.0)).round(6))
         0.5
         >>> kl_divergence(Bernoulli(probs=[0.5, 0.0]), Bernoulli(probs=[0.25, 0.5])).round(6)

@@ -59,7 +59,7 @@ class History:
         """Give every list that has entries by its name; metrics on the validation data begin with "validation_".
 
         Example:
-            >>> History(loss=[0.5, 0.25], metrics={"accuracy": [0.75, 1.0]}).columns()
+            >>> nn.History(loss=[0.5, 0.25], metrics={"accuracy": [0.75, 1.0]}).columns()
             {'loss': [0.5, 0.25], 'accuracy': [0.75, 1.0]}
         """
         lists = {
@@ -88,7 +88,7 @@ class History:
             >>> import tempfile
             >>> from pathlib import Path
             >>> with tempfile.TemporaryDirectory() as folder:
-            ...     History(loss=[0.5, 0.25], seconds=[1.0, 1.5]).to_csv(folder + "/run.csv")
+            ...     nn.History(loss=[0.5, 0.25], seconds=[1.0, 1.5]).to_csv(folder + "/run.csv")
             ...     print(Path(folder, "run.csv").read_text())
             epoch,loss,seconds
             1,0.5,1.0
@@ -121,7 +121,7 @@ class History:
             ValueError: there are no epochs to draw, or the lists have different lengths.
 
         Example:
-            >>> ax = History(loss=[0.9, 0.4, 0.2], validation_loss=[0.8, 0.5, 0.6]).plot()
+            >>> ax = nn.History(loss=[0.9, 0.4, 0.2], validation_loss=[0.8, 0.5, 0.6]).plot()
             >>> [text.get_text() for text in ax.get_legend().get_texts()]
             ['training loss', 'validation loss', 'best epoch: 2']
         """

@@ -44,7 +44,7 @@ def gain(nonlinearity: Nonlinearity) -> float:
         ValueError: it is unknown.
 
     Example:
-        >>> round(gain("relu"), 4)
+        >>> round(nn.init.gain("relu"), 4)
         1.4142
     """
     check_choice("gain", "nonlinearity", nonlinearity, _GAINS)
@@ -67,7 +67,7 @@ def xavier_uniform(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = Non
         ValueError: the shape is not two positive integers, or the gain is not finite.
 
     Example:
-        >>> xavier_uniform((2, 3), rng=0).shape
+        >>> nn.init.xavier_uniform((2, 3), rng=0).shape
         (2, 3)
     """
     return _uniform(shape, _scaled(gain, 6 / sum(_fans(shape))), rng, dtype)
@@ -89,7 +89,7 @@ def kaiming_uniform(
     He et al., Delving deep into rectifiers (2015), equation 10. Arguments are those of `xavier_uniform`.
 
     Example:
-        >>> bool(abs(kaiming_uniform((6, 100), rng=0)).max() <= 1)
+        >>> bool(abs(nn.init.kaiming_uniform((6, 100), rng=0)).max() <= 1)
         True
     """
     return _uniform(shape, _scaled(gain, 3 / _fans(shape)[0]), rng, dtype)

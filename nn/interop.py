@@ -34,7 +34,7 @@ def to_torch(model: Module) -> dict[str, Array]:
 
     Example:
         >>> import nn
-        >>> {name: array.shape for name, array in to_torch(nn.MLP([4, 3, 2])).items()}
+        >>> {name: array.shape for name, array in nn.to_torch(nn.MLP([4, 3, 2])).items()}
         {'0.weight': (3, 4), '0.bias': (3,), '2.weight': (2, 3), '2.bias': (2,)}
     """
     _by_path("to_torch", model)
@@ -64,7 +64,7 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Array]:
         >>> import nn
         >>> model = nn.MLP([2, 1])
         >>> state = {"0.weight": np.array([[1.0, 2.0]]), "0.bias": np.array([3.0])}
-        >>> model.load_state_dict(from_torch(model, state))
+        >>> model.load_state_dict(nn.from_torch(model, state))
         >>> model(np.array([[10.0, 20.0]])).data
         array([[53.]])
     """

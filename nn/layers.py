@@ -61,7 +61,7 @@ class Linear(Module):
         ValueError: a size is not positive, or the nonlinearity is unknown.
 
     Example:
-        >>> layer = Linear(3, 2, rng=0)
+        >>> layer = nn.Linear(3, 2, rng=0)
         >>> layer
         Linear(3, 2): weight (3, 2), bias (2,), 8 parameters
         >>> layer(np.ones((5, 3), np.float32)).shape
@@ -107,7 +107,7 @@ class Identity(Module):
     """Nothing: the input as it is.
 
     Example:
-        >>> Identity()(3.0)
+        >>> nn.Identity()(3.0)
         3.0
     """
 
@@ -127,7 +127,7 @@ class Flatten(Module):
         TypeError: an axis is not an integer.
 
     Example:
-        >>> Flatten()(np.zeros((5, 2, 3))).shape
+        >>> nn.Flatten()(np.zeros((5, 2, 3))).shape
         (5, 6)
     """
 
@@ -166,7 +166,7 @@ class Dropout(Module):
         ValueError: ``p`` is not a probability below 1.
 
     Example:
-        >>> layer = Dropout(0.5, rng=0)
+        >>> layer = nn.Dropout(0.5, rng=0)
         >>> layer(np.ones(5)), layer.eval()(np.ones(5))
         (array([2., 2., 2., 0., 0.]), array([1., 1., 1., 1., 1.]))
     """
@@ -207,7 +207,7 @@ class BatchNorm1d(Module):
         ValueError: an argument is outside its domain.
 
     Example:
-        >>> layer = BatchNorm1d(1)
+        >>> layer = nn.BatchNorm1d(1)
         >>> layer(np.array([[1.0], [3.0]], np.float32)).data.round(3).tolist()
         [[-1.0], [1.0]]
         >>> {path: array.tolist() for path, array in layer.state_dict().items() if "weight" not in path}
@@ -298,7 +298,7 @@ class LayerNorm(Module):
         ValueError: there is no length, or one of them, or ``eps``, is not positive.
 
     Example:
-        >>> LayerNorm(2)(np.array([[1.0, 3.0]], np.float32)).data.round(3).tolist()
+        >>> nn.LayerNorm(2)(np.array([[1.0, 3.0]], np.float32)).data.round(3).tolist()
         [[-1.0, 1.0]]
     """
 
@@ -352,7 +352,7 @@ class Embedding(Module):
         ValueError: a size is not positive.
 
     Example:
-        >>> Embedding(10, 3, rng=0)(np.array([[1, 2, 1, 9]])).shape
+        >>> nn.Embedding(10, 3, rng=0)(np.array([[1, 2, 1, 9]])).shape
         (1, 4, 3)
     """
 
@@ -402,7 +402,7 @@ class Sequential(Module):
 
     Example:
         >>> import nn
-        >>> Sequential(Linear(4, 3, rng=0), nn.Tanh())
+        >>> nn.Sequential(nn.Linear(4, 3, rng=0), nn.Tanh())
         Sequential(): 15 parameters
           layers.0: Linear(4, 3): weight (4, 3), bias (3,), 15 parameters
           layers.1: Tanh()
@@ -444,7 +444,7 @@ class MLP(Sequential):
             a probability below 1.
 
     Example:
-        >>> MLP([64, 32, 10], activation="relu", rng=0)
+        >>> nn.MLP([64, 32, 10], activation="relu", rng=0)
         MLP(64 → 32 → 10): 2,410 parameters
           layers.0: Linear(64, 32): weight (64, 32), bias (32,), 2,080 parameters
           layers.1: ReLU()

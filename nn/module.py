@@ -32,7 +32,7 @@ class Parameter(ad.Tensor):
     Module around it, was last assigned to.
 
     Example:
-        >>> Parameter([0.5, 1.0])
+        >>> nn.Parameter([0.5, 1.0])
         Parameter([0.5, 1. ])
     """
 
@@ -63,7 +63,7 @@ class Buffer(ad.Tensor):
         ValueError: the data is a ragged list.
 
     Example:
-        >>> Buffer([0.5, 1.0])
+        >>> nn.Buffer([0.5, 1.0])
         Buffer([0.5, 1. ], requires_grad=False)
     """
 
@@ -84,9 +84,9 @@ class Module:
         training: whether the Module is being trained; `Dropout` behaves differently then. Set by `train` and `eval`.
 
     Example:
-        >>> class Line(Module):
+        >>> class Line(nn.Module):
         ...     def __init__(self):
-        ...         self.slope, self.offset = Parameter(2.0), Parameter(1.0)
+        ...         self.slope, self.offset = nn.Parameter(2.0), nn.Parameter(1.0)
         ...     def forward(self, x):
         ...         return self.slope * x + self.offset
         >>> line = Line()

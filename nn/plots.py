@@ -59,11 +59,11 @@ def confusion_matrix(
             than 1,000 classes, or no names in ``classes``.
 
     Example:
-        >>> ax = confusion_matrix([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], classes=["cat", "dog"])
+        >>> ax = nn.plots.confusion_matrix([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], classes=["cat", "dog"])
         >>> [text.get_text() for text in ax.texts]
         ['1', '1', '1', '2']
         >>> logits = np.array([[2.0, -1.0], [0.5, 1.0]])
-        >>> [text.get_text() for text in confusion_matrix([0, 1], logits).texts]
+        >>> [text.get_text() for text in nn.plots.confusion_matrix([0, 1], logits).texts]
         ['1', '1']
     """
     caller = "plots.confusion_matrix"
@@ -189,7 +189,7 @@ def decision_boundary(model: Module, X: Array, y: Array, ax: Axes | None = None)
         >>> import nn
         >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
         >>> model = nn.MLP([2, 8, 2], rng=0)
-        >>> ax = decision_boundary(model, X, X[:, 0] ^ X[:, 1])
+        >>> ax = nn.plots.decision_boundary(model, X, X[:, 0] ^ X[:, 1])
         >>> ax.get_xlabel(), [text.get_text() for text in ax.get_legend().get_texts()]
         ('$x_1$', ['0', '1'])
     """
@@ -287,7 +287,7 @@ def weights(model: Module, shape: tuple[int, int] | None = None, ax: Axes | None
 
     Example:
         >>> import nn
-        >>> ax = weights(nn.MLP([64, 6, 10], rng=0))
+        >>> ax = nn.plots.weights(nn.MLP([64, 6, 10], rng=0))
         >>> ax.images[0].get_array().shape              # two lines of three images of 8x8, with lines between them
         (17, 26)
     """
@@ -362,7 +362,7 @@ def gradient_flow(model: Module, ax: Axes | None = None) -> Axes:
         >>> import nn
         >>> model = nn.MLP([2, 8, 8, 1], activation="sigmoid", rng=0)
         >>> nn.functional.mse_loss(model(np.ones((4, 2), np.float32)), np.zeros((4, 1), np.float32)).backward()
-        >>> ax = gradient_flow(model)
+        >>> ax = nn.plots.gradient_flow(model)
         >>> [label.get_text() for label in ax.get_yticklabels()][:2]
         ['layers.0.weight', 'layers.0.bias']
     """

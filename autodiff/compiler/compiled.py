@@ -89,7 +89,7 @@ def compile(
             changed and is no part of the state.
 
     Example:
-        >>> w = Tensor([1.0, 2.0], name="w")
+        >>> w = ad.Tensor([1.0, 2.0], name="w")
         >>> def descend(x):
         ...     w.grad = None
         ...     loss = ((w * x).sum() - 1) ** 2

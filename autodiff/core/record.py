@@ -298,7 +298,7 @@ def primitive(function: F) -> F:
 
     Example:
         >>> import autodiff as ad
-        >>> @primitive
+        >>> @ad.primitive
         ... def softplus(x):
         ...     return np.logaddexp(x, 0)
         >>> ad.defvjp(softplus, lambda g, out, x: g / (1 + np.exp(-x)))

@@ -93,7 +93,7 @@ class Tensor(_Base):
 
     Example:
         >>> import numpy as np
-        >>> x = Tensor([1.0, 2.0])
+        >>> x = ad.Tensor([1.0, 2.0])
         >>> y = np.square(x).sum()
         >>> y.backward()
         >>> x.grad
@@ -258,7 +258,7 @@ class Tensor(_Base):
             TypeError: the gradient is not real numbers.
 
         Example:
-            >>> x = Tensor(2.0)
+            >>> x = ad.Tensor(2.0)
             >>> (x**3).backward(create_graph=True)
             >>> x.grad
             Tensor(12., call=multiply)
@@ -310,7 +310,7 @@ class Tensor(_Base):
             RuntimeError: it requires no gradient.
 
         Example:
-            >>> x = Tensor(3.0)
+            >>> x = ad.Tensor(3.0)
             >>> y = x * x
             >>> y.retain_grad()
             >>> (2 * y).backward()
@@ -338,7 +338,7 @@ class Tensor(_Base):
             RuntimeError: the Tensor requires no gradient.
 
         Example:
-            >>> x = Tensor(3.0)
+            >>> x = ad.Tensor(3.0)
             >>> hook = x.register_hook(lambda g: 10 * g)
             >>> (x * x).backward()
             >>> float(x.grad)
@@ -619,8 +619,8 @@ def stop_gradient(x: Array) -> Any:
     A Tensor gives a Tensor that shares its data, anything else is returned as it is.
 
     Example:
-        >>> x = Tensor(3.0)
-        >>> (x * stop_gradient(x)).backward()
+        >>> x = ad.Tensor(3.0)
+        >>> (x * ad.stop_gradient(x)).backward()
         >>> float(x.grad)
         3.0
     """

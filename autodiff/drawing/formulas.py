@@ -73,7 +73,7 @@ def formulas(
         There is none where the rule needs the numbers themselves, or where it would be too long to be read.
 
     Example:
-        >>> x, w = Tensor(2.0, name="x"), Tensor(3.0, name="w")
+        >>> x, w = ad.Tensor(2.0, name="x"), ad.Tensor(3.0, name="w")
         >>> [formula.text for _, formula in formulas(x * w, lambda one: one.name)]
         ['∂(x·w)/∂x = w', '∂(x·w)/∂w = x']
         >>> [formula.text for _, formula in formulas(np.tanh(x), lambda one: one.name)]
@@ -104,8 +104,8 @@ def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run,
     """Write a recorded call, or only the name of its function where the whole would be too long.
 
     Example:
-        >>> x = Tensor(2.0, name="x")
-        >>> plain(expression(x * x, lambda one: one.name))
+        >>> x = ad.Tensor(2.0, name="x")
+        >>> "".join(text for text, _ in expression(x * x, lambda one: one.name))
         'x·x'
     """
     function: Any = call._function

@@ -43,7 +43,7 @@ class Drawing:
         outputs: the Tensors that it is the picture of.
 
     Example:
-        >>> drawing = draw(Tensor(2.0, name="x") ** 3)
+        >>> drawing = ad.draw(ad.Tensor(2.0, name="x") ** 3)
         >>> drawing
         Drawing(nodes=3, calls=1)
     """
@@ -81,7 +81,7 @@ class Drawing:
         Example:
             >>> import tempfile
             >>> with tempfile.TemporaryDirectory() as folder:
-            ...     path = draw(Tensor(2.0) ** 3).save(folder + "/cube.dot")
+            ...     path = ad.draw(ad.Tensor(2.0) ** 3).save(folder + "/cube.dot")
             >>> path.name
             'cube.dot'
         """
@@ -199,11 +199,11 @@ def draw(
         ValueError: nothing was recorded, the list is empty, or an option is unknown.
 
     Example:
-        >>> x, w = Tensor([1.0, 2.0], name="x"), Tensor([3.0, 4.0], name="w")
-        >>> drawing = draw((x * w).sum())
+        >>> x, w = ad.Tensor([1.0, 2.0], name="x"), ad.Tensor([3.0, 4.0], name="w")
+        >>> drawing = ad.draw((x * w).sum())
         >>> drawing
         Drawing(nodes=4, calls=2)
-        >>> draw(lambda x, y: x * y + 1, x=2.0, y=3.0)
+        >>> ad.draw(lambda x, y: x * y + 1, x=2.0, y=3.0)
         Drawing(nodes=5, calls=2)
     """
     _check_options(graph, depth, show, color, theme)

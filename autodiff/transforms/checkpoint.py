@@ -37,8 +37,8 @@ def checkpoint(function: F) -> F:
         RuntimeError: in the backward pass, the function gave another result than the first time.
 
     Example:
-        >>> x = Tensor(np.linspace(0, 1, 3))
-        >>> y = checkpoint(lambda x: np.tanh(np.tanh(x)))(x)
+        >>> x = ad.Tensor(np.linspace(0, 1, 3))
+        >>> y = ad.checkpoint(lambda x: np.tanh(np.tanh(x)))(x)
         >>> y.sum().backward()
         >>> x.grad.round(4)
         array([1.    , 0.6398, 0.2469])

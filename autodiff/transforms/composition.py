@@ -37,7 +37,7 @@ def defcomposition(
         >>> @primitive
         ... def norm(x):
         ...     return np.sqrt(np.sum(x * x))
-        >>> defcomposition(norm, lambda x: np.sqrt(np.sum(x * x)))
+        >>> ad.defcomposition(norm, lambda x: np.sqrt(np.sum(x * x)))
         >>> x = Tensor([3.0, 4.0])
         >>> norm(x).backward()
         >>> x.grad

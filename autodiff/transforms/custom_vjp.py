@@ -35,7 +35,7 @@ class custom_vjp:  # noqa: N801 (a decorator)
         RuntimeError: it is called without ``defvjp``.
 
     Example:
-        >>> @custom_vjp
+        >>> @ad.custom_vjp
         ... def log1pexp(x):
         ...     return np.log(1 + np.exp(x))
         >>> def forward(x):
@@ -43,7 +43,7 @@ class custom_vjp:  # noqa: N801 (a decorator)
         >>> def backward(x, g):
         ...     return (g * (1 - 1 / (1 + np.exp(x))),)
         >>> log1pexp.defvjp(forward, backward)
-        >>> x = variable(np.float64(0.0))
+        >>> x = ad.Tensor(0.0)
         >>> log1pexp(x).backward()
         >>> float(x.grad)
         0.5

@@ -61,7 +61,7 @@ def jvp(
 
     Example:
         >>> import numpy as np
-        >>> y, dy = jvp(np.sin, (0.0,), (2.0,))
+        >>> y, dy = ad.jvp(np.sin, (0.0,), (2.0,))
         >>> float(y), float(dy)
         (0.0, 2.0)
     """
@@ -93,7 +93,7 @@ def linearize(
         ValueError: an argnum is out of range, or a tangent has another form or shape than its argument.
 
     Example:
-        >>> y, push = linearize(lambda x, y: x * y, 2.0, 3.0)
+        >>> y, push = ad.linearize(lambda x, y: x * y, 2.0, 3.0)
         >>> float(y), float(push(1.0, 0.0)), float(push(0.0, 1.0))
         (6.0, 3.0, 2.0)
     """
@@ -129,7 +129,7 @@ def hvp(function: Function, argnums: Argnums = 0) -> Function:
 
     Example:
         >>> import numpy as np
-        >>> hvp(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]), np.array([1.0, 0.0]))
+        >>> ad.hvp(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]), np.array([1.0, 0.0]))
         array([4., 2.])
     """
     plan = Plan("hvp", function, argnums)

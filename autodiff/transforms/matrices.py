@@ -37,11 +37,11 @@ def jacobian(function: Function, argnums: Argnums = 0, *, has_aux: bool = False)
 
     Example:
         >>> import numpy as np
-        >>> jacobian(lambda x: x**2)(np.array([1.0, 2.0, 3.0]))
+        >>> ad.jacobian(lambda x: x**2)(np.array([1.0, 2.0, 3.0]))
         array([[2., 0., 0.],
                [0., 4., 0.],
                [0., 0., 6.]])
-        >>> jacobian(lambda x: np.outer(x, x))(np.ones(3)).shape
+        >>> ad.jacobian(lambda x: np.outer(x, x))(np.ones(3)).shape
         (3, 3, 3)
     """
     return _jacobian("jacobian", function, argnums, has_aux)
@@ -58,7 +58,7 @@ def hessian(function: Function, argnums: Argnums = 0, *, has_aux: bool = False) 
 
     Example:
         >>> import numpy as np
-        >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
+        >>> ad.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
         array([[4., 2.],
                [2., 0.]])
     """

@@ -36,11 +36,11 @@ def grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> 
     Example:
         >>> import numpy as np
         >>> cube = lambda x: x**3
-        >>> float(grad(cube)(2.0)), float(grad(grad(cube))(2.0)), float(grad(grad(grad(cube)))(2.0))
+        >>> float(ad.grad(cube)(2.0)), float(ad.grad(ad.grad(cube))(2.0)), float(ad.grad(ad.grad(ad.grad(cube)))(2.0))
         (12.0, 12.0, 6.0)
-        >>> grad(lambda x: np.sin(x).sum())(np.zeros(3))
+        >>> ad.grad(lambda x: np.sin(x).sum())(np.zeros(3))
         array([1., 1., 1.])
-        >>> grad(lambda layer: (layer["w"] * layer["b"]).sum())({"w": np.ones(2), "b": np.zeros(2)})
+        >>> ad.grad(lambda layer: (layer["w"] * layer["b"]).sum())({"w": np.ones(2), "b": np.zeros(2)})
         {'w': array([0., 0.]), 'b': array([1., 1.])}
     """
     return gradient_of(Plan("grad", function, argnums, has_aux))
@@ -67,7 +67,7 @@ def value_and_grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = 
     ``has_aux`` the pair ``((value, aux), gradient)``.
 
     Example:
-        >>> value, (dx, dy) = value_and_grad(lambda x, y: x * x * y, argnums=(0, 1))(3.0, 2.0)
+        >>> value, (dx, dy) = ad.value_and_grad(lambda x, y: x * x * y, argnums=(0, 1))(3.0, 2.0)
         >>> float(value), float(dx), float(dy)
         (18.0, 12.0, 9.0)
     """
@@ -92,8 +92,8 @@ def elementwise_grad(function: Function, argnums: Argnums = 0) -> Function:
 
     Example:
         >>> import numpy as np
-        >>> slope = elementwise_grad(np.tanh)
-        >>> slope(np.array([0.0, 20.0])).round(6), elementwise_grad(slope)(np.array([0.0, 20.0])).round(6)
+        >>> slope = ad.elementwise_grad(np.tanh)
+        >>> slope(np.array([0.0, 20.0])).round(6), ad.elementwise_grad(slope)(np.array([0.0, 20.0])).round(6)
         (array([1., 0.]), array([0., 0.]))
     """
     return gradient_of(Plan("elementwise_grad", function, argnums), of_scalar=False)
@@ -122,7 +122,7 @@ def vjp(
 
     Example:
         >>> import numpy as np
-        >>> y, pull = vjp(lambda x: np.array([[1.0, 2.0], [3.0, 4.0]]) @ x, np.array([1.0, 1.0]))
+        >>> y, pull = ad.vjp(lambda x: np.array([[1.0, 2.0], [3.0, 4.0]]) @ x, np.array([1.0, 1.0]))
         >>> y, pull(np.array([1.0, 0.0]))
         (array([3., 7.]), (array([1., 2.]),))
     """

@@ -109,7 +109,7 @@ def relu(x: Array) -> Array:
         TypeError: ``x`` is not real numbers; so it is for every activation.
 
     Example:
-        >>> relu(np.array([-1.0, 2.0]))
+        >>> nn.functional.relu(np.array([-1.0, 2.0]))
         array([0., 2.])
     """
     return _relu(_numbers("relu", x))
@@ -119,7 +119,7 @@ def sigmoid(x: Array) -> Array:
     """Logistic function ``1 / (1 + exp(-x))``, elementwise, without overflow and to full relative precision.
 
     Example:
-        >>> sigmoid(np.array([-1e4, 0.0, 1e4]))
+        >>> nn.functional.sigmoid(np.array([-1e4, 0.0, 1e4]))
         array([0. , 0.5, 1. ])
     """
     return _sigmoid(_numbers("sigmoid", x))
@@ -129,7 +129,7 @@ def tanh(x: Array) -> Array:
     """Hyperbolic tangent, elementwise; the same as `numpy.tanh`.
 
     Example:
-        >>> float(tanh(0.0))
+        >>> float(nn.functional.tanh(0.0))
         0.0
     """
     return np.tanh(_numbers("tanh", x))
@@ -141,7 +141,7 @@ def silu(x: Array) -> Array:
     Elfwing, Uchibe and Doya, Sigmoid-weighted linear units (2018), equation 6.
 
     Example:
-        >>> silu(np.array([-1e4, 0.0, 1e4]))
+        >>> nn.functional.silu(np.array([-1e4, 0.0, 1e4]))
         array([   -0.,     0., 10000.])
     """
     return _silu(_numbers("silu", x))
@@ -151,7 +151,7 @@ def log_sigmoid(x: Array) -> Array:
     """Logarithm of `sigmoid`, ``-log(1 + exp(-x))``, elementwise, finite where the sigmoid itself rounds to zero.
 
     Example:
-        >>> log_sigmoid(np.array([-1e4, 1e4]))
+        >>> nn.functional.log_sigmoid(np.array([-1e4, 1e4]))
         array([-10000.,     -0.])
     """
     return _log_sigmoid(_numbers("log_sigmoid", x))
@@ -171,7 +171,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
         ValueError: it is not finite.
 
     Example:
-        >>> leaky_relu(np.array([-1.0, 2.0]))
+        >>> nn.functional.leaky_relu(np.array([-1.0, 2.0]))
         array([-0.01,  2.  ])
     """
     check_number("leaky_relu", "negative_slope", negative_slope, lambda slope: True, "finite")
@@ -193,7 +193,7 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
         ValueError: it is not finite.
 
     Example:
-        >>> elu(np.array([-1e4, 0.0, 1e4]))
+        >>> nn.functional.elu(np.array([-1e4, 0.0, 1e4]))
         array([-1.e+00,  0.e+00,  1.e+04])
     """
     check_number("elu", "alpha", alpha, lambda alpha: True, "finite")
@@ -215,7 +215,7 @@ def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
         ValueError: it is unknown.
 
     Example:
-        >>> gelu(np.array([-1.0, 0.0, 1.0]), approximate="tanh").round(4)
+        >>> nn.functional.gelu(np.array([-1.0, 0.0, 1.0]), approximate="tanh").round(4)
         array([-0.1588,  0.    ,  0.8412])
     """
     check_choice("gelu", "approximation", approximate, ("none", "tanh"))
@@ -237,7 +237,7 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
         ValueError: ``beta`` is not positive, or one of them is not finite.
 
     Example:
-        >>> softplus(np.array([-1e4, 0.0, 1e4])).round(4)
+        >>> nn.functional.softplus(np.array([-1e4, 0.0, 1e4])).round(4)
         array([0.000e+00, 6.931e-01, 1.000e+04])
     """
     check_number("softplus", "beta", beta, lambda beta: beta > 0, "positive")
@@ -260,7 +260,7 @@ def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
         ValueError: an end is not finite, or the lower one is not below the upper one.
 
     Example:
-        >>> hardtanh(np.array([-3.0, 0.5, 3.0]))
+        >>> nn.functional.hardtanh(np.array([-3.0, 0.5, 3.0]))
         array([-1. ,  0.5,  1. ])
     """
     check_number("hardtanh", "max_val", max_val, lambda high: True, "finite")
@@ -323,7 +323,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
         Of the shape of ``x``.
 
     Example:
-        >>> softmax(np.array([1e4, 1e4, -1e4]))
+        >>> nn.functional.softmax(np.array([1e4, 1e4, -1e4]))
         array([0.5, 0.5, 0. ])
     """
     return _softmax(_logits("softmax", x, axis), axis)
@@ -333,7 +333,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     """Logarithm of `softmax`, ``x - log(sum(exp(x)))``, finite where the softmax itself rounds to zero.
 
     Example:
-        >>> log_softmax(np.array([0.0, 1e4]))
+        >>> nn.functional.log_softmax(np.array([0.0, 1e4]))
         array([-10000.,      0.])
     """
     return _log_softmax(_logits("log_softmax", x, axis), axis)
@@ -351,7 +351,7 @@ def logsumexp(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool 
         TypeError: ``x`` is not real numbers, an axis not an integer, or ``keepdims`` not True or False.
 
     Example:
-        >>> float(logsumexp(np.array([1000.0, 1000.0])) - 1000)
+        >>> float(nn.functional.logsumexp(np.array([1000.0, 1000.0])) - 1000)
         0.693147180559...
     """
     x = _numbers("logsumexp", x)

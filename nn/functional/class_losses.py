@@ -86,9 +86,9 @@ def cross_entropy(
 
     Example:
         >>> logits = np.array([[2.0, 0.0], [0.0, 1e4]])
-        >>> float(cross_entropy(logits, np.array([0, 1])).round(6))
+        >>> float(nn.functional.cross_entropy(logits, np.array([0, 1])).round(6))
         0.063464
-        >>> cross_entropy(logits, np.array([[0.5, 0.5], [0.0, 1.0]]), reduction="none").round(6)
+        >>> nn.functional.cross_entropy(logits, np.array([[0.5, 0.5], [0.0, 1.0]]), reduction="none").round(6)
         array([1.126928, 0.      ])
     """
     check_choice("cross_entropy", "reduction", reduction, REDUCTIONS)
@@ -135,7 +135,8 @@ def nll_loss(
             unknown.
 
     Example:
-        >>> float(nll_loss(np.log([[0.25, 0.75], [0.5, 0.5]]), np.array([1, 0]), reduction="sum").round(6))
+        >>> log_probabilities = np.log([[0.25, 0.75], [0.5, 0.5]])
+        >>> float(nn.functional.nll_loss(log_probabilities, np.array([1, 0]), reduction="sum").round(6))
         0.980829
     """
     check_choice("nll_loss", "reduction", reduction, REDUCTIONS)

@@ -49,7 +49,7 @@ def linear(x: Array, weight: Array, bias: Array = None) -> Array:
         ValueError: the shapes do not fit.
 
     Example:
-        >>> linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
+        >>> nn.functional.linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
         array([11.5])
     """
     x = check_real("linear", "x", x)
@@ -83,7 +83,7 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -
         ValueError: ``p`` is not a probability below 1.
 
     Example:
-        >>> dropout(np.ones(5), p=0.5, rng=0)
+        >>> nn.functional.dropout(np.ones(5), p=0.5, rng=0)
         array([2., 2., 2., 0., 0.])
     """
     check_probability("dropout", p)
@@ -148,7 +148,7 @@ def batch_norm(
             each feature, or there are no running numbers outside training. The running numbers stay as they were.
 
     Example:
-        >>> batch_norm(np.array([[1.0], [3.0]]), np.zeros(1), np.ones(1), training=True).round(3)
+        >>> nn.functional.batch_norm(np.array([[1.0], [3.0]]), np.zeros(1), np.ones(1), training=True).round(3)
         array([[-1.],
                [ 1.]])
     """
@@ -227,7 +227,7 @@ def layer_norm(
         ValueError: the shapes do not fit, or ``eps`` is not positive.
 
     Example:
-        >>> layer_norm(np.array([[1.0, 3.0], [10.0, 30.0]]), 2).round(3)
+        >>> nn.functional.layer_norm(np.array([[1.0, 3.0], [10.0, 30.0]]), 2).round(3)
         array([[-1.,  1.],
                [-1.,  1.]])
     """
@@ -271,7 +271,7 @@ def embedding(indices: Array, weight: Array, padding_idx: int | None = None) -> 
         ValueError: ``weight`` is not a table.
 
     Example:
-        >>> embedding(np.array([2, 0, 2]), np.array([[0.0, 0.5], [1.0, 1.5], [2.0, 2.5]]))
+        >>> nn.functional.embedding(np.array([2, 0, 2]), np.array([[0.0, 0.5], [1.0, 1.5], [2.0, 2.5]]))
         array([[2. , 2.5],
                [0. , 0.5],
                [2. , 2.5]])

@@ -68,7 +68,7 @@ def mse_loss(input: Array, target: Array, *, reduction: Reduction = "mean", weig
         ValueError: the shapes differ, or the reduction is unknown.
 
     Example:
-        >>> float(mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+        >>> float(nn.functional.mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
         2.0
     """
     prediction, target = _pair("mse_loss", input, target, reduction)
@@ -83,7 +83,7 @@ def l1_loss(input: Array, target: Array, *, reduction: Reduction = "mean", weigh
     `mse_loss`.
 
     Example:
-        >>> float(l1_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+        >>> float(nn.functional.l1_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
         1.0
     """
     prediction, target = _pair("l1_loss", input, target, reduction)
@@ -113,7 +113,7 @@ def huber_loss(
         ValueError: the shapes differ, ``delta`` is not positive, or the reduction is unknown.
 
     Example:
-        >>> huber_loss(np.array([0.5, -10.0]), np.zeros(2), reduction="none")
+        >>> nn.functional.huber_loss(np.array([0.5, -10.0]), np.zeros(2), reduction="none")
         array([0.125, 9.5  ])
     """
     check_number("huber_loss", "delta", delta, lambda delta: delta > 0, "positive")
@@ -144,7 +144,7 @@ def smooth_l1_loss(input: Array, target: Array, *, reduction: Reduction = "mean"
         ValueError: the shapes differ, ``beta`` is negative, or the reduction is unknown.
 
     Example:
-        >>> smooth_l1_loss(np.array([0.5, -10.0]), np.zeros(2), reduction="none", beta=0.5)
+        >>> nn.functional.smooth_l1_loss(np.array([0.5, -10.0]), np.zeros(2), reduction="none", beta=0.5)
         array([0.25, 9.75])
     """
     check_number("smooth_l1_loss", "beta", beta, lambda beta: beta >= 0, "at least 0")
@@ -204,7 +204,7 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array = None, *, r
         ValueError: the shapes differ, a probability is not between 0 and 1, or the reduction is unknown.
 
     Example:
-        >>> binary_cross_entropy(np.array([0.5, 0.0]), np.array([1.0, 1.0]), reduction="none").round(6)
+        >>> nn.functional.binary_cross_entropy(np.array([0.5, 0.0]), np.array([1.0, 1.0]), reduction="none").round(6)
         array([  0.693147, 100.      ])
     """
     caller = "binary_cross_entropy"
@@ -244,7 +244,8 @@ def binary_cross_entropy_with_logits(
         ValueError: the shapes differ, a target is not between 0 and 1, or the reduction is unknown.
 
     Example:
-        >>> binary_cross_entropy_with_logits(np.array([0.0, 1e4]), np.array([1.0, 1.0]), reduction="none").round(6)
+        >>> logits, targets = np.array([0.0, 1e4]), np.array([1.0, 1.0])
+        >>> nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").round(6)
         array([0.693147, 0.      ])
     """
     caller = "binary_cross_entropy_with_logits"
@@ -282,7 +283,7 @@ def kl_div(
         ValueError: the shapes differ, a probability is negative or NaN, or the reduction is unknown.
 
     Example:
-        >>> float(kl_div(np.log([[0.5, 0.5]]), np.array([[0.25, 0.75]]), reduction="batchmean").round(6))
+        >>> float(nn.functional.kl_div(np.log([[0.5, 0.5]]), np.array([[0.25, 0.75]]), reduction="batchmean").round(6))
         0.130812
     """
     check_choice("kl_div", "reduction", reduction, (*REDUCTIONS, "batchmean"))
@@ -343,7 +344,7 @@ def gaussian_nll_loss(
             unknown.
 
     Example:
-        >>> float(gaussian_nll_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]), np.ones(2)))
+        >>> float(nn.functional.gaussian_nll_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]), np.ones(2)))
         1.0
     """
     caller = "gaussian_nll_loss"
@@ -402,7 +403,7 @@ def poisson_nll_loss(
         ValueError: the shapes differ, a target or rate is negative, ``eps`` is negative, or the reduction is unknown.
 
     Example:
-        >>> float(poisson_nll_loss(np.log([2.0, 2.0]), np.array([2, 1])).round(6))
+        >>> float(nn.functional.poisson_nll_loss(np.log([2.0, 2.0]), np.array([2, 1])).round(6))
         0.960279
     """
     caller = "poisson_nll_loss"

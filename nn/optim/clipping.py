@@ -40,7 +40,7 @@ def clip_grad_norm_(
     Example:
         >>> x = ad.Tensor([1.0, 1.0])
         >>> x.grad = np.array([3.0, 4.0])
-        >>> clip_grad_norm_([x], max_norm=1.0)
+        >>> nn.optim.clip_grad_norm_([x], max_norm=1.0)
         5.0
         >>> x.grad.round(4)
         array([0.6, 0.8])
@@ -88,7 +88,7 @@ def clip_grad_value_(parameters: Iterable[ad.Tensor], clip_value: float) -> None
     Example:
         >>> x = ad.Tensor([1.0, 1.0])
         >>> x.grad = np.array([3.0, -0.5])
-        >>> clip_grad_value_([x], 1.0)
+        >>> nn.optim.clip_grad_value_([x], 1.0)
         >>> x.grad
         array([ 1. , -0.5])
     """

@@ -55,7 +55,7 @@ def minimize(
 
     Example:
         >>> x, y = ad.Tensor(-1.0), ad.Tensor(2.0)
-        >>> result = minimize(lambda: (1 - x) ** 2 + 100 * (y - x * x) ** 2, [x, y], method="trust-ncg")
+        >>> result = nn.optim.minimize(lambda: (1 - x) ** 2 + 100 * (y - x * x) ** 2, [x, y], method="trust-ncg")
         >>> result.success, round(float(x), 4), round(float(y), 4)
         (True, 1.0, 1.0)
     """

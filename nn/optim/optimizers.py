@@ -35,7 +35,7 @@ class SGD(Optimizer):
 
     Example:
         >>> x = ad.Tensor(3.0)
-        >>> optimizer = SGD([x], lr=0.5)
+        >>> optimizer = nn.optim.SGD([x], lr=0.5)
         >>> (x * x).backward()
         >>> optimizer.step()
         >>> float(x)
@@ -106,7 +106,7 @@ class Adam(Optimizer):
 
     Example:
         >>> x = ad.Tensor(3.0)
-        >>> optimizer = Adam([x], lr=0.1)
+        >>> optimizer = nn.optim.Adam([x], lr=0.1)
         >>> (x * x).backward()
         >>> optimizer.step()
         >>> round(float(x), 6)
@@ -162,7 +162,7 @@ class AdamW(Adam):
 
     Example:
         >>> x = ad.Tensor(2.0)
-        >>> optimizer = AdamW([x], lr=0.1, weight_decay=0.5)
+        >>> optimizer = nn.optim.AdamW([x], lr=0.1, weight_decay=0.5)
         >>> (0 * x).backward()
         >>> optimizer.step()
         >>> float(x)
@@ -210,7 +210,7 @@ class RMSprop(Optimizer):
 
     Example:
         >>> x = ad.Tensor(3.0)
-        >>> optimizer = RMSprop([x], lr=0.1)
+        >>> optimizer = nn.optim.RMSprop([x], lr=0.1)
         >>> (x * x).backward()
         >>> optimizer.step()
         >>> round(float(x), 6)
@@ -288,7 +288,7 @@ class Adagrad(Optimizer):
 
     Example:
         >>> x = ad.Tensor(3.0)
-        >>> optimizer = Adagrad([x], lr=0.5)
+        >>> optimizer = nn.optim.Adagrad([x], lr=0.5)
         >>> (x * x).backward()
         >>> optimizer.step()
         >>> round(float(x), 6)

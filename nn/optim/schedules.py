@@ -65,7 +65,7 @@ class Schedule:
         Example:
             >>> import nn
             >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
-            >>> StepLR(optimizer, step_size=10).state_dict()
+            >>> nn.optim.StepLR(optimizer, step_size=10).state_dict()
             {'last_epoch': 0, 'groups.0.base_lr': 0.5, 'groups.0.lr': 0.5}
         """
         self._check_groups("state_dict")
@@ -150,7 +150,7 @@ class StepLR(Schedule):
     Example:
         >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
-        >>> schedule = StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> schedule = nn.optim.StepLR(optimizer, step_size=2, gamma=0.5)
         >>> for epoch in range(4):
         ...     print(epoch, optimizer.lr)
         ...     schedule.step()
@@ -186,7 +186,7 @@ class ExponentialLR(Schedule):
     Example:
         >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
-        >>> schedule = ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule = nn.optim.ExponentialLR(optimizer, gamma=0.5)
         >>> schedule.step()
         >>> optimizer.lr
         0.25
@@ -219,7 +219,7 @@ class CosineAnnealingLR(Schedule):
     Example:
         >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
-        >>> schedule = CosineAnnealingLR(optimizer, T_max=10, eta_min=0.1)
+        >>> schedule = nn.optim.CosineAnnealingLR(optimizer, T_max=10, eta_min=0.1)
         >>> for epoch in range(5):
         ...     schedule.step()
         >>> round(optimizer.lr, 6)
@@ -261,7 +261,7 @@ class LinearWarmup(Schedule):
     Example:
         >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
-        >>> schedule = LinearWarmup(optimizer, steps=2, start_factor=0.5)
+        >>> schedule = nn.optim.LinearWarmup(optimizer, steps=2, start_factor=0.5)
         >>> for epoch in range(4):
         ...     print(epoch, optimizer.lr)
         ...     schedule.step()
@@ -316,7 +316,7 @@ class ReduceLROnPlateau(Schedule):
     Example:
         >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
-        >>> schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+        >>> schedule = nn.optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
         >>> for loss in [1.0, 0.8, 0.8, 0.9]:
         ...     schedule.step(loss)
         >>> optimizer.lr
