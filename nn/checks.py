@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.arrays.foreign import meaning_else
+from autodiff.arrays.foreign import is_of_unknown_shape, meaning_else
 from autodiff.core.rule import Array
 
 NUMBERED = "np.unique(labels, return_inverse=True)[1]"  # for messages: numbers in place of texts
@@ -53,6 +53,12 @@ def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Array:
         got = f"dtype {array.dtype}" if array.shape else repr(x)
         raise TypeError(f"{caller}: {name} must be real numbers, got {got}{way_out}")
     return array
+
+
+def check_known(caller: str, x: Array) -> None:
+    """Refuse an array of Dask that does not know how long it is."""
+    if is_of_unknown_shape(x):
+        raise ValueError(f"{caller}: x has the unknown shape {x.shape}; let Dask find it out, by compute_chunk_sizes()")
 
 
 def check_dtype(caller: str, dtype: Any) -> Any:

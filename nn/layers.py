@@ -20,6 +20,7 @@ from nn.checks import (
     check_dtype,
     check_flag,
     check_integer,
+    check_known,
     check_number,
     check_padding,
     check_probability,
@@ -143,6 +144,7 @@ class Flatten(Module):
     def forward(self, x: Array) -> Array:
         """Join the axes; any shape that has them."""
         x = check_real("Flatten", "x", x)
+        check_known("Flatten", x)
         first, last = (axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
         if not 0 <= first <= last < x.ndim:
             raise ValueError(

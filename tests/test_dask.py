@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from typing import Any
 
 import numpy as np
 import pytest
 
+import autodiff as ad
+import nn
 from autodiff import Tensor, grad, hvp, jvp
 from autodiff.core.tensor import is_float
+from autodiff.testing import assert_gradients_match, by_hand, check_gradients, numerical_gradient
+from nn import functional
 from tests.cases import CASES, Case
 from tests.test_rules import gradients, several, tensors, weighted_sum
 
@@ -89,7 +94,7 @@ DERIVATIVE_LACKS: dict[str, str] = {
     "`numpy.copy` function is not implemented": "copy",
     "`numpy.copyto` function is not implemented": "full_like",
     "reshape only supports operations that merge or split": "prod",
-    "cannot be interpreted as an integer": "x extract",  # a mask selects a number of elements that Dask does not know
+    "of unknown shape": "x extract",  # a mask selects a number of elements that Dask does not know
 }
 
 
@@ -179,3 +184,115 @@ def test_higher_derivatives() -> None:
     np.testing.assert_allclose(second(chunked).compute(), second(x), rtol=1e-10)
     np.testing.assert_allclose(hvp(f)(chunked, chunked).compute(), hvp(f)(x, x), rtol=1e-10)
     np.testing.assert_allclose(jvp(np.tanh, (chunked,), (chunked,))[1].compute(), jvp(np.tanh, (x,), (x,))[1])
+
+
+# Shapes that Dask does not know
+
+NUMBERS = np.array([0.5, 1.5, 2.5, -1.0])
+
+
+def of_unknown_shape() -> Any:
+    lazy = in_chunks(NUMBERS)
+    return lazy[lazy > 1]
+
+
+SELECTIONS = {
+    "mask": lambda x: x[x > 1],
+    "mask of Dask": lambda x: x[in_chunks(NUMBERS) > 1],
+    "nonzero": lambda x: x[np.nonzero(x > 1)],
+    "flatnonzero": lambda x: x[np.flatnonzero(x > 1)],
+    "where": lambda x: x[np.where(x > 1)],
+    "extract": lambda x: np.extract(x > 1, x),
+    "compress": lambda x: np.compress(x > 1, x),
+    "method compress": lambda x: x.compress(x > 1),
+    "concatenate": lambda x: np.concatenate([x[x > 1], x[x <= 1]]),
+    "stack": lambda x: np.stack([x[x > 1], x[x > 1]]),
+    "reshape": lambda x: x[x > 1].reshape(-1, 1),
+    "dot": lambda x: np.dot(x[x > 1], x[x > 1]),
+    "cumsum": lambda x: np.cumsum(x[x > 1]),
+    "len": lambda x: x * len(x[x > 1]),
+    "size": lambda x: x * x[x > 1].size,
+    "a constant": lambda x: np.multiply(of_unknown_shape(), x[0]),
+    "a constant operand": lambda x: x[0] * of_unknown_shape(),
+    "a constant operand from the left": lambda x: of_unknown_shape() * x[0],
+    "unique": np.unique,
+    "set": lambda x: operator.setitem(x, x > 1, 0.0),
+}
+DERIVATIVES = {
+    "grad": lambda f, x: grad(f)(x),
+    "vjp": lambda f, x: ad.vjp(f, x)[1](1.0),
+    "jvp": lambda f, x: jvp(f, (x,), (x,)),
+    "linearize": lambda f, x: ad.linearize(f, x)[1](x),
+    "jacobian": lambda f, x: ad.jacobian(f)(x),
+    "hessian": lambda f, x: ad.hessian(lambda x: f(x) ** 2)(x),
+    "hvp": lambda f, x: hvp(lambda x: f(x) ** 2)(x, x),
+    "backward": lambda f, x: f(Tensor(x)).backward(),
+    "draw": lambda f, x: ad.draw(f, x, graph="backward"),
+}
+
+
+@pytest.mark.parametrize("derive", DERIVATIVES.values(), ids=DERIVATIVES)
+@pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
+def test_what_selects_by_elements_is_refused_in_words(select: Any, derive: Any) -> None:
+    words = r"of unknown shape \(nan,\) .* np.where\(mask, x, 0\) for x\[mask\]|unique has no derivative|x.at\[index\]"
+    with pytest.raises((NotImplementedError, TypeError), match=words):
+        derive(lambda x: select(x).sum(), in_chunks(NUMBERS))
+
+
+def test_what_is_written_in_place_of_a_mask() -> None:
+    for f in (
+        lambda x: np.where(x > 1, x, 0).sum(),
+        lambda x: x.at[x <= 1].set(0.0).sum(),
+        lambda x: np.select([x > 1], [x], 0).sum(),
+        lambda x: x[NUMBERS > 1].sum(),
+    ):
+        np.testing.assert_array_equal(grad(f)(in_chunks(NUMBERS)).compute(), [0, 1, 1, 0])
+    known = of_unknown_shape().compute_chunk_sizes()
+    np.testing.assert_allclose(grad(lambda x: (x * x).sum())(known).compute(), [3, 5])
+    np.testing.assert_allclose(grad(lambda w: (known * w).sum())(2.0).compute(), 4)
+
+
+def test_arguments_of_unknown_shape() -> None:
+    for derive in DERIVATIVES.values():
+        with pytest.raises(
+            ValueError, match=r"Tensor: an array of unknown shape \(nan,\) .* by compute_chunk_sizes\(\)"
+        ):
+            derive(lambda x: (x * x).sum(), of_unknown_shape())
+    constant = Tensor(of_unknown_shape(), requires_grad=False)
+    np.testing.assert_array_equal((constant * 2).data.compute(), [3, 5])
+    assert np.isnan(constant.size)
+    assert "shape=(nan,)" in repr(constant)
+
+
+def test_gradients_of_dask_arrays_are_checked() -> None:
+    x = in_chunks(NUMBERS)
+    f = lambda x: (np.tanh(x) ** 2).sum()  # noqa: E731
+    check_gradients(f, x, order=2)
+    check_gradients(lambda x, c: (x * c).sum(), NUMBERS, x, argnums=0)
+    np.testing.assert_allclose(numerical_gradient(f, x), grad(f)(NUMBERS), rtol=1e-7)
+    assert_gradients_match(f, by_hand(lambda x: 2 * np.tanh(x) * (1 - np.tanh(x) ** 2)), x)
+
+
+def test_layers_and_rows_of_unknown_number() -> None:
+    rows = in_chunks(np.random.default_rng(0).normal(size=(6, 2)))
+    some = rows[rows[:, 0] > 0]
+    layer = nn.Linear(2, 3, rng=0, dtype=np.float64)
+    with pytest.raises(NotImplementedError, match=r"linear: an array of unknown shape \(nan, 3\)"):
+        layer(some)
+    with ad.no_grad():
+        np.testing.assert_allclose(layer(some).data.compute(), layer(some.compute()).data)
+    for call in (lambda x: functional.dropout(x, rng=0), nn.Flatten()):
+        with pytest.raises(ValueError, match=r": x has the unknown shape \(nan, 2\); .* compute_chunk_sizes\(\)"):
+            call(some)
+        assert call(some.compute_chunk_sizes()).shape == (3, 2)
+        some = rows[rows[:, 0] > 0]
+
+
+def test_a_lazy_number_is_computed_where_python_asks_for_it() -> None:
+    x = Tensor(in_chunks(NUMBERS))
+    total = x.sum()
+    assert (total.item(), float(total.detach()), int(total.detach()), f"{total:.2f}") == (3.5, 3.5, 3, "3.50")
+    assert x.item(1) == 1.5
+    assert x.tolist() == NUMBERS.tolist()
+    assert x.tobytes() == NUMBERS.tobytes()
+    assert bool(total)

@@ -60,6 +60,34 @@ def _items(x: Any, caller: str) -> Any:
     return x if all(map(operator.is_, items, x)) else type(x)(items)
 
 
+def other_array(x: Any) -> str | None:
+    """Name the kind of an array that is not one of NumPy's own.
+
+    Example:
+        >>> other_array(np.ones(2))
+        >>> from scipy.sparse import csr_array
+        >>> other_array(csr_array(np.eye(2)))
+        'scipy.csr_array'
+    """
+    of = type(x)
+    is_array = hasattr(of, "__array__") or hasattr(of, "__array_function__") or is_sparse(x)
+    is_numpys = isinstance(x, np.ndarray | np.generic)
+    return f"{of.__module__.partition('.')[0]}.{of.__name__}" if is_array and not is_numpys else None
+
+
+def is_of_unknown_shape(x: Any) -> bool:
+    """Whether an array does not know how long it is, as one of Dask that was selected by its own elements."""
+    return any(size != size for size in getattr(x, "shape", None) or ())
+
+
+def unknown_shape(caller: str, x: Any) -> str:
+    """Say what to do about an array of unknown shape, through which no gradient finds its way back."""
+    return (
+        f"{caller}: an array of unknown shape {x.shape} cannot be differentiated: write np.where(mask, x, 0) for "
+        "x[mask], or let Dask find the shape out, by compute_chunk_sizes()"
+    )
+
+
 def is_sparse(x: Any) -> bool:
     """Whether something is a sparse array or matrix of SciPy's."""
     return _kind(type(x)) == "sparse"  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autodiff.arrays.foreign import is_of_unknown_shape, unknown_shape
 from autodiff.core.clock import note, tick
 from autodiff.core.hooks import HOOKS, Hook, hooked
 from autodiff.core.rule import FACTS, Array, Function, Rule, defvjp, describe, name_of
@@ -299,6 +300,8 @@ def _conformed(gradient: Array, value: Array, function: Function, position: int,
             )
         gradient = np.asarray(gradient)
     if gradient.shape != value.shape:
+        if is_of_unknown_shape(value):
+            raise NotImplementedError(unknown_shape(name_of(function), value))
         problem = (
             f"a rule of {name_of(function)} returned a gradient of shape {gradient.shape} "
             f"for argument {position} of shape {value.shape}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from autodiff.arrays import placement
 from autodiff.arrays.activations import relu, sigmoid
-from autodiff.arrays.foreign import taken_in
+from autodiff.arrays.foreign import is_of_unknown_shape, taken_in, unknown_shape
 from autodiff.core.clock import tick
 from autodiff.core.hooks import Hook, hooks_of
 from autodiff.core.leaving import in_transform, is_formatting, is_operator_of_sparse, is_store, warn_of_number, way_out
@@ -167,8 +167,9 @@ class Tensor(_Base):
 
     @property
     def size(self) -> int:
-        """Number of elements."""
-        return int(self._array.size)
+        """Number of elements; NaN where a lazy array does not know it."""
+        size = self._array.size
+        return int(size) if size == size else size
 
     dtype = property(lambda self: self._array.dtype, doc="Type of the elements.")
     nbytes = property(lambda self: int(self._array.nbytes), doc="Bytes that the elements take.")
@@ -180,15 +181,19 @@ class Tensor(_Base):
         """Give one element as a Python number; without an index, the only one."""
         if not index and self.size != 1:
             raise ValueError(f"item: {self._label()} is not a single number; give an index, as in x.item(0)")
-        return self._array.item(*index)
+        return self._in_memory("item").item(*index)
 
     def tolist(self) -> Any:
         """Give the elements as nested lists of Python numbers."""
-        return self._array.tolist()
+        return self._in_memory("tolist").tolist()
 
     def tobytes(self, order: Any = "C") -> bytes:
         """Give the bytes of the elements."""
-        return self._array.tobytes(order)  # type: ignore[no-any-return]
+        return self._in_memory("tobytes").tobytes(order)  # type: ignore[no-any-return]
+
+    def _in_memory(self, method: str) -> Any:
+        """Give the array, or what a lazy one, which has no such method, is when it is computed."""
+        return self._array if hasattr(self._array, method) else np.asarray(self._array)
 
     def detach(self) -> Tensor:
         """Give a constant Tensor that shares this one's data and knows nothing of its history.
@@ -634,6 +639,8 @@ def _as_data(data: Array, requires_grad: bool, dtype: Any) -> Any:
     data = taken_in(data, "Tensor")
     of_numpy = isinstance(data, np.ndarray | np.generic)
     if hasattr(data, "__array_function__") and not of_numpy:
+        if requires_grad and is_of_unknown_shape(data):
+            raise ValueError(unknown_shape("Tensor", data))
         return data if dtype is None else data.astype(dtype)
     try:
         array = np.array(data, dtype=dtype)

@@ -11,7 +11,16 @@ import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
-from nn.checks import check_flag, check_number, check_padding, check_probability, check_real, check_shape, to_array
+from nn.checks import (
+    check_flag,
+    check_known,
+    check_number,
+    check_padding,
+    check_probability,
+    check_real,
+    check_shape,
+    to_array,
+)
 from nn.init import Seed, generator
 
 
@@ -91,6 +100,7 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -
     x = check_real("dropout", "x", x)
     if not training or p == 0:
         return x
+    check_known("dropout", x)
     kept = generator(rng).random(np.shape(x), dtype=np.float32) >= p
     return x * (kept / np.asarray(1 - p, dtype=x.dtype if x.dtype.kind == "f" else np.float64))
 
