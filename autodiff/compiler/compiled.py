@@ -19,12 +19,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from autodiff.arrays.foreign import other_array
 from autodiff.compiler.binding import Binding
 from autodiff.compiler.depiction import graph_of
 from autodiff.compiler.log import Log
 from autodiff.compiler.machine import MachineWriter, cached_module
 from autodiff.compiler.memory import layout_of
-from autodiff.compiler.recorder import TRACING
+from autodiff.compiler.recorder import TRACING, Recorded
 from autodiff.compiler.simplification import PASSES, simplified
 from autodiff.compiler.source import Writer
 from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
@@ -82,7 +83,7 @@ def compile(
     Raises:
         TypeError: the step is not callable, or a generator or async, or the state is none. In the first call: the step
             looks into a value, as ``if`` and ``float()`` do, does something else that cannot be recorded, or changes
-            what is no part of the state.
+            what is no part of the state; an argument is an array that is not NumPy's, or may change unseen.
         ValueError: there is no simplification or backend of a name, or the program is to be exact machine code.
         ImportError: ``backend="numba"`` without Numba or SciPy.
         RuntimeError: in a call: the program gives something else than the step, or something that the step uses has
@@ -164,7 +165,10 @@ class Compiled:
         settings = self.settings()
         places = places_of(self._state)
         tensors = tuple(_gradient_form(place.tensor) for place in places if place.tensor is not None)
-        key = settings, tensors, *((path, _argument_form(leaf)) for path, leaf in walk((args, kwargs)))
+        leaves = list(walk((args, kwargs)))
+        for path, leaf in leaves:
+            _refuse_others(leaf, path, self._step)
+        key = settings, tensors, *((path, _argument_form(leaf)) for path, leaf in leaves)
         program = self._programs.get(key)
         if program is None:
             return self._add(key, places, args, kwargs)
@@ -368,11 +372,25 @@ def _argument_form(leaf: Any) -> Hashable:
         data = data_of(leaf)
         kind = type(leaf) if isinstance(leaf, Tensor | float) else np.ndarray
         return kind, np.shape(data), getattr(data, "dtype", float), _gradient_form(leaf)
-    try:
-        hash(leaf)
-    except TypeError:
-        return type(leaf), id(leaf)
     return type(leaf), leaf
+
+
+def _refuse_others(leaf: Any, path: str, step: Callable[..., Any]) -> None:
+    """Refuse arguments of which it could not be seen whether a program still is for them.
+
+    Raises:
+        TypeError: it is an array that is not NumPy's, or something that may change and is no array.
+    """
+    problem = None
+    if (other := other_array(data_of(leaf))) and not isinstance(leaf, Recorded):
+        problem = f"a {other}, and a program computes with NumPy's arrays: give it as one, or call the function itself"
+    elif not is_input(leaf):
+        try:
+            hash(leaf)
+        except (TypeError, ValueError):
+            problem = f"a {type(leaf).__name__}, whose contents may change unseen: give an array, or a tuple"
+    if problem:
+        raise TypeError(f"compile: {input_names(step, [path])[0]!r} of {name_of(step)} is {problem}")
 
 
 def _gradient_form(leaf: Any) -> Hashable:

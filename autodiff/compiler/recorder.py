@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 import numpy as np
 
+from autodiff.arrays.foreign import other_array
 from autodiff.arrays.whole import require
 from autodiff.compiler.program import Call, Value, mapped
 from autodiff.core.clock import tick
@@ -135,6 +136,8 @@ class Recording:
             if id(arg) not in self._constants:
                 self._constants[id(arg)] = arg, Value.of(arg, "constant")
             return self._constants[id(arg)][1]
+        if other := other_array(arg):
+            raise refusal(f"a {other} is used, and a program computes with NumPy's arrays: give it as one")
         return arg
 
 

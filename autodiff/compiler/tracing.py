@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.foreign import other_array
 from autodiff.compiler.log import RuleWatch
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.recorder import TRACING, Recorded, RecordedGenerator, Recording
@@ -181,6 +182,10 @@ def _stand_in(place: Place, recording: Recording) -> Any:
     if isinstance(data, np.random.Generator):
         value = Value("state", (), np.random.Generator, False, place.name)
         return RecordedGenerator(data, value, recording)
+    if other := other_array(data):
+        raise TypeError(
+            f"compile: {place.name!r} of the state is a {other}, and a program computes with NumPy's arrays"
+        )
     return recording.wrap(data, Value.of(data, "state", place.name))
 
 
