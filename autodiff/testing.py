@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,7 @@ from autodiff.hints import hint, hint_of_shape
 from autodiff.transforms.containers import flatten, walk
 from autodiff.transforms.forward import jvp
 from autodiff.transforms.reverse import grad
-from autodiff.transforms.run import Argnums, Plan
-
-Function = Callable[..., Any]
-Some = float | None
+from autodiff.transforms.run import Argnums, Function, Plan
 
 
 def numerical_gradient(function: Function, *args: Any, argnums: Argnums = 0, step: float | None = None) -> Any:
@@ -101,7 +98,7 @@ def check_gradients(
 
 
 def assert_gradients_match(
-    f: Any, g: Any, *args: Any, argnums: Argnums | None = None, rtol: Some = None, atol: Some = None
+    f: Any, g: Any, *args: Any, argnums: Argnums | None = None, rtol: float | None = None, atol: float | None = None
 ) -> None:
     """Assert that two implementations of a function have the same gradients, in one line of a test.
 
@@ -138,8 +135,8 @@ def assert_gradients_match(
     point = _Point("assert_gradients_match", both[0].function, args, argnums)
     tolerances = _either(rtol, 1e-3 if point.is_single else 1e-6), _either(atol, 1e-5 if point.is_single else 1e-9)
     # Weights of ones where a gradient was derived by hand, since that is the one of the sum.
-    by_hands = [isinstance(candidate, by_hand) for candidate in both]
-    (values, gradients), (other_values, other_gradients) = [candidate._run(point, any(by_hands)) for candidate in both]
+    plain = any(isinstance(candidate, by_hand) for candidate in both)
+    (values, gradients), (other_values, other_gradients) = [candidate._run(point, plain) for candidate in both]
     names = [candidate.name for candidate in both]
     if values is not None and other_values is not None:
         shapes, other_shapes = ([np.shape(value) for value in some] for some in (values, other_values))
@@ -151,7 +148,8 @@ def assert_gradients_match(
                     f"the values of {names[0]} and {names[1]} differ in {found.elements} of {np.size(value)} elements\n"
                     f"  output {k}, index {found.place}\n{found.lines(names)}"
                 )
-    suspect = 1 if by_hands == [False, True] else 0
+    is_lost = not any(map(np.any, gradients))  # by the first, which is then the one to doubt, and else the second
+    suspect = min((not is_lost, is_lost), key=lambda k: (by_hand.kind, "", by_torch.kind).index(both[k].kind))
     right = dict(zip(point.positions, gradients if suspect else other_gradients, strict=True))
     for k, one, other in zip(point.positions, gradients, other_gradients, strict=True):
         x, actual = point.leaves[k], (one, other)[suspect]
@@ -341,7 +339,7 @@ def _reach(x: Any, place: tuple[int, ...], step: float | None = None) -> float:
     return _either(step, float(np.finfo(x.dtype).eps) ** (1 / 3)) * max(1.0, abs(float(x[place])))
 
 
-def _differences(function: Function, leaves: list[Any], position: int, step: Some = None) -> Any:
+def _differences(function: Function, leaves: list[Any], position: int, step: float | None = None) -> Any:
     """Give the central difference for each element of a leaf."""
     x = leaves[position]
     slope = np.zeros(x.shape)
@@ -436,10 +434,11 @@ def _suspicion(point: _Point, function: Function, k: int, found: _Difference, ac
             values.append(float(_sum(function(*point.leaves))) / reach)
     x[place] = center
     left, right = values[1] - values[0], values[2] - values[1]
-    if abs(right - left) > abs(actual[place] - numerical[place]):
+    dtype = x.dtype if point.is_single else np.result_type(data_of(function(*point.leaves)))
+    if abs(right - left) > abs(actual[place] - numerical[place]) and dtype.itemsize >= x.itemsize:
         return f"the slope is {left:.6g} to the left and {right:.6g} to the right: a kink near the point?"
-    if point.is_single:
-        return f"the point is {x.dtype}: try float64, where differences are a million times as exact"
+    if dtype.itemsize < 8:
+        return f"the {'point' if point.is_single else 'result'} is {dtype}: try float64, a million times as exact"
     if not actual.any():
         return "no gradient arrived: was the argument turned into a number, or written into a plain array?"
     others = {j: _differences(function, point.leaves, j) for j in point.positions if point.leaves[j].shape == x.shape}

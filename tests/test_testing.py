@@ -187,6 +187,11 @@ def test_float32_is_pointed_out() -> None:
         check_gradients(wrong, POINT.astype(np.float32))
 
 
+def test_results_of_float32_are_pointed_out_and_are_no_kinks() -> None:
+    with pytest.raises(AssertionError, match="the result is float32: try float64"):
+        check_gradients(lambda x: x.astype(np.float32), np.array([0.1, 0.2]))
+
+
 def test_values_that_are_not_finite_are_pointed_out() -> None:
     wrong = primitive(lambda x: x * 1.0, lambda g, out, x: g * np.inf)
     with pytest.raises(AssertionError, match="not finite; is the function defined here"):
@@ -593,6 +598,15 @@ def test_shapes_that_would_be_right() -> None:
             assert_gradients_match(f, by_hand(wrong), B)
     with pytest.raises(AssertionError, match="; transposed, it is right"):
         assert_gradients_match(lambda x: x**2, by_hand(lambda x: 2 * x.T), POINT)
+
+
+def test_of_two_functions_the_one_that_loses_the_gradient_is_named() -> None:
+    lost = lambda x: ad.stop_gradient(np.tanh(x))  # noqa: E731
+    for pair in ((np.tanh, lost), (lost, np.tanh)):
+        with pytest.raises(AssertionError, match="<lambda> gives zero, where there is a gradient"):
+            assert_gradients_match(*pair, POINT)
+    with pytest.raises(AssertionError, match="<lambda> looks wrong by a factor of 2: is a 1/2 forgotten"):
+        assert_gradients_match(np.tanh, lambda x: 2 * np.tanh(x) - ad.stop_gradient(np.tanh(x)), POINT)
 
 
 def test_the_precision_of_float32() -> None:
