@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+import functools
+import inspect
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, MutableSequence, Set, ValuesView
 from reprlib import recursive_repr
 from typing import Any, ClassVar, NoReturn, ParamSpec, Protocol, Self, TypeVar
 
@@ -80,8 +84,16 @@ class Module:
     ``forward``. Nothing is registered: what belongs to a Module is found by looking at its attributes. What is found
     twice, such as a shared layer, is given once, by the first path, and a Module may refer to one that it is part of.
 
+    A layer converts its input to the dtype of its parameters, and a loss its target to that of the predictions. So a
+    model of float32 computes in float32, whatever real numbers it is given; a gradient by the input has the input's
+    dtype. A ``forward`` of NumPy calls alone converts nothing, and NumPy's rules for mixed dtypes hold in it.
+
     Attributes:
         training: whether the Module is being trained; `Dropout` behaves differently then. Set by `train` and `eval`.
+
+    Raises:
+        TypeError: when an attribute that is a Parameter, Buffer or Module is given something else than one, or None;
+            or one that holds some is given something that holds none, or holds them in a set or the like.
 
     Example:
         >>> class Line(nn.Module):
@@ -111,27 +123,39 @@ class Module:
         return outputs
 
     def __setattr__(self, name: str, value: Any) -> None:
-        before = vars(self).get(name)
-        if isinstance(before, Parameter | Buffer) and not (value is None or isinstance(value, ad.Tensor | Module)):
-            raise TypeError(
-                f"{type(self).__name__}.{name} is a {type(before).__name__}, which {type(value).__name__} cannot take "
-                f"the place of: write {name}.data = ... for other numbers, or assign a new {type(before).__name__}"
-            )
+        members = list(_members(value, name))
+        if name in vars(self):
+            _check_place(type(self), name, vars(self)[name], value, bool(members))
         object.__setattr__(self, name, value)
         Module._assignments += 1
+        ids: set[int] = set()
+        parts = [part for path, member in members for part in _parts(member, path, ids)]
+        named = [(path, part) for path, part in parts if not isinstance(part, Module)]
+        # The first path counts of a part that has several, and only a walk through all attributes finds it.
+        if id(self) in ids or any(self._has_elsewhere(part, name) for _, part in named):
+            named = [(path, part) for path, part in self._named_tensors() if id(part) in ids]
         # A model is built from the inside out, so the last name a parameter gets is its path from the outermost module.
-        assigned = {id(part) for _, member in _members(value, name) for _, part in _parts(member, "", set())}
-        if assigned:
-            for path, part in _parts(self, "", set()):
-                if id(part) in assigned and not isinstance(part, Module):
-                    part.name = path
+        for path, part in named:
+            part.name = path
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        Module._assignments += 1
+
+    def _has_elsewhere(self, part: Parameter | Buffer, name: str) -> bool:
+        """Whether a parameter or buffer has a name that is its path here, from another attribute than the one named."""
+        keys = (part.name or "").split(".")
+        found: Any = self if keys[0] != name else None
+        for key in keys:
+            if isinstance(found, Module | dict):
+                found = (vars(found) if isinstance(found, Module) else found).get(key)
+            elif isinstance(found, list | tuple):
+                found = found[int(key)] if key.isdecimal() and int(key) < len(found) else None
+        return found is part
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Give the path and the Module of each Module that is an attribute, or stands in a list or dict that is one."""
-        for name, value in vars(self).items():
-            for path, member in _members(value, name):
-                if isinstance(member, Module):
-                    yield path, member
+        return ((path, member) for path, member in _held(self, "") if isinstance(member, Module))
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """Give the path and the Module of the Module itself, whose path is empty, and of all Modules in it."""
@@ -253,11 +277,13 @@ class Module:
         for path, tensor in own.items():
             tensor.data = np.array(arrays[path], dtype=tensor.dtype)[()]
 
+    def _named_tensors(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        return ((path, part) for path, part in _parts(self, "", set()) if not isinstance(part, Module))
+
     def _by_path(self) -> dict[str, ad.Tensor]:
         """Give the parameters and buffers by their path, which two of them must not share."""
-        named = [(path, part) for path, part in _parts(self, "", set()) if not isinstance(part, Module)]
-        paths = [path for path, _ in named]
-        shared = sorted({path for path in paths if paths.count(path) > 1})
+        named = list(self._named_tensors())
+        shared = sorted(path for path, count in Counter(path for path, _ in named).items() if count > 1)
         if shared:
             raise ValueError(f"{type(self).__name__}: several parameters have the path {', '.join(shared)}")
         return dict(named)
@@ -298,6 +324,33 @@ class Module:
         return ": ".join([text, ", ".join(details)] if details else [text]) + "".join(children)
 
 
+def _check_place(kind: Any, name: str, before: Any, value: Any, has_members: bool) -> None:
+    """Refuse what would take the place of parameters, buffers or Modules and has none: they would be lost unseen."""
+    place = type(before) if isinstance(before, Parameter | Buffer) else _declared(kind).get(name)
+    if value is None or isinstance(value, Module | Parameter):
+        return
+    if place is not None and not (issubclass(place, Buffer) and isinstance(value, Buffer)):
+        raise TypeError(
+            f"{kind.__name__}.{name} is a {place.__name__}, which {type(value).__name__} cannot take the place of: "
+            f"write {name}.data = ... for other numbers, or assign a new {place.__name__}"
+        )
+    is_empty = isinstance(value, list | tuple | dict) and not value
+    if not has_members and not is_empty and any(_members(before, name)):
+        held = "a Module" if isinstance(before, Module) else f"a {type(before).__name__} of parameters or Modules"
+        raise TypeError(
+            f"{kind.__name__}.{name} is {held}, which {type(value).__name__} cannot take the place of: assign a Module "
+            "or None; a function is one as the forward of a Module"
+        )
+
+
+@functools.cache
+def _declared(kind: type[Any]) -> dict[str, type[Parameter | Buffer]]:
+    """Give the attributes that a class says are a Parameter or a Buffer, and that may be None now."""
+    texts = {name: str(text) for base in reversed(kind.__mro__) for name, text in inspect.get_annotations(base).items()}
+    matches = {name: re.fullmatch(r"(?:\w+\.)*(Parameter|Buffer)(?: \| None)?", text) for name, text in texts.items()}
+    return {name: {"Parameter": Parameter, "Buffer": Buffer}[match[1]] for name, match in matches.items() if match}
+
+
 def _members(value: Any, path: str) -> Iterator[tuple[str, Parameter | Buffer | Module]]:
     """Find Parameters, Buffers and Modules in a value, through lists, tuples and dicts, each with its path."""
     if isinstance(value, Parameter | Buffer | Module):
@@ -308,20 +361,39 @@ def _members(value: Any, path: str) -> Iterator[tuple[str, Parameter | Buffer | 
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _members(item, f"{path}.{key}")
+    elif isinstance(value, _OTHER_CONTAINERS):
+        items = value.values() if isinstance(value, Mapping) else value
+        if any(isinstance(item, Parameter | Buffer | Module) for item in items):
+            raise TypeError(
+                f"{path} is a {type(value).__name__} with parameters or Modules in it, which are found in lists, "
+                "tuples and dicts only: make it one of them"
+            )
+
+
+_OTHER_CONTAINERS = (Set, MutableSequence, Mapping, ValuesView)
 
 
 def _parts(
     member: Parameter | Buffer | Module, path: str, ids: set[int]
 ) -> Iterator[tuple[str, Parameter | Buffer | Module]]:
     """Give a Parameter, Buffer or Module and all that it is made of, each once, with its path."""
-    if id(member) in ids:
-        return
-    ids.add(id(member))
-    yield path, member
-    if isinstance(member, Module):
-        for name, value in vars(member).items():
-            for inner, part in _members(value, f"{path}.{name}" if path else name):
-                yield from _parts(part, inner, ids)
+    waiting = [iter([(path, member)])]
+    while waiting:
+        for inner, part in waiting[-1]:
+            if id(part) not in ids:
+                ids.add(id(part))
+                yield inner, part
+                if isinstance(part, Module):
+                    waiting.append(_held(part, inner))
+                    break
+        else:
+            waiting.pop()
+
+
+def _held(module: Module, path: str) -> Iterator[tuple[str, Parameter | Buffer | Module]]:
+    """Give what a Module's attributes hold, with its path."""
+    for name, value in vars(module).items():
+        yield from _members(value, f"{path}.{name}" if path else name)
 
 
 def _inside_out(module: Module, ids: set[int]) -> Iterator[Module]:

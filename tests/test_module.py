@@ -6,6 +6,8 @@ import copy
 import math
 import operator
 import pickle
+import time
+from collections import UserDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -521,14 +523,142 @@ def test_paths_that_collide_are_named() -> None:
         nn.MLP([2, 1], rng=0).load_state_dict([1, 2])
 
 
-def test_a_parameter_is_not_lost_by_assignment() -> None:
+@pytest.mark.parametrize(
+    "value", [np.zeros((2, 1)), ad.Tensor(np.zeros((2, 1))), [[0.0], [0.0]], 0.0, nn.Buffer([0.0]), np.tanh], ids=repr
+)
+def test_a_parameter_is_not_lost_by_assignment(value: Any) -> None:
     layer = nn.Linear(2, 1, rng=0)
-    with pytest.raises(TypeError, match=r"Linear.weight is a Parameter, which ndarray cannot take.*weight.data = "):
-        layer.weight = np.zeros((2, 1))  # type: ignore[assignment]
+    before = layer.weight
+    with pytest.raises(TypeError, match=r"Linear.weight is a Parameter, which .*weight.data = .* a new Parameter"):
+        layer.weight = value
+    assert layer.weight is before
     assert len(layer.parameters()) == 2
-    layer.weight = nn.Parameter(np.zeros((2, 1)))
-    layer.weight.data = np.ones((2, 1))
-    assert len(layer.parameters()) == 2
+
+
+def test_what_may_take_the_place_of_a_parameter() -> None:
+    layer = nn.Linear(2, 1, rng=0)
+    layer.weight = nn.Parameter(np.zeros((2, 3)))
+    layer.bias = None  # type: ignore[assignment]
+    assert [parameter.shape for parameter in layer.parameters()] == [(2, 3)]
+    np.testing.assert_array_equal(layer(np.ones((1, 2), np.float32)).data, [[0, 0, 0]])
+    del layer.weight
+    layer.weight = ad.Tensor(np.ones((2, 3)))  # type: ignore[misc]
+    assert layer.parameters() == []
+
+
+@pytest.mark.parametrize("value", [np.zeros(1), ad.Tensor([0.0]), 0.0, [0.0]], ids=repr)
+def test_a_parameter_that_is_none_is_not_lost_either(value: Any) -> None:
+    without, taken = nn.Linear(2, 1, bias=False), nn.Linear(2, 1)
+    taken.bias = None
+    for layer in (without, taken):
+        with pytest.raises(TypeError, match=r"Linear\.bias is a Parameter, which"):
+            layer.bias = value
+        assert layer.bias is None
+        layer.bias = nn.Parameter([0.0])
+        assert len(layer.parameters()) == 2
+
+
+@pytest.mark.parametrize("value", [np.zeros(2), ad.Tensor([0.0, 0.0]), [0.0, 0.0], 0.0], ids=repr)
+def test_a_buffer_is_not_lost_by_assignment(value: Any) -> None:
+    layer = nn.BatchNorm1d(2)
+    with pytest.raises(TypeError, match=r"BatchNorm1d\.running_mean is a Buffer.*running_mean\.data = .*a new Buffer"):
+        layer.running_mean = value
+    assert "running_mean" in layer.state_dict()
+    layer.running_mean = nn.Buffer([1.0, 2.0])
+    assert layer.state_dict()["running_mean"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("value", [3, np.tanh, np.zeros(2), "tanh", [np.tanh], {"a": 1}], ids=repr)
+def test_modules_are_not_lost_by_assignment(value: Any) -> None:
+    model = Nested()
+    with pytest.raises(TypeError, match=r"Nested\.body is a Module, which .* cannot take the place of: assign"):
+        model.body = value
+    with pytest.raises(TypeError, match=r"Nested\.heads is a dict of parameters or Modules, which"):
+        model.heads = value
+    assert [path for path, _ in model.named_parameters()] == NESTED_PATHS
+    model.heads, model.body = {}, None  # type: ignore[assignment]
+    assert [path for path, _ in model.named_parameters()] == ["scale", "pair.0", "pair.1"]
+    model.pair = nn.Parameter([1.0])  # type: ignore[assignment]
+    assert len(model.parameters()) == 2
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [lambda part: {part}, lambda part: deque([part]), lambda part: {"a": part}.values(), lambda part: UserDict(a=part)],
+)
+def test_what_is_held_in_other_containers_is_not_lost(hold: Any) -> None:
+    model = mlp()
+    for part in (nn.Linear(2, 2), nn.Parameter([1.0])):
+        with pytest.raises(TypeError, match=r"^more is a .* with parameters or Modules in it, which are found"):
+            model.more = hold(part)
+    model.texts = hold("text")
+    model.within = [set()]
+    model.within[0].add(nn.Tanh())
+    with pytest.raises(TypeError, match=r"^within\.0 is a set with parameters or Modules in it"):
+        model.parameters()
+
+
+def test_a_program_sees_that_an_attribute_was_deleted() -> None:
+    class Scaled(Module):
+        factor = 1.0
+
+        def forward(self, x: Any) -> Any:
+            return x * self.factor
+
+    model = Scaled()
+    model.factor = 2.0
+    step = ad.compile(lambda x: model(x), state=(model,))
+    assert step(np.ones(1)) == 2
+    del model.factor
+    assert step(np.ones(1)) == 1
+
+
+def test_names_are_paths_also_of_what_is_shared() -> None:
+    class Tied(Module):
+        def __init__(self) -> None:
+            self.encoder = nn.Linear(2, 2, rng=0)
+            self.decoder = self.encoder
+            self.rest = [nn.Linear(2, 2, rng=1), self.encoder]
+
+    model = Tied()
+    model.again = [model.rest[0], {"inner": model.rest}]
+    paths = ["encoder.weight", "encoder.bias", "rest.0.weight", "rest.0.bias"]
+    assert [path for path, _ in model.named_parameters()] == paths
+    assert [parameter.name for parameter in model.parameters()] == paths
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def test_many_layers_take_time_in_proportion() -> None:
+    layers = [nn.Linear(1, 1, rng=0) for _ in range(2000)]
+    flat, listed = Module(), nn.Sequential(*layers)
+    assert seconds(lambda: [setattr(flat, f"layer_{k}", layer) for k, layer in enumerate(layers)]) < 0.5
+    assert len(flat.state_dict()) == 4000
+    for model in (flat, listed):
+        assert seconds(model.state_dict) < 0.5
+        assert seconds(model.parameters) < 0.2
+        assert seconds(model.settings) < 0.5
+        assert seconds(model.__repr__) < 0.5
+    state = flat.state_dict()
+    assert seconds(lambda: flat.load_state_dict(state)) < 0.5
+
+
+def test_deep_models_take_little_time() -> None:
+    def nested() -> Module:
+        model: Module = nn.Linear(1, 1, rng=0)
+        for _ in range(500):
+            model = nn.Sequential(model)
+        return model
+
+    assert min(seconds(nested) for _ in range(3)) < 2  # it was 4
+    model = nested()
+    assert seconds(model.state_dict) < 0.2
+    assert model.parameters()[0].name == "layers.0." * 500 + "weight"
+    assert not any(module.training for module in model.eval().modules())
 
 
 def test_a_parameter_is_not_changed_by_operators_in_place() -> None:
