@@ -61,6 +61,14 @@ def check_known(caller: str, x: Array) -> None:
         raise ValueError(f"{caller}: x has the unknown shape {x.shape}; let Dask find it out, by compute_chunk_sizes()")
 
 
+def in_dtype_of(parameter: Tensor | None, caller: str, x: Any) -> Array:
+    """Give the input of a layer, real numbers, in the dtype of its parameters; as it is where there are none."""
+    if parameter is None or getattr(x, "dtype", None) is parameter.dtype:
+        return x
+    x = check_real(caller, "x", x)
+    return x if x.dtype == parameter.dtype else x.astype(parameter.dtype)
+
+
 def check_dtype(caller: str, dtype: Any) -> Any:
     """Refuse what is not a floating-point dtype, and give it."""
     try:

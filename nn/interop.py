@@ -66,7 +66,7 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Array]:
         >>> state = {"0.weight": np.array([[1.0, 2.0]]), "0.bias": np.array([3.0])}
         >>> model.load_state_dict(nn.from_torch(model, state))
         >>> model(np.array([[10.0, 20.0]])).data
-        array([[53.]])
+        array([[53.]], dtype=float32)
     """
     paths = _by_path("from_torch", model)
     if not isinstance(state, Mapping):

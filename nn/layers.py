@@ -26,6 +26,7 @@ from nn.checks import (
     check_probability,
     check_real,
     check_shape,
+    in_dtype_of,
 )
 from nn.init import Nonlinearity, Seed, generator
 from nn.module import Buffer, Module, Parameter
@@ -97,7 +98,7 @@ class Linear(Module):
 
     def forward(self, x: Array) -> ad.Tensor:
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
-        out: ad.Tensor = functional.linear(x, self.weight, self.bias)
+        out: ad.Tensor = functional.linear(in_dtype_of(self.weight, "linear", x), self.weight, self.bias)
         return out
 
     def _arguments(self) -> str:
@@ -253,7 +254,8 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Array) -> Array:
         """Standardize ``(N, C)`` or ``(N, C, L)``."""
-        x = check_real("BatchNorm1d", "x", x)
+        own = self.running_mean if self.weight is None else self.weight
+        x = in_dtype_of(own, "BatchNorm1d", check_real("BatchNorm1d", "x", x))
         if len(x.shape) not in (2, 3) or x.shape[1] != self.num_features:
             raise ValueError(
                 f"BatchNorm1d: the input must have the shape (N, {self.num_features}) or (N, {self.num_features}, L), "
@@ -329,6 +331,7 @@ class LayerNorm(Module):
 
     def forward(self, x: Array) -> Array:
         """Standardize ``(..., *normalized_shape)``."""
+        x = in_dtype_of(self.weight, "layer_norm", x)
         return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def _arguments(self) -> str:

@@ -397,3 +397,73 @@ def test_text_of_layers() -> None:
     assert repr(nn.LayerNorm(3, elementwise_affine=False)) == "LayerNorm((3,), eps=1e-05, elementwise_affine=False)"
     assert repr(nn.Embedding(5, 2, 1)) == "Embedding(5, 2, padding_idx=1): weight (5, 2), 10 parameters"
     assert repr(nn.Flatten()) == "Flatten(start_dim=1, end_dim=-1)"
+
+
+# One dtype
+
+
+LAYERS_WITH_ROWS = [
+    pytest.param(lambda dtype: nn.Linear(3, 2, rng=0, dtype=dtype), id="linear"),
+    pytest.param(lambda dtype: nn.Linear(3, 2, bias=False, rng=0, dtype=dtype), id="linear without bias"),
+    pytest.param(lambda dtype: nn.BatchNorm1d(3, dtype=dtype), id="batch norm"),
+    pytest.param(lambda dtype: nn.BatchNorm1d(3, dtype=dtype).eval(), id="batch norm in evaluation"),
+    pytest.param(lambda dtype: nn.BatchNorm1d(3, affine=False, dtype=dtype), id="batch norm without weight"),
+    pytest.param(lambda dtype: nn.LayerNorm(3, dtype=dtype), id="layer norm"),
+    pytest.param(lambda dtype: nn.LayerNorm(3, bias=False, dtype=dtype), id="layer norm without bias"),
+    pytest.param(lambda dtype: nn.MLP([3, 4, 2], "gelu", dropout=0.5, rng=0, dtype=dtype), id="mlp"),
+]
+
+
+@pytest.mark.parametrize("make", LAYERS_WITH_ROWS)
+@pytest.mark.parametrize("own", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("given", [np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool, list, "Tensor"])
+def test_layers_convert_their_input_to_their_dtype(make: Any, own: Any, given: Any) -> None:
+    rows = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
+    expected = make(own)(rows.astype(own))
+    if given == "Tensor":
+        x: Any = ad.Tensor(rows)
+    else:
+        x = rows.tolist() if given is list else rows.astype(given)
+    out = make(own)(x)
+    assert out.dtype == own
+    assert np.array_equal(getattr(out, "data", out), getattr(expected, "data", expected))
+    if given == "Tensor":
+        out.sum().backward()
+        assert x.grad.dtype == np.float64
+
+
+def test_an_integer_tensor_is_converted_too() -> None:
+    layer = nn.Linear(2, 1, rng=0)
+    indices = ad.Tensor([[1, 2]], requires_grad=False)
+    assert layer(indices).dtype == np.float32
+    assert nn.Embedding(3, 2, rng=0)(indices).shape == (1, 2, 2)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_loop_of_ones_own_stays_in_the_dtype_of_the_model(compiled: bool) -> None:
+    X, y = np.random.default_rng(0).normal(size=(2, 8, 3))
+    seen = []
+
+    class Watched(nn.MLP):
+        def forward(self, x: Any) -> Any:
+            seen.append((out := super().forward(x)).dtype)
+            return out
+
+    def losses(X: Any, y: Any) -> list[Any]:
+        model = Watched([3, 4, 3], rng=0)
+        optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
+
+        def step(X: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = functional.mse_loss(model(X), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = ad.compile(step, state=(model, optimizer)) if compiled else step
+        return [np.asarray(ad.stop_gradient(run(X, y)).data) for _ in range(3)]
+
+    mixed = losses(X, y)
+    assert {loss.dtype for loss in mixed} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(mixed, losses(X.astype(np.float32), y.astype(np.float32)), rtol=1e-6)
+    assert set(seen) == {np.dtype(np.float32)}

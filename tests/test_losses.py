@@ -262,14 +262,23 @@ def test_the_plain_case_of_cross_entropy_is_one_call() -> None:
         pytest.param(lambda x, t: functional.mse_loss(x, x, weight=t), [1, 0], id="element weights"),
     ],
 )
-def test_lists_and_integers_take_the_dtype_of_the_predictions(call: Callable[[Any, Any], Any], like: Any) -> None:
+def test_targets_and_weights_take_the_dtype_of_the_predictions(call: Callable[[Any, Any], Any], like: Any) -> None:
     x = np.array([0.25, 0.5], np.float32)
     reference = call(x, np.array(like, np.float32))
     assert reference.dtype == np.float32
-    for target in (like, np.array(like), np.array(like, float).tolist(), np.array(like, bool)):
+    kinds = (like, np.array(like), np.array(like, float).tolist(), np.array(like, float), np.array(like, bool))
+    for target in (*kinds, ad.Tensor(np.array(like, float), requires_grad=False)):
         loss = call(ad.Tensor(x), target)
         assert loss.dtype == np.float32
         np.testing.assert_array_equal(loss.data, reference)
+
+
+def test_a_target_of_another_dtype_gets_a_gradient_in_its_own() -> None:
+    x, target = ad.Tensor(np.float32([0.25, 0.5])), ad.Tensor([1.0, 0.0])
+    loss = functional.mse_loss(x, target)
+    loss.backward()
+    assert (loss.dtype, x.grad.dtype, target.grad.dtype) == (np.float32, np.float32, np.float64)
+    np.testing.assert_array_equal(target.grad, -x.grad)
 
 
 def test_class_weights_of_integer_logits_are_not_rounded() -> None:

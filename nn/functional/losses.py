@@ -12,7 +12,7 @@ import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
-from nn.checks import check_choice, check_flag, check_number, check_real, has_dtype
+from nn.checks import check_choice, check_flag, check_number, check_real
 from nn.functional.activations import log_sigmoid
 
 P = ParamSpec("P")
@@ -439,9 +439,8 @@ def _in_dtype_of(prediction: Array, x: Array) -> Array:
 
 
 def _real_like(prediction: Array, caller: str, name: str, x: Array) -> Array:
-    """Give real numbers; those without a floating-point dtype of their own take that of the predictions."""
-    array = check_real(caller, name, x)
-    return array if has_dtype(x) and array.dtype.kind == "f" else _in_dtype_of(prediction, array)
+    """Give real numbers in the dtype of the predictions."""
+    return _in_dtype_of(prediction, check_real(caller, name, x))
 
 
 def _pair(caller: str, prediction: Array, target: Array, reduction: str) -> tuple[Array, Array]:
