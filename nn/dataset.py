@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ class Rows:
 
     Args:
         caller: what messages begin with.
-        name: "inputs" or "targets"; targets that are integers stay so.
+        name: "inputs" or "targets".
         rows: what was given.
         dtype: of the model.
     """
@@ -39,9 +40,11 @@ class Rows:
         return self.converted(self.whole[rows])
 
     def converted(self, rows: Array) -> Array:
-        """Give rows in the model's dtype, labels as they are, and refuse numbers that are not finite."""
+        """Give rows in the model's dtype, integers as they are, and refuse numbers that are not finite."""
         rows = np.asarray(rows)
-        if self.name == "targets" and rows.dtype.kind in "iu":
+        if self.name == "targets" and rows.dtype.kind == "b":
+            return rows.astype(np.int64)  # labels 0 and 1
+        if rows.dtype.kind in "iu":
             return rows
         with np.errstate(over="ignore"):  # what is too large is found below
             converted = rows.astype(self.dtype, copy=False)
@@ -86,12 +89,21 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Pairs:
-        """Give all rows once, in random order, a batch at a time."""
+    def batches(self, batch_size: int, rng: np.random.Generator, joined: bool) -> Pairs:
+        """Give all rows once, in random order, a batch at a time; a single last row may join the batch before it."""
         pieces = batches(self.inputs.whole, self.targets.whole, batch_size, rng=rng)
+        if joined and len(self) % batch_size == 1 < len(self):
+            pieces = _last_joined(pieces, len(self) // batch_size)
         if self.inputs.in_memory and self.targets.in_memory:
             return pieces
         return ((self.inputs.converted(inputs), self.targets.converted(targets)) for inputs, targets in pieces)
+
+
+def _last_joined(pieces: Pairs, count: int) -> Pairs:
+    """Give so many batches, the last of them with all that comes after it."""
+    yield from itertools.islice(pieces, count - 1)
+    inputs, targets = zip(*pieces, strict=True)
+    yield np.concatenate(inputs), np.concatenate(targets)
 
 
 def _all_finite(array: Array) -> bool:

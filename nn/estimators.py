@@ -128,6 +128,10 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) == 1:
+            raise ValueError(
+                f"Classifier: y has only one class, {self.classes_.tolist()[0]!r}, and there is nothing to learn"
+            )
         return self._train(X, labels, len(self.classes_), "cross_entropy")
 
     def predict(self, X: Any) -> Any:

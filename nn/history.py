@@ -32,8 +32,8 @@ class History:
     Attributes:
         loss: mean training loss over the epoch's batches, each taken before its step.
         validation_loss: loss on the validation data at the end of the epoch; empty without such data.
-        validation_accuracy: share of the validation data that is classified rightly; empty without such data or
-            without classes.
+        validation_accuracy: share of the validation data that is classified rightly, as `evaluate` counts it; empty
+            without such data or without classes.
         seconds: time the epoch took, without its validation.
         samples: rows trained on in an epoch.
         metrics: for each of the metrics asked for, its mean over the epoch's batches, each taken before its step.

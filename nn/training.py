@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from nn.checks import check_count, check_number
 from nn.dataset import Dataset
 from nn.history import History
 from nn.init import Seed, generator
+from nn.layers import BatchNorm1d
 from nn.module import Module
 from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 
@@ -76,17 +77,18 @@ def fit(
 
     Args:
         model: maps a batch of inputs to predictions (logits, for the losses that take them).
-        X: inputs, of shape ``(N, ...)``, a table of pandas too; real numbers are converted to the model's dtype. Of a
-            memory-mapped array, as ``np.load("X.npy", mmap_mode="r")`` gives, only a batch at a time is in memory; so
-            it is for ``y``.
-        y: targets, of shape ``(N, ...)``; integers stay integers, other numbers are converted as X is.
+        X: inputs, of shape ``(N, ...)``, a table of pandas too. Integers stay integers, which `Embedding` looks up and
+            other layers convert; other real numbers are converted to the model's dtype. Of a memory-mapped array, as
+            ``np.load("X.npy", mmap_mode="r")`` gives, only a batch at a time is in memory; so it is for ``y``.
+        y: targets, of shape ``(N, ...)``, converted as X is; booleans are the labels 0 and 1.
         loss: "cross_entropy", "mse_loss", "binary_cross_entropy_with_logits", or a function of predictions and
             targets that gives a scalar.
         optimizer: over the model's parameters; by default `Adam` with its defaults.
         epochs: how often every row is seen, positive.
-        batch_size: rows a step, positive.
-        validation_data: inputs and targets to measure loss (and accuracy, for classes) on after each epoch. Inputs may
-            be memory-mapped; predictions and targets are in memory.
+        batch_size: rows a step, positive. The last batch of an epoch has what is left; a single row joins the batch
+            before it if there is a `BatchNorm1d` in the model, which cannot standardize one row.
+        validation_data: inputs and targets to measure loss (and accuracy, as `evaluate` does) on after each epoch.
+            Inputs may be memory-mapped; predictions and targets are in memory.
         metrics: "accuracy", or functions of predictions and targets, both arrays, that give a number. `History` has
             them under their names.
         schedule: of the optimizer's learning rate, stepped once an epoch; `ReduceLROnPlateau` is given the validation
@@ -117,9 +119,10 @@ def fit(
 
     Raises:
         TypeError: an argument is of the wrong type, the loss returns no scalar Tensor, or a metric no number.
-        ValueError: a loss or metric is unknown, the optimizer belongs to another model or the schedule to another
-            optimizer, inputs and targets are not as many or none, they are not finite, ``patience`` comes without
-            validation data, a number is outside its domain, or the checkpoint is of another run or damaged.
+        ValueError: a loss or metric is unknown, the targets are not what the loss is for, the optimizer belongs to
+            another model or the schedule to another optimizer, inputs and targets are not as many or none, they are not
+            finite, ``patience`` comes without validation data, a number is outside its domain, or the checkpoint is of
+            another run or damaged.
         FloatingPointError: a loss is not finite. The model is as it was before that step.
         OSError: the checkpoint cannot be read or written, or another run is writing it (BlockingIOError).
 
@@ -138,9 +141,10 @@ def fit(
         >>> len(history.loss) < 1000
         True
     """
+    measure = _loss("fit", loss)
     settings = _Settings(
-        loss=_loss("fit", loss),
-        metrics=_metrics(metrics),
+        loss=measure,
+        metrics=_metrics(metrics, measure),
         epochs=epochs,
         batch_size=batch_size,
         clip_norm=clip_norm,
@@ -305,7 +309,9 @@ class _Run:
         self.model.train()
         metrics = self.settings.metrics
         rows, totals = 0, dict.fromkeys(("loss", *metrics), 0.0)
-        for step, (inputs, targets) in enumerate(self.data.batches(self.settings.batch_size, self.rng), start=1):
+        joined = any(isinstance(module, BatchNorm1d) for module in self.model.modules())
+        batches = self.data.batches(self.settings.batch_size, self.rng, joined)
+        for step, (inputs, targets) in enumerate(batches, start=1):
             try:
                 loss, *outputs = self.take_step(inputs, targets)
             except _NotFiniteError as error:
@@ -328,7 +334,7 @@ class _Run:
         for name, number in _numbers(self.settings.metrics, outputs, targets).items():
             history.validation_metrics[name].append(number)
             numbers[f"validation {name}"] = number
-        accuracy = _accuracy(outputs, targets)
+        accuracy = _accuracy(self.settings.loss, outputs, targets)
         if accuracy is not None:
             history.validation_accuracy.append(accuracy)
             numbers["validation accuracy"] = accuracy
@@ -404,16 +410,18 @@ def _not_finite(problem: str) -> FloatingPointError:
 def evaluate(
     model: Module, X: Array, y: Array, *, loss: LossName | Loss = "cross_entropy"
 ) -> tuple[float, float | None]:
-    """Give a model's loss on a dataset and, where the predictions are logits of classes, its accuracy.
+    """Give a model's loss on a dataset and, where the targets are labels of classes, its accuracy.
 
     Args:
         model: maps inputs to predictions.
         X: inputs, of shape ``(N, ...)``, converted as `fit` does.
-        y: targets; class labels of shape ``(N,)`` for an accuracy.
+        y: targets, converted as `fit` does.
         loss: as in `fit`.
 
     Returns:
-        The loss, and the share of rows whose largest logit is that of their label; None where y is no labels.
+        The loss, and the share of rows that are classified rightly: of labels ``(N,)`` and several logits those whose
+        largest logit is that of their label; of labels 0 and 1 and one number a row, with a binary cross-entropy, those
+        whose logit is positive, or probability above 1/2, where the label is 1, and only there. None for others.
 
     Raises:
         TypeError: the model is no Module, inputs or targets are not real numbers, or the loss returns no number.
@@ -429,7 +437,7 @@ def evaluate(
     measure = _loss("evaluate", loss)
     _check_model("evaluate", model)
     value, outputs, targets = _evaluated("evaluate", model, measure, Dataset("evaluate", X, y, dtype_of(model)))
-    return value, _accuracy(outputs, targets)
+    return value, _accuracy(measure, outputs, targets)
 
 
 def _evaluated(caller: str, model: Module, measure: Loss, data: Dataset) -> tuple[float, Array, Array]:
@@ -438,22 +446,29 @@ def _evaluated(caller: str, model: Module, measure: Loss, data: Dataset) -> tupl
         outputs = [model(data.inputs[rows]) for rows in data.inputs.blocks()]
         predictions = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         targets = data.targets[:]
+        _check_targets(caller, measure, data_of(predictions), targets)
         return _number(f"{caller}: the loss", measure(predictions, targets)), data_of(predictions), targets
 
 
-def _accuracy(outputs: Array, targets: Array) -> float | None:
-    """Give the share of rows whose largest logit is that of their label, where there are labels."""
-    if targets.ndim == 1 and np.ndim(outputs) == 2 and targets.dtype.kind in "iu":
+def _accuracy(loss: Loss, outputs: Array, targets: Array) -> float | None:
+    """Give the share of rows that are classified rightly, where there are labels of classes."""
+    if targets.ndim == 1 and np.ndim(outputs) == 2 and outputs.shape[1] > 1 and targets.dtype.kind in "iu":
         return float(np.mean(np.argmax(outputs, axis=1) == targets))
+    is_yes_or_no = np.shape(outputs) in ((len(targets),), (len(targets), 1)) and np.size(outputs) == targets.size
+    bounds = {functional.binary_cross_entropy_with_logits: 0, functional.binary_cross_entropy: 0.5}
+    for function, bound in bounds.items() if is_yes_or_no else ():
+        if _function(loss) is function and np.isin(targets, (0, 1)).all():
+            return float(np.mean((outputs > bound).ravel() == targets.ravel()))
     return None
 
 
-def _accuracy_metric(outputs: Array, targets: Array) -> float:
-    accuracy = _accuracy(outputs, targets)
+def _accuracy_metric(loss: Loss, outputs: Array, targets: Array) -> float:
+    accuracy = _accuracy(loss, outputs, targets)
     if accuracy is None:
         raise ValueError(
-            f"fit: the metric 'accuracy' is of logits (N, C) and labels, integers (N,), got shapes {np.shape(outputs)} "
-            f"and {targets.shape} of {targets.dtype}; give a function of predictions and targets instead"
+            f"fit: the metric 'accuracy' is of logits (N, C) and labels, integers (N,), or of one number a row and "
+            f"labels 0 and 1 with a binary cross-entropy, got shapes {np.shape(outputs)} and {targets.shape} of "
+            f"{targets.dtype}; give a function of predictions and targets instead"
         )
     return accuracy
 
@@ -495,12 +510,43 @@ def _check_outputs(model: Module, settings: _Settings, data: Dataset) -> None:
         if settings.metrics:
             targets = data.targets[first]
             _numbers(settings.metrics, data_of(model(data.inputs[first])), targets)
-        if settings.loss in LOSSES.values():
+        if str(getattr(settings.loss, "__module__", None)).startswith(functional.__name__):
             prediction = data_of(model(data.inputs[:1]))
             # Of a file, batch by batch: later targets are looked at when it is their turn.
             for rows in data.targets.blocks(prediction.nbytes) if data.targets.in_memory else [first]:
                 targets = data.targets[rows]
-                settings.loss(np.broadcast_to(prediction, (len(targets), *prediction.shape[1:])), targets)
+                predictions = np.broadcast_to(prediction, (len(targets), *prediction.shape[1:]))
+                _check_targets(data.targets.caller, settings.loss, predictions, targets)
+                settings.loss(predictions, targets)
+
+
+def _check_targets(caller: str, loss: Loss, outputs: Array, targets: Array) -> None:
+    """Refuse targets that a cross-entropy learns nothing from, or does not take, and name the loss that is meant."""
+    if _function(loss) is not functional.cross_entropy or np.ndim(outputs) != 2:
+        return
+    others = 'loss="mse_loss" is for numbers, "binary_cross_entropy_with_logits" for two classes, 0 and 1, of a column'
+    if outputs.shape[1] == 1:
+        raise ValueError(
+            f"{caller}: the cross-entropy of a single column of predictions is 0 whatever they are: {others}, and the "
+            "cross-entropy for a column a class"
+        )
+    if targets.ndim == 1 and targets.dtype.kind == "f":
+        raise TypeError(
+            f"{caller}: class labels must be integers, got {targets.dtype}: {others}; for classes give y.astype(int)"
+        )
+    if targets.shape == outputs.shape and targets.size:
+        totals = np.add.reduce(targets, axis=1, dtype=np.float64)
+        row = int(np.argmax(np.abs(totals - 1)))
+        if abs(totals[row] - 1) > 0.01:  # more than rounding
+            raise ValueError(
+                f"{caller}: the targets of a cross-entropy are labels, or probabilities that sum to 1 in a row, got a "
+                f"row that sums to {totals[row]:.6g}: {others}"
+            )
+
+
+def _function(loss: Loss) -> Any:
+    """Give a loss without the options that `functools.partial` has given it."""
+    return loss.func if isinstance(loss, partial) else loss
 
 
 def _optimizer(parameters: list[Any], optimizer: Optimizer | None, schedule: Schedule | None) -> Optimizer:
@@ -532,7 +578,7 @@ def _loss(caller: str, loss: Any) -> Loss:
     return LOSSES[loss]
 
 
-def _metrics(metrics: Any) -> dict[str, Metric]:
+def _metrics(metrics: Any, loss: Loss) -> dict[str, Metric]:
     """Give the functions of the metrics by their names, which are to be columns of the history beside its own."""
     if not isinstance(metrics, list | tuple):
         raise TypeError(f'fit: metrics must be a list, such as ["accuracy"], got {metrics!r}')
@@ -545,7 +591,7 @@ def _metrics(metrics: Any) -> dict[str, Metric]:
         name = _name(metric) if callable(metric) else metric
         if name in functions or name in ("epoch", "loss", "lr", "seconds") or (name == "accuracy" and callable(metric)):
             raise ValueError(f"fit: there is something else called {name!r} in the history; give the metric a new name")
-        functions[name] = metric if callable(metric) else _accuracy_metric
+        functions[name] = metric if callable(metric) else partial(_accuracy_metric, loss)
     return functions
 
 

@@ -201,3 +201,8 @@ print(Linear is nn.Linear, dir(nn) == sorted(nn.__all__), "Classifier" in nn.__a
 def test_other_names_are_unknown() -> None:
     with pytest.raises(AttributeError, match="module 'nn' has no attribute 'Clusterer'"):
         nn.Clusterer  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_one_class_is_nothing_to_learn() -> None:
+    with pytest.raises(ValueError, match="Classifier: y has only one class, 'a', and there is nothing to learn"):
+        nn.Classifier(epochs=1).fit(np.zeros((4, 2)), ["a"] * 4)

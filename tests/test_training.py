@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,241 @@ def test_lists_and_integers_are_taken() -> None:
     history = nn.fit(model, [[0, 1], [1, 0], [1, 1]], [0, 1, 1], epochs=2, batch_size=2, rng=0)
     assert len(history.loss) == 2
     assert all(parameter.dtype == np.float32 for parameter in model.parameters())
+
+
+# Losses and the targets they are for
+
+
+YES = X[:, 0] > 0
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", functional.cross_entropy, partial(functional.cross_entropy)])
+@pytest.mark.parametrize(
+    ("outputs", "y", "error", "message"),
+    [
+        (1, X[:, :1] ** 2, ValueError, "the cross-entropy of a single column of predictions is 0 whatever they are"),
+        (1, X[:, 0] ** 2, ValueError, "the cross-entropy of a single column"),
+        (1, YES, ValueError, "the cross-entropy of a single column"),
+        (1, np.zeros(50, int), ValueError, "the cross-entropy of a single column"),
+        (3, X[:, 0], TypeError, "class labels must be integers, got float32"),
+        (3, LABELS.astype(float), TypeError, r"class labels must be integers.* give y\.astype\(int\)"),
+        (3, np.abs(X[:, :3]), ValueError, r"probabilities that sum to 1 in a row, got a row that sums to [3-9]\.\d+:"),
+        (3, X[:, :3] > 0, ValueError, "got a row that sums to [03]:"),
+        (3, np.zeros((50, 3), int), ValueError, "got a row that sums to 0:"),
+    ],
+)
+def test_targets_that_another_loss_is_meant_for(loss: Any, outputs: int, y: Any, error: Any, message: str) -> None:
+    model = mlp(sizes=(4, 8, outputs), dropout=0.5)
+    before = bits(model)
+    others = 'loss="mse_loss" is for numbers, "binary_cross_entropy_with_logits" for two classes'
+    if isinstance(loss, partial):
+        with pytest.raises(error, match=f"^evaluate: .*{message}"):
+            nn.evaluate(model, X, y, loss=loss)
+    else:
+        with pytest.raises(error, match=f"^fit: .*{message}") as caught:
+            nn.fit(model, X, y, loss=loss, batch_size=8, rng=0)
+        assert others in str(caught.value)
+        if outputs == 3:
+            with pytest.raises(error, match=f"^fit: validation_data: .*{message}"):
+                nn.fit(model, X, LABELS, loss=loss, validation_data=(X, y), rng=0)
+    assert bits(model) == before
+    assert model.training
+
+
+def test_the_default_loss_is_not_for_numbers() -> None:
+    inputs = np.linspace(-1, 1, 64)[:, None]
+    with pytest.raises(ValueError, match='loss="mse_loss" is for numbers'):
+        nn.fit(nn.MLP([1, 16, 1], rng=0), inputs, inputs**2)
+
+
+@pytest.mark.parametrize("y", [np.eye(3)[LABELS].astype(int), np.float16(np.eye(3) * 0.9 + 1 / 30)[LABELS]])
+def test_probabilities_sum_to_one_but_for_rounding(y: Any) -> None:
+    assert nn.fit(mlp(), X, y, epochs=1, rng=0).loss[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "message"),
+    [
+        (
+            functional.l1_loss,
+            X[:, 0],
+            r"l1_loss: prediction and target must have the same shape, got \(50, 1\) and",
+        ),
+        ("mse_loss", X[:, 0], r"mse_loss: prediction and target must have the same shape"),
+        ("binary_cross_entropy_with_logits", np.where(YES, 1, -1)[:, None], "must be probabilities .* got -1"),
+        ("binary_cross_entropy_with_logits", LABELS[:, None], "must be probabilities between 0 and 1, got 2"),
+        (functional.binary_cross_entropy, YES[:, None], "input must be probabilities .* got -.*apply sigmoid"),
+        (functional.poisson_nll_loss, np.arange(49, -1, -1)[:, None] - 1, "targets are counts .* got -1"),
+    ],
+)
+def test_losses_of_ours_look_at_all_targets_before_the_first_step(loss: Any, y: Any, message: str) -> None:
+    model = mlp(sizes=(4, 1))
+    model.layers[-1].bias.data -= 10
+    before = bits(model)
+    with pytest.raises(ValueError, match=message):
+        nn.fit(model, X, y, loss=loss, batch_size=8, rng=0)
+    assert bits(model) == before
+
+
+def test_booleans_are_labels() -> None:
+    ours, theirs = mlp(sizes=(4, 8, 2)), mlp(sizes=(4, 8, 2))
+    history = nn.fit(ours, X, YES, epochs=2, validation_data=(X, YES.tolist()), metrics=["accuracy"], rng=0)
+    expected = nn.fit(theirs, X, YES.astype(int), epochs=2, validation_data=(X, YES.astype(int)), rng=0)
+    assert bits(ours) == bits(theirs)
+    assert history.validation_accuracy == expected.validation_accuracy != []
+    assert len(history.metrics["accuracy"]) == 2
+    one, other = mlp(sizes=(4, 1)), mlp(sizes=(4, 1))
+    nn.fit(one, X, YES[:, None], loss="binary_cross_entropy_with_logits", epochs=2, rng=0)
+    nn.fit(other, X, YES[:, None] * 1.0, loss="binary_cross_entropy_with_logits", epochs=2, rng=0)
+    assert bits(one) == bits(other)
+
+
+class Column(nn.Module):
+    """Gives the numbers of one column, by a parameter that is one."""
+
+    def __init__(self, *after: nn.Module) -> None:
+        self.scale = nn.Parameter(np.ones((1, 1), np.float32))
+        self.after = after
+
+    def forward(self, x: Any) -> Any:
+        x = x @ self.scale
+        for layer in self.after:
+            x = layer(x)
+        return x
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.bool, np.float64])
+@pytest.mark.parametrize("flat", [False, True], ids=["column", "flat"])
+@pytest.mark.parametrize(
+    ("loss", "after"),
+    [
+        ("binary_cross_entropy_with_logits", ()),
+        (functional.binary_cross_entropy_with_logits, ()),
+        (partial(functional.binary_cross_entropy_with_logits, pos_weight=2.0), ()),
+        (functional.binary_cross_entropy, (nn.Sigmoid(),)),
+    ],
+)
+def test_accuracy_of_yes_or_no(loss: Any, after: Any, flat: bool, kind: Any) -> None:
+    logits = np.array([[-3.0], [-0.1], [0.0], [0.1], [2.0]])
+    labels = np.array([0, 1, 0, 1, 0]).astype(kind)
+    y = labels if flat else labels[:, None]
+    model = Column(*after, nn.Flatten(0)) if flat else Column(*after)
+    assert nn.evaluate(model, logits, y, loss=loss)[1] == 0.6
+    optimizer = nn.optim.SGD(model.parameters(), lr=1e-9)
+    history = nn.fit(
+        model, logits, y, loss=loss, optimizer=optimizer, epochs=2, validation_data=(logits, y), metrics=["accuracy"]
+    )
+    assert history.validation_accuracy == history.validation_metrics["accuracy"] == [0.6, 0.6]
+    assert history.metrics["accuracy"] == [0.6, 0.6]
+
+
+def test_where_one_number_a_row_has_no_accuracy() -> None:
+    logits, labels = np.array([[-3.0], [2.0]]), np.array([[0], [1]])
+    for loss in ("mse_loss", functional.l1_loss, lambda p, y: functional.mse_loss(p, y)):
+        assert nn.evaluate(Column(), logits, labels, loss=loss)[1] is None
+    # A column of predictions is no column of classes, whatever a loss of one's own makes of it.
+    assert nn.evaluate(Column(), logits, np.array([0, 0]), loss=lambda p, y: functional.mse_loss(p[:, 0], y))[1] is None
+    soft = nn.evaluate(Column(), logits, labels * 0.5, loss="binary_cross_entropy_with_logits")
+    assert soft[1] is None
+    two = nn.evaluate(nn.Sequential(), np.eye(2), np.eye(2), loss="binary_cross_entropy_with_logits")
+    assert two[1] is None
+
+
+# Integers
+
+
+def test_integers_stay_integers_for_a_table(tmp_path: Path) -> None:
+    words = np.random.default_rng(1).integers(0, 7, (40, 3))
+    labels = (words.sum(axis=1) > 9).astype(int)
+
+    def trained(words: Any, **options: Any) -> tuple[list[bytes], nn.History, nn.Module]:
+        model = nn.Sequential(nn.Embedding(7, 4, rng=0), nn.Flatten(), nn.Linear(12, 2, rng=1))
+        optimizer = nn.optim.Adam(model.parameters(), lr=0.05)
+        history = nn.fit(
+            model, words, labels, optimizer=optimizer, epochs=20, validation_data=(words, labels), rng=0, **options
+        )
+        return bits(model), history, model
+
+    expected, history, model = trained(words)
+    assert history.loss[-1] < 0.5 * history.loss[0]
+    assert nn.evaluate(model, words, labels) == (history.validation_loss[-1], history.validation_accuracy[-1])
+    for kind in (words.tolist(), words.astype(np.uint8)):
+        assert trained(kind)[0] == expected
+    np.save(tmp_path / "words.npy", words)
+    assert trained(np.load(tmp_path / "words.npy", mmap_mode="r"))[0] == expected
+    compiled = nn.Sequential(nn.Embedding(7, 4, rng=0), nn.Flatten(), nn.Linear(12, 2, rng=1))
+    compiled.load_state_dict(model.state_dict())
+    losses = trained(words, compile=True)[1].loss
+    np.testing.assert_allclose(losses, history.loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.bool])
+@pytest.mark.parametrize("compile", [False, True])
+def test_layers_convert_integers(kind: Any, compile: bool) -> None:
+    whole = (X > 0).astype(kind)
+
+    def trained(inputs: Any) -> list[bytes]:
+        model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 8, rng=0), nn.ReLU(), nn.Linear(8, 3, rng=1))
+        nn.fit(model, inputs, LABELS, epochs=2, rng=0, compile=compile)
+        assert compile or all(p.grad.dtype == np.float32 for p in model.parameters())
+        assert nn.evaluate(model, inputs, LABELS) == nn.evaluate(model, inputs.astype(np.float32), LABELS)
+        return bits(model)
+
+    assert trained(whole) == trained(whole.astype(np.float32))
+
+
+# A last row that is alone
+
+
+@pytest.mark.parametrize(("rows", "batch_size", "expected"), [
+    (33, 32, [33]), (50, 7, [7, 7, 7, 7, 7, 7, 8]), (5, 2, [2, 3]), (34, 32, [32, 2]), (33, 11, [11, 11, 11]),
+])  # fmt: skip
+def test_a_last_row_joins_the_batch_before_it_for_batch_norm(
+    rows: int, batch_size: int, expected: list[int], tmp_path: Path
+) -> None:
+    seen: list[Any] = []
+
+    class Watched(nn.BatchNorm1d):
+        def forward(self, x: Any) -> Any:
+            if self.training:
+                seen.append(np.array(ad.stop_gradient(x)))
+            return super().forward(x)
+
+    def trained(inputs: Any, *layers: nn.Module) -> nn.History:
+        seen.clear()
+        model = nn.Sequential(*layers, nn.Linear(4, 3, rng=0))
+        return nn.fit(
+            model, inputs, LABELS[:rows], epochs=2, batch_size=batch_size, validation_data=(X[:1], LABELS[:1])
+        )
+
+    trained(X[:rows], Watched(4))
+    assert [len(x) for x in seen] == 2 * expected
+    for epoch in (seen[: len(expected)], seen[len(expected) :]):
+        np.testing.assert_array_equal(np.sort(np.concatenate(epoch), axis=0), np.sort(X[:rows], axis=0))
+    np.save(tmp_path / "X.npy", X[:rows])
+    trained(np.load(tmp_path / "X.npy", mmap_mode="r"), Watched(4))
+    assert [len(x) for x in seen] == 2 * expected
+
+
+def test_a_last_row_stays_alone_where_it_may() -> None:
+    seen: list[int] = []
+
+    class Watched(nn.Linear):
+        def forward(self, x: Any) -> Any:
+            seen.append(len(x))
+            return super().forward(x)
+
+    nn.fit(Watched(4, 3), X[:33], LABELS[:33], epochs=1, loss=lambda p, y: functional.cross_entropy(p, y))
+    assert seen == [32, 1]
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(1, 32), (5, 1)])
+def test_a_single_row_is_refused_by_batch_norm_before_the_first_step(rows: int, batch_size: int) -> None:
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3, rng=0))
+    before = bits(model)
+    with pytest.raises(ValueError, match="a training batch needs more than one number for each feature"):
+        nn.fit(model, X[:rows], LABELS[:rows], batch_size=batch_size)
+    assert bits(model) == before
 
 
 # Metrics
