@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+import nn
 from nn import optim
 
 EPOCHS = 50
@@ -141,13 +142,55 @@ def test_plateaus_are_pytorchs(options: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     sign = -1 if options["mode"] == "max" else 1
     for epoch in range(EPOCHS):
-        metric = sign * (math.exp(-min(epoch, 20) / 10) - 0.3 + 0.05 * rng.normal())
+        metric = 1 + sign * (math.exp(-min(epoch, 20) / 10) - 0.3 + 0.05 * rng.normal())
+        assert metric > 0  # a share of a negative one is another matter
         schedule.step(metric)
         torch_step(theirs, torch_schedule, metric)
         assert rates_of(ours) == rates_of(theirs), epoch
         assert schedule.best == torch_schedule.best
         assert schedule.bad_epochs == torch_schedule.num_bad_epochs
     assert rates_of(ours)[0] < RATES[0]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("level", [-1e6, -2.0, 0.0, 2.0, 1e6])
+@pytest.mark.parametrize("kind", ["rel", "abs"])
+def test_a_plateau_of_either_sign(mode: Any, level: float, kind: Any) -> None:
+    size = max(abs(level), 1) if kind == "rel" else 1
+    better = size if mode == "max" else -size
+    for change, reduced in [(0, True), (0.04, level != 0), (0.06, False), (-0.04, True), (-1, True)]:
+        optimizer = optimizer_of((1.0,))
+        schedule = optim.ReduceLROnPlateau(optimizer, mode, threshold=0.05, threshold_mode=kind, patience=0)
+        schedule.step(level)
+        assert optimizer.lr == 1.0
+        schedule.step(level + change * better)
+        assert (optimizer.lr < 1.0) == (reduced or (kind == "abs" and change == 0.04)), change
+
+
+@pytest.mark.parametrize("level", [-5.0, 5.0, -math.inf, math.inf, math.nan])
+def test_a_loss_that_stays_is_a_plateau(level: float) -> None:
+    optimizer = optimizer_of((1.0,))
+    schedule = optim.ReduceLROnPlateau(optimizer, patience=3)
+    for _ in range(6):
+        schedule.step(level)
+    assert optimizer.lr == pytest.approx(0.1)
+    schedule.step(-6.0)
+    assert schedule.best == (-math.inf if level == -math.inf else -6)
+
+
+def test_a_plateau_of_a_likelihood_in_fit() -> None:
+    model = nn.MLP([1, 2], rng=0)
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    schedule = optim.ReduceLROnPlateau(optimizer, patience=2)
+    X = np.linspace(0, 1, 8)[:, None]
+
+    def loss(prediction: Any, target: Any) -> Any:
+        variances = np.exp(prediction[:, 1:] * 0 - 10)
+        return nn.functional.gaussian_nll_loss(prediction[:, :1] * 0 + target, target, variances, eps=1e-9)
+
+    history = nn.fit(model, X, X, loss=loss, optimizer=optimizer, schedule=schedule, epochs=8, rng=0)
+    assert history.loss[-1] == pytest.approx(-5)
+    assert history.lr[-1] < 1
 
 
 def test_defaults_of_a_plateau_are_pytorchs() -> None:

@@ -291,7 +291,8 @@ class LinearWarmup(Schedule):
 class ReduceLROnPlateau(Schedule):
     """Multiply the learning rates by ``factor`` when a metric has not become better for more than ``patience`` epochs.
 
-    The rules are PyTorch's.
+    The rules are PyTorch's, but that a share of a negative metric, such as a log-likelihood, counts as one of its size:
+    there PyTorch takes what is a little worse for better, and never reduces.
 
     Args:
         optimizer: the optimizer.
@@ -299,7 +300,8 @@ class ReduceLROnPlateau(Schedule):
         factor: above 0 and below 1.
         patience: how many epochs in a row may bring nothing better, an integer.
         threshold: how much better is better, not negative.
-        threshold_mode: "rel" if the threshold is a share of the best metric so far, "abs" if it is a difference.
+        threshold_mode: "rel" if the threshold is a share of the size of the best metric so far, "abs" if it is a
+            difference.
         cooldown: epochs after a change in which nothing is counted, an integer.
         min_lr: learning rates are not reduced below it: a number, or a list with one for each group; not negative.
         eps: a reduction by no more than this is left out; not negative.
@@ -389,8 +391,8 @@ class ReduceLROnPlateau(Schedule):
 
     def _is_better(self, metric: float) -> bool:
         sign = 1 if self.mode == "max" else -1
-        if self.threshold_mode == "rel":
-            return sign * metric > sign * self.best * (1 + sign * self.threshold)
+        if self.threshold_mode == "rel" and math.isfinite(self.best):
+            return sign * metric > sign * self.best * (1 + math.copysign(self.threshold, sign * self.best))
         return sign * metric > sign * self.best + self.threshold
 
     def _progress(self) -> dict[str, float]:
