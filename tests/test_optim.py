@@ -106,6 +106,32 @@ def test_fifty_steps_are_pytorchs(make: Make, options: dict[str, Any], dtype: An
         np.testing.assert_allclose(array, expected.detach().numpy(), err_msg=path, **tolerance)
 
 
+EXTREMES = {
+    np.float16: [6e4, 1e3, 250.0, 1e-4, 6e-8, 0.0, np.inf, np.nan],
+    np.float32: [3e38, 1e30, 1e20, 2e19, 1e-20, 1e-22, 1e-40, 0.0, np.inf, -np.inf, np.nan],
+    np.float64: [1e300, 1e160, 1e155, 1e-160, 1e-300, 0.0, np.inf],
+}
+
+
+@pytest.mark.parametrize("dtype", EXTREMES, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("when", [{0, 1, 2}, {0}, {1}], ids=["always", "first", "second"])
+@every_optimizer
+def test_extreme_gradients_step_as_pytorchs(make: Make, options: dict[str, Any], when: set[int], dtype: Any) -> None:
+    torch = pytest.importorskip("torch")
+    for extreme in EXTREMES[dtype]:
+        ours = ad.Tensor(np.ones(3, dtype))
+        theirs = torch.tensor(ours.data, requires_grad=True)
+        optimizer, torch_optimizer = make([ours], **options), getattr(torch.optim, make.__name__)([theirs], **options)
+        for step in range(3):
+            ours.grad = np.full(3, extreme if step in when else 1.0, dtype)
+            theirs.grad = torch.tensor(ours.grad)
+            with np.errstate(all="ignore"):
+                optimizer.step()
+            torch_optimizer.step()
+            tolerance = {"rtol": 8 * np.finfo(dtype).eps, "atol": 8 * np.finfo(dtype).eps * options["lr"]}
+            np.testing.assert_allclose(ours.data, theirs.detach().numpy(), err_msg=f"{extreme}, {step}", **tolerance)
+
+
 def test_defaults_are_pytorchs() -> None:
     torch = pytest.importorskip("torch")
     for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad"):
@@ -981,6 +1007,30 @@ def test_a_norm_that_is_not_finite(bad: float) -> None:
     assert all(p.grad is g for p, g in zip(parameters, before))
     assert not np.isfinite(optim.clip_grad_norm_(parameters, 1.0))
     assert np.isnan(parameters[2].grad[1])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("size", "norm_type", "dtype"),
+    [
+        (1e200, 2.0, np.float64), (1e-200, 2.0, np.float64), (1e4, 100.0, np.float64), (1e-4, 100.0, np.float64),
+        (1e307, 1.0, np.float64), (1e300, 3.0, np.float64), (1e30, 2.0, np.float32), (1e-30, 20.0, np.float32),
+        (1e4, 100.0, np.float16),
+    ],
+)  # fmt: skip
+def test_a_norm_whose_powers_overflow(size: float, norm_type: float, dtype: Any, compiled: bool) -> None:
+    x, y = ad.Tensor(np.zeros(2, dtype)), ad.Tensor(np.zeros(2, dtype))
+
+    def step(g: Any) -> Any:
+        x.grad, y.grad = g, g / 2
+        return optim.clip_grad_norm_([x, y], 0.5 * size, norm_type)
+
+    g = np.array([1, -0.5], dtype) * dtype(size)
+    found = (ad.compile(step, state=(x, y)) if compiled else step)(g)
+    exact = float((1 + 2 * 0.5**norm_type + 0.25**norm_type) ** (1 / norm_type)) * size
+    assert float(found) == pytest.approx(exact, rel=1e-3 if dtype is np.float16 else 1e-6)
+    if size > 1 and not compiled:
+        np.testing.assert_allclose(x.grad, g * dtype(0.5 * size / exact), rtol=1e-2 if dtype is np.float16 else 1e-6)
 
 
 def test_a_norm_without_gradients_is_zero() -> None:

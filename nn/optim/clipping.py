@@ -9,6 +9,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import as_float, require
+from autodiff.core.rule import Array
 from nn.checks import check_flag, check_number
 from nn.optim.base import checked_gradient, checked_parameters
 
@@ -52,11 +53,11 @@ def clip_grad_norm_(
         check_number("clip_grad_norm_", "norm_type", norm_type, lambda p: p > 0, "positive")
     check_flag("clip_grad_norm_", "error_if_nonfinite", error_if_nonfinite)
     norms = [
-        np.linalg.norm(np.ravel(checked_gradient("clip_grad_norm_", parameter)).astype(np.float64), norm_type)
+        _norm(np.ravel(checked_gradient("clip_grad_norm_", parameter)).astype(np.float64), norm_type)
         for parameter in tensors
         if parameter.grad is not None and parameter.size
     ]
-    total = np.linalg.norm(np.stack(norms), norm_type) if norms else 0.0
+    total = _norm(np.stack(norms), norm_type) if norms else 0.0
     if error_if_nonfinite:
         require(
             np.isfinite(total),
@@ -71,6 +72,13 @@ def clip_grad_norm_(
             if parameter.grad is not None:
                 parameter.grad = parameter.grad * factor.astype(parameter.dtype)
     return as_float(total)  # type: ignore[no-any-return]
+
+
+def _norm(x: Array, p: float) -> Array:
+    """Norm of a vector, also where powers of its elements are too large or too small for float64."""
+    largest = np.max(np.absolute(x))
+    scale = np.where((largest > 0) & np.isfinite(largest), largest, 1)
+    return scale * np.linalg.norm(x / scale, p)
 
 
 def clip_grad_value_(parameters: Iterable[ad.Tensor], clip_value: float) -> None:

@@ -133,8 +133,8 @@ class Adam(Optimizer):
         beta1, beta2 = options["betas"]
         slots["mean"] *= beta1
         slots["mean"] += (1 - beta1) * g
-        square = g * g
-        square *= 1 - beta2
+        square = (1 - beta2) * g  # before the square, which may overflow without it
+        square *= g
         slots["square"] *= beta2
         slots["square"] += square
         square = slots["square"]
@@ -245,16 +245,17 @@ class RMSprop(Optimizer):
         alpha = options["alpha"]
         if options["weight_decay"]:
             g = g + options["weight_decay"] * p
-        square = g * g
-        square *= 1 - alpha
+        square = (1 - alpha) * g  # before the square, which may overflow without it
+        square *= g
         slots["square"] *= alpha
         slots["square"] += square
         square = slots["square"]
         if options["centered"]:
             slots["mean"] *= alpha
             slots["mean"] += (1 - alpha) * g
-            # A variance that is zero may come out just below it.
-            square = np.maximum(square - slots["mean"] * slots["mean"], 0)
+            # A variance that is zero may come out just below it, and one that overflows is infinite, as in PyTorch.
+            squared_mean = np.minimum(slots["mean"] * slots["mean"], np.finfo(p.dtype).max)
+            square = np.maximum(square - squared_mean, 0)
         direction = np.sqrt(square)
         direction += options["eps"]
         direction = g / direction
