@@ -503,15 +503,16 @@ def evaluating(model: Module) -> Iterator[None]:
 def _check_outputs(model: Module, settings: _Settings, data: Dataset) -> None:
     """Let loss and metrics refuse what does not fit the model's predictions before the first step changes the model.
 
-    Metrics are tried on the first batch. A loss that is known looks at all targets, with the predictions of one row.
+    Metrics are tried on the first batch, and the model on one row. A loss of ours looks at all targets, with its
+    predictions.
     """
     first = slice(0, settings.batch_size)
     with evaluating(model):
         if settings.metrics:
             targets = data.targets[first]
             _numbers(settings.metrics, data_of(model(data.inputs[first])), targets)
+        prediction = data_of(model(data.inputs[:1]))
         if str(getattr(settings.loss, "__module__", None)).startswith(functional.__name__):
-            prediction = data_of(model(data.inputs[:1]))
             # Of a file, batch by batch: later targets are looked at when it is their turn.
             for rows in data.targets.blocks(prediction.nbytes) if data.targets.in_memory else [first]:
                 targets = data.targets[rows]

@@ -264,6 +264,19 @@ def test_losses_of_ours_look_at_all_targets_before_the_first_step(loss: Any, y: 
     assert bits(model) == before
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", lambda p, y: functional.cross_entropy(p, y)])
+def test_validation_inputs_of_another_kind_are_found_before_the_first_step(loss: Any) -> None:
+    model = mlp()
+    before = bits(model)
+    with pytest.raises(ValueError, match=r"linear: x of shape \(1, 3\) needs a weight"):
+        nn.fit(model, X, LABELS, loss=loss, epochs=1, validation_data=(X[:, :3], LABELS))
+    words = nn.Sequential(nn.Embedding(3, 3, rng=0))
+    with pytest.raises(TypeError, match="embedding: indices must be integers, got float32"):
+        nn.fit(words, LABELS, LABELS, loss=loss, epochs=1, validation_data=(LABELS * 1.0, LABELS))
+    assert bits(model) == before
+    assert bits(words) == bits(nn.Sequential(nn.Embedding(3, 3, rng=0)))
+
+
 def test_booleans_are_labels() -> None:
     ours, theirs = mlp(sizes=(4, 8, 2)), mlp(sizes=(4, 8, 2))
     history = nn.fit(ours, X, YES, epochs=2, validation_data=(X, YES.tolist()), metrics=["accuracy"], rng=0)
@@ -412,8 +425,8 @@ def test_a_last_row_stays_alone_where_it_may() -> None:
             seen.append(len(x))
             return super().forward(x)
 
-    nn.fit(Watched(4, 3), X[:33], LABELS[:33], epochs=1, loss=lambda p, y: functional.cross_entropy(p, y))
-    assert seen == [32, 1]
+    nn.fit(Watched(4, 3), X[:33], LABELS[:33], epochs=1)
+    assert seen == [1, 32, 1]  # at first to check the targets
 
 
 @pytest.mark.parametrize(("rows", "batch_size"), [(1, 32), (5, 1)])
