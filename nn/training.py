@@ -446,7 +446,7 @@ def _evaluated(caller: str, model: Module, measure: Loss, data: Dataset) -> tupl
         outputs = [model(data.inputs[rows]) for rows in data.inputs.blocks()]
         predictions = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         targets = data.targets[:]
-        _check_targets(caller, measure, data_of(predictions), targets)
+        _check_targets(caller, _function(measure), data_of(predictions), targets)
         return _number(f"{caller}: the loss", measure(predictions, targets)), data_of(predictions), targets
 
 
@@ -456,9 +456,9 @@ def _accuracy(loss: Loss, outputs: Array, targets: Array) -> float | None:
         return float(np.mean(np.argmax(outputs, axis=1) == targets))
     is_yes_or_no = np.shape(outputs) in ((len(targets),), (len(targets), 1)) and np.size(outputs) == targets.size
     bounds = {functional.binary_cross_entropy_with_logits: 0, functional.binary_cross_entropy: 0.5}
-    for function, bound in bounds.items() if is_yes_or_no else ():
-        if _function(loss) is function and np.isin(targets, (0, 1)).all():
-            return float(np.mean((outputs > bound).ravel() == targets.ravel()))
+    bound = next((bound for function, bound in bounds.items() if function is _function(loss)), None)
+    if bound is not None and is_yes_or_no and np.isin(targets, (0, 1)).all():
+        return float(np.mean((outputs > bound).ravel() == targets.ravel()))
     return None
 
 
@@ -512,18 +512,20 @@ def _check_outputs(model: Module, settings: _Settings, data: Dataset) -> None:
             targets = data.targets[first]
             _numbers(settings.metrics, data_of(model(data.inputs[first])), targets)
         prediction = data_of(model(data.inputs[:1]))
-        if str(getattr(settings.loss, "__module__", None)).startswith(functional.__name__):
+        function = _function(settings.loss)
+        if str(getattr(function, "__module__", None)).startswith(functional.__name__):
             # Of a file, batch by batch: later targets are looked at when it is their turn.
             for rows in data.targets.blocks(prediction.nbytes) if data.targets.in_memory else [first]:
                 targets = data.targets[rows]
                 predictions = np.broadcast_to(prediction, (len(targets), *prediction.shape[1:]))
-                _check_targets(data.targets.caller, settings.loss, predictions, targets)
-                settings.loss(predictions, targets)
+                _check_targets(data.targets.caller, function, predictions, targets)
+                if function is settings.loss:  # an option may be of the shape of a batch
+                    function(predictions, targets)
 
 
 def _check_targets(caller: str, loss: Loss, outputs: Array, targets: Array) -> None:
     """Refuse targets that a cross-entropy learns nothing from, or does not take, and name the loss that is meant."""
-    if _function(loss) is not functional.cross_entropy or np.ndim(outputs) != 2:
+    if loss is not functional.cross_entropy or np.ndim(outputs) != 2:
         return
     others = 'loss="mse_loss" is for numbers, "binary_cross_entropy_with_logits" for two classes, 0 and 1, of a column'
     if outputs.shape[1] == 1:

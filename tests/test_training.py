@@ -196,7 +196,9 @@ def test_lists_and_integers_are_taken() -> None:
 YES = X[:, 0] > 0
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", functional.cross_entropy, partial(functional.cross_entropy)])
+@pytest.mark.parametrize(
+    "loss", ["cross_entropy", functional.cross_entropy, partial(functional.cross_entropy, label_smoothing=0.1)]
+)
 @pytest.mark.parametrize(
     ("outputs", "y", "error", "message"),
     [
@@ -215,16 +217,14 @@ def test_targets_that_another_loss_is_meant_for(loss: Any, outputs: int, y: Any,
     model = mlp(sizes=(4, 8, outputs), dropout=0.5)
     before = bits(model)
     others = 'loss="mse_loss" is for numbers, "binary_cross_entropy_with_logits" for two classes'
-    if isinstance(loss, partial):
-        with pytest.raises(error, match=f"^evaluate: .*{message}"):
-            nn.evaluate(model, X, y, loss=loss)
-    else:
-        with pytest.raises(error, match=f"^fit: .*{message}") as caught:
-            nn.fit(model, X, y, loss=loss, batch_size=8, rng=0)
-        assert others in str(caught.value)
-        if outputs == 3:
-            with pytest.raises(error, match=f"^fit: validation_data: .*{message}"):
-                nn.fit(model, X, LABELS, loss=loss, validation_data=(X, y), rng=0)
+    with pytest.raises(error, match=f"^fit: .*{message}") as caught:
+        nn.fit(model, X, y, loss=loss, batch_size=8, rng=0)
+    assert others in str(caught.value)
+    with pytest.raises(error, match=f"^evaluate: .*{message}"):
+        nn.evaluate(model, X, y, loss=loss)
+    if outputs == 3:
+        with pytest.raises(error, match=f"^fit: validation_data: .*{message}"):
+            nn.fit(model, X, LABELS, loss=loss, validation_data=(X, y), rng=0)
     assert bits(model) == before
     assert model.training
 
@@ -275,6 +275,11 @@ def test_validation_inputs_of_another_kind_are_found_before_the_first_step(loss:
         nn.fit(words, LABELS, LABELS, loss=loss, epochs=1, validation_data=(LABELS * 1.0, LABELS))
     assert bits(model) == before
     assert bits(words) == bits(nn.Sequential(nn.Embedding(3, 3, rng=0)))
+
+
+def test_an_option_of_a_loss_may_be_of_the_shape_of_a_batch() -> None:
+    loss = partial(functional.mse_loss, weight=np.linspace(0, 1, 10)[:, None])
+    assert len(nn.fit(mlp(sizes=(4, 1)), X, X[:, :1], loss=loss, epochs=2, batch_size=10).loss) == 2
 
 
 def test_booleans_are_labels() -> None:
