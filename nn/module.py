@@ -361,7 +361,7 @@ def _members(value: Any, path: str) -> Iterator[tuple[str, Parameter | Buffer | 
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _members(item, f"{path}.{key}")
-    elif isinstance(value, _OTHER_CONTAINERS):
+    elif hasattr(value, "__iter__") and isinstance(value, _OTHER_CONTAINERS):
         items = value.values() if isinstance(value, Mapping) else value
         if any(isinstance(item, Parameter | Buffer | Module) for item in items):
             raise TypeError(

@@ -600,6 +600,7 @@ def stopped(losses: list[float], **options: Any) -> tuple[nn.Module, nn.History,
         pytest.param([1, 2, 3], {"patience": 1}, 2, 1, id="first is best"),
         pytest.param([3, 2.9, 2.8, 2.4, 2.3], {"patience": 2, "min_delta": 0.5}, 3, 1, id="too little"),
         pytest.param([3, 2.9, 2.4, 2.3, 2.2, 1], {"patience": 2, "min_delta": 0.5}, 5, 3, id="enough"),
+        pytest.param([-1, -2, -2.1, -2.4, -3], {"patience": 2, "min_delta": 0.5}, 4, 2, id="negative"),
     ],
 )
 def test_early_stopping(losses: list[float], options: dict[str, Any], epochs: int, best: int) -> None:
