@@ -539,12 +539,6 @@ TABLE = np.zeros((5, 2))
             "log_softmax: axis must be an integer, got None",
             id="no axis of log_softmax",
         ),
-        pytest.param(
-            lambda: functional.softmax(LOGITS[:, :0]),
-            ValueError,
-            "softmax: there are no logits along axis -1 of an input of shape (4, 0)",
-            id="softmax of nothing",
-        ),
         pytest.param(lambda: nn.Softmax("0"), TypeError, "Softmax: axis must be an integer, got '0'", id="Softmax"),
         pytest.param(
             lambda: nn.LogSoftmax(1.0), TypeError, "LogSoftmax: axis must be an integer, got 1.0", id="LogSoftmax"
@@ -804,9 +798,9 @@ TABLE = np.zeros((5, 2))
             lambda: nn.Softplus(threshold=np.inf), ValueError, "softplus: threshold must be finite, got inf", id="inf"
         ),
         pytest.param(
-            lambda: nn.Hardtanh(1, 1),
+            lambda: nn.Hardtanh(1, 0.5),
             ValueError,
-            "hardtanh: min_val must be below max_val, which is 1, got 1",
+            "hardtanh: min_val must be at most max_val, 0.5, got 1",
             id="hardtanh",
         ),
         pytest.param(

@@ -210,7 +210,7 @@ x, y, w = Tensor([0.5, 2.0], name="x"), Tensor([1.5, 3.0], name="y"), Tensor([[1
         (lambda: x[1:], ["g ↦ scatter(g, [1:])"]),
         (lambda: w.reshape(4), ["g ↦ reshape(g)"]),
         (lambda: np.linalg.slogdet(w).logabsdet._args[0], ["g₁, g₂ ↦ g₂[…, None, None] ⊙ (W⁻¹)ᵀ"]),
-        (lambda: F.silu(x), ["∂silu(x)/∂x = σ(x)·(1 + x·(1 − σ(x)))"]),
+        (lambda: F.silu(x), ["∂silu(x)/∂x = σ(x) + minimum(silu(x), 20000)·(1 − σ(x))"]),
         (lambda: F.softmax(x), ["g ↦ softmax(x, −1) ⊙ (g − Σ₋₁ (g ⊙ softmax(x, −1)))"]),
         (lambda: F.linear(w, w.data, y), ["g ↦ g weightᵀ", "g ↦ Σ₀ g"]),
     ],

@@ -296,6 +296,164 @@ def test_relu_at_its_kink_has_no_slope() -> None:
     np.testing.assert_array_equal(x.grad, [0, 0, 0, 1])
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "kinks"),
+    [
+        ("relu", (), [0.0, -0.0]),
+        ("leaky_relu", (0.1,), [0.0, -0.0]),
+        ("elu", (0.5,), [0.0, -0.0]),
+        ("hardtanh", (-1.0, 2.0), [-1.0, 2.0]),
+        ("hardtanh", (2.0, 2.0), [1.0, 2.0, 3.0]),
+        ("softplus", (2.0, 4.0), [1.999, 2.001]),
+    ],
+)
+def test_values_and_derivatives_at_kinks_are_pytorchs(name: str, options: Any, kinks: list[float]) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = torch.tensor(kinks, dtype=torch.float64, requires_grad=True)
+    value = getattr(torch.nn.functional, name)(theirs, *options)
+    (slope,) = torch.autograd.grad(value.sum(), theirs, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), theirs)
+    expected = [one.detach().numpy() for one in (value, slope, bend)]
+    found = derivatives(lambda x: getattr(functional, name)(x, *options), np.array(kinks))
+    np.testing.assert_allclose(found, expected, rtol=1e-14 if name != "softplus" else 1e-12)
+
+
+def derivatives(function: Callable[[Any], Any], x: Any) -> list[Any]:
+    """Give the values of a function of each element, and its first and second derivatives."""
+    x = ad.Tensor(x)
+    value = function(x)
+    value.backward(np.ones_like(value.data), create_graph=True)
+    slope, x.grad = x.grad, None
+    if not slope.requires_grad:
+        return [value.data, slope.data, np.zeros_like(x.data)]
+    slope.backward(np.ones_like(slope.data))
+    return [value.data, slope.data, np.zeros_like(x.data) if x.grad is None else x.grad]
+
+
+# Infinities, and numbers that are nearly that. Warnings are errors.
+
+FAR = {np.float64: 1e200, np.float32: 1e20, np.float16: 3e4}
+
+
+@pytest.mark.parametrize("dtype", FAR, ids=["float64", "float32", "float16"])
+@pytest.mark.parametrize(
+    ("function", "ends", "slopes"),
+    [
+        pytest.param(functional.relu, (0, None), (0, 1), id="relu"),
+        pytest.param(functional.sigmoid, (0, 1), (0, 0), id="sigmoid"),
+        pytest.param(functional.tanh, (-1, 1), (0, 0), id="tanh"),
+        pytest.param(functional.hardtanh, (-1, 1), (0, 0), id="hardtanh"),
+        pytest.param(lambda x: functional.leaky_relu(x, 0.5), (None, None), (0.5, 1), id="leaky_relu"),
+        pytest.param(lambda x: functional.elu(x, 0.5), (-0.5, None), (0, 1), id="elu"),
+        pytest.param(functional.gelu, (0, None), (0, 1), id="gelu"),
+        pytest.param(lambda x: functional.gelu(x, "tanh"), (0, None), (0, 1), id="gelu by tanh"),
+        pytest.param(functional.silu, (0, None), (0, 1), id="silu"),
+        pytest.param(functional.softplus, (0, None), (0, 1), id="softplus"),
+        pytest.param(lambda x: functional.softplus(x, 0.5, 6e4), (0, None), (0, 1), id="softplus of beta 1/2"),
+        pytest.param(functional.log_sigmoid, (None, 0), (1, 0), id="log_sigmoid"),
+    ],
+)
+def test_activations_far_out(function: Callable[[Any], Any], ends: Any, slopes: Any, dtype: Any) -> None:
+    x = np.array([[-np.inf, -FAR[dtype]], [np.inf, FAR[dtype]]], dtype)
+    for row, end, slope in zip(x, ends, slopes):
+        found = derivatives(function, row)
+        assert [one.dtype for one in found] == [dtype] * 3
+        expected = [row * slope if end is None else np.full(2, end), np.full(2, slope), np.zeros(2)]
+        np.testing.assert_allclose(np.array(found, float), np.array(expected, float), rtol=1e-15)
+
+
+def test_a_slope_of_zero_of_infinity_is_nan() -> None:
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(functional.leaky_relu(-np.inf, 0.0))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_functions_keep_the_dtype(dtype: Any) -> None:
+    x = unit(4, 3).astype(dtype)
+    for name in ("elu", "gelu", "hardtanh", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "relu", "sigmoid",
+                 "silu", "softmax", "softplus", "tanh"):  # fmt: skip
+        t = ad.Tensor(x)
+        out = getattr(functional, name)(t)
+        out.sum().backward()
+        assert out.dtype == t.grad.dtype == dtype, name
+        np.testing.assert_allclose(out.data, getattr(functional, name)(unit(4, 3)), rtol=8 * np.finfo(dtype).eps)
+    for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div",
+                 "l1_loss", "mse_loss", "poisson_nll_loss", "smooth_l1_loss"):  # fmt: skip
+        t = ad.Tensor(x)
+        out = getattr(functional, name)(t, unit(4, 3, seed=3).astype(dtype))
+        out.backward()
+        assert out.dtype == t.grad.dtype == dtype, name
+        exact = getattr(functional, name)(unit(4, 3), unit(4, 3, seed=3))
+        np.testing.assert_allclose(out.data, exact, rtol=8 * np.finfo(dtype).eps)
+
+
+# Tails: the derivatives of log(1 + exp(x)) in terms of what is small there
+
+
+def tails(x: Any) -> list[Any]:
+    small = np.exp(-np.abs(x))
+    part = small / (1 + small)
+    return [np.maximum(x, 0) + np.log1p(small), np.where(x > 0, 1 - part, part), part / (1 + small)]
+
+
+@every_dtype
+@pytest.mark.parametrize(
+    ("function", "scale", "weights"),
+    [
+        pytest.param(lambda x: -functional.log_sigmoid(x), 1, (1, 0), id="log_sigmoid"),
+        pytest.param(lambda x: functional.softplus(x, 1, 1e6), 1, (0, 1), id="softplus"),
+        pytest.param(lambda x: 2 * functional.softplus(x, 2, 1e6), 2, (0, 1), id="softplus of beta 2"),
+        *(
+            pytest.param(
+                lambda x, t=t: functional.binary_cross_entropy_with_logits(x, [t] * len(x), reduction="none"),
+                1, (t, 1 - t), id=f"binary_cross_entropy_with_logits of {t}",
+            )
+            for t in (0.0, 0.25, 1.0)
+        ),
+    ],
+)  # fmt: skip
+def test_derivatives_keep_their_relative_precision_in_the_tails(
+    function: Callable[[Any], Any], scale: int, weights: Any, dtype: Any
+) -> None:
+    x = np.array([-80, -60, -40, -20, -17, -9, -5, -0.5, 0.5, 5, 9, 17, 20, 40, 60, 80])
+    left, right = tails(-scale * x), tails(scale * x)
+    signs = (1, -1, 1)
+    found = derivatives(function, x.astype(dtype) if scale == 1 else (x / 2).astype(dtype))
+    if scale == 2:
+        left, right = tails(-x), tails(x)
+    for order in range(3):
+        expected = scale**order * (weights[0] * signs[order] * left[order] + weights[1] * right[order])
+        np.testing.assert_allclose(found[order], expected, rtol=16 * np.finfo(dtype).eps)
+
+
+# Nothing
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize(("shape", "axis"), [((0,), -1), ((3, 0), 1), ((0, 3), 0), ((3, 0), 0), ((2, 0, 3), 1)])
+def test_softmax_of_nothing_is_empty(shape: tuple[int, ...], axis: int, dtype: Any) -> None:
+    for function in (functional.softmax, functional.log_softmax):
+        x = ad.Tensor(np.zeros(shape, dtype))
+        out = function(x, axis)
+        assert out.shape == shape
+        assert out.dtype == dtype
+        out.sum().backward()
+        assert x.grad.shape == shape
+    assert functional.softmax(np.zeros(shape, int), axis).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize(("shape", "axis"), [((0,), -1), ((3, 0), 1), ((3, 0), 0), ((3, 0), None), ((2, 0, 3), (0, 1))])
+def test_the_sum_of_no_exponentials_is_zero(shape: tuple[int, ...], axis: Any, dtype: Any) -> None:
+    for keepdims in (False, True):
+        x = ad.Tensor(np.zeros(shape, dtype))
+        out = functional.logsumexp(x, axis, keepdims)
+        assert out.dtype == dtype
+        np.testing.assert_array_equal(out.data, np.full(np.sum(x.data, axis, keepdims=keepdims).shape, -np.inf))
+        out.backward(np.ones_like(out.data))
+        assert x.grad.shape == shape
+
+
 # Large logits. Warnings are errors, so an overflow fails too.
 
 LARGE = np.array([[1e4, -1e4, 0.0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4], [0.0, 1e4, -1e4]])

@@ -1,6 +1,7 @@
 """Activations: nonlinear functions of each element, and the softmax and its relatives, of each row.
 
-At kinks the derivative is the one that PyTorch takes.
+At kinks the derivative is the one that PyTorch takes, also the second one. At infinities the functions of elements
+and their derivatives have their limits; only `leaky_relu` of slope 0 is NaN at -inf, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ _sigmoid = ad.primitive(activations.sigmoid)
 
 
 @ad.primitive
+def _logistic(x: Array) -> Array:
+    """The sigmoid as a derivative, which keeps its relative precision at either end when it is differentiated itself.
+
+    That takes a second exponential, and so it is not the rule of the sigmoid.
+    """
+    return activations.sigmoid(x)
+
+
+@ad.primitive
 def _leaky_relu(x: Array, negative_slope: float) -> Array:
     return np.where(x > 0, x, negative_slope * x)
 
@@ -32,28 +42,44 @@ def _elu(x: Array, alpha: float) -> Array:
 
 @ad.primitive
 def _gelu(x: Array) -> Array:
-    return x * _scipy_special().ndtr(x)
+    out = np.maximum(x, -_GELU_FAR) * _scipy_special().ndtr(x)
+    return out.astype(x.dtype) if x.dtype == np.float16 else out  # for which SciPy takes a wider one
 
 
 @ad.primitive
 def _tanh_gelu(x: Array) -> Array:
-    return 0.5 * x * (1 + np.tanh(_ROOT_TWO_OVER_PI * (x + _CUBIC * x * x * x)))
+    return np.clip(x, -_GELU_FAR, np.inf) * (0.5 + 0.5 * _gelu_tangent(*_gelu_near(x)))
+
+
+def _gelu_near(x: Array) -> tuple[Array, Array]:
+    """Give x and its square, both within the bounds beyond which nothing happens any more."""
+    near = np.clip(x, -_GELU_FAR, _GELU_FAR)
+    return near, np.square(near)
+
+
+def _gelu_tangent(near: Array, square: Array) -> Array:
+    return np.tanh(near * (_ROOT_TWO_OVER_PI + _CUBIC * square))
 
 
 @ad.primitive
 def _silu(x: Array) -> Array:
-    return x * activations.sigmoid(x)
+    return np.maximum(x, -_FAR) * activations.sigmoid(x)
 
 
 @ad.primitive
 def _softplus(x: Array, beta: float, threshold: float) -> Array:
     scaled = beta * x
-    return np.where(scaled > threshold, x, np.logaddexp(0, scaled) / beta)
+    return np.where(scaled > threshold, x, (np.maximum(scaled, 0) + _excess(scaled)) / beta)
 
 
 @ad.primitive
 def _log_sigmoid(x: Array) -> Array:
-    return -np.logaddexp(0, -x)
+    return np.minimum(x, 0) - _excess(x)
+
+
+def _excess(x: Array) -> Array:
+    """How far ``log(1 + exp(x))`` lies above ``max(x, 0)``."""
+    return np.log1p(np.exp(-np.absolute(x)))
 
 
 @ad.primitive
@@ -63,7 +89,10 @@ def _hardtanh(x: Array, min_val: float, max_val: float) -> Array:
 
 _ROOT_TWO_OVER_PI = math.sqrt(2 / math.pi)
 _ROOT_TWO_PI = math.sqrt(2 * math.pi)
-_CUBIC = 0.044715  # found by Hendrycks and Gimpel
+_CUBIC = 0.044715 * _ROOT_TWO_OVER_PI  # the number was found by Hendrycks and Gimpel
+# From these on the functions are 0 or x in every dtype, so that infinities need not be multiplied by zeros.
+_FAR = 2e4
+_GELU_FAR = 64  # small enough for float16, in which its square is taken
 
 
 def _scipy_special() -> ModuleType:
@@ -77,23 +106,30 @@ def _scipy_special() -> ModuleType:
 
 
 def _tanh_gelu_x(g: Array, out: Array, x: Array) -> Array:
-    tangent = np.tanh(_ROOT_TWO_OVER_PI * (x + _CUBIC * x * x * x))
-    slope = _ROOT_TWO_OVER_PI * (1 + 3 * _CUBIC * x * x)
-    return g * (0.5 * (1 + tangent) + 0.5 * x * (1 - tangent * tangent) * slope)
+    near, square = _gelu_near(x)
+    tangent = _gelu_tangent(near, square)
+    slope = _ROOT_TWO_OVER_PI + 3 * _CUBIC * square
+    return g * (0.5 * (1 + tangent + near * (1 - tangent * tangent) * slope))
+
+
+def _gelu_x(g: Array, out: Array, x: Array) -> Array:
+    near, square = _gelu_near(x)
+    return g * (_scipy_special().ndtr(near) + near * np.exp(square / -2) / _ROOT_TWO_PI)
 
 
 def _silu_x(g: Array, out: Array, x: Array) -> Array:
     probability = _sigmoid(x)
-    return g * (probability * (1 + x * (1 - probability)))
+    return g * (probability + np.minimum(out, _FAR) * (1 - probability))
 
 
 ad.defvjp(_leaky_relu, lambda g, out, x, negative_slope: np.where(x > 0, g, g * negative_slope))
-ad.defvjp(_elu, lambda g, out, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.where(x > 0, 0, x)))))
-ad.defvjp(_gelu, lambda g, out, x: g * (_scipy_special().ndtr(x) + x * np.exp(x * x / -2) / _ROOT_TWO_PI))
+ad.defvjp(_elu, lambda g, out, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.where(x >= 0, 0, x)))))
+ad.defvjp(_gelu, _gelu_x)
 ad.defvjp(_tanh_gelu, _tanh_gelu_x)
 ad.defvjp(_silu, _silu_x)
-ad.defvjp(_softplus, lambda g, out, x, beta, threshold: np.where(beta * x > threshold, g, g * _sigmoid(beta * x)))
-ad.defvjp(_log_sigmoid, lambda g, out, x: g * _sigmoid(-x))
+ad.defvjp(_softplus, lambda g, out, x, beta, threshold: np.where(beta * x > threshold, g, g * _logistic(beta * x)))
+ad.defvjp(_logistic, lambda g, out, x: g * (out * _logistic(-x)))
+ad.defvjp(_log_sigmoid, lambda g, out, x: g * _logistic(-x))
 ad.defvjp(_hardtanh, lambda g, out, x, min_val, max_val: np.where((x > min_val) & (x < max_val), g, 0))
 
 
@@ -152,7 +188,7 @@ def log_sigmoid(x: Array) -> Array:
 
     Example:
         >>> nn.functional.log_sigmoid(np.array([-1e4, 1e4]))
-        array([-10000.,     -0.])
+        array([-10000.,      0.])
     """
     return _log_sigmoid(_numbers("log_sigmoid", x))
 
@@ -257,14 +293,14 @@ def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
 
     Raises:
         TypeError: an end is no number.
-        ValueError: an end is not finite, or the lower one is not below the upper one.
+        ValueError: an end is not finite, or the lower one is above the upper one.
 
     Example:
         >>> nn.functional.hardtanh(np.array([-3.0, 0.5, 3.0]))
         array([-1. ,  0.5,  1. ])
     """
     check_number("hardtanh", "max_val", max_val, lambda high: True, "finite")
-    check_number("hardtanh", "min_val", min_val, lambda low: low < max_val, f"below max_val, which is {max_val!r}")
+    check_number("hardtanh", "min_val", min_val, lambda low: low <= max_val, f"at most max_val, {max_val!r}")
     return _hardtanh(_numbers("hardtanh", x), min_val, max_val)
 
 
@@ -284,7 +320,7 @@ def _softmax(x: Array, axis: int) -> Array:
 
 @ad.primitive
 def _logsumexp(x: Array, axis: int | tuple[int, ...] | None) -> Array:
-    largest = np.maximum.reduce(x, axis=axis, keepdims=True)
+    largest = np.maximum.reduce(x, axis=axis, keepdims=True) if x.size else np.zeros((), x.dtype)
     largest = np.where(np.isfinite(largest), largest, 0)
     with np.errstate(divide="ignore", over="ignore"):
         return largest + np.log(np.add.reduce(np.exp(x - largest), axis=axis, keepdims=True))
@@ -320,13 +356,14 @@ def softmax(x: Array, axis: int = -1) -> Array:
         axis: along which the probabilities sum to one.
 
     Returns:
-        Of the shape of ``x``.
+        Of the shape of ``x``; empty if that is.
 
     Example:
         >>> nn.functional.softmax(np.array([1e4, 1e4, -1e4]))
         array([0.5, 0.5, 0. ])
     """
-    return _softmax(_logits("softmax", x, axis), axis)
+    x = _logits("softmax", x, axis)
+    return _softmax(x, axis) if x.size else np.exp(x)
 
 
 def log_softmax(x: Array, axis: int = -1) -> Array:
@@ -336,11 +373,12 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
         >>> nn.functional.log_softmax(np.array([0.0, 1e4]))
         array([-10000.,      0.])
     """
-    return _log_softmax(_logits("log_softmax", x, axis), axis)
+    x = _logits("log_softmax", x, axis)
+    return _log_softmax(x, axis) if x.size else np.exp(x)
 
 
 def logsumexp(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
-    """Logarithm of the sum of exponentials, ``log(sum(exp(x)))``, over one or several axes.
+    """Logarithm of the sum of exponentials, ``log(sum(exp(x)))``, over one or several axes; that of none is -inf.
 
     Args:
         x: of any shape.
@@ -363,13 +401,11 @@ def logsumexp(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool 
 
 
 def _logits(caller: str, x: Array, axis: Any) -> Array:
-    """Give logits as an array or a Tensor that has some along the axis."""
+    """Give logits as an array or a Tensor that has the axis."""
     x = _numbers(caller, x)
     if x.ndim == 0:
         raise ValueError(f"{caller}: the input needs at least one axis, got a scalar")
     check_integer(caller, "axis", axis)
     if not -x.ndim <= axis < x.ndim:
         raise np.exceptions.AxisError(f"{caller}: there is no axis {axis} in an input of shape {x.shape}")
-    if x.shape[axis] == 0:
-        raise ValueError(f"{caller}: there are no logits along axis {axis} of an input of shape {x.shape}")
     return x
