@@ -6,6 +6,7 @@ import cmath
 import operator
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -104,12 +105,39 @@ def refuse(call: Callable[[], Any], error: type[Exception], message: str) -> Non
         ),
         pytest.param(
             lambda: functional.cross_entropy(np.zeros(3), np.array([0, 1, 2])),
-            "cross_entropy: logits must have the shape (N, C), neither zero, got (3,)",
-            id="cross_entropy of one axis",
+            "cross_entropy: logits of shape (3,) need labels of shape () or probabilities of shape (3,), got (3,), "
+            "integers; one logit for each row needs binary_cross_entropy_with_logits, and numbers need mse_loss",
+            id="cross_entropy of one logit a row",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(np.zeros(3), np.array([0.0, 1.0, 1.0])),
+            "cross_entropy: the probabilities of the 3 classes of one row must sum to 1, got 2.0; one logit for each "
+            "row needs binary_cross_entropy_with_logits, and numbers need mse_loss",
+            id="cross_entropy of one logit a row and floats",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(1.0, 0),
+            "cross_entropy: logits must have the shape (N, C), (N, C, d1, ...) or (C,), C not 0, got ()",
+            id="cross_entropy of a scalar",
+        ),
+        pytest.param(
+            lambda: functional.cross_entropy(np.zeros((2, 3, 4)), np.zeros((2, 3), int)),
+            "cross_entropy: logits of shape (2, 3, 4) need labels of shape (2, 4), got (2, 3)",
+            id="cross_entropy of further axes",
+        ),
+        pytest.param(
+            lambda: functional.nll_loss(np.zeros((2, 3, 4)), np.zeros((2, 3, 4))),
+            "nll_loss: the target must be labels of shape (2, 4), got (2, 3, 4); for probabilities use",
+            id="nll_loss of further axes",
+        ),
+        pytest.param(
+            lambda: functional.gaussian_nll_loss(x, np.ones(3), 1),
+            "gaussian_nll_loss: prediction and target must have the same shape, got (2, 3) and (3,)",
+            id="gaussian_nll_loss of fewer axes",
         ),
         pytest.param(
             lambda: functional.cross_entropy(np.zeros((0, 3)), np.zeros(0, int)),
-            "cross_entropy: logits must have the shape (N, C), neither zero, got (0, 3)",
+            "cross_entropy: there is no mean over logits of shape (0, 3)",
             id="cross_entropy of no rows",
         ),
         pytest.param(lambda: functional.softmax(1.0), "softmax: the input needs at least one axis", id="softmax"),
@@ -181,7 +209,6 @@ def altered(value: float) -> Any:
             "shape (4, 3)",
             id="float labels",
         ),
-        pytest.param([True, False, True, False], TypeError, "class labels must be integers, got bool", id="booleans"),
         pytest.param(["a", "b", "c", "d"], TypeError, "got <U1; convert them with np.unique(", id="text labels"),
         pytest.param([0, 1, 2], ValueError, "3 labels for 4 rows of logits", id="too few labels"),
         pytest.param([0, 1, 2, 0, 1], ValueError, "5 labels for 4 rows of logits", id="too many labels"),
@@ -207,6 +234,30 @@ def test_targets_of_cross_entropy(logits: Any, target: Any, error: type[Exceptio
     with pytest.raises(error, match=re.escape(message)) as caught:
         functional.cross_entropy(logits, target)
     assert str(caught.value).startswith("cross_entropy: ")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        np.zeros(4, int),
+        np.zeros(4, bool),
+        np.linspace(0, 1, 4),
+        np.linspace(-1, 1, 4)[:, None],
+        np.ones((4, 1)),
+        np.zeros((4, 1), int),
+    ],
+    ids=["labels", "booleans", "numbers", "column of numbers", "probabilities", "column of labels"],
+)
+def test_one_class_is_no_choice(target: Any) -> None:
+    refuse(
+        lambda: functional.cross_entropy(ad.Tensor(np.zeros((4, 1))), target),
+        ValueError,
+        "cross_entropy: logits of shape (4, 1) are of one class, whose probability is always 1; one logit for two "
+        "classes needs binary_cross_entropy_with_logits, and numbers need mse_loss",
+    )
+    for shape in ((4, 1, 5), (1,)):
+        logits = np.zeros(shape)
+        refuse(partial(functional.cross_entropy, logits, target), ValueError, "are of one class, whose probability")
 
 
 @pytest.mark.parametrize(

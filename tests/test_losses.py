@@ -181,7 +181,19 @@ def test_binary_cross_entropy_at_the_ends_is_pytorchs(dtype: Any) -> None:
     np.testing.assert_allclose(losses.data, expected.detach().numpy(), rtol=1e-6)
     losses.sum().backward()
     expected.sum().backward()
-    np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), rtol=1e-5)
+    slope = theirs.grad.numpy()
+    slope[[0, 4]] = 1, -1  # PyTorch takes the 0/0 of an end that is right as 0
+    np.testing.assert_allclose(ours.grad, slope, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_probabilities_of_0_and_1_that_are_right_have_the_derivatives_of_the_logarithm(dtype: Any) -> None:
+    slope = ad.grad(lambda p: functional.binary_cross_entropy(p, np.array([0, 1], dtype), reduction="sum"))
+    p = np.array([0, 1], dtype)
+    np.testing.assert_array_equal(slope(p), [1, -1])
+    np.testing.assert_array_equal(ad.grad(lambda p: slope(p).sum())(p), [1, 1])
+    wrong = ad.grad(lambda p: functional.binary_cross_entropy(p, np.array([1, 0], dtype), reduction="sum"))
+    assert np.isfinite(wrong(p)).all()
 
 
 def test_binary_cross_entropy_is_differentiated_by_the_target_at_the_ends() -> None:
@@ -204,6 +216,123 @@ def test_variances_below_eps_get_the_gradient_at_eps() -> None:
     functional.gaussian_nll_loss(means, targets, ours).backward()
     torch.nn.functional.gaussian_nll_loss(torch.tensor(means), torch.tensor(targets), theirs).backward()
     np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), rtol=1e-12)
+
+
+# Nothing of an infinity
+
+INF = np.inf
+RULED_OUT = np.array([[0.0, -INF, 1.0], [0.0, -INF, -INF]])
+ONE = np.log1p(np.e)  # the cross-entropy of the first class of the logits 0 and 1
+IS_FIRST = np.array([[1.0, 0.0, 0.0]] * 2)
+FIRST_OF_TWO = np.array([[-1 / (1 + 1 / np.e), 0, 1 / (1 + 1 / np.e)], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize(
+    ("call", "x", "value", "slope"),
+    [
+        pytest.param(
+            lambda x: functional.cross_entropy(x, IS_FIRST.astype(x.dtype), reduction="none"),
+            RULED_OUT, [ONE, 0], FIRST_OF_TWO, id="cross_entropy of probabilities",
+        ),
+        pytest.param(
+            lambda x: functional.cross_entropy(x, [0, 0], reduction="none"),
+            RULED_OUT, [ONE, 0], FIRST_OF_TWO, id="cross_entropy of labels",
+        ),
+        pytest.param(
+            lambda x: functional.cross_entropy(x, [0, 1], [1, 0, 1], reduction="none"),
+            RULED_OUT, [ONE, 0], FIRST_OF_TWO, id="cross_entropy with a weight of 0",
+        ),
+        pytest.param(
+            lambda x: functional.cross_entropy(x, [0, 1], ignore_index=1, reduction="none"),
+            RULED_OUT, [ONE, 0], FIRST_OF_TWO, id="cross_entropy without a row",
+        ),
+        pytest.param(
+            lambda x: functional.nll_loss(x, [2, 0], reduction="none"),
+            RULED_OUT, [-1, 0], [[0, 0, -1], [-1, 0, 0]], id="nll_loss",
+        ),
+        pytest.param(
+            lambda x: functional.nll_loss(x, [1, 1], [1, 0, 1], reduction="none"),
+            RULED_OUT, [0, 0], np.zeros((2, 3)), id="nll_loss with a weight of 0",
+        ),
+        pytest.param(
+            lambda x: functional.binary_cross_entropy_with_logits(x, [1, 0, 0, 1, 0.5], reduction="none"),
+            np.array([INF, -INF, INF, -INF, INF]), [0, 0, INF, INF, INF], [0, 0, 1, -1, 0.5],
+            id="binary_cross_entropy_with_logits",
+        ),
+        pytest.param(
+            lambda x: functional.binary_cross_entropy_with_logits(
+                x, [1, 1], [0, 1], pos_weight=[1, 0], reduction="none"
+            ),
+            np.array([-INF, -INF]), [0, 0], [0, 0], id="binary_cross_entropy_with_logits with weights of 0",
+        ),
+        pytest.param(
+            lambda x: functional.kl_div(x, [0, 1, 0.5, 0], reduction="none"),
+            np.array([-INF, 0, -INF, 3]), [0, 0, INF, 0], [0, -1, -0.5, 0], id="kl_div",
+        ),
+        pytest.param(
+            lambda x: functional.kl_div(x, [-INF, 0, 0, -INF], log_target=True, reduction="none"),
+            np.array([-INF, 0, -INF, 3]), [0, 0, INF, 0], [0, -1, -1, 0], id="kl_div of logarithms",
+        ),
+        pytest.param(
+            lambda x: functional.poisson_nll_loss(x, [0, 1, 0], reduction="none"),
+            np.array([-INF, -INF, 0]), [0, INF, 1], [0, -1, 1], id="poisson_nll_loss",
+        ),
+        pytest.param(
+            lambda x: functional.poisson_nll_loss(x, [0, 0], log_input=False, eps=0, reduction="none"),
+            np.array([0.0, 2.0]), [0, 2], [1, 1], id="poisson_nll_loss of rates",
+        ),
+    ],
+)  # fmt: skip
+def test_nothing_of_an_infinity_is_nothing(
+    call: Callable[[Any], Any], x: Any, value: Any, slope: Any, dtype: Any
+) -> None:
+    x = ad.Tensor(x.astype(dtype))
+    losses = call(x)
+    tolerance = {"rtol": 4 * float(np.finfo(dtype).eps), "atol": float(np.finfo(dtype).eps)}
+    assert losses.dtype == dtype
+    np.testing.assert_allclose(losses.data, value, **tolerance)
+    losses.sum().backward(create_graph=True)
+    np.testing.assert_allclose(x.grad.data, slope, **tolerance)
+    first, x.grad = x.grad, None
+    if first.requires_grad:
+        (first * first.data).sum().backward()
+        assert np.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_nothing_of_an_infinity_is_nothing_in_a_compiled_step(backend: Any) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
+
+    def losses(x: Any) -> Any:
+        return (
+            functional.cross_entropy(x, IS_FIRST)
+            + functional.cross_entropy(x, [0, 1], [1.0, 0.0, 1.0])
+            + functional.kl_div(x, IS_FIRST)
+            + functional.kl_div(x, np.where(IS_FIRST, 0, -INF), log_target=True)
+            + functional.binary_cross_entropy_with_logits(x, np.where(RULED_OUT == -INF, 0, 0.5))
+        )
+
+    def step(x: Any) -> Any:
+        return ad.value_and_grad(losses)(x)
+
+    compiled = ad.compile(step, backend=backend)
+    value, slope = step(RULED_OUT)
+    assert np.isfinite(value)
+    for _ in range(2):
+        found = compiled(RULED_OUT)
+        np.testing.assert_allclose(found[0], value, rtol=1e-12)
+        np.testing.assert_allclose(found[1], slope, rtol=1e-12, atol=1e-15)
+
+
+def test_targets_of_minus_infinity_have_no_slope() -> None:
+    t = ad.Tensor([-INF, 0.0])
+    functional.kl_div(np.array([-INF, -1.0]), t, log_target=True, reduction="sum").backward(create_graph=True)
+    np.testing.assert_array_equal(t.grad.data, [0, 2])
+    first, t.grad = t.grad, None
+    first.sum().backward()
+    np.testing.assert_array_equal(t.grad, [0, 3])
 
 
 def test_targets_of_zero_cost_nothing() -> None:
@@ -243,6 +372,99 @@ def test_the_plain_case_of_cross_entropy_is_one_call() -> None:
         assert "call=cross_entropy" in repr(loss)
 
 
+# Shapes
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 3, 2), (4, 3, 2, 2), (1, 3, 1), (2, 2, 3, 1, 2)])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_further_axes_are_pytorchs(shape: tuple[int, ...], weighted: bool, reduction: Any) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    axis = min(1, len(shape) - 1)
+    logits = rng.normal(size=shape)
+    log_p = functional.log_softmax(logits, axis)
+    labels = np.array(rng.integers(0, shape[axis], np.delete(shape, axis)))
+    labels.flat[0] = 0
+    probabilities = np.exp(functional.log_softmax(rng.normal(size=shape), axis))
+    weight = rng.uniform(0.5, 2, shape[axis]) if weighted else None
+    calls: list[tuple[str, Any, Any, Options]] = [
+        ("cross_entropy", logits, probabilities, {"label_smoothing": share}) for share in (0.0, 0.3)
+    ]
+    for ignore_index in (-1, 1):
+        calls.append(("nll_loss", log_p, labels, {"ignore_index": ignore_index}))
+        for share in (0.0, 0.3):
+            options = {"ignore_index": ignore_index, "label_smoothing": share}
+            calls.append(("cross_entropy", logits, labels, options))
+    for name, x, target, options in calls:
+        ours, theirs = ad.Tensor(x), torch.tensor(x, requires_grad=True)
+        loss = getattr(functional, name)(ours, target, weight, reduction=reduction, **options)
+        expected = getattr(torch.nn.functional, name)(
+            theirs,
+            torch.tensor(target),
+            None if weight is None else torch.tensor(weight),
+            reduction=reduction,
+            **options,
+        )
+        assert loss.shape == tuple(expected.shape)
+        np.testing.assert_allclose(loss.data, expected.detach().numpy(), rtol=1e-11)
+        seed = rng.normal(size=loss.shape)
+        loss.backward(seed)
+        expected.backward(torch.tensor(seed))
+        np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), rtol=1e-10, atol=1e-14)
+
+
+def test_gradients_of_further_axes_are_those_of_differences() -> None:
+    x, labels = rng.normal(size=(2, 3, 2)), np.array([[0, 2], [1, 1]])
+    check_gradients(lambda x: functional.cross_entropy(x, labels, ignore_index=1), x, order=2)
+    check_gradients(functional.cross_entropy, x[0, :, 0], np.array([0.25, 0.25, 0.5]), order=2)
+    check_gradients(lambda x: functional.nll_loss(x, 2), x[0, :, 0], order=2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "target", "var"),
+    [
+        ((4, 3), (4, 1), (4, 3)),
+        ((4, 3), (1, 3), (4, 1)),
+        ((4, 3), (), (4,)),
+        ((4, 1), (4, 3), (4, 1)),
+        ((1, 3), (4, 3), (1, 3)),
+        ((2, 4, 3), (2, 1, 3), (1, 4, 3)),
+        ((2, 4, 3), (2, 4, 3), (2, 4)),
+        ((), (), ()),
+    ],
+)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_gaussian_nll_loss_broadcasts_as_pytorchs(
+    shape: tuple[int, ...], target: tuple[int, ...], var: tuple[int, ...], reduction: Any
+) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(2)
+    arrays = [rng.normal(size=shape), rng.normal(size=target), rng.uniform(0.5, 2, var)]
+    ours, theirs = [ad.Tensor(x) for x in arrays], [torch.tensor(x, requires_grad=True) for x in arrays]
+    loss = functional.gaussian_nll_loss(*ours, reduction=reduction)
+    expected = torch.nn.functional.gaussian_nll_loss(*theirs, reduction=reduction)
+    assert loss.shape == tuple(expected.shape)
+    np.testing.assert_allclose(loss.data, expected.detach().numpy(), rtol=1e-12)
+    loss.sum().backward()
+    expected.sum().backward()
+    for x, y in zip(ours, theirs):
+        np.testing.assert_allclose(x.grad, y.grad.numpy(), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 3, 0)])
+def test_no_rows_have_no_losses(shape: tuple[int, ...]) -> None:
+    labels = np.zeros((shape[0], *shape[2:]), int)
+    for name in ("cross_entropy", "nll_loss"):
+        for weight in (None, [1, 2, 3]):
+            x = ad.Tensor(np.zeros(shape))
+            loss = getattr(functional, name)(x, labels, weight, reduction="none")
+            assert loss.shape == labels.shape
+            loss.sum().backward()
+            assert x.grad.shape == shape
+            assert getattr(functional, name)(x, labels, weight, reduction="sum").item() == 0
+
+
 # Dtypes
 
 
@@ -279,6 +501,52 @@ def test_a_target_of_another_dtype_gets_a_gradient_in_its_own() -> None:
     loss.backward()
     assert (loss.dtype, x.grad.dtype, target.grad.dtype) == (np.float32, np.float32, np.float64)
     np.testing.assert_array_equal(target.grad, -x.grad)
+
+
+@pytest.mark.parametrize("logits", [LOGITS[:, :2], LOGITS], ids=["two classes", "four classes"])
+def test_boolean_labels_are_0_and_1(logits: Any) -> None:
+    labels = LABELS > 1
+    for name, x in (("cross_entropy", ad.Tensor(logits)), ("nll_loss", ad.Tensor(logits))):
+        loss = getattr(functional, name)
+        expected = loss(logits, labels.astype(int))
+        for target in (labels, labels.tolist(), ad.Tensor(labels, requires_grad=False)):
+            assert loss(x, target).item() == expected
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        functional.mse_loss,
+        functional.l1_loss,
+        functional.huber_loss,
+        functional.smooth_l1_loss,
+        functional.binary_cross_entropy,
+        functional.binary_cross_entropy_with_logits,
+        functional.kl_div,
+        functional.poisson_nll_loss,
+        lambda x, t: functional.gaussian_nll_loss(x, t, t),
+        lambda x, t: functional.binary_cross_entropy_with_logits(x, t, t, pos_weight=t),
+        lambda x, t: functional.mse_loss(x, t, weight=t),
+    ],
+)
+def test_booleans_are_numbers_beside_integers(call: Callable[[Any, Any], Any]) -> None:
+    assert call([0, 1], [True, False]) == call([0.0, 1.0], [1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        functional.cross_entropy,
+        lambda x, t: functional.cross_entropy(x, t, [2, 2, 2]),
+        lambda x, t: functional.cross_entropy(x, t, label_smoothing=0.5),
+        lambda x, t: functional.cross_entropy(x, t, ignore_index=-1),
+        lambda x, t: functional.cross_entropy(x, np.full(x.shape, 1 / 3, np.float16)),
+        lambda x, t: functional.nll_loss(functional.log_softmax(x), t),
+        lambda x, t: functional.nll_loss(functional.log_softmax(x), t, ignore_index=-1),
+    ],
+)
+def test_a_mean_of_float16_may_have_a_sum_that_has_none(loss: Callable[[Any, Any], Any]) -> None:
+    assert loss(np.zeros((70_000, 3), np.float16), np.zeros(70_000, int)) == pytest.approx(np.log(3), rel=1e-3)
 
 
 def test_class_weights_of_integer_logits_are_not_rounded() -> None:

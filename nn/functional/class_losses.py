@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 import autodiff as ad
@@ -10,7 +13,16 @@ from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from nn.checks import NUMBERED, check_choice, check_integer, check_number, check_real, to_array
 from nn.functional.activations import _log_softmax, _softmax
-from nn.functional.losses import REDUCTIONS, Reduction, _in_dtype_of, _real_like, _reduced, _reduced_by_weight, loss
+from nn.functional.losses import (
+    REDUCTIONS,
+    Reduction,
+    _in_dtype_of,
+    _real_like,
+    _reduced,
+    _reduced_by_weight,
+    _share,
+    loss,
+)  # fmt: skip
 
 
 @ad.primitive
@@ -21,9 +33,12 @@ def _cross_entropy(logits: Array, target: Array, reduction: str) -> Array:
     if target.ndim == 1:
         losses = log_total - shifted[np.arange(len(target)), target]
     else:
-        losses = np.add.reduce(target * (log_total[:, None] - shifted), axis=1)
+        # Of a class that is ruled out, nothing counts; a NaN is in the total, too.
+        losses = np.add.reduce(target * (log_total[:, None] - np.where(target == 0, 0, shifted)), axis=1)
     if reduction == "none":
         return losses
+    if reduction == "mean" and losses.dtype == np.float16:
+        return np.mean(losses)  # whose sum could be too large for the dtype
     total = np.add.reduce(losses)
     return total / len(losses) if reduction == "mean" else total
 
@@ -68,21 +83,25 @@ def cross_entropy(
     Rethinking the Inception architecture (2016), section 7.
 
     Args:
-        input: logits, of shape ``(N, C)``, before any softmax.
-        target: class labels, integers from 0 to C - 1 of shape ``(N,)``, or probabilities of shape ``(N, C)``.
+        input: logits before any softmax, of shape ``(N, C)`` or ``(N, C, d1, ...)``, or ``(C,)`` for one row. There
+            are two classes at least: of one, the probability is always 1.
+        target: class labels, integers from 0 to C - 1 or booleans, of the shape of ``input`` without its axis of
+            classes, ``(N,)``, ``(N, d1, ...)`` or ``()``; or probabilities of its shape. A class of probability 0
+            costs nothing, also if it is ruled out by a logit of -inf.
         weight: for each class a factor of its loss, of shape ``(C,)``. The mean over labels is then weighted too.
         ignore_index: rows with this label do not count; by default there is no such label. Where no row is left,
             their mean is NaN.
-        reduction: "mean" or "sum" over the N rows, or "none" for all N losses.
+        reduction: "mean" or "sum" over all rows, or "none" for the loss of each.
         label_smoothing: share of the target, from 0 to 1, that is spread evenly over all classes.
 
     Returns:
-        A scalar, or an array of shape ``(N,)`` without reduction, of the dtype of ``input``.
+        A scalar, or without reduction an array of the shape of labels, of the dtype of ``input``.
 
     Raises:
         TypeError: the labels are not integers, the probabilities no real numbers, or an option is of the wrong type.
-        ValueError: the shapes do not fit, a label is out of range, a probability or weight is NaN or negative,
-            ``label_smoothing`` is outside its domain, or the reduction is unknown.
+        ValueError: the shapes do not fit, there is one class only, a label is out of range, a probability or weight is
+            NaN or negative, probabilities for logits of shape ``(C,)`` do not sum to 1, ``label_smoothing`` is outside
+            its domain, or the reduction is unknown.
 
     Example:
         >>> logits = np.array([[2.0, 0.0], [0.0, 1e4]])
@@ -92,8 +111,11 @@ def cross_entropy(
         array([1.126928, 0.      ])
     """
     check_choice("cross_entropy", "reduction", reduction, REDUCTIONS)
-    logits = _checked_logits("cross_entropy", input)
+    logits = _checked_logits("cross_entropy", input, reduction, least=2)
     target = _checked_target("cross_entropy", logits, target, ignore_index)
+    if logits.ndim != 2:
+        options = {"ignore_index": ignore_index, "reduction": reduction, "label_smoothing": label_smoothing}
+        return _by_rows(cross_entropy, logits, target, weight, **options)
     if weight is None and ignore_index is None and label_smoothing == 0:
         return _cross_entropy(logits, target, reduction)
     check_number(
@@ -107,7 +129,7 @@ def cross_entropy(
         one_hot = (labels[:, None] == np.arange(logits.shape[1])).astype(weight.dtype)
         losses = _cross_entropy(logits, weight * _smoothed(one_hot, label_smoothing), "none")
     else:
-        losses = row_weights * _cross_entropy(logits, labels, "none")
+        losses = _share(row_weights, _cross_entropy(logits, labels, "none"))
     return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
 
 
@@ -120,14 +142,15 @@ def nll_loss(
     Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.1.1.
 
     Args:
-        input: logarithms of probabilities, of shape ``(N, C)``, as `log_softmax` gives them.
-        target: class labels, integers from 0 to C - 1 of shape ``(N,)``.
+        input: logarithms of probabilities, as `log_softmax` gives them over the axis of classes, of shape ``(N, C)``,
+            ``(N, C, d1, ...)`` or ``(C,)``. A logarithm of -inf costs nothing where it is not the label's.
+        target: class labels, integers from 0 to C - 1, as in `cross_entropy`.
         weight: as in `cross_entropy`.
         ignore_index: as in `cross_entropy`.
-        reduction: "mean" or "sum" over the N rows, or "none" for all N losses.
+        reduction: "mean" or "sum" over all rows, or "none" for the loss of each.
 
     Returns:
-        A scalar, or an array of shape ``(N,)`` without reduction, of the dtype of ``input``.
+        A scalar, or without reduction an array of the shape of the labels, of the dtype of ``input``.
 
     Raises:
         TypeError: the labels are not integers, or an option is of the wrong type.
@@ -140,18 +163,46 @@ def nll_loss(
         0.980829
     """
     check_choice("nll_loss", "reduction", reduction, REDUCTIONS)
-    log_probabilities = _checked_logits("nll_loss", input)
+    log_probabilities = _checked_logits("nll_loss", input, reduction)
     target = to_array("nll_loss", "target", data_of(target))
-    if target.ndim != 1:
+    shape = _shape_of_labels(log_probabilities.shape)
+    if target.ndim != len(shape):
         check_real("nll_loss", "target", target)
         raise ValueError(
-            f"nll_loss: the target must be labels of shape ({len(log_probabilities)},), got {target.shape}; for "
-            "probabilities use cross_entropy on logits, or kl_div"
+            f"nll_loss: the target must be labels of shape {shape}, got {target.shape}; for probabilities use "
+            "cross_entropy on logits, or kl_div"
         )
     target = _checked_target("nll_loss", log_probabilities, target, ignore_index)
+    if log_probabilities.ndim != 2:
+        options = {"ignore_index": ignore_index, "reduction": reduction}
+        return _by_rows(nll_loss, log_probabilities, target, weight, **options)
+    if weight is None and ignore_index is None:
+        return _reduced(-log_probabilities[np.arange(len(target)), target], reduction)
     counts, labels, row_weights = _counted(target, _class_weights("nll_loss", weight, log_probabilities), ignore_index)
-    losses = -row_weights * log_probabilities[np.arange(len(labels)), labels]
+    losses = _share(row_weights, -log_probabilities[np.arange(len(labels)), labels])
     return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
+
+
+def _by_rows(function: Callable[..., Array], logits: Array, target: Array, weight: Array, **options: Any) -> Array:
+    """Give the loss of logits that are not ``(N, C)`` as that of their rows."""
+
+    def rows(x: Array) -> Array:
+        return np.reshape(x if x.ndim == 1 else np.moveaxis(x, 1, -1), (-1, _classes(x.shape)))
+
+    losses = function(
+        rows(logits), rows(target) if target.ndim == logits.ndim else target.reshape(-1), weight, **options
+    )
+    return np.reshape(losses, _shape_of_labels(logits.shape)) if options["reduction"] == "none" else losses
+
+
+def _classes(shape: tuple[int, ...]) -> int:
+    """Give the length of the axis of classes: the second, or the only one."""
+    return shape[1] if len(shape) > 1 else shape[0] if shape else 0
+
+
+def _shape_of_labels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Give the shape of logits without their axis of classes."""
+    return shape[:1] + shape[2:] if len(shape) > 1 else ()
 
 
 def _smoothed(target: Array, share: float) -> Array:
@@ -179,11 +230,19 @@ def _counted(labels: Array, weight: Array, ignore_index: int | None) -> tuple[Ar
     return counts, labels, np.where(counts, look_up(weight, labels), 0)
 
 
-def _checked_logits(caller: str, logits: Array) -> Array:
+def _checked_logits(caller: str, logits: Array, reduction: str, least: int = 1) -> Array:
     """Refuse what is not numbers for each class of each row, and give it as an array or a Tensor."""
     logits = check_real(caller, "logits", logits, "fiu")
-    if len(logits.shape) != 2 or 0 in logits.shape:
-        raise ValueError(f"{caller}: logits must have the shape (N, C), neither zero, got {logits.shape}")
+    shape = logits.shape
+    if (classes := _classes(shape)) == 0:
+        raise ValueError(f"{caller}: logits must have the shape (N, C), (N, C, d1, ...) or (C,), C not 0, got {shape}")
+    if classes < least:
+        raise ValueError(
+            f"{caller}: logits of shape {shape} are of one class, whose probability is always 1; one logit for two "
+            "classes needs binary_cross_entropy_with_logits, and numbers need mse_loss"
+        )
+    if reduction == "mean" and 0 in shape:
+        raise ValueError(f"{caller}: there is no mean over logits of shape {shape}")
     return logits
 
 
@@ -193,43 +252,63 @@ def _checked_target(caller: str, logits: Array, target: Array, ignore_index: int
     if ignore_index is not None:
         check_integer(caller, "ignore_index", ignore_index, "an integer or None")
     labels = to_array(caller, "target", target)
-    values = data_of(labels)
-    if values.ndim == 1:
-        if values.dtype.kind not in "iu":
-            is_text = values.dtype.kind in "USOT"
-            way_out = f"convert them with {NUMBERED if is_text else '.astype(int)'}"
-            raise TypeError(
-                f"{caller}: class labels must be integers, got {values.dtype}; {way_out}, or give probabilities of "
-                f"shape {shape}"
-            )
-        if len(values) != shape[0]:
-            raise ValueError(f"{caller}: {len(values)} labels for {shape[0]} rows of logits")
-        if ignore_index is not None:
-            values = np.where(values == ignore_index, 0, values)
-        # Without a sign, a negative number is a very large one.
-        largest = np.maximum.reduce(values.astype(np.uint64), initial=0)
-        if (fits := largest < shape[1]) is not np.True_:  # otherwise there is nothing to say, nor to be recorded
-            require(
-                fits,
-                ValueError,
-                f"{caller}: labels must lie from 0 to {shape[1] - 1} for {shape[1]} classes, got {{}}; rows of one "
-                "label are left out with ignore_index=",
-                largest.astype(np.int64),
-            )
+    if labels.ndim == len(shape) - 1:
+        labels = labels.astype(np.intp) if labels.dtype.kind == "b" else labels
+        _check_labels(caller, data_of(labels), shape, ignore_index)
         return labels
-    if values.shape != shape:
-        check_real(caller, "target", values)
+    if labels.shape != shape or (len(shape) == 1 and labels.dtype.kind in "iub"):
+        check_real(caller, "target", labels)
         raise ValueError(
-            f"{caller}: logits of shape {shape} need labels of shape ({shape[0]},) or probabilities of shape "
-            f"{shape}, got {values.shape}"
+            f"{caller}: logits of shape {shape} need labels of shape {_shape_of_labels(shape)} or probabilities of "
+            f"shape {shape}, got {labels.shape}{', integers' if labels.shape == shape else ''}; one logit for each row "
+            "needs binary_cross_entropy_with_logits, and numbers need mse_loss"
         )
     probabilities = _real_like(logits, caller, "probabilities", target)
+    values = data_of(probabilities)
     require(
-        data_of(probabilities) >= 0,
+        values >= 0,
         ValueError,
-        f"{caller}: probabilities must not be negative or NaN, got {{}}",
-        data_of(probabilities),
+        f"{caller}: probabilities must not be negative or NaN, got {{}}; for other numbers use mse_loss",
+        values,
     )
+    if len(shape) == 1:
+        # They may be meant as the labels of as many rows.
+        total = np.add.reduce(values)
+        require(
+            np.absolute(total - 1) < 0.01,
+            ValueError,
+            f"{caller}: the probabilities of the {shape[0]} classes of one row must sum to 1, got {{}}; one logit for "
+            "each row needs binary_cross_entropy_with_logits, and numbers need mse_loss",
+            total,
+        )
     if ignore_index is not None and ignore_index >= 0:
         raise ValueError(f"{caller}: ignore_index={ignore_index!r} is for labels; give probabilities without it")
     return probabilities
+
+
+def _check_labels(caller: str, labels: Array, shape: tuple[int, ...], ignore_index: int | None) -> None:
+    """Refuse what is not one number of a class for each row."""
+    if labels.dtype.kind not in "iu":
+        is_text = labels.dtype.kind in "USOT"
+        way_out = f"convert them with {NUMBERED if is_text else '.astype(int)'}"
+        raise TypeError(
+            f"{caller}: class labels must be integers, got {labels.dtype}; {way_out}, or give probabilities of shape "
+            f"{shape}; numbers need mse_loss"
+        )
+    if labels.shape != (fitting := _shape_of_labels(shape)):
+        if len(shape) == 2:
+            raise ValueError(f"{caller}: {len(labels)} labels for {shape[0]} rows of logits")
+        raise ValueError(f"{caller}: logits of shape {shape} need labels of shape {fitting}, got {labels.shape}")
+    if ignore_index is not None:
+        labels = np.where(labels == ignore_index, 0, labels)
+    # Without a sign, a negative number is a very large one.
+    largest = np.maximum.reduce(labels.astype(np.uint64), axis=None, initial=0)
+    classes = _classes(shape)
+    if (fits := largest < classes) is not np.True_:  # otherwise there is nothing to say, nor to be recorded
+        require(
+            fits,
+            ValueError,
+            f"{caller}: labels must lie from 0 to {classes - 1} for {classes} classes, got {{}}; rows of one label are "
+            "left out with ignore_index=",
+            largest.astype(np.int64),
+        )

@@ -13,7 +13,7 @@ from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from nn.checks import check_choice, check_flag, check_number, check_real
-from nn.functional.activations import log_sigmoid
+from nn.functional.activations import _excess, _logistic, log_sigmoid
 
 P = ParamSpec("P")
 Reduction = Literal["mean", "sum", "none"]
@@ -42,7 +42,18 @@ def _reduced(losses: Array, reduction: str) -> Array:
 
 
 def _reduced_by_weight(losses: Array, weights: Array, reduction: str) -> Array:
-    return losses.sum() / weights.sum() if reduction == "mean" else _reduced(losses, reduction)
+    if reduction != "mean":
+        return _reduced(losses, reduction)
+    return losses.sum() / weights.sum() if losses.dtype != np.float16 else losses.mean() / weights.mean()
+
+
+@ad.primitive
+def _share(weight: Array, x: Array) -> Array:
+    """``weight * x``, and 0 for a weight of 0, also of an infinity."""
+    return weight * np.where(weight == 0, 0, x)
+
+
+ad.defvjp(_share, lambda g, out, weight, x: g * x, lambda g, out, weight, x: g * weight, elementwise=True)
 
 
 # Numbers
@@ -165,7 +176,7 @@ def _huber(error: Array, delta: float) -> Array:
 def _floored(logarithm: np.ufunc, x: Array, pole: float) -> Array:
     """Give a logarithm that is at least -100, in value and gradient, also at its pole."""
     at_pole = x == pole
-    return np.where(at_pole, -100, np.maximum(logarithm(np.where(at_pole, 0.5, x)), -100))
+    return np.where(at_pole, -100, np.maximum(logarithm(x + at_pole), -100))
 
 
 @ad.primitive
@@ -173,10 +184,15 @@ def _binary_cross_entropy(p: Array, target: Array) -> Array:
     return (target - 1) * _floored(np.log1p, -p, -1) - target * _floored(np.log, p, 0)
 
 
+def _binary_cross_entropy_p(g: Array, out: Array, p: Array, target: Array) -> Array:
+    # The bound is PyTorch's, too: where p is 0 or 1 and wrong, the gradient is as large as that, and finite.
+    least = 6.2e-5 if out.dtype == np.float16 else 1e-12
+    return g * ((1 - target) / np.maximum(1 - p, least) - target / np.maximum(p, least))
+
+
 ad.defvjp(
     _binary_cross_entropy,
-    # The bound is PyTorch's, too: where p is 0 or 1 and wrong, the gradient is as large as that, and finite.
-    lambda g, out, p, target: g * ((p - target) / np.maximum(p * (1 - p), 1e-12)),
+    _binary_cross_entropy_p,
     lambda g, out, p, target: g * (_floored(np.log1p, -p, -1) - _floored(np.log, p, 0)),
 )
 
@@ -188,7 +204,8 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array = None, *, r
     It is for probabilities that come without logits; where there are logits, `binary_cross_entropy_with_logits` is
     exact however large they are.
 
-    Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.2; the bound is PyTorch's.
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.2; the bound is PyTorch's. So is that of the
+    gradient where 0 or 1 is given and wrong, 1e12; where it is right, it is 1 or -1, the slope of the logarithm there.
 
     Args:
         input: probabilities of the positive class, of any shape.
@@ -213,8 +230,23 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array = None, *, r
     _check_probabilities(caller, "input", p, "; apply sigmoid, or use binary_cross_entropy_with_logits")
     losses = _binary_cross_entropy(p, target)
     if weight is not None:
-        losses = losses * _element_weights(caller, "weight", weight, losses, broadcast=True)
+        losses = _share(_element_weights(caller, "weight", weight, losses, broadcast=True), losses)
     return _reduced(losses, reduction)
+
+
+@ad.primitive
+def _sigmoid_cross_entropy(x: Array, positive: Array, negative: Array) -> Array:
+    """The sum of ``positive log(1 + exp(-x))`` and ``negative log(1 + exp(x))``."""
+    excess = _excess(x)
+    return _share(positive, excess - np.minimum(x, 0)) + _share(negative, excess + np.maximum(x, 0))
+
+
+ad.defvjp(
+    _sigmoid_cross_entropy,
+    lambda g, out, x, positive, negative: g * (negative * _logistic(x) - positive * _logistic(-x)),
+    lambda g, out, x, positive, negative: g * -log_sigmoid(x),
+    lambda g, out, x, positive, negative: g * -log_sigmoid(-x),
+)
 
 
 @loss
@@ -224,7 +256,7 @@ def binary_cross_entropy_with_logits(
     """Sigmoid cross-entropy, the negative log-likelihood of a Bernoulli variable.
 
     ``pos_weight target log(1 + exp(-x)) + (1 - target) log(1 + exp(x))``, in which nothing cancels: the loss of a
-    confident and right prediction keeps its relative precision.
+    confident and right prediction keeps its relative precision, as do its derivatives; that of an infinite one is 0.
 
     Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.2.
 
@@ -254,10 +286,45 @@ def binary_cross_entropy_with_logits(
     positive = target
     if pos_weight is not None:
         positive = target * _element_weights(caller, "pos_weight", pos_weight, logits, broadcast=True)
-    losses = -(positive * log_sigmoid(logits) + (1 - target) * log_sigmoid(-logits))
+    losses = _sigmoid_cross_entropy(logits, positive, 1 - target)
     if weight is not None:
-        losses = losses * _element_weights(caller, "weight", weight, losses, broadcast=True)
+        losses = _share(_element_weights(caller, "weight", weight, losses, broadcast=True), losses)
     return _reduced(losses, reduction)
+
+
+@ad.primitive
+def _divergence(log_q: Array, p: Array) -> Array:
+    return p * np.where(p > 0, _logarithm(p) - log_q, 0)
+
+
+def _logarithm(p: Array) -> Array:
+    """Logarithm that is 0 of 0."""
+    return np.log(np.maximum(p, p == 0))
+
+
+ad.defvjp(
+    _divergence,
+    lambda g, out, log_q, p: -g * p,
+    lambda g, out, log_q, p: g * (_logarithm(p) - log_q + (p > 0)),
+)
+
+
+@ad.primitive
+def _divergence_of_logarithms(log_q: Array, log_p: Array, p: Array) -> Array:
+    return p * _difference(log_q, log_p, p)
+
+
+def _difference(log_q: Array, log_p: Array, p: Array) -> Array:
+    """``log_p - log_q``, and 0 where log_p is -inf."""
+    return np.where(log_p > -np.inf, np.clip(log_p, np.finfo(p.dtype).min, np.inf) - log_q, 0)
+
+
+ad.defvjp(
+    _divergence_of_logarithms,
+    lambda g, out, log_q, log_p, p: -g * p,
+    lambda g, out, log_q, log_p, p: g * p,
+    lambda g, out, log_q, log_p, p: g * _difference(log_q, log_p, p),
+)
 
 
 @loss
@@ -265,6 +332,8 @@ def kl_div(
     input: Array, target: Array, *, reduction: Reduction | Literal["batchmean"] = "mean", log_target: bool = False
 ) -> Array:
     """Terms ``target (log(target) - input)`` of the Kullback-Leibler divergence of the target from ``exp(input)``.
+
+    Where the target is 0 so is the term, whatever ``input`` is; its derivative by the target is ``-input`` there.
 
     Kullback and Leibler, On information and sufficiency (1951), equation 2.4.
 
@@ -290,7 +359,7 @@ def kl_div(
     check_flag("kl_div", "log_target", log_target)
     prediction, target = _pair("kl_div", input, target, "mean" if reduction == "batchmean" else reduction)
     if log_target:
-        losses = np.exp(target) * (target - prediction)
+        losses = _divergence_of_logarithms(prediction, target, np.exp(target))
     else:
         values = data_of(target)
         require(
@@ -299,8 +368,7 @@ def kl_div(
             "kl_div: targets must not be negative or NaN, got {}; logarithms need log_target=True",
             values,
         )
-        # 0 log(0) is 0, and its derivative, which does not exist, is taken to be that of the other term.
-        losses = target * (np.log(np.where(values > 0, target, 1)) - prediction)
+        losses = _divergence(prediction, target)
     if reduction == "batchmean":
         return losses.sum() / (len(losses) if losses.ndim else 1)
     return _reduced(losses, reduction)
@@ -328,15 +396,16 @@ def gaussian_nll_loss(
 
     Args:
         input: means, of any shape.
-        target: of the same shape; it is not broadcast. Integers and lists take the dtype of ``input``.
-        var: variances, not negative: of the same shape; of that without its last axis; with axes of length one in it,
-            which are broadcast; or a number.
+        target: a number, or of as many axes as ``input``, of which those of length one in either are broadcast.
+            Integers and lists take the dtype of ``input``.
+        var: variances, not negative: of the shape of ``input``; of that without its last axis; with axes of length one
+            in it, which are broadcast; or a number.
         full: add the constant ``log(2 π) / 2``.
         eps: positive; smaller variances count as this one. The gradient by them is that at ``eps``, as in PyTorch.
         reduction: "mean" or "sum" over all elements, or "none".
 
     Returns:
-        A scalar, or an array of the shape of ``input`` without reduction.
+        A scalar, or without reduction an array of the shape that ``input`` and ``target`` broadcast to.
 
     Raises:
         TypeError: an argument is not real numbers, or an option of the wrong type.
@@ -350,7 +419,7 @@ def gaussian_nll_loss(
     caller = "gaussian_nll_loss"
     check_flag(caller, "full", full)
     check_number(caller, "eps", eps, lambda eps: eps > 0, "positive")
-    mean, target = _pair(caller, input, target, reduction)
+    mean, target = _pair(caller, input, target, reduction, broadcast=True)
     var = _real_like(mean, caller, "var", var)
     require(
         ~(data_of(var) < 0),
@@ -396,7 +465,7 @@ def poisson_nll_loss(
 
     Returns:
         A scalar, or an array of the shape of ``input`` without reduction. The exponential of a large logarithm is
-        infinite, and so is the loss then.
+        infinite, and so is the loss then. A rate of 0 costs nothing where the target is 0.
 
     Raises:
         TypeError: an argument is not real numbers, or an option of the wrong type.
@@ -414,7 +483,7 @@ def poisson_nll_loss(
     counts = data_of(target)
     require(~(counts < 0), ValueError, f"{caller}: targets are counts and must not be negative, got {{}}", counts)
     if log_input:
-        losses = np.exp(rate) - target * rate
+        losses = np.exp(rate) - _share(target, rate)
     else:
         require(
             ~(data_of(rate) < 0),
@@ -422,7 +491,8 @@ def poisson_nll_loss(
             f"{caller}: rates must not be negative, got {{}}; logarithms of rates need log_input=True",
             data_of(rate),
         )
-        losses = rate - target * np.log(rate + eps)
+        rate_of_none = (counts == 0) & (data_of(rate) + eps == 0)  # whose logarithm does not count
+        losses = rate - target * np.log(np.where(rate_of_none, 1, rate + eps))
     if full:
         large = data_of(target) > 1
         count = np.where(large, target, 2)
@@ -443,18 +513,26 @@ def _real_like(prediction: Array, caller: str, name: str, x: Array) -> Array:
     return _in_dtype_of(prediction, check_real(caller, name, x))
 
 
-def _pair(caller: str, prediction: Array, target: Array, reduction: str) -> tuple[Array, Array]:
-    """Give predictions and targets of one shape as arrays or Tensors."""
+def _pair(
+    caller: str, prediction: Array, target: Array, reduction: str, broadcast: bool = False
+) -> tuple[Array, Array]:
+    """Give predictions and targets of one shape, or of two that broadcast axis by axis, as arrays or Tensors."""
     check_choice(caller, "reduction", reduction, REDUCTIONS)
     prediction = check_real(caller, "predictions", prediction, "fiu")
     target = _real_like(prediction, caller, "targets", target)
-    if prediction.shape != target.shape:
+    if prediction.shape != target.shape and not (broadcast and _fits(prediction.shape, target.shape)):
         raise ValueError(
             f"{caller}: prediction and target must have the same shape, got {prediction.shape} and {target.shape}"
         )
-    if reduction == "mean" and 0 in prediction.shape:
+    if reduction == "mean" and (0 in prediction.shape or 0 in target.shape):
         raise ValueError(f"{caller}: there is no mean over an input of shape {prediction.shape}")
     return prediction, target
+
+
+def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether the second shape is a number's, or broadcasts with the first one without taking on axes."""
+    is_aligned = len(shape) == len(other) and all(m == n or 1 in (m, n) for m, n in zip(shape, other))
+    return is_aligned or not other
 
 
 def _element_weights(caller: str, name: str, weight: Array, losses: Array, broadcast: bool = False) -> Array:
