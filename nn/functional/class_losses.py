@@ -124,13 +124,14 @@ def cross_entropy(
     weight = _class_weights("cross_entropy", weight, logits)
     if target.ndim == 2:
         return _reduced(_cross_entropy(logits, weight * _smoothed(target, label_smoothing), "none"), reduction)
-    counts, labels, row_weights = _counted(data_of(target), weight, ignore_index)
+    labels, row_weights = _counted(data_of(target), weight, ignore_index)
     if label_smoothing:
         one_hot = (labels[:, None] == np.arange(logits.shape[1])).astype(weight.dtype)
         losses = _cross_entropy(logits, weight * _smoothed(one_hot, label_smoothing), "none")
+        losses = losses if ignore_index is None else np.where(data_of(target) == ignore_index, 0, losses)
     else:
         losses = _share(row_weights, _cross_entropy(logits, labels, "none"))
-    return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
+    return _reduced_by_weight(losses, row_weights, reduction)
 
 
 @loss
@@ -178,9 +179,9 @@ def nll_loss(
         return _by_rows(nll_loss, log_probabilities, target, weight, **options)
     if weight is None and ignore_index is None:
         return _reduced(-log_probabilities[np.arange(len(target)), target], reduction)
-    counts, labels, row_weights = _counted(target, _class_weights("nll_loss", weight, log_probabilities), ignore_index)
+    labels, row_weights = _counted(target, _class_weights("nll_loss", weight, log_probabilities), ignore_index)
     losses = _share(row_weights, -log_probabilities[np.arange(len(labels)), labels])
-    return _reduced_by_weight(np.where(counts, losses, 0), row_weights, reduction)
+    return _reduced_by_weight(losses, row_weights, reduction)
 
 
 def _by_rows(function: Callable[..., Array], logits: Array, target: Array, weight: Array, **options: Any) -> Array:
@@ -223,11 +224,13 @@ def _class_weights(caller: str, weight: Array, logits: Array) -> Array:
     return _in_dtype_of(logits, values)
 
 
-def _counted(labels: Array, weight: Array, ignore_index: int | None) -> tuple[Array, Array, Array]:
-    """Say which rows count, and give a label and a weight for each row: 0 for those that do not."""
-    counts = np.ones(len(labels), bool) if ignore_index is None else labels != ignore_index
+def _counted(labels: Array, weight: Array, ignore_index: int | None) -> tuple[Array, Array]:
+    """Give a label and a weight for each row: 0 for those that do not count."""
+    if ignore_index is None:
+        return labels, look_up(weight, labels)
+    counts = labels != ignore_index
     labels = np.where(counts, labels, 0)
-    return counts, labels, np.where(counts, look_up(weight, labels), 0)
+    return labels, np.where(counts, look_up(weight, labels), 0)
 
 
 def _checked_logits(caller: str, logits: Array, reduction: str, least: int = 1) -> Array:
