@@ -332,14 +332,17 @@ def _log_softmax(x: Array, axis: int) -> Array:
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
+def _logsumexp_x(g: Array, out: Array, x: Array, axis: int | tuple[int, ...] | None) -> Array:
+    """``exp(x - out)``; of elements that are all -inf, each has the same part."""
+    nothing = out == -np.inf
+    return g * np.exp(x - np.where(nothing, 0, out)) + np.where(nothing, g * (out.size / max(x.size, 1)), 0)
+
+
 ad.defvjp(
     _softmax,
     lambda g, out, x, axis: out * (g - np.add.reduce(g * out, axis=axis, keepdims=True)),
 )
-ad.defvjp(
-    _logsumexp,
-    lambda g, out, x, axis: g * np.exp(x - np.where(out == -np.inf, 0, out)),
-)
+ad.defvjp(_logsumexp, _logsumexp_x)
 ad.defvjp(
     _log_softmax,
     lambda g, out, x, axis: g - np.exp(out) * np.add.reduce(g, axis=axis, keepdims=True),
@@ -384,6 +387,9 @@ def logsumexp(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool 
         x: of any shape.
         axis: over which to sum; None for all.
         keepdims: keep the axes with length one.
+
+    The derivatives by the elements sum to one. Where all elements are -inf, they are equal, as those of
+    `numpy.logaddexp`; by an element that is inf, the derivative is NaN, as in PyTorch.
 
     Raises:
         TypeError: ``x`` is not real numbers, an axis not an integer, or ``keepdims`` not True or False.
