@@ -202,7 +202,7 @@ def _within(x: Array, low: Array, high: Array) -> Array:
 
 
 def _clip_low(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array = None) -> Array:
-    return np.where((x < a_min) if a_max is None else (x < a_min) & (a_min < a_max), g, 0)
+    return np.where((x < a_min) if a_max is None else (x < a_min) & (a_min <= a_max), g, 0)
 
 
 def _clip_high(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array = None) -> Array:

@@ -299,6 +299,7 @@ def edges() -> Iterator[Case]:
     axes = np.array([0.0, 0.0, 2.0, -2.0]), np.array([1.0, -1.0, 0.0, 0.0])
     yield Case("arctan2 on the right", np.arctan2, (axes[0][:1], axes[1][:1]), torch="arctan2")
     yield Case("arctan2 on the axes", np.arctan2, axes, order=0, torch="arctan2")  # with a jump on the left
+    yield Case("clip, bounds equal", lambda x, bound: np.clip(x, bound, bound), (np.array([-1.0, 2.0]), np.array(0.5)))
     yield Case("hypot on the axes", np.hypot, axes, torch="hypot")
     large = np.array([3e30, 1e-30]), np.array([-4e30, 1e-30])
     yield Case("hypot of large and small", np.hypot, large, order=0)  # beyond the reach of differences
