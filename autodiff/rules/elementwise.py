@@ -1,9 +1,11 @@
 """Functions that act on each element by itself. Broadcasting is the tape's business: no rule here mentions shapes.
 
 At kinks and ties the derivative is the one PyTorch takes: 0 for ``abs`` and ``relu`` at 0, one half each for equal
-arguments of ``maximum`` and ``minimum``, all of it for the first of two equal arguments of ``fmax`` and ``fmin``, 1 on
-the bounds of ``clip``. Functions that are constant between their jumps, such as ``floor`` and ``sign``, have derivative
-0 also where they jump.
+arguments of ``maximum`` and ``minimum`` and for equal infinities of ``logaddexp``, all of it for the first of two equal
+arguments of ``fmax`` and ``fmin``, 1 on the bounds of ``clip``. Functions that are constant between their jumps, such
+as ``floor`` and ``sign``, have derivative 0 also where they jump.
+
+The derivatives of ``tanh`` and the sigmoid are taken from their values, and so lose digits where these round to 1.
 """
 
 import math
@@ -15,6 +17,7 @@ import numpy as np
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tensor import astype, stop_gradient
+from autodiff.rules.digits import cosine, lead, logistic, one_less_square
 from autodiff.transforms.composition import defcomposition
 
 # Arithmetic
@@ -47,13 +50,6 @@ defvjp(np.float_power, _power_base, _power_exponent)
 # Exponentials and logarithms
 
 
-def _weight(g: Array, out: Array, x: Array, y: Array, exponential: Callable[[Array], Array] = np.exp) -> Array:
-    """``exp(x - out)``, the part of x in the sum; of two equal infinities, each has one half."""
-    fills = np.isinf(out) & (x == out)
-    part = g * exponential(np.where(fills, 0, x) - np.where(fills, 0, out))
-    return np.where(fills & (x == y), part / 2, part)
-
-
 defvjp(np.exp, lambda g, out, x: g * out)
 defvjp(np.exp2, lambda g, out, x: g * (out * math.log(2)))
 defvjp(np.expm1, lambda g, out, x: g * np.exp(x))  # out + 1 would lose the digits of a small exp(x)
@@ -61,14 +57,14 @@ defvjp(np.log, lambda g, out, x: g / x)
 defvjp(np.log2, lambda g, out, x: g / (x * math.log(2)))
 defvjp(np.log10, lambda g, out, x: g / (x * math.log(10)))
 defvjp(np.log1p, lambda g, out, x: g / (1 + x))
-defvjp(np.logaddexp, _weight, lambda g, out, x, y: _weight(g, out, y, x))
+defvjp(np.logaddexp, lambda g, out, x, y: g * logistic(lead(x, y)), lambda g, out, x, y: g * logistic(lead(y, x)))
 defvjp(
     np.logaddexp2,
-    lambda g, out, x, y: _weight(g, out, x, y, np.exp2),
-    lambda g, out, x, y: _weight(g, out, y, x, np.exp2),
+    lambda g, out, x, y: g * logistic(lead(x, y) * math.log(2)),
+    lambda g, out, x, y: g * logistic(lead(y, x) * math.log(2)),
 )
 defvjp(np.sqrt, lambda g, out, x: g / (2 * out))
-defvjp(np.cbrt, lambda g, out, x: g / (3 * out * out))
+defvjp(np.cbrt, lambda g, out, x: g / 3 / out / out)
 
 # Trigonometric and hyperbolic functions
 
@@ -83,17 +79,17 @@ def _over_square(x: Array, a: Array, b: Array) -> Array:
 defvjp(np.sin, lambda g, out, x: g * np.cos(x))
 defvjp(np.cos, lambda g, out, x: -g * np.sin(x))
 defvjp(np.tan, lambda g, out, x: g * (1 + out * out))
-defvjp(np.arcsin, lambda g, out, x: g / np.sqrt((1 - x) * (1 + x)))
-defvjp(np.arccos, lambda g, out, x: -g / np.sqrt((1 - x) * (1 + x)))
+defvjp(np.arcsin, lambda g, out, x: g / np.sqrt(one_less_square(x)))
+defvjp(np.arccos, lambda g, out, x: -g / np.sqrt(one_less_square(x)))
 defvjp(np.arctan, lambda g, out, x: g / (1 + x * x))
 defvjp(np.arctan2, lambda g, out, y, x: g * _over_square(x, x, y), lambda g, out, y, x: -g * _over_square(y, x, y))
-defvjp(np.hypot, lambda g, out, x, y: g * (x / out), lambda g, out, x, y: g * (y / out))
+defvjp(np.hypot, lambda g, out, x, y: g * cosine(x, y, out), lambda g, out, x, y: g * cosine(y, x, out))
 defvjp(np.sinh, lambda g, out, x: g * np.cosh(x))
 defvjp(np.cosh, lambda g, out, x: g * np.sinh(x))
 defvjp(np.tanh, lambda g, out, x: g - g * out * out)
 defvjp(np.arcsinh, lambda g, out, x: g / np.hypot(1, x))
-defvjp(np.arccosh, lambda g, out, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
-defvjp(np.arctanh, lambda g, out, x: g / ((1 - x) * (1 + x)))
+defvjp(np.arccosh, lambda g, out, x: g / np.sqrt(x - 1) / np.sqrt(x + 1))
+defvjp(np.arctanh, lambda g, out, x: g / one_less_square(x))
 for _to_radians in (np.deg2rad, np.radians):
     defvjp(_to_radians, lambda g, out, x: g * (math.pi / 180))
 for _to_degrees in (np.rad2deg, np.degrees):
@@ -111,7 +107,7 @@ def _sinc(g: Array, out: Array, x: Array) -> Array:
     for coefficient in _SINC_SLOPE:
         series = series * square + coefficient
     far = np.where(small, 1, x)
-    return g * np.where(small, series * near, (np.cos(math.pi * far) - np.sinc(far)) / far)
+    return g * np.where(small, series * near, (np.cos(math.pi * np.remainder(far, 2)) - np.sinc(far)) / far)
 
 
 defvjp(np.sinc, _sinc)

@@ -1,10 +1,14 @@
 """The ufuncs of scipy.special, loaded when SciPy is there and one of them meets a Tensor (see `rule.py`).
 
 Orders and parameters by which there is no closed derivative, such as the order of a Bessel function, have no rule.
-The digamma function and its derivatives are known at negative numbers too, other than integers.
+The digamma function and its derivatives are known at negative numbers too, other than integers. Where a derivative is
+infinite it is inf, also at the ends of `gammainc` and `betainc`; only that of the cosine integral at 0 is the largest
+number of its kind, about 1 / tiny. At poles, and where infinities cancel or a wave has no end, it is NaN. By x and y
+that are both 0, `xlogy`, `rel_entr` and `kl_div` have the derivative by y that they have for every positive y.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,14 +32,14 @@ zeta: Any = sp.zeta(1, _Probe())  # type: ignore[call-overload]
 # Exponentials and logarithms
 
 defvjp(sp.expit, lambda g, out, x: g * (out * sp.expit(-x)))
-defvjp(sp.logit, lambda g, out, x: g / (x * (1 - x)))
+defvjp(sp.logit, lambda g, out, x: g / x + g / (1 - x))
 defvjp(sp.log_expit, lambda g, out, x: g * sp.expit(-x))
 defvjp(sp.exp2, lambda g, out, x: g * (out * math.log(2)))
 defvjp(sp.exp10, lambda g, out, x: g * (out * math.log(10)))
 defvjp(sp.expm1, lambda g, out, x: g * np.exp(x))
 defvjp(sp.log1p, lambda g, out, x: g / (1 + x))
 defvjp(sp.cosm1, lambda g, out, x: -g * np.sin(x))
-defvjp(sp.cbrt, lambda g, out, x: g / (3 * out * out))
+defvjp(sp.cbrt, lambda g, out, x: g / 3 / out / out)
 
 
 def _xlogy_x(g: Array, out: Array, x: Array, y: Array) -> Array:
@@ -61,13 +65,38 @@ def _xlog1py_y(g: Array, out: Array, x: Array, y: Array) -> Array:
 defvjp(sp.xlogy, _xlogy_x, _xlogy_y)
 defvjp(sp.xlog1py, _xlog1py_x, _xlog1py_y)
 defvjp(sp.entr, lambda g, out, x: -g * (np.log(x) + 1))
-defvjp(sp.rel_entr, lambda g, out, x, y: g * (np.log(x / y) + 1), lambda g, out, x, y: -g * (x / y))
-defvjp(sp.kl_div, lambda g, out, x, y: g * np.log(x / y), lambda g, out, x, y: g * (1 - x / y))
+defvjp(sp.rel_entr, lambda g, out, x, y: g * (np.log(x / y) + 1), lambda g, out, x, y: -_xlogy_y(g, out, x, y))
+defvjp(sp.kl_div, lambda g, out, x, y: g * np.log(x / y), lambda g, out, x, y: g - _xlogy_y(g, out, x, y))
 
 # The error function and the normal distribution
 
 _TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 _ROOT_TWO_PI = math.sqrt(2 * math.pi)
+
+
+def _bell(x: Array, width: float) -> Array:
+    """``exp(-x² / width)``, also where the square overflows."""
+    return np.exp(np.square(np.clip(x, -60, 60)) / -width)
+
+
+# Far out, the derivatives of some functions are what is left when large terms have cancelled. There they are taken from
+# their asymptotic expansions in 1 / x² (Abramowitz and Stegun, 7.1.23), whose coefficients are products of odd numbers.
+_ODD = [math.prod(range(1, 2 * k, 2)) for k in range(21)]
+_OF_DAWSN = [0.0, *(-odd / 2**k for k, odd in enumerate(_ODD) if k)]
+_OF_ERFCX = [0.0, *(_TWO_OVER_ROOT_PI * odd / (-2) ** k for k, odd in enumerate(_ODD) if k)]
+_RECIPROCAL = [1]
+for _n in range(1, 21):
+    _RECIPROCAL.append(-sum((-1) ** k * _ODD[k] * _RECIPROCAL[_n - k] for k in range(1, _n + 1)))
+_OF_MILLS = [float((2 * k - 1) * one) for k, one in enumerate(_RECIPROCAL)]
+
+
+def _or_tail(near: Array, far: Array, x: Array, coefficients: Sequence[float]) -> Array:
+    """``near``; far out ``Σ c_k / x^(2k)``, of which the next term is below rounding, also in the derivatives."""
+    square = np.square(1 / np.where(far, x, 10))
+    series: Array = 0.0
+    for coefficient in reversed(coefficients):
+        series = series * square + coefficient
+    return np.where(far, series, near)
 
 
 @primitive
@@ -76,49 +105,91 @@ def inverse_mills(x: Array) -> Array:
     return math.sqrt(2 / math.pi) / sp.erfcx(x * -math.sqrt(0.5))
 
 
-defvjp(inverse_mills, lambda g, out, x: -g * out * (x + out))
-defvjp(sp.erf, lambda g, out, x: g * (_TWO_OVER_ROOT_PI * np.exp(-x * x)))
-defvjp(sp.erfc, lambda g, out, x: -g * (_TWO_OVER_ROOT_PI * np.exp(-x * x)))
-defvjp(sp.erfcx, lambda g, out, x: g * (2 * x * out - _TWO_OVER_ROOT_PI))
+defvjp(inverse_mills, lambda g, out, x: g * _or_tail(-out * (np.clip(x, -10, 60) + out), x < -10, x, _OF_MILLS))
+defvjp(sp.erf, lambda g, out, x: g * (_TWO_OVER_ROOT_PI * _bell(x, 1)))
+defvjp(sp.erfc, lambda g, out, x: -g * (_TWO_OVER_ROOT_PI * _bell(x, 1)))
+defvjp(
+    sp.erfcx,
+    lambda g, out, x: g * _or_tail(2 * np.clip(x, None, 10) * out - _TWO_OVER_ROOT_PI, x > 10, x, _OF_ERFCX),
+)
 defvjp(sp.erfi, lambda g, out, x: g * (_TWO_OVER_ROOT_PI * np.exp(x * x)))
-defvjp(sp.dawsn, lambda g, out, x: g * (1 - 2 * x * out))
+defvjp(
+    sp.dawsn,
+    lambda g, out, x: g * _or_tail(1 - 2 * np.clip(x, -10, 10) * out, np.absolute(x) > 10, x, _OF_DAWSN),
+)
 defvjp(sp.erfinv, lambda g, out, x: g * (np.exp(out * out) / _TWO_OVER_ROOT_PI))
 defvjp(sp.erfcinv, lambda g, out, x: -g * (np.exp(out * out) / _TWO_OVER_ROOT_PI))
-defvjp(sp.ndtr, lambda g, out, x: g * (np.exp(x * x / -2) / _ROOT_TWO_PI))
+defvjp(sp.ndtr, lambda g, out, x: g * (_bell(x, 2) / _ROOT_TWO_PI))
 defvjp(sp.log_ndtr, lambda g, out, x: g * inverse_mills(x))
 defvjp(sp.ndtri, lambda g, out, x: g * (np.exp(out * out / 2) * _ROOT_TWO_PI))
 defvjp(sp.ndtri_exp, lambda g, out, x: g / inverse_mills(out))
 
 # The gamma function and its family
 
+
+def _reciprocal_slope(x: Array) -> Array:
+    """Derivative of ``1 / Γ(x)``; for small x by ``1 / Γ(x) = Γ(1 - x) sin(πx) / π``, which has no poles to cancel."""
+    small = x < 0.5
+    y, z = np.where(small, x, 0), np.clip(x, 0.5, 200)  # beyond, it is 0
+    reflected = sp.gamma(1 - y) * (np.cos(math.pi * y) - np.sinc(y) * y * sp.digamma(1 - y))
+    return np.where(small, reflected, -sp.rgamma(z) * sp.digamma(z))
+
+
+def _digamma_rise(a: Array, b: Array) -> Array:
+    """``ψ(a + b) - ψ(a)``; where both are large, the difference of Stirling's series, term by term."""
+    far = np.minimum(a, a + b) > 100
+    near = sp.digamma(np.where(far, 1, a + b)) - sp.digamma(np.where(far, 1, a))
+    a, b = np.where(far, a, 1), np.where(far, b, 0)
+    p, q = 1 / a, 1 / (a + b)
+    pp, qq = p * p, q * q
+    series = 1 / 12 - (pp + qq) / 120 + (pp * pp + pp * qq + qq * qq) / 252
+    return np.where(far, np.log1p(b / a) + b * p * q * (0.5 + (p + q) * series), near)
+
+
+def _beta(g: Array, out: Array, a: Array, b: Array) -> Array:
+    """``out (ψ(a) - ψ(a + b))``; where Γ(a + b) may be infinite and so ``out`` be 0, by the slope of ``1 / Γ``."""
+    small = (a + b < 0.5) & (np.maximum(np.absolute(a), np.absolute(b)) < 80)
+    c, d = np.where(small, a, 1), np.where(small, b, 1)
+    product = sp.gamma(c) * sp.gamma(d)
+    near = product * (sp.digamma(c) * sp.rgamma(c + d) + _reciprocal_slope(c + d))
+    return g * np.where(small, near, -out * _digamma_rise(np.where(small, 1, a), np.where(small, 1, b)))
+
+
 defvjp(sp.gamma, lambda g, out, x: g * (out * sp.digamma(x)))
 for _log_gamma in (sp.gammaln, sp.loggamma):
     defvjp(_log_gamma, lambda g, out, x: g * sp.digamma(x))
-defvjp(sp.rgamma, lambda g, out, x: -g * (out * sp.digamma(x)))
+defvjp(sp.rgamma, lambda g, out, x: g * _reciprocal_slope(x))
 defvjp(sp.digamma, lambda g, out, x: g * zeta(2, x))
 defvjp(zeta, None, lambda g, out, s, x: -g * (s * zeta(np.add(s, 1), x)))
 defvjp(polygamma, None, lambda g, out, n, x: g * polygamma(np.add(n, 1), x), elementwise=True)
-defvjp(
-    sp.beta,
-    lambda g, out, a, b: g * (out * (sp.digamma(a) - sp.digamma(a + b))),
-    lambda g, out, a, b: g * (out * (sp.digamma(b) - sp.digamma(a + b))),
-)
-defvjp(
-    sp.betaln,
-    lambda g, out, a, b: g * (sp.digamma(a) - sp.digamma(a + b)),
-    lambda g, out, a, b: g * (sp.digamma(b) - sp.digamma(a + b)),
-)
+defvjp(sp.beta, _beta, lambda g, out, a, b: _beta(g, out, b, a))
+defvjp(sp.betaln, lambda g, out, a, b: -g * _digamma_rise(a, b), lambda g, out, a, b: -g * _digamma_rise(b, a))
 defvjp(sp.gammasgn, lambda g, out, x: zero(g))
 
 
+@primitive
+def power_product(p: Array, q: Array, x: Array, c: Array) -> Array:
+    """``x^p (1 - x)^q exp(c)``, whose derivative by x is right also where x or 1 - x is 0."""
+    return np.exp(sp.xlogy(p, x) + sp.xlog1py(q, -x) + c)
+
+
+def _power_product_x(g: Array, out: Array, p: Array, q: Array, x: Array, c: Array) -> Array:
+    """``p`` times the product with one power of x less, and ``-q`` times that with one of ``1 - x`` less, in one."""
+    no_left, no_right = np.equal(p, 0), np.equal(q, 0)
+    left, right = np.where(no_left, 0, np.subtract(p, 1)), np.where(no_right, 0, np.subtract(q, 1))
+    slope = p * np.where(no_right, 1, 1 - x) - q * np.where(no_left, 1, x)
+    return g * (power_product(left, right, x, c) * slope)
+
+
 def _gamma_density(a: Array, x: Array) -> Array:
-    return np.exp(sp.xlogy(np.subtract(a, 1), x) - x - sp.gammaln(a))
+    return power_product(np.subtract(a, 1), 0, x, -x - sp.gammaln(a))
 
 
 def _beta_density(a: Array, b: Array, x: Array) -> Array:
-    return np.exp(sp.xlogy(np.subtract(a, 1), x) + sp.xlog1py(np.subtract(b, 1), -x) - sp.betaln(a, b))
+    return power_product(np.subtract(a, 1), np.subtract(b, 1), x, -sp.betaln(a, b))
 
 
+defvjp(power_product, None, None, _power_product_x, lambda g, out, p, q, x, c: g * out, elementwise=True)
 defvjp(sp.gammainc, None, lambda g, out, a, x: g * _gamma_density(a, x))
 defvjp(sp.gammaincc, None, lambda g, out, a, x: -g * _gamma_density(a, x))
 defvjp(sp.betainc, None, None, lambda g, out, a, b, x: g * _beta_density(a, b, x))
@@ -140,27 +211,51 @@ defvjp(sp.k1, lambda g, out, x: -g * ((sp.k0(x) + sp.kv(2, x)) / 2))
 defvjp(sp.kv, None, lambda g, out, v, x: -g * ((sp.kv(np.subtract(v, 1), x) + sp.kv(np.add(v, 1), x)) / 2))
 
 # Scaled by exp(-|x|), those of the first kind, and by exp(x), those of the second
-defvjp(sp.i0e, lambda g, out, x: g * (sp.i1e(x) - np.sign(x) * out))
-defvjp(sp.i1e, lambda g, out, x: g * ((sp.i0e(x) + sp.ive(2, x)) / 2 - np.sign(x) * out))
-defvjp(
-    sp.ive,
-    None,
-    lambda g, out, v, x: g * ((sp.ive(np.subtract(v, 1), x) + sp.ive(np.add(v, 1), x)) / 2 - np.sign(x) * out),
-)
-defvjp(sp.k0e, lambda g, out, x: g * (out - sp.k1e(x)))
-defvjp(sp.k1e, lambda g, out, x: g * (out - (sp.k0e(x) + sp.kve(2, x)) / 2))
-defvjp(
-    sp.kve,
-    None,
-    lambda g, out, v, x: g * (out - (sp.kve(np.subtract(v, 1), x) + sp.kve(np.add(v, 1), x)) / 2),
-)
+
+
+def _scaled(out: Array, v: Array, x: Array, sign: int, near: Callable[[Array], Array]) -> Array:
+    """``near(x)``; far out, where that cancels, the derivative of Hankel's expansion (Abramowitz and Stegun, 9.7)."""
+    square = np.square(v)
+    far = np.absolute(x) > 50 * (1 + square)
+    term: Array = 1.0
+    top, bottom = 0.5, 1.0
+    for k in range(1, 13):
+        term = term * (sign * (4 * square - (2 * k - 1) ** 2) / (8 * k)) / np.where(far, np.absolute(x), 100)
+        top, bottom = top + (k + 0.5) * term, bottom + term
+    return np.where(far, -out * top / bottom / np.where(far, x, 1), near(np.where(far, 1, x)))
+
+
+def _ive(g: Array, out: Array, v: Array, x: Array) -> Array:
+    lower, upper = np.subtract(v, 1), np.add(v, 1)
+    return g * _scaled(out, v, x, -1, lambda x: (sp.ive(lower, x) + sp.ive(upper, x)) / 2 - np.sign(x) * out)
+
+
+def _kve(g: Array, out: Array, v: Array, x: Array) -> Array:
+    lower, upper = np.subtract(v, 1), np.add(v, 1)
+    return g * _scaled(out, v, x, 1, lambda x: out - (sp.kve(lower, x) + sp.kve(upper, x)) / 2)
+
+
+defvjp(sp.i0e, lambda g, out, x: g * _scaled(out, 0, x, -1, lambda x: sp.i1e(x) - np.sign(x) * out))
+defvjp(sp.i1e, lambda g, out, x: _ive(g, out, 1, x))
+defvjp(sp.ive, None, _ive)
+defvjp(sp.k0e, lambda g, out, x: g * _scaled(out, 0, x, 1, lambda x: out - sp.k1e(x)))
+defvjp(sp.k1e, lambda g, out, x: _kve(g, out, 1, x))
+defvjp(sp.kve, None, _kve)
 
 # Integrals; the first two give a pair
 
-defvjp(sp.sici, lambda g, out, x: g[0] * np.sinc(x / math.pi) + g[1] * (np.cos(x) / x))
+
+def _sici(g: tuple[Array, Array], out: tuple[Array, Array], x: Array) -> Array:
+    """``sin x / x`` and ``cos x / x``; at 0 the second is too steep for a number, but nothing of it is nothing."""
+    return g[0] * np.sinc(x / math.pi) + g[1] * np.cos(x) / (x + np.where(np.equal(x, 0), np.finfo(x.dtype).tiny, 0))
+
+
+defvjp(sp.sici, _sici)
 defvjp(
-    sp.fresnel,
-    lambda g, out, x: g[0] * np.sin(math.pi / 2 * x * x) + g[1] * np.cos(math.pi / 2 * x * x),
+    sp.fresnel,  # whole turns are left out, which π would round
+    lambda g, out, x: (
+        g[0] * np.sin(math.pi / 2 * np.remainder(x * x, 4)) + g[1] * np.cos(math.pi / 2 * np.remainder(x * x, 4))
+    ),
 )
 defvjp(sp.expi, lambda g, out, x: g * (np.exp(x) / x))
 defvjp(sp.exp1, lambda g, out, x: -g * (np.exp(-x) / x))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
+from autodiff.rules.digits import cosine, logistic, one_less_square
 from tests.cases.case import Case, Sampler
 
 sampler = Sampler(0)
@@ -86,6 +87,8 @@ def unary() -> Iterator[Case]:
         (np.round, nonzero, "round"),
         (np.around, nonzero, "round"),
         (np.spacing, normal, None),
+        (logistic, normal, "sigmoid"),
+        (one_less_square, normal, None),
     ]
     for function, sample, torch in table:
         for shape in ((2, 3), (), (0, 2)):
@@ -300,6 +303,7 @@ def edges() -> Iterator[Case]:
     yield Case("arctan2 on the right", np.arctan2, (axes[0][:1], axes[1][:1]), torch="arctan2")
     yield Case("arctan2 on the axes", np.arctan2, axes, order=0, torch="arctan2")  # with a jump on the left
     yield Case("clip, bounds equal", lambda x, bound: np.clip(x, bound, bound), (np.array([-1.0, 2.0]), np.array(0.5)))
+    yield Case("cosine of an angle", lambda x, y: cosine(x, y, np.hypot(x, y)), (normal(2, 3), normal(3)))
     yield Case("hypot on the axes", np.hypot, axes, torch="hypot")
     large = np.array([3e30, 1e-30]), np.array([-4e30, 1e-30])
     yield Case("hypot of large and small", np.hypot, large, order=0)  # beyond the reach of differences

@@ -89,6 +89,7 @@ def unary() -> Iterator[Case]:
 def binary() -> Iterator[Case]:
     from scipy import special as sp
 
+    from autodiff.rules.special import power_product
     from autodiff.special import polygamma
 
     table: list[tuple[np.ufunc, str | None]] = [
@@ -127,6 +128,8 @@ def binary() -> Iterator[Case]:
     yield Case("special.polygamma of a number", lambda x: polygamma(1, x), (positive(),))
     yield Case("special.zeta", lambda x: sp.zeta(3, x), (positive(3),))
     yield Case("special.zeta, list of exponents", lambda x: sp.zeta([2.0, 3.5], x), (positive(3, 1),))
+    exponents = np.array([0.0, 1.0, 2.5]), np.array([0, -2, 1])
+    yield Case("special.power_product", lambda x, c: power_product(*exponents, x, c), (probability(2, 3), normal(3)))
     for a in (0.5, 1, 3.0, np.array([2, 4])):
         yield Case(f"special.gammainc {a}", lambda x, a=a: sp.gammainc(a, x), (positive(2, 2),))
         yield Case(f"special.gammaincc {a}", lambda x, a=a: sp.gammaincc(a, x), (positive(2, 2),))
@@ -153,6 +156,20 @@ def edges() -> Iterator[Case]:
     yield Case("special.gammaln of negative numbers", sp.gammaln, (negative,), torch="lgamma")
     yield Case("special.rgamma of negative numbers", sp.rgamma, (negative,))
     yield Case("special.polygamma of negative numbers", lambda x: polygamma(2, x), (negative,))
+    out = np.array([-1e4, -12.0, 12.0, 1e4])
+    yield Case("special.dawsn far out", sp.dawsn, (out,))
+    yield Case("special.erfcx far out", sp.erfcx, (out[2:],))
+    yield Case("special.log_ndtr far out", sp.log_ndtr, (out[:2],))
+    yield Case("special.ive far out", lambda x: sp.ive(1, x), (out * 10,))
+    yield Case("special.kve far out", lambda x: sp.kve(1, x), (out[2:] * 10,))
+    poles = np.array([0.0, -1.0, -2.0])
+    yield Case("special.rgamma at the poles of gamma", sp.rgamma, (poles,))
+    yield Case("special.beta of negative numbers", sp.beta, (np.array([-0.5, -0.3]), np.array([0.5, -1.6])))
+    yield Case("special.betaln of large numbers", sp.betaln, (np.array([1e3, 1e12]), np.array([2.0, 1e3])), order=0)
+    yield Case("special.sici, sine integral at 0", lambda x: sp.sici(x)[0], (poles[:1],), order=0)
+    ends = np.array([0.0, 1.0])
+    yield Case("special.gammainc at 0", lambda x: sp.gammainc([1, 2, 3], x), (poles[:1],), order=0)
+    yield Case("special.betainc at its ends", lambda x: sp.betainc([[1], [2]], 2, x), (ends,), order=0)
     zeros = np.array([0.0, 0.0, 0.0, 2.0])
     yield Case("special.xlogy of 0 and a number", lambda x: sp.xlogy(x, 2.5), (zeros,))
     yield Case("special.xlogy of 0 and 0", sp.xlogy, (zeros[:2], np.array([0.0, 1.0])), order=0)  # a corner
