@@ -67,6 +67,13 @@ def test_a_kink_has_gradient_zero_and_no_second_derivative(function: Callable[..
     assert np.isnan(ad.jvp(ad.grad(lambda x: function(x + x)), (x,), (np.ones(3),))[1]).all()
 
 
+def test_the_angle_of_the_origin_has_gradient_zero_and_no_second_derivative() -> None:
+    angle = lambda p: np.arctan2(p[0], p[1])  # noqa: E731
+    np.testing.assert_array_equal(ad.grad(angle)(np.zeros(2)), 0)
+    assert np.isnan(ad.hessian(angle)(np.zeros(2))).all()
+    assert np.isfinite(ad.hessian(angle)(np.array([0.0, 1e-100]))).all()
+
+
 def test_a_square_of_another_norm_has_no_second_derivative_and_a_cube_has() -> None:
     x = np.zeros(2)
     assert np.isnan(ad.hessian(lambda x: np.linalg.norm(x, 3) ** 2)(x)).all()

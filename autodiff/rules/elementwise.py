@@ -16,8 +16,9 @@ import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.core.rule import Array, defvjp
-from autodiff.core.tensor import astype, stop_gradient
+from autodiff.core.tensor import Tensor, astype, stop_gradient
 from autodiff.rules.digits import cosine, lead, logistic, one_less_square
+from autodiff.rules.limits import convention
 from autodiff.transforms.composition import defcomposition
 
 # Arithmetic
@@ -70,10 +71,11 @@ defvjp(np.cbrt, lambda g, out, x: g / 3 / out / out)
 
 
 def _over_square(x: Array, a: Array, b: Array) -> Array:
-    """``x / (a² + b²)``, for x one of a and b, without overflow; 0 where both are."""
+    """``x / (a² + b²)``, for x one of a and b, without overflow; 0 where both are, by convention."""
     origin = np.equal(a, 0) & np.equal(b, 0)
     radius = np.hypot(np.where(origin, 1, a), b)
-    return np.where(origin, 0, x / radius / radius)
+    slope = np.where(origin, 0, x / radius / radius)
+    return slope + convention(x, origin) if isinstance(x, Tensor) else slope
 
 
 defvjp(np.sin, lambda g, out, x: g * np.cos(x))
@@ -94,31 +96,6 @@ for _to_radians in (np.deg2rad, np.radians):
     defvjp(_to_radians, lambda g, out, x: g * (math.pi / 180))
 for _to_degrees in (np.rad2deg, np.degrees):
     defvjp(_to_degrees, lambda g, out, x: g * (180 / math.pi))
-
-_SINC_SLOPE = [(-1) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(10, 0, -1)]
-
-
-def _sinc(g: Array, out: Array, x: Array) -> Array:
-    """``(cos πx - sinc x) / x``; near 0, where that cancels, its Taylor series, exact also when differentiated."""
-    small = np.absolute(x) < 0.25
-    near = np.where(small, x, 0)
-    square = near * near
-    series: Array = 0.0
-    for coefficient in _SINC_SLOPE:
-        series = series * square + coefficient
-    far = np.where(small, 1, x)
-    return g * np.where(small, series * near, (np.cos(math.pi * np.remainder(far, 2)) - np.sinc(far)) / far)
-
-
-defvjp(np.sinc, _sinc)
-
-# The modified Bessel function of order 1, the derivative of np.i0, is the mean of cos θ exp(x cos θ) over the circle.
-# Of a periodic function, equally spaced points give the mean to within rounding: so many for every x whose i0 is
-# finite. By symmetry a quarter of the circle is enough, with its ends counted half.
-_QUARTER = np.cos(np.linspace(0, math.pi / 2, 65))
-_WEIGHTS = np.where(np.arange(65) % 64, 1, 0.5) / 64 * _QUARTER
-
-defvjp(np.i0, lambda g, out, x: g * np.sum(_WEIGHTS * np.sinh(np.expand_dims(x, -1) * _QUARTER), axis=-1))
 
 # Pieces: the derivative jumps
 

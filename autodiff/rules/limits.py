@@ -28,7 +28,7 @@ def convention(x: Array, where: Array) -> Array:
 
 
 defvjp(exact_to, _exact_to)
-defvjp(convention, lambda g, out, x, where: g * np.where(where, np.nan, 0))
+defvjp(convention, lambda g, out, x, where: g * np.where(where, np.nan, 0), elementwise=True)
 
 
 def over_root(g: Array, out: Array) -> tuple[Array, Array | None]:
