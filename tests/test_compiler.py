@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import array as arrays
+import ast
+import builtins
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -20,8 +23,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import autodiff as ad
+import autodiff.compiler.compiled
 import nn
 from autodiff import Tensor
 from autodiff.compiler.simplification import INEXACT, PASSES
@@ -1380,6 +1386,82 @@ def test_the_source_reads_as_by_hand() -> None:
     ):
         assert expected in lines, expected
     assert max(map(len, lines)) <= 200
+
+
+# No text of the user's becomes code
+
+RAN = "a_text_of_the_user_ran"
+TEXTS = [
+    *("", "x", "1st", "encoder.weight", "hidden weights", "lambda", "None", "match", "print", "input", "__import__"),
+    *("__debug__", "np", "numpy", "build", "step", "part_1", "memory", "scipy", "autodiff", "c2", "i", "ﬁ", "ſ", "ªb"),
+    *("θ_1", "२", "a'b", 'a"b', "a\\", '"""', "'''", "#", "{x}", "%s", "a, b", "a" * 300, "a " * 90, "'a, b' " * 40),
+    *(f"{end}{code}" for end in ("", "\r", "\n", "\v", "\f", "\x85", "\u2028", "\u2029", "\0", "\ud800", '"""\n', "'\n")
+      for code in (f"import builtins; builtins.{RAN} = 1 #", f"u: __import__('builtins').__dict__.update({RAN}=1)")),
+]  # fmt: skip
+
+
+def wordy_step(text: str, other: str) -> tuple[Any, Callable[..., Any], dict[str, Any]]:
+    """Give state, step and arguments whose names, keys, options, classes and representations are texts."""
+
+    class Wordy(nn.Module):
+        def __init__(self) -> None:
+            self.parts = {text: nn.Parameter(np.linspace(1, 2, 3)), other + "2": nn.Linear(3, 2, rng=0)}
+
+        def forward(self, x: Any) -> Any:
+            return self.parts[other + "2"]((x * self.parts[text]).astype(np.float32))
+
+        def __repr__(self) -> str:
+            return text
+
+    def total(row: Any, word: str, *more: Any, **words: Any) -> Any:
+        assert (word, *words) == (text, other)
+        return row.sum()
+
+    class Word(str):
+        def __repr__(self) -> str:
+            return str(self)
+
+    total.__name__, total.__qualname__, total.__module__ = text, other, text
+    with contextlib.suppress(ValueError):  # of a class, Python refuses some
+        Wordy.__module__, Wordy.__name__, Wordy.__qualname__ = text, text, other
+    model, w = Wordy(), Tensor(np.ones(3), name=text)
+
+    def step(batch: Any, **others: Any) -> Any:
+        w.grad = None
+        for parameter in model.parameters():
+            parameter.grad = None
+        x = batch[other] * others[text]
+        rows = np.apply_along_axis(total, 1, x, text, Word(other), Wordy, np.dtype(">f4"), 1j, **{other: 2})
+        loss = (model(x * w) ** 2).sum() + (w * rows.sum()).sum()
+        loss.backward()
+        w.data = w.data - 0.01 * w.grad
+        return {text: loss}
+
+    step.__name__, step.__qualname__ = text, other
+    return [model, {other: w}], step, {"batch": {other: X[:, :3]}, text: X[:1, :3]}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(texts=st.lists(st.sampled_from(TEXTS) | st.text(st.characters()), min_size=2, max_size=2))
+def test_texts_of_the_user_are_names_or_quoted(backend: str, texts: list[str]) -> None:
+    sources = []
+    with pytest.MonkeyPatch.context() as patch:
+        if backend == "numba":  # whose compiler would take long: here it is about the text
+            patch.setattr(autodiff.compiler.compiled, "cached_module", lambda source: sources.append(source) or pytest)
+        _, eager, arguments = wordy_step(*texts)
+        state, step, _ = wordy_step(*texts)
+        compiled = ad.compile(step, state, backend=backend, exact=backend == "numpy")
+        if backend == "numpy":
+            for _ in range(3):
+                np.testing.assert_equal(compiled(**arguments)[texts[0]].data, eager(**arguments)[texts[0]].data)
+            sources.append(compiled.source)
+        else:
+            with pytest.raises(AttributeError, match="build"):
+                compiled(**arguments)
+    assert not hasattr(builtins, RAN)
+    words = {getattr(node, "id", getattr(node, "arg", None)) for node in ast.walk(ast.parse(sources[0]))}
+    assert not words & {RAN, "__import__", "builtins", "exec", "eval"}
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])

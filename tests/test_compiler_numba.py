@@ -473,3 +473,42 @@ def compile_text(path: Path) -> Any:
     import builtins
 
     return builtins.compile(path.read_text(), str(path), "exec")
+
+
+def test_any_text_may_be_a_name() -> None:
+    names = (
+        "θ_1",
+        "ﬁ",
+        "part_1",
+        "memory",
+        "np",
+        "i",
+        "njit",
+        "print",
+        "lambda",
+        "1st",
+        "a.b",
+        "",
+        "x\n",
+        "\ud800",
+        "autodiff",
+    )
+
+    def make() -> tuple[list[Tensor], Callable[[Any], Any]]:
+        tensors = [Tensor(np.linspace(0, 1, 3) + k, name=name) for k, name in enumerate(names)]
+
+        def step(x: Any) -> Any:
+            for w in tensors:
+                w.grad = None
+            total = sum((w * x).sum() for w in tensors)
+            (total**2).backward()
+            for w in tensors:
+                w.data = w.data - 0.01 * w.grad
+            return total
+
+        return tensors, step
+
+    (state, step), (_, eager) = make(), make()
+    compiled = compile(step, state=state, backend="numba")
+    for _ in range(3):
+        assert_close(compiled(np.ones(3)).data, eager(np.ones(3)).data, 1e-12)

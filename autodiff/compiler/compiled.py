@@ -25,6 +25,7 @@ from autodiff.compiler.depiction import graph_of
 from autodiff.compiler.log import Log
 from autodiff.compiler.machine import MachineWriter, cached_module
 from autodiff.compiler.memory import layout_of
+from autodiff.compiler.naming import line
 from autodiff.compiler.recorder import TRACING, Recorded
 from autodiff.compiler.simplification import PASSES, simplified
 from autodiff.compiler.source import Writer
@@ -276,7 +277,7 @@ class _Program:
             if isinstance(variable.value, np.random.Generator) and id(variable.value) not in of_state
         ]
         program = simplified(traced.program, exact, without, backend)
-        called, log = name_of(step), Log(clock.latest(), traced.rules)
+        called, log = line(name_of(step)), Log(clock.latest(), traced.rules)
         writer = (
             Writer(program, layout_of(program, exact), called, log)
             if backend == "numpy"
@@ -293,11 +294,11 @@ class _Program:
         changed = {before for before, after in program.state if after is not before}
         state = list(zip(program.state, places))
         self._binding = Binding(
-            build=_build_of(self.source, name_of(step)) if backend == "numpy" else cached_module(self.source).build,
+            build=_build_of(self.source, called) if backend == "numpy" else cached_module(self.source).build,
             inputs=inputs,
             only_inputs=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
             arrays=[by_value[value] for value in writer.arrays],
-            constants=[*(constants[value] for value in writer.constants), *writer.functions],
+            constants=[*(constants[value] for value in writer.constants), *writer.given],
             numbers=[by_value[value] for value in writer.numbers],
             changed=[[place for (_, after), place in state if after is one] for one in writer.changed_numbers],
             tensors=[(place.tensor, v in changed) for v, place in by_value.items() if place.tensor is not None],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from autodiff.compiler.naming import line
 from autodiff.core.clock import Span, tick
 from autodiff.core.tape import pullback
 from autodiff.core.watch import Watch
@@ -89,8 +91,10 @@ class Log:
             return "", ""
         inner, outer = modules[0], modules[-1]
         path = next((path for path, module in outer.named_modules() if module is inner), "")
-        head = repr(inner).split(":")[0].split("\n")[0]
-        return path, f"{path}: {head}" if path else head
+        head = type(inner).__name__
+        with contextlib.suppress(Exception):  # of a text that the user wrote
+            head = repr(inner).split(":")[0].split("\n")[0]
+        return path, line(f"{path}: {head}" if path else head)
 
 
 def _is_module(owner: Any) -> bool:

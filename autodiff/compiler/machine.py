@@ -90,7 +90,8 @@ class MachineWriter(Writer):
         crossing = self._crossing()
         for number, part in enumerate(self._parts, start=1):
             if part.in_machine:
-                function = _MachineFunction(self, f"part_{number}", crossing, part.in_threads)
+                name = self._name(object(), f"part_{number}")
+                function = _MachineFunction(self, name, crossing, part.in_threads)
                 self._functions += ["", "", *function.lines(part.items)]
                 self._step += function.call()
             else:
@@ -184,7 +185,7 @@ class MachineWriter(Writer):
 
     def _assembled(self) -> str:
         parameters = ", ".join(self._names[value] for value in (*self._program.inputs, *self.numbers))
-        arguments = ", ".join(self._names[value] for value in (*self.arrays, *self.constants, *self.functions))
+        arguments = ", ".join(self._build_arguments())
         addressed = [f"memory = Memory({', '.join(self._in_memory.values())})"] if self._functions else []
         imports = set(self.imports)
         if self._functions:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import keyword
 import math
 import operator
 import re
 import sys
 import textwrap
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ import numpy as np
 from autodiff.arrays.whole import require
 from autodiff.compiler.log import Log
 from autodiff.compiler.memory import Buffer, Layout, may_view
-from autodiff.compiler.program import Call, Program, Value
+from autodiff.compiler.naming import identifier, is_plain
+from autodiff.compiler.program import Call, Program, Value, mapped
 from autodiff.compiler.recorder import updated
 from autodiff.core.rule import Array, Function, name_of
 from autodiff.core.tensor import astype
@@ -59,10 +60,10 @@ class Writer:
         self._log = log.around([call.stamp for call in program.calls])
         self._names: dict[Any, str] = {}
         self._before: list[str] = []  # lines that must stand before the statement that is being written
-        self._in_use: set[str] = {"np", "build", "step", "abs", "bool", "float", "int", "range", "slice"}
+        self._in_use: set[str] = {"np", "build", "step", *_packages(program)}
         self._fixed: list[str] = []  # lines of build
         self.imports = {"import numpy as np"}
-        self.functions: list[Function] = []  # those that are given to build after the constants
+        self.given: list[Any] = []  # what cannot be written, and is given to build after the constants
         # Those of Tensors come first: the binding of a program to its arrays relies on it.
         self.arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
         self.numbers = list(dict.fromkeys(value for value, _ in program.state if value not in set(self.arrays)))
@@ -107,7 +108,7 @@ class Writer:
         body += self._copies()
         body.append(f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
         parameters = ", ".join(self._names[value] for value in (*self._program.inputs, *self.numbers))
-        arguments = ", ".join(self._names[value] for value in (*self.arrays, *self.constants, *self.functions))
+        arguments = ", ".join(self._build_arguments())
         lines = [
             *sorted(self.imports, key=lambda line: (line != "import numpy as np", line)),
             "",
@@ -171,7 +172,7 @@ class Writer:
 
     def _name(self, key: Any, wish: str) -> str:
         """Give something a name that nothing else has."""
-        base = wish if wish.isidentifier() and not keyword.iskeyword(wish) else f"{wish}_"
+        base = identifier(wish)
         name, number = base, 1
         while name in self._in_use:
             number += 1
@@ -208,7 +209,7 @@ class Writer:
 
     def _module(self, call: Call) -> str:
         """Name the module in whose forward pass a call was made."""
-        return self._log.module(call.stamp).replace(".", "_")
+        return self._log.module(call.stamp)
 
     def _allocate(self, buffer: Buffer) -> None:
         value = buffer.value
@@ -229,7 +230,9 @@ class Writer:
         self._fixed.append(f"{name} = {rows}.{turned}")
 
     def _dtype(self, dtype: Any) -> str:
-        return f"np.{np.dtype(dtype).name}" if np.dtype(dtype).name != "bool" else "np.bool"
+        dtype = np.dtype(dtype)
+        is_public = dtype.kind in "biufc" and dtype == getattr(np, dtype.name)
+        return f"np.{dtype.name}" if is_public else self._as_argument(dtype)
 
     # Statements
 
@@ -268,7 +271,7 @@ class Writer:
                 text = f"{spread}[~{self._text(condition)}][0]"
             shown.append(text)
         filling = f".format({', '.join(shown)})" if shown else ""
-        pieces = [repr(piece) for piece in re.findall(r".{1,90}(?:\s+|$)", message, re.DOTALL)] or [repr(message)]
+        pieces = [repr(piece) for piece in re.findall(r".{1,90}(?:\s+|$)|.{90}", message, re.DOTALL)] or ["''"]
         *first, last = (f"        {piece}" for piece in pieces)
         return [f"if not {holds}:", f"    raise {self._text(error)}(", *first, f"{last}{filling}", "    )"]
 
@@ -285,10 +288,9 @@ class Writer:
         if function is np.transpose and len(args) == 1 and not kwargs:
             return f"{self._operand(args[0])}.T"
         if inspect.ismethoddescriptor(function) and getattr(function, "__objclass__", None) is np.random.Generator:
-            rest = [self._text(arg) for arg in args[1:]] + [f"{k}={self._text(v)}" for k, v in kwargs.items()]
+            rest = [*map(self._text, args[1:]), *self._keywords(kwargs)]
             return f"{self._operand(args[0])}.{function.__name__}({', '.join(rest)})"
-        arguments = [self._of_dtype(arg, call) or self._text(arg) for arg in args]
-        arguments += [f"{key}={self._text(value)}" for key, value in kwargs.items()]
+        arguments = [self._of_dtype(arg, call) or self._text(arg) for arg in args] + self._keywords(kwargs)
         if out is not None:
             arguments.append(f"out={out}")
         is_dense = not any(self._is_repeated(value) for value in call.operands())
@@ -297,6 +299,11 @@ class Writer:
             if home.value.kind != "state" and (home.axes is None or home.columns):  # np.dot wants rows to write into
                 function = np.dot
         return f"{self._dotted(function)}({', '.join(arguments)})"
+
+    def _keywords(self, kwargs: Mapping[str, Any]) -> list[str]:
+        """Write keyword arguments, in quotes those whose names may not stand there."""
+        texts = ((str.__str__(key), self._text(value)) for key, value in kwargs.items())
+        return [f"{key}={text}" if is_plain(key) else f"**{{{key!r}: {text}}}" for key, text in texts]
 
     def _is_repeated(self, value: Value) -> bool:
         """Whether an array shows one element in several places: of such np.matmul and np.dot round differently."""
@@ -369,19 +376,19 @@ class Writer:
             return f"[{items}]" if isinstance(arg, list) else f"({items}{',' if len(arg) == 1 else ''})"
         if isinstance(arg, np.generic):
             return self._number(arg)
-        if isinstance(arg, float) and not math.isfinite(arg):
+        if type(arg) is float and not math.isfinite(arg):
             return {math.inf: "np.inf", -math.inf: "-np.inf"}.get(arg, "np.nan")
+        if type(arg) is complex:
+            return f"complex({self._text(arg.real)}, {self._text(arg.imag)})"
         if isinstance(arg, np.dtype) or (isinstance(arg, type) and issubclass(arg, np.generic)):
             return self._dtype(arg)
-        if isinstance(arg, type):
-            return self._dotted(arg)
         if isinstance(arg, slice):
             return f"slice({self._text(arg.start)}, {self._text(arg.stop)}, {self._text(arg.step)})"
         if arg is Ellipsis:
             return "..."
-        if callable(arg):
-            return self._dotted(arg)
-        return repr(arg)
+        if type(arg) in (str, bytes, bool, int, float, type(None)):
+            return repr(arg)
+        return self._dotted(arg) if callable(arg) else self._as_argument(arg)
 
     def _number(self, number: np.generic) -> str:
         """Name a NumPy number, which is made once, since it takes longer than what is done with it."""
@@ -392,12 +399,18 @@ class Writer:
             self._fixed.append(f"{self._names[key]} = {self._dtype(number.dtype)}({value})")
         return self._names[key]
 
-    def _as_argument(self, function: Function) -> str:
-        """Name a function that no module has: like an array that is a constant, it is given to ``build``."""
-        if function not in self._names:
-            self._name(function, name_of(function))
-            self.functions.append(function)
-        return self._names[function]
+    def _as_argument(self, thing: Any) -> str:
+        """Name what has no text, as a function that no module has: it is given to ``build``, as constants are."""
+        key = "given", id(thing)
+        if key not in self._names:
+            self._name(key, name_of(thing) if callable(thing) else type(thing).__name__)
+            self.given.append(thing)
+        return self._names[key]
+
+    def _build_arguments(self) -> list[str]:
+        """List the names of what ``build`` is given."""
+        given = (("given", id(thing)) for thing in self.given)
+        return [self._names[key] for key in (*self.arrays, *self.constants, *given)]
 
     def _index(self, index: Any) -> str:
         if isinstance(index, tuple) and index:
@@ -415,17 +428,26 @@ class Writer:
         owner = getattr(function, "__self__", None)
         if isinstance(owner, np.ufunc):
             return f"{self._dotted(owner)}.{function.__name__}"
-        module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", name_of(function))
-        if isinstance(function, np.ufunc):
-            module, name = "scipy.special", function.__name__
-            if not hasattr(sys.modules[module], name):
-                module = "scipy.special._ufuncs"
-        if module == "builtins":
-            return name
-        if not module or "." in name or "<" in name:
-            return self._as_argument(function)
-        self.imports.add(f"import {module}")
-        return f"{module}.{name}"
+        name = str(getattr(function, "__name__", ""))
+        for module in (getattr(function, "__module__", None), "scipy.special", "scipy.special._ufuncs"):
+            there = vars(sys.modules.get(str(module), np)).get(name)
+            if there is function and is_plain(*str(module).split("."), name):
+                if module == "builtins":
+                    return name
+                self.imports.add(f"import {module}")
+                return f"{module}.{name}"
+        return self._as_argument(function)
+
+
+def _packages(program: Program) -> set[str]:
+    """List the packages whose functions a program may name."""
+    found = {"scipy"}
+    for call in program.calls:
+        mapped(
+            [call.function, *call.args, *call.kwargs.values()],
+            lambda item: found.add(str(getattr(item, "__module__", "")).partition(".")[0]),
+        )
+    return found
 
 
 @functools.cache
@@ -454,15 +476,18 @@ def _regular(array: Array) -> str | None:
     return None
 
 
+_PART = re.compile(r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^'"])+?(?:, |$)""")  # up to a comma that is in no quotes
+
+
 def wrapped(line: str) -> list[str]:
     """Break a long call after the commas between its arguments."""
     if len(line) <= WIDTH or "(" not in line:
         return [line]
     head, _, rest = line.partition("(")
     lines, current = [], head + "("
-    for part in rest.split(", "):
-        if len(current) + len(part) > WIDTH:
+    for part in _PART.findall(rest):
+        if len(current) + len(part) > WIDTH + 2:
             lines.append(current.rstrip())
             current = "    "
-        current += part + ", "
-    return [*lines, current.removesuffix(", ")]
+        current += part
+    return [*lines, current]

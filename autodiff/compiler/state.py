@@ -81,7 +81,7 @@ def places_of(state: Any) -> list[Place]:
     """
     places: list[Place] = []
     for path, part in walk(state):
-        name = "state" + "".join(c if c.isalnum() else "_" for c in path).rstrip("_")
+        name = f"state{path}"
         if isinstance(part, Stateful):
             places += part.places()
         elif isinstance(part, Tensor):

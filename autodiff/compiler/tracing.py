@@ -6,7 +6,6 @@ import contextlib
 import copy
 import inspect
 import operator
-import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -249,7 +248,7 @@ def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:
 
     Example:
         >>> input_names(lambda x, batch: None, ["[0][0]", "[0][1]['images']", "[1]['rate']"])
-        ['x', 'batch_images', 'rate']
+        ['x', "batch['images']", 'rate']
     """
     try:
         every = inspect.signature(step).parameters.values()
@@ -264,11 +263,5 @@ def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:
         name = first.strip("'\"")
         if not is_keyword:
             name = parameters[int(first)] if int(first) < len(parameters) else f"input_{first}"
-        names.append(identifier(name + rest))
+        names.append(name + rest)
     return names
-
-
-def identifier(text: str) -> str:
-    """Make a Python name of a path."""
-    name = re.sub(r"\W+", "_", text).strip("_")
-    return name if name.isidentifier() else f"x_{name}"
