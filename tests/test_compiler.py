@@ -1388,6 +1388,170 @@ def test_the_source_reads_as_by_hand() -> None:
     assert max(map(len, lines)) <= 200
 
 
+# Memory that is shared
+
+
+def assert_same_calls(make: Callable[[], tuple[Any, Callable[..., Any]]], argument: Any, **options: Any) -> None:
+    """Call a step and its program five times, keep what they return, and compare it at the end."""
+    (state, step), (others, eager) = make(), make()
+    compiled = ad.compile(step, state, **options)
+    kept = [compiled(argument(state)) for _ in range(5)]
+    wanted = [copy.deepcopy([data_of(leaf) for _, leaf in walk(eager(argument(others)))]) for _ in range(5)]
+    for results, one in zip(kept, wanted, strict=True):
+        for (_, result), value in zip(walk(results), one, strict=True):
+            np.testing.assert_allclose(data_of(result), value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_numbers_that_are_kept_stay_what_they_are(backend: str) -> None:
+    def make() -> tuple[Any, Callable[..., Any]]:
+        w, v = Tensor(np.full((1, 1), 2.0)), Tensor(np.array(3.0))
+
+        def step(x: Any) -> Any:
+            w.grad = v.grad = None
+            y = w * x
+            error = (y * y).mean(axis=0).squeeze()
+            views = [np.squeeze(y), np.reshape(y, ()), y.ravel()[..., 0], np.moveaxis(y, 0, 1)[0].squeeze()]
+            before = [w.squeeze(), np.reshape(w, -1)[..., 0], np.reshape(v, ()), np.where(True, v, 1.0)]
+            (error + sum(views) * v).backward()
+            w.data, v.data = w.data - 0.1 * w.grad, v.data - 0.1 * v.grad
+            return error, views, before
+
+        return [w, v], step
+
+    assert_same_calls(make, lambda state: np.full(1, 0.5), backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x.T, lambda x: x[::-1], Tensor], ids=str)
+def test_an_argument_may_be_an_array_of_the_state(view: Callable[[Any], Any], backend: str) -> None:
+    def make() -> tuple[Any, Callable[..., Any]]:
+        w = Tensor(np.arange(9.0).reshape(3, 3))
+
+        def step(x: Any) -> Any:
+            w.grad = None
+            ((w * x) ** 2).sum().backward()
+            w.data = w.data - 0.001 * w.grad
+            return x, w + x, (x * w.data).sum()
+
+        return w, step
+
+    assert_same_calls(make, lambda w: view(w.data), backend=backend)
+
+
+def test_a_number_and_an_array_without_axes_are_different_arguments() -> None:
+    compiled = ad.compile(lambda x: (x, 2 * x))
+    compiled(np.float32(1.0))
+    x = np.array(3.0, np.float32)
+    same, _ = compiled(x)
+    x[...] = 4
+    assert same == 3
+
+
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x[::-1]])
+def test_state_that_shares_memory_is_refused(view: Callable[[Any], Any]) -> None:
+    one, two = Tensor(np.ones(3), name="one"), Tensor(np.ones(3), name="two")
+
+    def step(x: Any) -> None:
+        one.data = one.data * x + two.data
+
+    compiled = ad.compile(step, [one, two])
+    both = np.zeros(6)
+    one.data, two.data = both[::2], both[1::2]  # which share none
+    compiled(2.0)
+    two.data = view(one.data)
+    with pytest.raises(RuntimeError, match="'one' and 'two' lie in the same memory"):
+        compiled(2.0)
+
+
+@pytest.mark.parametrize("view", [np.squeeze, lambda w: np.reshape(w, ())[None].squeeze(), lambda w: w[..., 0]])
+def test_a_number_that_shows_what_was_changed_in_place_is_refused(view: Callable[[Any], Any]) -> None:
+    w = Tensor(np.ones(1))
+
+    def step() -> Any:
+        number = view(w)
+        w.data *= 2
+        return number
+
+    with pytest.raises(TypeError, match="a view is used after"):
+        ad.compile(step, w)()
+
+
+def test_a_number_of_the_state_has_views() -> None:
+    def make() -> tuple[Any, Callable[..., Any]]:
+        w = Tensor(1.0)
+
+        def step(x: Any) -> Any:
+            w.grad = None
+            loss = (w[None] * x).sum() ** 2
+            loss.backward()
+            w.data = w.data - 0.1 * w.grad
+            return loss
+
+        return w, step
+
+    assert_same_calls(make, lambda state: np.ones(2))
+
+
+# What is no mistake
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_parameters_of_another_head_get_no_gradient(backend: str) -> None:
+    def make() -> tuple[Any, Callable[..., Any]]:
+        one, other = nn.Linear(3, 1, rng=0), nn.Linear(3, 1, rng=1)
+        optimizer = nn.optim.Adam([*one.parameters(), *other.parameters()], lr=0.1)
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            loss = (one(x) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss.astype(np.float64)
+
+        return [one, other, optimizer], step
+
+    (state, step), (_, eager) = make(), make()
+    compiled = ad.compile(step, state, backend=backend)
+    for _ in range(4):
+        np.testing.assert_allclose(compiled(X[:, :3]).data, eager(X[:, :3]).data, rtol=1e-5)
+    assert state[2].steps == [4, 4, 0, 0]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(
+    "loss", [lambda z: functional.cross_entropy(z, np.arange(40) % 4), lambda z: (np.max(z, axis=1) + z[:, 0]).sum()]
+)
+def test_dot_writes_into_rows(loss: Callable[[Any], Any], exact: bool) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 3))
+
+    def make() -> tuple[Any, Callable[..., Any]]:
+        w, v = Tensor(np.linspace(-1, 1, 12).reshape(3, 4)), Tensor(np.ones((3, 40)).T)
+
+        def step(x: Any) -> Any:
+            w.grad = None
+            z = np.dot(x, w)
+            value = loss(z)
+            value.backward()
+            w.data = w.data - 0.01 * w.grad
+            v.data = np.dot(v.data, np.eye(3))
+            return value, v.data[0]
+
+        return [w, v], step
+
+    assert_same_calls(make, lambda state: x, exact=exact)
+
+
+def test_float32_on_the_way_makes_results_of_float64_as_precise_as_that() -> None:
+    x = np.random.default_rng(0).normal(size=(30, 30))
+
+    def step(x: Any) -> Any:
+        y = x.astype(np.float32)
+        return np.var(y, axis=0).sum().astype(np.float64) + (y * 3 * 0.1).sum(axis=0).mean(dtype=np.float64)
+
+    np.testing.assert_allclose(ad.compile(step)(x), step(x), rtol=1e-5)
+
+
 # No text of the user's becomes code
 
 RAN = "a_text_of_the_user_ran"

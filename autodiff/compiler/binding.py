@@ -15,6 +15,7 @@ from autodiff.compiler.state import Place, Stateful
 from autodiff.compiler.surroundings import Surroundings
 from autodiff.core.clock import tick
 from autodiff.core.hooks import HOOKS, hooks_of
+from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor
 
 
@@ -33,6 +34,7 @@ class Binding:
         def run(args):
             input_0, = args
             if step is None or tensor._array is not array: bind()
+            if input_0.base is not None or id(input_0) in owners: input_0 = apart(input_0)
             [result_0, number_0] = step(input_0, get_rate())
             tensor._age = tick()
             tensor._grad = None
@@ -42,8 +44,10 @@ class Binding:
     Args:
         build: makes the program's function, of the arrays of the state and of constants.
         inputs: arguments that others will be like: arrays, Tensors and numbers.
+        late: which of them are arrays that are read when the state may have been written into.
         only_inputs: whether the step takes these and nothing else, so that it is enough to look at them.
         arrays: where the arrays and Generators of the state lie that ``build`` is given.
+        changes: which of them the program changes.
         constants: what ``build`` is given after them.
         numbers: where the numbers of the state lie that the program's function is given after the inputs.
         changed: where each of those lies that it gives after the results, which may be several places.
@@ -67,8 +71,10 @@ class Binding:
         *,
         build: Callable[..., Callable[..., Any]],
         inputs: Sequence[Any],
+        late: Sequence[bool],
         only_inputs: bool,
         arrays: Sequence[Place],
+        changes: Sequence[bool],
         constants: Sequence[Any],
         numbers: Sequence[Place],
         changed: Sequence[Sequence[Place]],
@@ -80,6 +86,8 @@ class Binding:
     ) -> None:
         self._build = build
         self._places = arrays
+        self._changes = changes
+        self._owners: dict[int, Array] = {}
         self._constants = constants
         self._stateful = stateful
         self._tensors = [tensor for tensor, _ in tensors]
@@ -88,6 +96,7 @@ class Binding:
         # As long as no Tensor has hooks, nobody looks for any: and at the set itself, since that of references asks
         # for its length, which takes a fortieth of a small step.
         self._space |= {"hooks": HOOKS.data, "hooks_of": hooks_of}  # type: ignore[attr-defined]
+        self._space |= {"owners": self._owners, "apart": self._apart}
         self._arrays = [self._name(None, "array") for _ in arrays]
         self._watches = [self._name(None, "watch") for _ in stateful]
         names = [f"input_{number}" for number in range(len(inputs))]
@@ -98,7 +107,9 @@ class Binding:
             *opening,
             f"return {' and '.join(conditions)}",
         ]
-        arguments = [f"{name}._array" if isinstance(example, Tensor) else name for name, example in zip(names, inputs)]
+        taken = [name for name, example in zip(names, inputs) if isinstance(example, Tensor)]
+        moved = [name for name, is_late in zip(names, late) if is_late]
+        arguments = list(names)
         arguments += [self._read(place) for place in numbers]
         replaced = ["step is None", *(f"{self._read(p)} is not {array}" for p, array in zip(arrays, self._arrays))]
         returned = [f"result_{number}" for number in range(results)]
@@ -106,6 +117,8 @@ class Binding:
         run = [
             *opening,
             f"if {' or '.join(replaced)}: bind()",
+            *(f"{name} = {name}._array" for name in taken),
+            *(f"if {name}.base is not None or id({name}) in owners: {name} = apart({name})" for name in moved),
             *([f"{self._name(surroundings.check_constants, 'check')}()"] if surroundings.constants else []),
             f"[{', '.join(returned + new_numbers)}] = step({', '.join(arguments)})",
             *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor, is_changed in tensors if is_changed),
@@ -132,10 +145,47 @@ class Binding:
         return self._hooks == [hooks_of(tensor) for tensor in self._tensors]
 
     def _bind(self) -> None:
-        """Make the program's function for the arrays that the state has now."""
+        """Make the program's function for the arrays that the state has now.
+
+        Raises:
+            RuntimeError: two of them lie in the same memory, into which the program writes.
+        """
         arrays = [place.get() for place in self._places]
+        self._refuse_shared(arrays)
         self._space.update(zip(self._arrays, arrays))
         self._space["step"] = self._build(*arrays, *self._constants)
+        self._owners.clear()
+        for array in arrays:
+            while isinstance(array, np.ndarray):
+                self._owners[id(array)] = array
+                array = array.base
+
+    def _refuse_shared(self, arrays: Sequence[Any]) -> None:
+        spans = [
+            (*np.lib.array_utils.byte_bounds(array), position)
+            for position, array in enumerate(arrays)
+            if isinstance(array, np.ndarray) and array.size
+        ]
+        reaching: list[tuple[int, int]] = []  # the spans before that are not at their end, and which they are
+        for first, end, k in sorted(spans):
+            reaching = [(behind, other) for behind, other in reaching if behind > first]
+            for _, other in reaching:
+                is_changed = self._changes[k] or self._changes[other]
+                if is_changed and np.shares_memory(arrays[k], arrays[other]):
+                    names = [repr(self._places[one].name) for one in sorted((k, other))]
+                    raise RuntimeError(
+                        f"compile: {' and '.join(names)} lie in the same memory, and the step changes one of them: "
+                        "give one a copy"
+                    )
+            reaching.append((end, k))
+
+    def _apart(self, array: Array) -> Array:
+        """Give an array that shares no memory with the state: itself, or a copy."""
+        owner = array.base
+        if type(owner) is np.ndarray and owner.base is None and id(owner) not in self._owners:
+            return array
+        is_shared = any(np.may_share_memory(array, one) for one in self._owners.values())
+        return np.copy(array, order="K") if is_shared else array
 
     def _name(self, thing: Any, kind: str) -> str:
         """Give something a name in the text."""

@@ -180,7 +180,7 @@ class Compiled:
         """Make the program for arguments of a new form, and let go of the one that was made first if there are many."""
         program = _Program(self._step, places, self._parts, args, kwargs, self._exact, self._without, self._backend)
         if self._check:
-            program.verify(self._step, args, kwargs, self._exact)
+            program.verify(self._step, args, kwargs, self.settings, self._exact)
         if len(self._programs) == MOST_PROGRAMS:
             self._programs.popitem(last=False)
             self._evictions += 1
@@ -297,7 +297,9 @@ class _Program:
             build=_build_of(self.source, called) if backend == "numpy" else cached_module(self.source).build,
             inputs=inputs,
             only_inputs=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
+            late=[value in writer.late for value in program.inputs],
             arrays=[by_value[value] for value in writer.arrays],
+            changes=[value in changed for value in writer.arrays],
             constants=[*(constants[value] for value in writer.constants), *writer.given],
             numbers=[by_value[value] for value in writer.numbers],
             changed=[[place for (_, after), place in state if after is one] for one in writer.changed_numbers],
@@ -324,14 +326,19 @@ class _Program:
         self._surroundings.check()
         self._binding.renew()
 
-    def verify(self, step: Callable[..., Any], args: Any, kwargs: Any, exact: bool) -> None:
+    def verify(
+        self, step: Callable[..., Any], args: Any, kwargs: Any, settings: Callable[[], Hashable], exact: bool
+    ) -> None:
         """Compare the program with the step."""
+        dtypes = [output.dtype for call in self.program.calls for output in call.outputs]
         Verification(
             eager=lambda: step(*args, **kwargs),
             compiled=self.run,
             inputs=self.inputs_among(args, kwargs),
             places=self._places,
+            settings=settings,
             exact=exact,
+            coarsest=min((one.itemsize for one in dtypes if getattr(one, "kind", "") == "f"), default=8),
             name=name_of(step),
             suspects=self._suspects,
         ).run()
@@ -372,7 +379,7 @@ def _argument_form(leaf: Any) -> Hashable:
     if is_input(leaf):
         data = data_of(leaf)
         kind = type(leaf) if isinstance(leaf, Tensor | float) else np.ndarray
-        return kind, np.shape(data), getattr(data, "dtype", float), _gradient_form(leaf)
+        return kind, isinstance(data, np.ndarray), np.shape(data), getattr(data, "dtype", float), _gradient_form(leaf)
     return type(leaf), leaf
 
 

@@ -56,6 +56,11 @@ class Loop:
     reads: dict[Call, list[tuple[Value, Indices]]] = field(default_factory=dict)
     stored: set[Value] = field(default_factory=set)
 
+    @property
+    def outputs(self) -> list[Value]:
+        """What the calls give."""
+        return list(self.where)
+
     @classmethod
     def of(cls, call: Call, elements: Elements) -> Loop:
         """Begin a loop with a call."""

@@ -36,7 +36,6 @@ from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.recorder import UFUNCS
 from autodiff.compiler.rounding import added_product
 from autodiff.compiler.source import LONGEST, Writer, wrapped
-from autodiff.core.rule import facts_of
 from autodiff.core.tensor import astype
 from autodiff.files import write_atomically
 
@@ -63,7 +62,8 @@ class MachineWriter(Writer):
         self._elements = Elements(program, {output for call in once for output in call.outputs})
         self._parts = parts_of(program, self._elements, once)
         self._placing = place(program, self._elements, self._parts)
-        layout = Layout(once=list(once), calls=list(program.calls), buffers=self._placing.buffers)
+        placing = self._placing
+        layout = Layout(once=list(once), calls=list(program.calls), buffers=placing.buffers, late=placing.late)
         super().__init__(program, layout, called, log)
         self._once = once
         self._inlined = set()
@@ -107,12 +107,6 @@ class MachineWriter(Writer):
         statement = self._statement(call)
         self._step += [*self._before, *statement]
         self._before.clear()
-
-    def _call(self, call: Call, out: str | None = None) -> str:
-        """Write a call; where NumPy gives an array without axes for a number, machine code wants the number."""
-        text = super()._call(call, out)
-        gives_array = facts_of(call.function).is_view or call.function in (np.reshape, np.ravel)
-        return text if call.output.is_array or not gives_array else f"{text}[()]"
 
     def _add_comment(self, call: Call) -> None:
         comment = self._comment(call)

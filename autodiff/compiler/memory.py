@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from autodiff.arrays.placement import is_basic
 from autodiff.arrays.whole import require
 from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Program, Value
+from autodiff.compiler.recorder import UFUNCS
 from autodiff.core.rule import Function, facts_of, is_elementwise
 
 
@@ -45,6 +47,7 @@ class Layout:
         home: for values that lie in a buffer or in an array of the state, which.
         copies: for each array of the state that changes what is to be copied into it at the end: None where it is
             there already.
+        late: inputs that are read when the state may have been written into: they must lie apart from it.
     """
 
     once: list[Call] = field(default_factory=list)
@@ -52,6 +55,7 @@ class Layout:
     buffers: list[Buffer] = field(default_factory=list)
     home: dict[Value, Buffer] = field(default_factory=dict)
     copies: list[tuple[Value, Value | None]] = field(default_factory=list)
+    late: set[Value] = field(default_factory=set)
 
 
 def takes_out(call: Call) -> bool:
@@ -68,6 +72,16 @@ def _is_ufunc(function: Function) -> bool:
 def may_view(call: Call) -> bool:
     """Whether the result may share memory with an argument."""
     return not (_is_ufunc(call.function) or facts_of(call.function).is_new)
+
+
+def gives_array(call: Call) -> bool:
+    """Whether NumPy may give an array, if one without axes, for a call that gives one value."""
+    if call.several or call.function in UFUNCS or not isinstance(call.output.dtype, np.dtype):
+        return False
+    if call.function is operator.getitem:
+        index = call.args[1]
+        return any(item is None or item is Ellipsis for item in (index if isinstance(index, tuple) else (index,)))
+    return may_view(call) or call.function in (np.where, np.ones_like, np.zeros_like, np.full_like, np.copy)
 
 
 def made_once(program: Program) -> dict[Call, None]:
@@ -111,7 +125,8 @@ class _LayoutMaker:
                 for output in call.outputs:
                     for operand in call.operands():
                         self._sources[output] |= {operand, *self._sources[operand]}
-        self._stays = {output for call in once for output in call.outputs} | {value for value, _ in self._program.state}
+        self._stays = {output for call in once for output in call.outputs}
+        self._stays |= {value for value, _ in self._program.state if value.is_array}
 
     def _last_uses(self) -> dict[Value, int]:
         """Say of each value in which call its memory is needed for the last time."""
@@ -162,6 +177,7 @@ class _LayoutMaker:
                         free.append(buffer)
         for before, after in self._changing.items():
             layout.copies.append((before, None if layout.home.get(after) is at_home[before] else after))
+        layout.late = late_inputs(program, calls, layout.home, self._last)
 
     def _add_view(self, call: Call) -> None:
         """Add a call that makes no array of a known place, unless it is there; views of what stays are made once."""
@@ -198,7 +214,7 @@ class _LayoutMaker:
         """Find the memory for what a call gives: that of an argument, of the state, one that is free, or a new one."""
         output = call.output
         axes = (1, 0) if output in self._columns else output.axes
-        before = owner.get(output)
+        before = owner.get(output) if call.function is not np.dot else None  # which writes into rows only
         if before is not None and (output.shape, output.dtype) == (before.shape, before.dtype):
             home = at_home[before]
             inside = [value for value in call.operands() if self.layout.home.get(value) is home]
@@ -244,6 +260,24 @@ class _LayoutMaker:
         )
 
 
+def late_inputs(
+    program: Program, items: Sequence[Any], home: Mapping[Value, Buffer], last: Mapping[Value, int]
+) -> set[Value]:
+    """Find the inputs that are read, for the last time, when some of the state may have been written into.
+
+    Args:
+        program: the program.
+        items: what is done in order: calls, or loops of several.
+        home: where values lie.
+        last: as which of the items reads a value last, or their number for results.
+    """
+    is_written = (
+        any(output in home and home[output].value.kind == "state" for output in item.outputs) for item in items
+    )
+    first = next((position for position, is_one in enumerate(is_written) if is_one), len(items))
+    return {value for value in program.inputs if value.is_array and last.get(value, -1) >= first}
+
+
 def form_of(value: Value, axes: tuple[int, ...] | None = None) -> Any:
     """Give what two values have in common that can lie in one buffer."""
     return value.shape, np.dtype(value.dtype), axes
@@ -260,15 +294,16 @@ def _in_columns(program: Program) -> set[Value]:
         for call in program.calls
         if call.function in REDUCERS and call.kwargs.get("axis") in (1, -1) and _is_tall(call.args[0])
     }
+    makers = {output for call in program.calls if _is_ufunc(call.function) for output in call.outputs}
     chosen: set[Value] = set()
     for call in program.calls:
-        if takes_out(call) and _is_tall(call.output):
+        if _is_ufunc(call.function) and takes_out(call) and _is_tall(call.output):
             related = {value for value in call.operands() if value.shape == call.output.shape}
             if call.output in reduced or (is_elementwise(call.function) and related & chosen):
                 chosen.add(call.output)
     for call in reversed(program.calls):
         if takes_out(call) and call.output in chosen and is_elementwise(call.function):
-            chosen |= {value for value in call.operands() if value.kind == "call" and value.shape == call.output.shape}
+            chosen |= {value for value in call.operands() if value.shape == call.output.shape and value in makers}
     return chosen
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from autodiff.compiler.elements import NOWHERE, Elements, axis_indices
 from autodiff.compiler.fusion import Loop, Part
-from autodiff.compiler.memory import SHARED_BYTES, Buffer, form_of, may_view
+from autodiff.compiler.memory import SHARED_BYTES, Buffer, form_of, late_inputs, may_view
 from autodiff.compiler.program import Call, Program, Value
 
 
@@ -22,6 +22,7 @@ class Placing:
         rows: for values that are needed for one row at a time, the buffer of a row.
         overwritten: for each loop the values in whose place it writes others.
         copies: arrays of the state into which something is to be copied at the end, and what.
+        late: inputs that are read when the state may have been written into.
     """
 
     home: dict[Value, Buffer] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Placing:
     rows: dict[Value, Buffer] = field(default_factory=dict)
     overwritten: dict[Loop, set[Value]] = field(default_factory=lambda: defaultdict(set))
     copies: list[tuple[Value, Value]] = field(default_factory=list)
+    late: set[Value] = field(default_factory=set)
 
 
 def place(program: Program, elements: Elements, parts: list[Part]) -> Placing:
@@ -57,6 +59,8 @@ class _Placer:
             for before, after in changing.items()
             if self.placing.home.get(after) is not self._of_state[before]
         ]
+        items = [item for item, _ in self._items]
+        self.placing.late = late_inputs(program, items, self.placing.home, self._last)
 
     def _find_uses(self, program: Program) -> None:
         for position, (item, in_machine) in enumerate(self._items):

@@ -86,7 +86,7 @@ class Recording:
         kwargs = kwargs or {}
         symbols = [mapped(arg, self.symbol) for arg in args]
         options = {name: mapped(arg, self.symbol) for name, arg in kwargs.items()}
-        result = function(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
+        result = memory = function(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
         if isinstance(result, np.ndarray):
             function = UFUNCS.get(function, function)
             result = result if result.ndim else result[()]
@@ -96,6 +96,7 @@ class Recording:
         self.calls.append(Call(function, tuple(symbols), options, outputs, several, tick(), effect))
         wrapped = [self.wrap(one, value) for one, value in zip(results, outputs, strict=True)]
         if not several:
+            wrapped[0].memory = memory
             return wrapped[0]
         return result._make(wrapped) if hasattr(result, "_make") else type(result)(wrapped)
 
@@ -112,7 +113,7 @@ class Recording:
         recorded.value = result.value
         recorded.changed = True
         for other in self._alive:
-            if other is not recorded and other is not result and np.may_share_memory(other.data, recorded.data):
+            if other is not recorded and other is not result and np.may_share_memory(other.memory, recorded.data):
                 other.stale = True
 
     def _of(self, array: Array) -> Recorded:
@@ -143,7 +144,7 @@ class Recording:
 
 def held(arg: Any) -> Any:
     """Give an argument with what the recording arrays in it hold."""
-    return mapped(arg, lambda item: item.data if isinstance(item, Recorded | RecordedGenerator) else item)
+    return mapped(arg, lambda item: item.memory if isinstance(item, Recorded | RecordedGenerator) else item)
 
 
 def refusal(problem: str) -> TypeError:
@@ -157,15 +158,16 @@ class Recorded:
 
     Attributes:
         data: what it holds.
+        memory: the same as NumPy gave it: for a number perhaps an array without axes, which may show another's memory.
         value: what stands for it in the program; another one once it was changed in place.
         changed: whether it was changed in place.
         stale: whether it is a view of something that was changed in place since.
     """
 
-    __slots__ = ("__weakref__", "changed", "data", "recording", "stale", "value")
+    __slots__ = ("__weakref__", "changed", "data", "memory", "recording", "stale", "value")
 
     def __init__(self, data: Array, value: Value, recording: Recording) -> None:
-        self.data = data
+        self.data = self.memory = data
         self.value = value
         self.recording = recording
         self.changed = self.stale = False
@@ -367,7 +369,7 @@ class RecordedGenerator(np.random.Generator):
 
     def __init__(self, data: np.random.Generator, value: Value, recording: Recording) -> None:
         super().__init__(data.bit_generator)
-        self.data = data
+        self.data = self.memory = data
         self.value = value
         self.recording = recording
 

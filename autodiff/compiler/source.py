@@ -17,7 +17,7 @@ import numpy as np
 
 from autodiff.arrays.whole import require
 from autodiff.compiler.log import Log
-from autodiff.compiler.memory import Buffer, Layout, may_view
+from autodiff.compiler.memory import Buffer, Layout, gives_array, may_view
 from autodiff.compiler.naming import identifier, is_plain
 from autodiff.compiler.program import Call, Program, Value, mapped
 from autodiff.compiler.recorder import updated
@@ -63,6 +63,7 @@ class Writer:
         self._in_use: set[str] = {"np", "build", "step", *_packages(program)}
         self._fixed: list[str] = []  # lines of build
         self.imports = {"import numpy as np"}
+        self.late = layout.late
         self.given: list[Any] = []  # what cannot be written, and is given to build after the constants
         # Those of Tensors come first: the binding of a program to its arrays relies on it.
         self.arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
@@ -276,6 +277,11 @@ class Writer:
         return [f"if not {holds}:", f"    raise {self._text(error)}(", *first, f"{last}{filling}", "    )"]
 
     def _call(self, call: Call, out: str | None = None) -> str:
+        """Write a call; where NumPy gives an array without axes for a number, which may show memory, its number."""
+        text = self._text_of_call(call, out)
+        return f"{text}[()]" if gives_array(call) and not call.output.is_array else text
+
+    def _text_of_call(self, call: Call, out: str | None) -> str:
         function, args, kwargs = call.function, call.args, call.kwargs
         if function in _SIGNS:
             return f"{self._operand(args[0])} {_SIGNS[function]} {self._operand(args[1])}"

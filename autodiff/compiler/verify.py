@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,9 @@ class Verification:
         compiled: takes one as a program, given its inputs.
         inputs: these.
         places: where the state lies; afterwards everything there is as it was.
+        settings: gives all else that the program is for.
         exact: whether results must be the same to the last bit.
+        coarsest: the bytes of the least precise floats that the program computes.
         name: what the step is called.
         suspects: what may be in the step and is not in the state, for the message.
     """
@@ -42,7 +44,9 @@ class Verification:
     compiled: Callable[[Sequence[Any]], Any]
     inputs: Sequence[Any]
     places: Sequence[Place]
+    settings: Callable[[], Hashable]
     exact: bool
+    coarsest: int
     name: str
     suspects: Sequence[str]
 
@@ -56,8 +60,11 @@ class Verification:
             RuntimeError: something differs; the message says what first.
         """
         with restoring(self.places):
+            settings = self.settings()
             for number in range(1, STEPS + 1):
                 self._compare(number)
+                if self.settings() != settings:  # then another program takes the next step
+                    break
 
     def _compare(self, number: int) -> None:
         """Take one step both ways, and leave what it leaves as it was written: the next goes on from there."""
@@ -71,7 +78,7 @@ class Verification:
                 f"compile: {self.name} gives another structure than its program: {list(expected)} and {list(actual)}"
             )
         for what, value in expected.items():
-            if not _agree(value, actual[what], self.exact, spread.get(what, 0.0)):
+            if not self._agree(value, actual[what], spread.get(what, 0.0)):
                 suspects = f"{' or '.join(self.suspects)}, or something else" if self.suspects else "Something"
                 raise RuntimeError(
                     f"compile: in step {number}, {what} differs between {self.name} as it was written and as a program "
@@ -79,6 +86,20 @@ class Verification:
                     "and should not be: pass it as an argument, name it in state=, and let the step begin with "
                     "optimizer.zero_grad(). check=False leaves this comparison out"
                 )
+
+    def _agree(self, one: Any, other: Any, spread: float) -> bool:
+        if not isinstance(one, np.ndarray | np.generic | float | int):
+            return bool(one is other or one == other)
+        a, b = np.asarray(one), np.asarray(other)
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        if self.exact or a.dtype.kind not in "fiu":
+            return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+        tolerance = TOLERANCE[min(a.dtype.itemsize, self.coarsest)] if a.dtype.kind == "f" else 0.0
+        scale = max(_largest_difference(a, np.zeros_like(a)), SMALLEST_SCALE)
+        least = max(tolerance * scale, MOST_SPREADS * spread)
+        with np.errstate(all="ignore"):
+            return all(np.allclose(y, x, rtol=tolerance, atol=least, equal_nan=True) for x, y in _pieces(a, b))
 
 
 def _spread(
@@ -136,21 +157,6 @@ def _comparable(value: Any) -> Any:
 
 def _copied(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _agree(one: Any, other: Any, exact: bool, spread: float) -> bool:
-    if not isinstance(one, np.ndarray | np.generic | float | int):
-        return bool(one is other or one == other)
-    a, b = np.asarray(one), np.asarray(other)
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    if exact or a.dtype.kind not in "fiu":
-        return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
-    tolerance = TOLERANCE[a.dtype.itemsize] if a.dtype.kind == "f" else 0.0
-    scale = max(_largest_difference(a, np.zeros_like(a)), SMALLEST_SCALE)
-    least = max(tolerance * scale, MOST_SPREADS * spread)
-    with np.errstate(all="ignore"):
-        return all(np.allclose(y, x, rtol=tolerance, atol=least, equal_nan=True) for x, y in _pieces(a, b))
 
 
 def _difference(one: Any, other: Any) -> str:
