@@ -1201,6 +1201,32 @@ def test_an_argument_that_is_changed_in_place_is_as_before() -> None:
     assert array.tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("gaps", [np.s_[:, ::2], np.s_[::2], np.s_[::-1], np.s_[:, ::-1]], ids=str)
+@pytest.mark.parametrize("where", ["input", "state", "view"])
+def test_exact_products_of_arrays_with_gaps(where: str, gaps: Any, width: int) -> None:
+    numbers = np.random.default_rng(0).normal(size=(66, 6)).astype(np.float32)
+    x = numbers[gaps]
+
+    def make() -> tuple[Any, Callable[..., Any]]:
+        w, held = nn.Linear(x.shape[1], width, rng=0), numbers.copy()[gaps]
+
+        def step(given: Any) -> Any:
+            w.weight.grad = w.bias.grad = None
+            batch = {"input": given, "state": held, "view": (given.sum() + numbers)[gaps]}[where]
+            loss = (w(batch) ** 2).sum()
+            loss.backward()
+            w.weight.data = w.weight.data - np.float32(0.01) * w.weight.grad
+            return loss
+
+        return [w, held], step
+
+    (state, step), (_, eager) = make(), make()
+    compiled = ad.compile(step, state, exact=True)
+    for batch in (x, x.copy(), x):
+        assert compiled(batch).data == eager(batch).data
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_exact_products_of_an_array_of_one_number_in_all_places(seed: int) -> None:
     # not 5 columns: with 2 or 3 rows more than a multiple of 4, OpenBLAS 0.3.31 for AVX-512 multiplies float32 numbers

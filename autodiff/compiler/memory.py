@@ -41,6 +41,7 @@ class Layout:
     """What lies where.
 
     Attributes:
+        exact: whether the program is to keep every bit.
         once: calls that are made once, before the first run: of constants, and views of memory that stays.
         calls: those of each run.
         buffers: the buffers that are to be made.
@@ -50,6 +51,7 @@ class Layout:
         late: inputs that are read when the state may have been written into: they must lie apart from it.
     """
 
+    exact: bool = False
     once: list[Call] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
@@ -102,7 +104,7 @@ def layout_of(program: Program, exact: bool) -> Layout:
 
 class _LayoutMaker:
     def __init__(self, program: Program, exact: bool) -> None:
-        self.layout = Layout()
+        self.layout = Layout(exact)
         self._program = program
         self._changing = {before: after for before, after in program.state if after is not before and before.is_array}
         self._sources: dict[Value, set[Value]] = defaultdict(set)  # whose memory a value may show

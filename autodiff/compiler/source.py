@@ -62,6 +62,7 @@ class Writer:
         self._before: list[str] = []  # lines that must stand before the statement that is being written
         self._in_use: set[str] = {"np", "build", "step", *_packages(program)}
         self._fixed: list[str] = []  # lines of build
+        self._opening: list[str] = []  # lines at the beginning of step
         self.imports = {"import numpy as np"}
         self.late = layout.late
         self.given: list[Any] = []  # what cannot be written, and is given to build after the constants
@@ -119,7 +120,7 @@ class Writer:
             *("    " + line for line in self._fixed),
             "",
             *("    " + line for line in wrapped(f"def step({parameters}):")),
-            *("        " + line for line in body),
+            *("        " + line for line in (*self._opening, *body)),
             "",
             "    return step",
         ]
@@ -299,12 +300,46 @@ class Writer:
         arguments = [self._of_dtype(arg, call) or self._text(arg) for arg in args] + self._keywords(kwargs)
         if out is not None:
             arguments.append(f"out={out}")
-        is_dense = not any(self._is_repeated(value) for value in call.operands())
-        if function is np.matmul and out is not None and is_dense and all(len(v.shape) <= 2 for v in call.operands()):
+        called = self._dotted(function)
+        if function is np.matmul and out is not None and all(len(v.shape) <= 2 for v in call.operands()):
             home = self._layout.home[call.output]
             if home.value.kind != "state" and (home.axes is None or home.columns):  # np.dot wants rows to write into
-                function = np.dot
-        return f"{self._dotted(function)}({', '.join(arguments)})"
+                called = self._product(call)
+        return f"{called}({', '.join(arguments)})"
+
+    def _product(self, call: Call) -> str:
+        """Name the faster function for a product that gives, in an exact program, the same bits.
+
+        They round differently for arrays with gaps, or with one element in several places. Of what is given to a
+        program one only knows when it runs.
+        """
+        if not self._layout.exact:
+            return "np.matmul" if any(map(self._is_repeated, call.operands())) else "np.dot"
+        owners = {self._owner(value) for value in call.operands()}
+        given = [value for value in (*self.arrays, *self._program.inputs) if value in owners]
+        if None in owners:
+            return "np.matmul"
+        faster = "np.dot"
+        for value in given:
+            key = "product", faster, value
+            if key not in self._names:
+                lines = self._opening if value.kind == "input" else self._fixed
+                name = self._name(key, "product")
+                lines.append(f"{name} = {faster} if {self._names[value]}.flags.forc else np.matmul")
+            faster = self._names[key]
+        return faster
+
+    def _owner(self, value: Value) -> Value | None:
+        """Give the array whose memory a matrix, or its transpose, is all of, or None."""
+        maker = self._makers.get(value)
+        home = self._layout.home.get(value)
+        if home is not None and home.value.kind == "state":
+            return home.value
+        if maker is None:
+            return None if value.kind == "constant" and not value.data.flags.forc else value
+        if maker.function is np.transpose and len(maker.args) == 1:
+            return self._owner(maker.args[0])
+        return None if may_view(maker) else value
 
     def _keywords(self, kwargs: Mapping[str, Any]) -> list[str]:
         """Write keyword arguments, in quotes those whose names may not stand there."""
