@@ -16,6 +16,7 @@ import pickle
 import re
 import sys
 import threading
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from autodiff.core.record import data_of
 from autodiff.transforms.containers import walk
 from nn import functional
 from tests.cases import CASES, Case
+from tests.programs import CALLS, RandomStep
 from tests.test_rules import is_float, several, weighted_sum
 
 rng = np.random.default_rng(0)
@@ -1519,6 +1521,29 @@ def test_a_number_of_the_state_has_views() -> None:
     assert_same_calls(make, lambda state: np.ones(2))
 
 
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("seed", range(60))
+def test_random_steps(seed: int, exact: bool) -> None:
+    assert_same_random_step(RandomStep(seed), exact=exact)
+
+
+def assert_same_random_step(random: RandomStep, **options: Any) -> None:
+    """Take a random step eagerly and compiled, keep all results, and compare them and the state at the end."""
+    (ws, state, step), (others, _, eager) = random.make(), random.make()
+    compiled = ad.compile(step, state, **options)
+    kept = [compiled(random.argument(call, ws)) for call in range(CALLS)]
+    wanted = [copy.deepcopy(numbers_in(eager(random.argument(call, others)))) for call in range(CALLS)]
+    for found, value in zip(numbers_in([kept, ws]), numbers_in([wanted, others]), strict=True):
+        assert np.shape(found) == np.shape(value)
+        if options.get("exact"):
+            np.testing.assert_array_equal(found, value, random.source)
+        np.testing.assert_allclose(found, value, 1e-7, 1e-9, err_msg=random.source)
+
+
+def numbers_in(results: Any) -> list[Any]:
+    return [data_of(leaf) for _, leaf in walk(results)]
+
+
 # What is no mistake
 
 
@@ -1904,6 +1929,30 @@ def test_every_simplification_can_be_left_out(name: str) -> None:
     compiled = ad.compile(step, state, without=[name])
     for _ in range(3):
         assert compiled(inputs, targets).item() == pytest.approx(eager(inputs, targets).item(), rel=1e-5)
+
+
+def test_recording_takes_one_copy_of_the_state() -> None:
+    def peak(compiles: bool) -> int:
+        model = nn.MLP([300, 300, 4], rng=0)
+        optimizer = nn.optim.Adam(model.parameters())
+
+        def step(x: Any, labels: Any) -> Any:
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(x), labels)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        call = ad.compile(step, [model, optimizer], check=False) if compiles else step
+        batch = np.ones((16, 300), np.float32), np.zeros(16, int)
+        tracemalloc.start()
+        for _ in range(2):
+            call(*batch)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most + sum(parameter.data.nbytes for parameter in model.parameters())
+
+    assert peak(compiles=True) < 1.8 * peak(compiles=False)
 
 
 def test_recording_does_not_warn() -> None:

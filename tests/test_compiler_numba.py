@@ -20,6 +20,8 @@ from autodiff.compiler import compile
 from autodiff.core.record import data_of
 from autodiff.transforms.containers import walk
 from tests.cases import CASES, Case
+from tests.programs import RandomStep
+from tests.test_compiler import assert_same_random_step
 from tests.test_rules import is_float, several, weighted_sum
 
 F = nn.functional
@@ -512,3 +514,8 @@ def test_any_text_may_be_a_name() -> None:
     compiled = compile(step, state=state, backend="numba")
     for _ in range(3):
         assert_close(compiled(np.ones(3)).data, eager(np.ones(3)).data, 1e-12)
+
+
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_random_steps(seed: int) -> None:
+    assert_same_random_step(RandomStep(seed), backend="numba")

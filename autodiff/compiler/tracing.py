@@ -176,8 +176,10 @@ def _stand_ins(places: Sequence[Place], recording: Recording) -> list[Any]:
 
 
 def _stand_in(place: Place, recording: Recording) -> Any:
-    """Give what takes the place of a piece of state in a recorded run."""
-    data = copy.deepcopy(place.get())
+    """Give what takes the place of a piece of state in a recorded run, which may write into it."""
+    data = place.get()
+    if not isinstance(data, np.ndarray) or not data.flags.writeable:
+        data = copy.deepcopy(data)
     if isinstance(data, np.random.Generator):
         value = Value("state", (), np.random.Generator, False, place.name)
         return RecordedGenerator(data, value, recording)
@@ -219,17 +221,19 @@ def _lies_in(place: Place) -> tuple[Any, Any]:
 
 
 @contextlib.contextmanager
-def restoring(places: Sequence[Place]) -> Iterator[None]:
-    """Put everything back that a block changes in the state: what lies in a place, and what it holds."""
+def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
+    """Put everything back that a block changes in the state: what lies in a place, and what it holds.
+
+    The block is given a function that does so before its end.
+    """
     originals = []
     for place in places:
         original = place.get()
         tensor = place.tensor
         marks = None if tensor is None else (tensor._age, tensor.grad, hooks_of(tensor))
         originals.append((place, original, copy.deepcopy(original), marks))
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         for place, original, saved, marks in originals:
             if isinstance(original, np.random.Generator):
                 original.bit_generator.state = saved.bit_generator.state
@@ -241,6 +245,11 @@ def restoring(places: Sequence[Place]) -> Iterator[None]:
                 if hooks_of(place.tensor) != hooks:
                     place.tensor._hooks = hooks
                     HOOKS.update(hooks)
+
+    try:
+        yield restore
+    finally:
+        restore()
 
 
 def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:

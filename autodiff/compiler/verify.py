@@ -68,10 +68,7 @@ class Verification:
 
     def _compare(self, number: int) -> None:
         """Take one step both ways, and leave what it leaves as it was written: the next goes on from there."""
-        with restoring(self.places):
-            outcome = _outcome(lambda: self.compiled(self.inputs), self.places)
-            actual = {what: _copied(value) for what, value in outcome}
-        spread = {} if self.exact else _spread(self.compiled, self.inputs, self.places, actual)
+        actual, spread = self._compiled_outcome()
         expected = dict(_outcome(self.eager, self.places))
         if expected.keys() != actual.keys():
             raise RuntimeError(
@@ -86,6 +83,14 @@ class Verification:
                     "and should not be: pass it as an argument, name it in state=, and let the step begin with "
                     "optimizer.zero_grad(). check=False leaves this comparison out"
                 )
+
+    def _compiled_outcome(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """Take a step as a program, and find what it gives and how far that moves; the state is as before."""
+        with restoring(self.places) as restore:
+            outcome = _outcome(lambda: self.compiled(self.inputs), self.places)
+            actual = {what: _copied(value) for what, value in outcome}
+            restore()
+            return actual, {} if self.exact else _spread(self.compiled, self.inputs, self.places, actual)
 
     def _agree(self, one: Any, other: Any, spread: float) -> bool:
         if not isinstance(one, np.ndarray | np.generic | float | int):
@@ -105,8 +110,8 @@ class Verification:
 def _spread(
     compiled: Callable[[Sequence[Any]], Any], inputs: Sequence[Any], places: Sequence[Place], usual: dict[str, Any]
 ) -> dict[str, float]:
-    """Find how far results and state move where the last digits of inputs and state are others."""
-    with restoring(places), contextlib.suppress(Exception):  # a program may refuse what lies beside a bound
+    """Find how far results and state move where the last digits of inputs and state are others, as they are then."""
+    with contextlib.suppress(Exception):  # a program may refuse what lies beside a bound
         for place in places:
             value = place.get()
             if isinstance(value, np.ndarray) and value.flags.writeable:
