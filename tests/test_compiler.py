@@ -1451,7 +1451,7 @@ def test_numbers_that_are_kept_stay_what_they_are(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize("view", [lambda x: x, lambda x: x.T, lambda x: x[::-1], Tensor], ids=str)
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x.T, lambda x: x[::-1], Tensor], ids=["array", "transposed", "reversed", "Tensor"])
 def test_an_argument_may_be_an_array_of_the_state(view: Callable[[Any], Any], backend: str) -> None:
     def make() -> tuple[Any, Callable[..., Any]]:
         w = Tensor(np.arange(9.0).reshape(3, 3))
