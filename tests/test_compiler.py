@@ -1362,7 +1362,9 @@ class Unhashable:
 
 
 @pytest.mark.parametrize(
-    "thing", [{1, 2}, bytearray(b"a"), arrays.array("d", [1.0]), memoryview(bytearray(b"a")), Unhashable()], ids=repr
+    "thing",
+    [{1, 2}, bytearray(b"a"), arrays.array("d", [1.0]), memoryview(bytearray(b"a")), Unhashable()],
+    ids=lambda x: type(x).__name__,
 )
 def test_arguments_that_may_change_unseen_are_refused(thing: Any) -> None:
     words = f"compile: 'c' of <lambda> is a {type(thing).__name__}, whose contents may change unseen: give an array, or"
@@ -1451,7 +1453,9 @@ def test_numbers_that_are_kept_stay_what_they_are(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize("view", [lambda x: x, lambda x: x.T, lambda x: x[::-1], Tensor], ids=["array", "transposed", "reversed", "Tensor"])
+@pytest.mark.parametrize(
+    "view", [lambda x: x, lambda x: x.T, lambda x: x[::-1], Tensor], ids=["array", "transposed", "reversed", "Tensor"]
+)
 def test_an_argument_may_be_an_array_of_the_state(view: Callable[[Any], Any], backend: str) -> None:
     def make() -> tuple[Any, Callable[..., Any]]:
         w = Tensor(np.arange(9.0).reshape(3, 3))
