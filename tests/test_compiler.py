@@ -1329,7 +1329,7 @@ def test_arrays_of_other_libraries_are_refused_by_name(name: str) -> None:
             TypeError, match=rf"compile: '[xc]' of <lambda> {words}: give it as one, or call the function"
         ):
             call()
-    with pytest.raises(TypeError, match=f"compile: 'x_rate' of <lambda> {words}"):
+    with pytest.raises(TypeError, match=rf"compile: \"x\['rate'\]\" of <lambda> {words}"):
         ad.compile(lambda x: x["rate"])({"rate": other})
 
 
