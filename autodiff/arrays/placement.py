@@ -7,12 +7,14 @@ in calls: slices by padding with zeros, everything else by a selection from the 
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.sums import LONGEST
 from autodiff.arrays.whole import is_numpy, whole
 
 
@@ -25,10 +27,9 @@ def scatter_add(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Give zeros with ``values`` added at ``index``; what is selected twice is added twice."""
     if _are_numpys(values):
         out = np.zeros(shape, values.dtype)
-        if _selects_once(index):
-            out[index] = values
-        else:
-            np.add.at(out, index, values)
+        if not _selects_once(index):
+            return _accumulated(np.add, out, index, values)
+        out[index] = values
         return out
     if is_basic(index):
         return _pad(values, _expanded(index, len(shape)), shape)
@@ -76,8 +77,28 @@ def _combined(operate: np.ufunc, x: Any, index: Any, values: Any) -> Any:
     if _selects_once(index):
         out[index] = operate(out[index], values)
     else:
-        operate.at(out, index, values)
+        out = _accumulated(operate, out, index, values)
     return out if out.ndim else out[()]
+
+
+def _accumulated(operate: np.ufunc, out: Any, index: Any, values: Any) -> Any:
+    """Apply a ufunc to elements and values one by one; where many short floats may meet in one, in float64."""
+    longest = LONGEST.get(out.dtype.char)
+    if longest is None or _count(index) <= longest:
+        operate.at(out, index, values)
+        return out
+    wide = out.astype(np.float64)
+    operate.at(wide, index, np.asarray(values, np.float64))  # NumPy is slow at what it must convert
+    return wide.astype(out.dtype)
+
+
+def _count(index: Any) -> int:
+    """Count how often at most an index of arrays selects one element."""
+    if type(index) is np.ndarray:
+        return index.size
+    parts = [np.asarray(part) for part in (index if isinstance(index, tuple) else (index,)) if not is_basic(part)]
+    shapes = [(np.count_nonzero(part),) if part.dtype == np.bool_ else part.shape for part in parts]
+    return math.prod(np.broadcast_shapes(*shapes))
 
 
 def spread_out(values: Any, index: Any, x: Any) -> Any:

@@ -181,6 +181,8 @@ class Recorded:
     size = property(lambda self: int(np.size(self.data)))
     dtype = property(lambda self: np.asarray(self.data).dtype)
     nbytes = property(lambda self: self.data.nbytes)
+    strides = property(lambda self: self.data.strides)
+    flags = property(lambda self: self.data.flags)
     itemsize = property(lambda self: self.data.itemsize)
 
     def __len__(self) -> int:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
 from autodiff.arrays.foreign import taken_in
+from autodiff.arrays.sums import Axis
 from autodiff.core.record import data_of, dispatch, record, unary
-from autodiff.core.rule import Array, Function, name_of
+from autodiff.core.rule import Function, name_of
 
 if TYPE_CHECKING:
     from autodiff.core.tensor import Tensor
-
-Axis = int | tuple[int, ...] | None
 
 
 def _named(method: Callable[..., Any], name: str, purpose: str) -> Callable[..., Any]:
@@ -54,15 +51,6 @@ def comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     name = f"__{compare.__name__}__"
     purpose = "Compare each element, as an array does; the result is no Tensor."
     return _named(lambda self, other: compare(self._array, taken_in(data_of(other), compare.__name__)), name, purpose)
-
-
-def total(x: Array, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Array:
-    """Sum over axes: NumPy's `sum` without its detours, which other kinds of arrays do not know."""
-    sum_over: Any = np.add.reduce if isinstance(x, np.ndarray | np.generic) else np.sum
-    return sum_over(x, axis=axis, keepdims=keepdims, **options)
-
-
-total.__name__ = "sum"  # as it is called in pictures
 
 
 def reduction(function: Function, purpose: str) -> Callable[..., Tensor]:

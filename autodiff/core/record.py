@@ -144,8 +144,9 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
                     "pass it as an array or detach() it"
                 )
             requires_grad = True
+    compute = facts.precisely or function
     try:
-        data = function(*values, **kwargs) if kwargs else function(*values)
+        data = compute(*values, **kwargs) if kwargs else compute(*values)
     except ValueError as error:
         raise _refused(error, function, values) from error.__cause__
     if type(data) not in PLAIN:

@@ -47,6 +47,7 @@ class Facts:
         is_new: its result shows the memory of no argument.
         is_copy: its result has the elements of its argument, perhaps in another dtype.
         takes_out: it can write its result into an array given as ``out``.
+        precisely: what runs in its place on the arrays in Tensors: the same function, to more digits.
     """
 
     rules: tuple[Rule | None, ...] = ()
@@ -64,6 +65,7 @@ class Facts:
     is_new: bool = False
     is_copy: bool = False
     takes_out: bool = False
+    precisely: Function | None = None
 
     def has_rule(self, position: int) -> bool:
         """Whether the function can be differentiated by the argument at a position."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from autodiff.arrays.foreign import is_of_unknown_shape, unknown_shape
+from autodiff.arrays.sums import total
 from autodiff.core.clock import note, tick
 from autodiff.core.hooks import HOOKS, Hook, hooked
 from autodiff.core.rule import FACTS, Array, Function, Rule, defvjp, describe, name_of
@@ -282,8 +283,7 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"shape {shape} does not broadcast to {gradient.shape}")
     padded = (1,) * (gradient.ndim - len(shape)) + shape
     axes = tuple(axis for axis, size in enumerate(padded) if size == 1 != gradient.shape[axis])
-    sum_over = np.add.reduce if isinstance(gradient, np.ndarray) else np.sum  # other arrays know only np.sum
-    return np.reshape(sum_over(gradient, axis=axes, keepdims=True), shape)
+    return np.reshape(total(gradient, axis=axes, keepdims=True), shape)
 
 
 def _conformed(gradient: Array, value: Array, function: Function, position: int, entry: Entry | None = None) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from autodiff.arrays import placement
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.arrays.foreign import is_of_unknown_shape, taken_in, unknown_shape
+from autodiff.arrays.sums import total
 from autodiff.core.clock import tick
 from autodiff.core.hooks import Hook, hooks_of
 from autodiff.core.leaving import in_transform, is_formatting, is_operator_of_sparse, is_store, warn_of_number, way_out
@@ -29,7 +30,6 @@ from autodiff.core.methods import (
     reduction,
     refused_method,
     spread,
-    total,
 )
 from autodiff.core.record import (
     constant,
@@ -364,7 +364,7 @@ class Tensor(_Base):
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if kwargs or function not in FACTS or not FACTS[function].rules:
             return dispatch(function, inputs, kwargs)
-        if len(inputs) == 1 and ufunc.nout == 1:
+        if len(inputs) == 1 and ufunc.nout == 1 and function is ufunc:
             return unary(function, self)
         return record(function, inputs)
 
@@ -429,9 +429,9 @@ class Tensor(_Base):
 
     # Methods, as an array has them
 
-    sum = reduction(total, "Sum of the elements over the axes, as `numpy.sum`.")
+    sum = reduction(total, "Sum of the elements over the axes, as `numpy.sum`; a long one of float32 keeps its digits.")
     prod = reduction(np.prod, "Product of the elements over the axes, as `numpy.prod`.")
-    mean = reduction(np.mean, "Arithmetic mean over the axes, as `numpy.mean`.")
+    mean = reduction(np.mean, "Arithmetic mean over the axes, as `numpy.mean`; its sum is that of `sum`.")
     max = extremum(np.max, "Maximum over the axes, as `numpy.max`; equal maxima share the gradient evenly.")
     min = extremum(np.min, "Minimum over the axes, as `numpy.min`; equal minima share the gradient evenly.")
     var = spread(np.var, "Variance over the axes, as `numpy.var`.")

@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.arrays.activations import sigmoid
 from autodiff.arrays.placement import scatter_add
-from autodiff.core.methods import total
+from autodiff.arrays.sums import total
 from autodiff.core.rule import Function
 from autodiff.core.tape import pick
 from autodiff.drawing.symbols import OpaqueError, Symbol, symbols_in

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.methods import Axis
+from autodiff.arrays.sums import Axis
 from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tensor import as_array, stop_gradient
 from autodiff.rules.limits import convention, exact_to, over_root

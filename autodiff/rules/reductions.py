@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.methods import Axis, total
-from autodiff.core.rule import Array, defvjp
+from autodiff.arrays import sums
+from autodiff.arrays.sums import Axis, total
+from autodiff.core.rule import Array, defvjp, describe
 from autodiff.rules.elementwise import in_steps, through, zero
 from autodiff.rules.limits import convention, over_root
 from autodiff.transforms.composition import defcomposition
@@ -95,10 +96,10 @@ def _var(
     count = _count(x, axis, where)
     freedom = count - (ddof if correction is None else correction)
     if where is True:
-        mean = np.mean(x, axis=axis, keepdims=True) if mean is None else mean
+        mean = sums.mean(x, axis, keepdims=True) if mean is None else mean
         return through(_restore_axes(2 * g / max(freedom, 0), x, axis, keepdims) * (x - mean), dtype)
     if mean is None:
-        mean = np.sum(np.where(where, x, 0), axis=axis, keepdims=True) / np.maximum(count, 1)
+        mean = total(np.where(where, x, 0), axis, keepdims=True) / np.maximum(count, 1)
     deviation = np.where(where, x - mean, 0)
     slope = 2 * _restore_axes(g, x, axis, keepdims) / np.where(freedom > 0, freedom, np.nan)
     return _spread(slope * deviation, x, dtype, where)
@@ -204,8 +205,8 @@ def _average(
         in_order = np.transpose(weights, tuple(np.argsort(axes)))
         weights = np.expand_dims(in_order, tuple(k for k in range(x.ndim) if k not in axes))
     weights = np.broadcast_to(weights, x.shape)
-    whole = np.sum(weights, axis=axis, keepdims=keepdims)
-    mean = np.sum(x * weights, axis=axis, keepdims=keepdims) / whole
+    whole = total(weights, axis, keepdims=keepdims)
+    mean = total(x * weights, axis, keepdims=keepdims) / whole
     return (mean, whole) if returned else mean
 
 
@@ -275,6 +276,14 @@ defvjp(np.multiply.reduce, _along_first(_prod))
 for _ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
     defvjp(_ufunc.reduce, _along_first(_extremum))
 defvjp(np.logaddexp.reduce, _along_first(_log_sum_exp))
+
+for _reduce, _precise in (
+    (np.sum, total), (np.add.reduce, sums.unless_long(np.add.reduce, total, axis=0)),
+    (np.nansum, sums.unless_long(np.nansum, sums.of_numbers(total))),
+    (np.mean, sums.mean), (np.nanmean, sums.unless_long(np.nanmean, sums.of_numbers(sums.mean))),
+    (np.var, sums.variance), (np.std, sums.deviation),
+):  # fmt: skip
+    describe(_reduce, precisely=_precise)
 
 # Running sums and products
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.sums import total
 from autodiff.arrays.whole import is_numpy
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array, defvjp, describe
@@ -81,7 +82,7 @@ def _meshgrid(g: Any, out: Any, xs: Any, *, copy: bool = True, sparse: bool = Fa
     axes = list(range(len(xs)))
     if indexing == "xy":
         axes[:2] = reversed(axes[:2])
-    sums = [np.sum(one, axis=tuple({*axes} - {axis})) for one, axis in zip(g, axes, strict=True)]
+    sums = [total(one, tuple({*axes} - {axis})) for one, axis in zip(g, axes, strict=True)]
     return [np.reshape(one, np.shape(x)) for one, x in zip(sums, xs, strict=True)]
 
 
@@ -91,7 +92,7 @@ def _tile(g: Array, out: Array, A: Array, reps: Any) -> Array:
     ndim = max(len(reps), A.ndim)
     pairs = zip([1] * (ndim - len(reps)) + reps, (1,) * (ndim - A.ndim) + A.shape, strict=True)
     apart = np.reshape(g, [size for pair in pairs for size in pair])
-    return np.reshape(np.sum(apart, axis=tuple(range(0, 2 * ndim, 2))), A.shape)
+    return np.reshape(total(apart, tuple(range(0, 2 * ndim, 2))), A.shape)
 
 
 def _repeat(g: Array, out: Array, a: Array, repeats: Any, axis: int | None = None) -> Array:
@@ -99,7 +100,7 @@ def _repeat(g: Array, out: Array, a: Array, repeats: Any, axis: int | None = Non
     along = 0 if axis is None else axis % a.ndim
     if np.size(repeats) == 1:
         apart = np.reshape(g, (*shape[: along + 1], int(np.ravel(repeats)[0]), *shape[along + 1 :]))
-        return np.reshape(np.sum(apart, axis=along + 1), a.shape)
+        return np.reshape(total(apart, along + 1), a.shape)
     return np.reshape(_put_back(g, np.repeat(np.arange(shape[along]), repeats), shape, along), a.shape)
 
 
@@ -113,7 +114,7 @@ def _resize(g: Array, out: Array, a: Array, new_shape: Any) -> Array:
     if a.size == 0:
         return np.zeros_like(a)
     filled = np.pad(np.ravel(g), (0, -g.size % a.size))
-    return np.reshape(np.sum(np.reshape(filled, (-1, a.size)), axis=0), a.shape)
+    return np.reshape(total(np.reshape(filled, (-1, a.size)), 0), a.shape)
 
 
 def _pad(

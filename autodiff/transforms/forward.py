@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
-from autodiff.core.methods import total
+from autodiff.arrays.sums import total
 from autodiff.core.record import constant, data_of, variable
 from autodiff.core.rule import FACTS, Array, name_of
 from autodiff.core.tensor import Tensor, alias, astype, is_float
@@ -222,7 +222,8 @@ def _push(run: Run, calls: list[Tensor], tangents: Sequence[Array], create_graph
                 continue
             tangent = by_age[parent._age]
             if is_linear:
-                d = function(*args[:position], tangent, *args[position + 1 :], **call._kwargs)
+                run_by = FACTS[function].precisely or function if function in FACTS else function
+                d = run_by(*args[:position], tangent, *args[position + 1 :], **call._kwargs)
             else:
                 if tangent.shape != out.shape:
                     tangent = np.broadcast_to(tangent, out.shape)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import autodiff as ad
+from autodiff.arrays.sums import mean, total, variance
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
@@ -38,7 +39,7 @@ ad.defvjp(
     _linear,
     lambda g, out, x, weight, bias: g @ weight.T,
     lambda g, out, x, weight, bias: _rows(x).T @ _rows(g),
-    lambda g, out, x, weight, bias: np.add.reduce(_rows(g), axis=0),
+    lambda g, out, x, weight, bias: total(_rows(g), axis=0),
 )
 
 
@@ -110,15 +111,15 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -
 
 @ad.primitive
 def _standardized(x: Array, axes: tuple[int, ...], eps: float) -> Array:
-    centered = x - np.mean(x, axis=axes, keepdims=True)
-    return centered / np.sqrt(np.mean(np.square(centered), axis=axes, keepdims=True) + eps)
+    centered = x - mean(x, axes, keepdims=True)
+    return centered / np.sqrt(mean(np.square(centered), axes, keepdims=True) + eps)
 
 
 def _standardized_x(g: Array, out: Array, x: Array, axes: tuple[int, ...], eps: float) -> Array:
     """What is left of ``g`` without its parts along a constant and along the output, which the function removes."""
-    deviation = np.sqrt(np.var(x, axis=axes, keepdims=True) + eps)
-    along = out * np.mean(g * out, axis=axes, keepdims=True)
-    return (g - np.mean(g, axis=axes, keepdims=True) - along) / deviation
+    deviation = np.sqrt(variance(x, axes, keepdims=True) + eps)
+    along = out * mean(g * out, axes, keepdims=True)
+    return (g - mean(g, axes, keepdims=True) - along) / deviation
 
 
 ad.defvjp(_standardized, _standardized_x)
@@ -185,8 +186,8 @@ def batch_norm(
             )
         out = _standardized(x, axes, eps)
         for running, statistic in (
-            (running_mean, np.mean(data_of(x), axis=axes)),
-            (running_var, np.var(data_of(x), axis=axes, ddof=1)),
+            (running_mean, mean(data_of(x), axes)),
+            (running_var, variance(data_of(x), axes, ddof=1)),
         ):
             if running is not None:
                 array = data_of(running)
@@ -194,8 +195,8 @@ def batch_norm(
     elif running_mean is None or running_var is None:
         raise ValueError("batch_norm: without training, running_mean and running_var are needed")
     else:
-        mean, var = data_of(running_mean), data_of(running_var)
-        out = (x - aligned(mean)) * aligned(1 / np.sqrt(var + eps))
+        center, var = data_of(running_mean), data_of(running_var)
+        out = (x - aligned(center)) * aligned(1 / np.sqrt(var + eps))
     if weight is not None:
         out = out * aligned(weight)
     return out if bias is None else out + aligned(bias)
