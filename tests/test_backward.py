@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import gc
+import linecache
 import sys
 import threading
 import weakref
@@ -20,6 +22,7 @@ from autodiff import Tensor
 from autodiff.core.record import data_of
 from autodiff.core.rule import FACTS, describe
 from autodiff.core.tape import unbroadcast
+from autodiff.transforms.composition import defcomposition
 
 # Seeds
 
@@ -848,3 +851,93 @@ def test_integers_that_want_a_gradient_are_refused() -> None:
     with pytest.raises(TypeError, match="holds int64, which has no gradient"):
         (x * 1.5).sum().backward()
     assert x.grad is None
+
+
+# What is kept of a function, and for how long
+
+
+def _of_custom_vjp(big: Any) -> None:
+    scale = ad.custom_vjp(lambda x: x * big[0])
+    scale.defvjp(lambda x: (scale(x), None), lambda saved, g: (g * big[0],))
+    scale(Tensor(np.ones(3))).sum().backward()
+
+
+def _of_primitive(big: Any) -> None:
+    @ad.primitive
+    def scale(x: Any, k: Any = 1.0) -> Any:
+        return x * big[0] * k
+
+    ad.defvjp(scale, lambda g, out, x, k=1.0: g * big[0] * k)
+    for k in (1.0, np.arange(3.0), [1.0, 2.0, 3.0]):
+        scale(Tensor(np.ones(3)), k=k).sum().backward()
+
+
+def _of_variadic_primitive(big: Any) -> None:
+    @ad.primitive
+    def add(*xs: Any) -> Any:
+        return sum(xs) * big[0]
+
+    ad.defvjp(add, lambda g, out, xs: [g * big[0] for _ in xs], variadic=True)
+    add(Tensor(np.ones(3)), Tensor(np.ones(3))).sum().backward()
+
+
+def _of_composition(big: Any) -> None:
+    scale = ad.primitive(lambda x: x * big[0])
+    defcomposition(scale, lambda x: x * big[0])
+    ad.hessian(lambda x: np.sum(scale(x * x)))(np.ones(3))
+
+
+def _of_transforms(big: Any) -> None:
+    def function(x: Any) -> Any:
+        return np.sum(ad.checkpoint(lambda x: np.tanh(x * big[0]))(x))
+
+    x = np.ones(3)
+    for call in (ad.grad(function), ad.hessian(function), lambda x: ad.jvp(function, (x,), (x,))):
+        call(x + big[:3])
+
+
+def _of_compile(big: Any) -> None:
+    scale = ad.primitive(lambda x: x * big[0])
+    ad.defvjp(scale, lambda g, out, x: g * big[0])
+    compiled = ad.compile(ad.grad(lambda x: np.sum(scale(x))))
+    for _ in range(2):
+        compiled(np.ones(3))
+
+
+def _of_drawing(big: Any) -> None:
+    str(ad.draw(np.sum(Tensor(np.ones(3)) * big[:3])))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        _of_custom_vjp, _of_primitive, _of_variadic_primitive, _of_composition, _of_transforms, _of_compile,
+        _of_drawing,
+    ],
+)  # fmt: skip
+def test_a_function_that_nobody_has_any_more_is_forgotten(use: Callable[[Any], None]) -> None:
+    before, found = set(FACTS), []
+    for _ in range(3):
+        big = np.ones(100)
+        found.append(weakref.ref(big))
+        use(big)
+        del big
+    gc.collect()
+    assert [one() for one in found] == [None] * 3
+    assert set(FACTS) == before
+    assert not [name for name in linecache.cache if name.startswith("<program of ")]
+
+
+def test_what_wraps_a_primitive_has_not_its_rules() -> None:
+    double = ad.primitive(lambda x: 2 * x)
+    ad.defvjp(double, lambda g, out, x: 2 * g)
+
+    @ad.primitive
+    @functools.wraps(double)
+    def square(x: Any) -> Any:
+        return x * x
+
+    with pytest.raises(NotImplementedError, match="has no derivative rule"):
+        square(Tensor(3.0))
+    ad.defvjp(square, lambda g, out, x: g * 2 * x)
+    assert (ad.grad(square)(3.0), ad.grad(double)(3.0)) == (6.0, 2.0)

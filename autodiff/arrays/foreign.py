@@ -105,7 +105,7 @@ def meaning_else(x: Any) -> str | None:
     return f"a {_name(type(x))}: {_WAYS_OUT[kind]}" if kind in ("matrix", "masked", "sparse") else None
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)  # types come and go too
 def _kind(of: type) -> str:
     libraries = {base.__module__.partition(".")[0] for base in of.__mro__}
     if issubclass(of, np.ndarray):

@@ -41,9 +41,16 @@ WAYS_OUT = {
 }
 
 
-@functools.cache
 def _parameters(function: Function) -> dict[str, inspect.Parameter]:
     """Give the parameters of a function in their order, none where it does not tell them."""
+    return _parameters_of_numpys(function) if _is_numpys(function) else _parameters_anew(function)
+
+
+def _is_numpys(function: Function) -> bool:
+    return isinstance(function, np.ufunc) or (getattr(function, "__module__", None) or "").startswith("numpy")
+
+
+def _parameters_anew(function: Function) -> dict[str, inspect.Parameter]:
     source = _UNTOLD.get(function, function)
     if isinstance(function, np.ufunc):
         source = _ufunc
@@ -56,10 +63,12 @@ def _parameters(function: Function) -> dict[str, inspect.Parameter]:
     return parameters if function is not np.clip else {**inspect.signature(_ufunc).parameters, **parameters}
 
 
+_parameters_of_numpys = functools.cache(_parameters_anew)  # others may be made anew, and are to be let go
+
+
 def has_option(function: Function, name: str) -> bool:
     """Whether a function takes an option of a name; of one that is not NumPy's, nothing is known."""
-    of_numpy = isinstance(function, np.ufunc) or (getattr(function, "__module__", None) or "").startswith("numpy")
-    parameters = _parameters(function) if of_numpy else {}
+    parameters = _parameters(function) if _is_numpys(function) else {}
     open_ended = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     return not parameters or open_ended or name in parameters
 

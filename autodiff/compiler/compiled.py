@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+from weakref import finalize
 
 import numpy as np
 
@@ -371,6 +372,7 @@ def _build_of(source: str, name: str) -> Callable[..., Callable[..., Any]]:
     space: dict[str, Any] = {}
     exec(builtins.compile(source, filename, "exec"), space)
     build: Callable[..., Callable[..., Any]] = space["build"]
+    finalize(build, linecache.cache.pop, filename, None).atexit = False
     return build
 
 

@@ -107,7 +107,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
         ValueError: the function refuses its arguments; where NumPy's message is only about shapes, the call is named.
         TypeError: an argument is of a kind that computes in another way than arrays do.
     """
-    facts = FACTS.get(function, NOTHING_KNOWN)
+    facts = FACTS.get(function, NOTHING_KNOWN)  # does not tell of functions made within others
     if not facts.rules:
         facts = facts_of(function)
         if facts.variadic is not None:

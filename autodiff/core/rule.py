@@ -1,10 +1,12 @@
-"""What is known of a function: its derivative rules and a few facts more, in one record, all of them in one table.
+"""What is known of a function: its derivative rules and a few facts more, in one record.
 
-The rules themselves stand in ``autodiff/rules``. Only this file writes into the table.
+All records are in one table, but that of a function made within another, which keeps it itself: the two go together.
+The rules stand in ``autodiff/rules``. Only this file writes records down.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -13,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, TypeAlias
+from weakref import ref
 
 import numpy as np
 
@@ -77,6 +80,8 @@ FACTS: Mapping[Function, Facts] = _TABLE  # for those who read
 NOTHING_KNOWN = Facts()
 # Rules of libraries that are slow to import, and so are not imported for their rules' sake: library -> its rules.
 _OURS = ("autodiff", "nn")  # whose functions are recorded where they are called
+_LASTING = (*_OURS, "numpy", "scipy")  # whose functions stay for ever
+_KEPT = "_autodiff_facts"  # on a function: a reference to it, since what wraps it has a copy of this, and its record
 _LATE = {"scipy.special": "autodiff.rules.special"}
 
 
@@ -86,29 +91,50 @@ def facts_of(function: Function) -> Facts:
     A function of a library whose rules are loaded late can only be called once the library is there, so it is soon
     enough to look when a function without a rule is met. Rules that `defvjp` was given before are kept.
     """
-    facts = _TABLE.get(function, NOTHING_KNOWN)
-    late = [] if facts.rules or facts.is_constant else [library for library in list(_LATE) if library in sys.modules]
-    for library in late:
+    facts = _record_of(function) or NOTHING_KNOWN
+    if facts.rules or facts.is_constant:
+        return facts
+    for library in [library for library in list(_LATE) if library in sys.modules]:
         before = {one: dataclasses.replace(its) for one, its in _TABLE.items()}
         importlib.import_module(_LATE[library])
         for one, its in before.items():
             if its.rules:
                 describe(one, **{field.name: getattr(its, field.name) for field in dataclasses.fields(its)})
         _LATE.pop(library, None)
-    return _TABLE.get(function, NOTHING_KNOWN)
+    return _record_of(function) or NOTHING_KNOWN
+
+
+def _record_of(function: Function) -> Facts | None:
+    kept = None if function in _TABLE else getattr(function, _KEPT, None)
+    return kept[1] if kept is not None and kept[0]() is function else _TABLE.get(function)
+
+
+def _lasts(function: Function) -> bool:
+    library = (getattr(function, "__module__", None) or "").partition(".")[0]
+    return library in _LASTING or "<locals>" not in getattr(function, "__qualname__", "<locals>")
+
+
+def _keep(function: Function, facts: Facts, lasts: bool) -> Facts:
+    with contextlib.suppress(TypeError, AttributeError):  # where it takes no attribute, or no weak reference
+        if not lasts:
+            setattr(function, _KEPT, (ref(function), facts))
+            return facts
+    _TABLE[function] = facts
+    return facts
 
 
 def describe(*functions: Function, **facts: Any) -> None:
     """Write down facts of some functions: the attributes of `Facts`, by their names."""
     for function in functions:
-        record = _TABLE.setdefault(function, Facts())
+        record = _record_of(function) or _keep(function, Facts(), _lasts(function))
         for name, value in facts.items():
             setattr(record, name, value)
 
 
 def share(function: Function, other: Function) -> None:
     """Let all that is known, or will be, of one function be known of another that computes the same."""
-    _TABLE[other] = _TABLE.setdefault(function, Facts())
+    describe(function)
+    _keep(other, facts_of(function), _lasts(function))
 
 
 def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, variadic: bool = False) -> None:
@@ -145,7 +171,7 @@ def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, v
     """
     if not callable(function):
         raise TypeError(f"defvjp: the function must be callable, got {function!r}")
-    if type(function) is FunctionType and function not in _TABLE and function.__module__.split(".")[0] not in _OURS:
+    if type(function) is FunctionType and not _record_of(function) and function.__module__.split(".")[0] not in _OURS:
         raise TypeError(
             f"defvjp({name_of(function)}): this function runs as it is, and the rule would never be asked: decorate it "
             "with autodiff.primitive, which makes it one call"

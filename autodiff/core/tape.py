@@ -18,7 +18,7 @@ from autodiff.arrays.foreign import is_of_unknown_shape, unknown_shape
 from autodiff.arrays.sums import total
 from autodiff.core.clock import note, tick
 from autodiff.core.hooks import HOOKS, Hook, hooked
-from autodiff.core.rule import FACTS, Array, Function, Rule, defvjp, describe, name_of
+from autodiff.core.rule import FACTS, Array, Function, Rule, defvjp, describe, facts_of, name_of
 from autodiff.core.watch import WATCHES, Watch, current_watch
 
 Hooks = Literal["all", "between", "none"]
@@ -207,13 +207,13 @@ def _walk(
         if is_hooked:
             g = hooked(entry, g, watch, gradients)
         function: Any = entry._function
-        values, kwargs, rules = entry._values, entry._kwargs, FACTS[function].rules
+        facts = FACTS.get(function) or facts_of(function)
+        values, kwargs, rules = entry._values, entry._kwargs, facts.rules
         out, args = (entry, arguments(entry)) if create_graph else (entry._array, values)
         if type(entry._array) is Outputs:
-            rule_with_graph = FACTS[function].rule_with_graph
-            if rule_with_graph is None:
+            if facts.rule_with_graph is None:
                 g, out = g.filled(entry._array), tuple(out)  # type: ignore[arg-type]
-            elif not create_graph and (other := rule_with_graph(g, entry._array)):
+            elif not create_graph and (other := facts.rule_with_graph(g, entry._array)):
                 rules = (_with_graph(other, seeds, entry),)
         binary = len(args) == 2 and not kwargs
         position = -1  # counted by hand, since zip and enumerate cost a tenth of a walk over scalars
@@ -306,7 +306,7 @@ def _conformed(gradient: Array, value: Array, function: Function, position: int,
             f"a rule of {name_of(function)} returned a gradient of shape {gradient.shape} "
             f"for argument {position} of shape {value.shape}"
         )
-        if not FACTS[function].broadcasts:
+        if not facts_of(function).broadcasts:
             raise ValueError(problem + "; a function that broadcasts is declared with defvjp(..., elementwise=True)")
         try:
             gradient = unbroadcast(gradient, value.shape)

@@ -17,7 +17,7 @@ import numpy as np
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.arrays.sums import total
 from autodiff.core.record import constant, data_of, variable
-from autodiff.core.rule import FACTS, Array, name_of
+from autodiff.core.rule import Array, facts_of, name_of
 from autodiff.core.tensor import Tensor, alias, astype, is_float
 from autodiff.core.watch import WATCHES
 from autodiff.transforms.reverse import copied
@@ -222,12 +222,13 @@ def _push(run: Run, calls: list[Tensor], tangents: Sequence[Array], create_graph
                 continue
             tangent = by_age[parent._age]
             if is_linear:
-                run_by = FACTS[function].precisely or function if function in FACTS else function
-                d = run_by(*args[:position], tangent, *args[position + 1 :], **call._kwargs)
+                d = (facts_of(function).precisely or function)(
+                    *args[:position], tangent, *args[position + 1 :], **call._kwargs
+                )
             else:
                 if tangent.shape != out.shape:
                     tangent = np.broadcast_to(tangent, out.shape)
-                rule: Any = FACTS[function].rules[position]
+                rule: Any = facts_of(function).rules[position]
                 d = rule(tangent, out, *args, **call._kwargs)
             total = d if total is None else total + d
         if total is not None:
