@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
 import functools
 import gc
@@ -807,6 +808,49 @@ def test_lists_in_lists_and_tuples_are_kept_as_they_were() -> None:
 class Pair(NamedTuple):
     a: Any
     b: Any
+
+
+@ad.primitive
+def _scaled(x: Any, options: Any, *, more: Any = None) -> Any:
+    return x * (options["by"][0] * (more[0]["by"] if more else 1))
+
+
+ad.defvjp(_scaled, lambda g, out, x, options, *, more=None: _scaled(g, options, more=more))
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "change"),
+    [
+        (lambda x, i: x[i], ([0, 1], [1, 1]), lambda i: i[0].append(1)),
+        (lambda x, i: x[i], ([0, 1], [2, 1]), lambda i: i[0].clear()),
+        (lambda x, i: x[i], Pair([0, 1], [2, 1]), lambda i: i.a.reverse()),
+        (lambda x, i: x[i], UserList([0, 1]), lambda i: i.clear()),
+        (lambda x, i: x[i], (UserList([0, 1]), [2, 1]), lambda i: i[0].reverse()),
+        (lambda x, i: x.at[i].set(x[1, 1]), ([0, 1], [2, 1]), lambda i: i[0].reverse()),
+        (lambda x, i: np.take(x, indices=i), [[0, 1], [1, 1]], lambda i: i[0].reverse()),
+        (lambda x, i: np.repeat(x, repeats=i, axis=0), [1, 2, 3], lambda i: i.reverse()),
+        (lambda x, i: np.roll(x, shift=i, axis=(0, 1)) * np.eye(3), [1, 2], lambda i: i.reverse()),
+        (lambda x, i: np.pad(x, pad_width=i, mode="edge"), [[2, 0], [0, 0]], lambda i: i[0].reverse()),
+        (lambda x, i: np.tensordot(x, np.eye(3), axes=i) * np.eye(3), [[0], [0]], lambda i: i[0].append(1)),
+        (lambda x, i: np.average(x, axis=0, weights=i), [1.0, 2.0, 3.0], lambda i: i.reverse()),
+        (lambda x, i: np.sum(x, where=i), [True, False, True], lambda i: i.append(True)),
+        (lambda x, i: np.interp(x, xp=i, fp=[1.0, 2.0, 9.0]), [0.0, 2.5, 9.0], lambda i: i.reverse()),
+        (_scaled, {"by": [2.0]}, lambda options: options["by"].clear()),
+        (_scaled, {"by": [2.0]}, lambda options: options.clear()),
+        (lambda x, more: _scaled(x, {"by": [1.0]}, more=more), [{"by": 2.0}], lambda more: more[0].clear()),
+    ],
+)  # fmt: skip
+def test_containers_are_kept_as_they_were_at_any_depth(call: Any, given: Any, change: Any) -> None:
+    gradients = []
+    for is_changed in (False, True):
+        x, argument = Tensor(np.arange(9.0).reshape(3, 3)), copy.deepcopy(given)
+        y = call(x, argument)
+        if is_changed:
+            change(argument)
+            assert argument != given
+        np.sum(y * np.arange(y.size).reshape(y.shape)).backward(create_graph=is_changed)
+        gradients.append(data_of(x.grad))
+    np.testing.assert_array_equal(*gradients)
 
 
 @pytest.mark.parametrize(

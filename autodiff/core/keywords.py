@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+from collections import UserList, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +28,7 @@ def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs
         return args, kwargs
     for value in kwargs.values():
         refuse_dict(function, value)
-    kwargs = {key: taken_in(value, name_of(function)) for key, value in kwargs.items()}
+    kwargs = {key: copied(taken_in(value, name_of(function))) for key, value in kwargs.items()}
     args, kwargs = without_defaults(function, args, kwargs, facts.positions)
     if holds_tensors(list(kwargs.values())):
         args, kwargs = _by_position(function, facts, args, kwargs)
@@ -95,6 +97,16 @@ def is_listing(arg: Any) -> bool:
     """Whether an argument is a sequence that may hold Tensors."""
     kind = type(arg)
     return kind is list or kind is tuple or (kind not in _NO_LISTINGS and isinstance(arg, Sequence))
+
+
+def copied(arg: Any) -> Any:
+    """Copy containers at any depth, which the caller may change before the backward pass."""
+    if type(arg) in (list, tuple, deque, UserList):
+        return type(arg)(map(copied, arg))
+    if isinstance(arg, dict):
+        (same := copy.copy(arg)).update({key: copied(value) for key, value in arg.items()})
+        return same
+    return arg._make(map(copied, arg)) if isinstance(arg, tuple) and hasattr(arg, "_make") else arg
 
 
 def bare(arg: Any) -> Any:

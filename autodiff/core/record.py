@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.arrays.foreign import PLAIN, is_of_unknown_shape, is_sparse, taken_in, unknown_shape
 from autodiff.arrays.whole import taken_whole
 from autodiff.core.clock import tick
-from autodiff.core.keywords import bare, checked_call, holds_tensors, is_listing, refuse_dict, tensors_in
+from autodiff.core.keywords import bare, checked_call, copied, holds_tensors, is_listing, refuse_dict, tensors_in
 from autodiff.core.rule import FACTS, NOTHING_KNOWN, Array, Facts, Function, facts_of, name_of, share
 from autodiff.core.tape import Entry, Outputs, is_recording, pack
 from autodiff.core.watch import WATCHES, current_watch
@@ -166,21 +166,16 @@ def _argument(function: Function, facts: Facts, arg: Any, position: int) -> Any:
     """Give an argument that is neither a Tensor nor plain as what the tape keeps."""
     refuse_dict(function, arg)
     if not is_listing(arg):
-        return taken_in(arg, name_of(function))
+        return copied(taken_in(arg, name_of(function)))
     if not holds_tensors(arg):
         arg = taken_in(arg, name_of(function))
-        return np.array(arg) if facts.broadcasts else _copied(arg)
+        return np.array(arg) if facts.broadcasts else copied(arg)
     of_numpy = (getattr(function, "__module__", None) or "").startswith("numpy")
     if facts.has_rule(position) and (facts.broadcasts or (of_numpy and not facts.takes_list)):
         return record(np.stack, (arg,))  # of a list, this function makes one array
     if not facts.has_rule(position) and not any(map(is_variable, tensors_in(arg))):
-        return _copied(bare(arg))  # an index, say
+        return copied(bare(arg))  # an index, say
     return packed(taken_in(arg, name_of(function)))
-
-
-def _copied(arg: Any) -> Any:
-    """Copy lists, which the caller may change before the backward pass, also those in tuples."""
-    return type(arg)(map(_copied, arg)) if type(arg) in (list, tuple) else arg
 
 
 def packed(items: Any) -> Tensor:
