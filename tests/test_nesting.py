@@ -332,3 +332,27 @@ def test_ten_thousand_calls_leave_nothing_behind() -> None:
     finally:
         gc.enable()
     assert grown < 600_000  # the 2,000 latest walks, in place of those that were not traced
+
+
+@pytest.mark.parametrize("derivative", [ad.grad, by_vjp, by_linearize, by_jvp])
+def test_what_is_stepped_by_a_nested_gradient_keeps_no_graphs(derivative: Callable[[Derivative], Derivative]) -> None:
+    data = np.linspace(0, 1, 5_000)
+
+    def after_training(penalty: Any) -> Any:
+        gradient = ad.grad(lambda w: np.sum((w - data) ** 2) + penalty * np.sum(w * w))(np.zeros(5_000))
+        return np.sum((0.1 * gradient + data) ** 2)
+
+    slope = derivative(after_training)
+    penalty: Any = 0.5
+    grown = 0
+    tracemalloc.start()
+    try:
+        for step in range(200):
+            penalty -= 1e-6 * slope(penalty)
+            assert is_plain(penalty)
+            if step == 20:
+                grown = -tracemalloc.get_traced_memory()[0]
+        grown += tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert grown < 400_000  # one graph holds several arrays of 40,000 bytes

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import autodiff as ad
 from autodiff import Tensor
 from autodiff.arrays.options import without_defaults
 from autodiff.core.rule import FACTS, facts_of, name_of
@@ -243,6 +244,116 @@ def test_what_is_refused_is_named_with_a_way_out(name: str, option: str) -> None
     message = str(raised.value)
     assert message.startswith(f"{name_of(function)} with {option}= has no derivative rule: ")
     assert re.search(r"np\.where|astype|x\.data", message)
+
+
+# What is refused for its value, or for the shape that it goes with
+
+A = np.random.default_rng(0).standard_normal((3, 4)) + 2
+SQUARE = A[:, :3]
+LINE = A.ravel()
+REFUSED_VALUES: list[tuple[str, Function, Any]] = [
+    *((f"pad, {mode}", lambda x, mode=mode: np.pad(x, 0, mode=mode), A) for mode in ("empty", lambda *line: None)),
+    *(
+        (f"pad, odd {mode}", lambda x, mode=mode: np.pad(x, 1, mode=mode, reflect_type="odd"), A)
+        for mode in ("reflect", "symmetric")
+    ),
+    *((f"svd of {x.shape}", np.linalg.svd, x) for x in (A, A.T)),
+    ("qr, complete and tall", lambda x: np.linalg.qr(x, "complete"), A.T),
+    *((f"qr of {x.shape}, raw", lambda x: np.linalg.qr(x, mode="raw"), x) for x in (A, A.T, SQUARE)),
+    ("lstsq, rcond", lambda x: np.linalg.lstsq(x, np.ones(3), 1e-3), A),
+    ("lstsq, rcond by keyword", lambda x: np.linalg.lstsq(x, np.ones(3), rcond=-1), A),
+    ("lstsq, the vector", lambda x: np.linalg.lstsq(SQUARE, x, rcond=1e-3), LINE[:3]),
+    *((f"ravel, {order}", lambda x, order=order: np.ravel(x, order), A) for order in "AK"),
+    *((f"flatten, {order}", lambda x, order=order: x.flatten(order), A) for order in "AK"),
+    ("reshape, A", lambda x: np.reshape(x, (4, 3), "A"), A),
+    ("reshape, A by method", lambda x: x.reshape(4, 3, order="A"), A),
+    ("cross of two and three", lambda x: np.cross(SQUARE, x, axisb=0), A[:2, :3]),
+    ("cross of three and two", lambda x: np.cross(x, SQUARE[:, :2]), SQUARE),
+    ("quantile, weights", lambda x: np.quantile(x, 0.3, weights=A, method="inverted_cdf"), A),
+    ("nanquantile, method", lambda x: np.nanquantile(x, 0.3, method="hazen"), A),
+    ("pinv, rcond", lambda x: np.linalg.pinv(x, rcond=1e-3), A),
+    ("pinv, hermitian", lambda x: np.linalg.pinv(x, hermitian=True), SQUARE),
+    ("einsum, order", lambda x: np.einsum("ij->ji", x, order="F"), A),
+    ("clip, where", lambda x: np.clip(x, 1, 2, where=A > -9), A),
+    ("exp, casting", lambda x: np.exp(x, casting="no"), A),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "x"), [pytest.param(*rest, id=name) for name, *rest in REFUSED_VALUES])
+@pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors:DeprecationWarning")
+def test_what_has_no_derivative_is_refused_at_the_call(call: Function, x: Any) -> None:
+    with pytest.raises(NotImplementedError, match="has no derivative rule"):
+        call(Tensor(x))
+    with ad.no_grad():
+        forward = call(Tensor(x))
+    wanted = several(call(x))
+    for outputs in (forward, call(Tensor(x, requires_grad=False))):
+        for actual, expected in zip(several(outputs), wanted, strict=True):
+            assert not actual.requires_grad
+            np.testing.assert_array_equal(actual.data, expected)
+
+
+def test_where_a_tensor_would_be_written_into_it_is_refused_without_gradients_too() -> None:
+    x = Tensor(LINE.copy())
+    for call in (
+        lambda: np.median(x, overwrite_input=True), lambda: np.nan_to_num(x, copy=False),
+        lambda: np.quantile(x, 0.5, overwrite_input=True),
+    ):  # fmt: skip
+        with ad.no_grad(), pytest.raises(NotImplementedError, match="has no derivative rule"):
+            call()
+    np.testing.assert_array_equal(x.data, LINE)
+
+
+METHODS_OF_QUANTILES = (
+    "inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull",
+    "linear", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest",
+)  # fmt: skip
+# Of each option that is chosen from a list, every value
+VALUES: list[tuple[str, Function, tuple[Any, ...]]] = [
+    ("pad", lambda x, mode: np.pad(x, 1, mode=mode), (
+        "constant", "edge", "linear_ramp", "maximum", "mean", "median", "minimum", "reflect", "symmetric", "wrap",
+        "empty",
+    )),
+    ("take", lambda x, mode: np.take(x, [0, 2], mode=mode), ("raise", "wrap", "clip")),
+    ("choose", lambda x, mode: np.choose([[0], [1]], [x[0], x[1]], mode=mode), ("raise", "wrap", "clip")),
+    ("convolve", lambda x, mode: np.convolve(x[0], [1.0, 2.0], mode), ("full", "same", "valid", 0, 1, 2)),
+    ("correlate", lambda x, mode: np.correlate(x[0], [1.0, 2.0], mode), ("full", "same", "valid", 0, 1, 2)),
+    ("qr", np.linalg.qr, ("reduced", "complete", "r", "raw")),
+    ("svd", np.linalg.svd, (True, False)),
+    ("eigh", lambda x, uplo: np.linalg.eigh(x[:, :3], uplo), ("L", "U", "l", "u")),
+    ("eigvalsh", lambda x, uplo: np.linalg.eigvalsh(x[:, :3], uplo), ("L", "U", "l", "u")),
+    ("cond", lambda x, p: np.linalg.cond(x[:, :3], p), (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)),
+    ("norm", np.linalg.norm, (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)),
+    ("vector norm", lambda x, p: np.linalg.norm(x[0], p), (None, 0, 1, -1, 2, -2, 3, 0.5, -3, np.inf, -np.inf)),
+    ("reshape", lambda x, order: np.reshape(x, (-1, 1), order=order), "CFA"),
+    ("ravel", np.ravel, "CFAK"),
+    ("copy", np.copy, "CFAK"),
+    ("sort", lambda x, kind: np.sort(x, kind=kind), ("quicksort", "stable", "heapsort", "mergesort")),
+    ("quantile", lambda x, method: np.quantile(x, 0.3, method=method), METHODS_OF_QUANTILES),
+    ("percentile", lambda x, method: np.percentile(x, 30, axis=0, method=method), METHODS_OF_QUANTILES),
+    ("meshgrid", lambda x, indexing: np.meshgrid(x[0], x[1], indexing=indexing), ("xy", "ij")),
+    ("gradient", lambda x, edge_order: np.gradient(x, edge_order=edge_order), (1, 2)),
+    ("einsum", lambda x, way: np.einsum("ij,kj->ik", x, x, optimize=way), (True, False, "greedy", "optimal")),
+    ("interp", lambda x, period: np.interp(x, [0.0, 1.0, 3.0], [1.0, 2.0, 5.0], period=period), (None, 4.0, -4.0)),
+    ("unwrap", lambda x, period: np.unwrap(3 * x, period=period), (3.0, 6.0)),
+    ("cov", lambda x, ddof: np.cov(x, ddof=ddof), (None, 0, 1, 2)),
+    ("pinv", lambda x, rtol: np.linalg.pinv(x, rtol=rtol), (None, 1e-3)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [pytest.param(call, value, id=f"{name} {value}") for name, call, values in VALUES for value in values],
+)
+def test_a_value_of_an_option_that_is_not_refused_at_the_call_has_a_gradient(call: Function, value: Any) -> None:
+    for x in (A, SQUARE):
+        leaf = Tensor(x)
+        try:
+            outputs = several(call(leaf, value))
+        except NotImplementedError:
+            continue
+        weighted_sum([one for one in outputs if isinstance(one, Tensor) and one.dtype.kind == "f"]).backward()
+        assert leaf.grad.shape == x.shape
 
 
 def test_out_is_refused_by_name() -> None:

@@ -374,9 +374,8 @@ def test_arguments_without_a_rule_are_refused_before_anything_is_computed(call: 
 
 @pytest.mark.parametrize("order", ["A", "K"])
 def test_orders_that_depend_on_memory_have_no_gradient(order: Any) -> None:
-    y = np.ravel(Tensor(np.asfortranarray(np.ones((2, 3)))), order=order)
     with pytest.raises(NotImplementedError, match=f'order="{order}"'):
-        y.backward(np.arange(6.0))
+        np.ravel(Tensor(np.asfortranarray(np.ones((2, 3)))), order=order)
 
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")

@@ -49,6 +49,8 @@ def error(actual: Any, exact: Any) -> float:
         pytest.param(lambda x: np.add.reduce(x), X, id="add.reduce"),
         pytest.param(lambda x: np.mean(x, axis=0), X, id="mean"),
         pytest.param(lambda x: np.mean(x, axis=0, where=MASK), X, id="mean, where"),
+        pytest.param(lambda x: np.average(x, axis=0), X, id="average"),
+        pytest.param(lambda x: np.average(x, 0, X), X, id="average, weights"),
         pytest.param(lambda x: np.var(x, axis=0, ddof=1), PEAK, id="var"),
         pytest.param(lambda x: x.std(axis=0, keepdims=True), PEAK, id="std"),
         pytest.param(lambda x: np.nansum(x, axis=0), GAPS, id="nansum"),

@@ -7,14 +7,16 @@ what a derivative rule says.
 
 from __future__ import annotations
 
+import copy
 import functools
-import operator
+from collections import UserList, deque
 from typing import Any
 
 import numpy as np
 
 # Types of arguments that are nothing else than they look.
 PLAIN = frozenset({np.ndarray, float, int, bool, type(None), str, slice, *np.sctypeDict.values()})
+_CONTAINERS = {list, tuple, deque, UserList}
 _LIBRARIES = {"numpy", "pandas", "scipy", "torch", "xarray"}
 _WAYS_OUT = {
     "matrix": "its * is a matrix product; give np.asarray of it",
@@ -27,7 +29,9 @@ _WAYS_OUT = {
 
 
 def taken_in(x: Any, caller: str) -> Any:
-    """Give an argument as what a derivative rule can compute with: tables as arrays, everything else as it is.
+    """Give an argument as what a derivative rule can compute with: tables as arrays, all but containers as it is.
+
+    Containers are copied, at any depth, since a caller may change them before the rule runs.
 
     Args:
         x: an array of any kind, or something else.
@@ -42,8 +46,8 @@ def taken_in(x: Any, caller: str) -> Any:
         Traceback (most recent call last):
         TypeError: multiply: a numpy.MaskedArray cannot be used with Tensors: its mask would be lost; use its .data...
     """
-    if type(x) in (list, tuple):
-        return x if all(type(one) in PLAIN for one in x) else _items(x, caller)
+    if type(x) in _CONTAINERS or isinstance(x, dict | tuple):
+        return _contents(x, caller)
     kind = _kind(type(x))  # type: ignore[arg-type] # mypy doubts that a type has a hash
     if kind == "plain":
         return x
@@ -55,9 +59,12 @@ def taken_in(x: Any, caller: str) -> Any:
     raise TypeError(f"{caller}: a {_name(type(x))} cannot be used with Tensors: {_WAYS_OUT[kind]}")
 
 
-def _items(x: Any, caller: str) -> Any:
-    items = [taken_in(one, caller) for one in x]
-    return x if all(map(operator.is_, items, x)) else type(x)(items)
+def _contents(x: Any, caller: str) -> Any:
+    if isinstance(x, dict):
+        (same := copy.copy(x)).update({key: taken_in(value, caller) for key, value in x.items()})
+        return same
+    make = getattr(x, "_make", type(x))  # of a named tuple
+    return make(one if type(one) in PLAIN else taken_in(one, caller) for one in x)
 
 
 def other_array(x: Any) -> str | None:

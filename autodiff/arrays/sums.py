@@ -72,8 +72,8 @@ def deviation(x: Any, axis: Axis = None, **options: Any) -> Any:
 def unless_long(reduce: Callable[..., Any], precise: Callable[..., Any], axis: Axis = None) -> Callable[..., Any]:
     """Make the function that reduces as NumPy does, and where that would lose digits, more precisely."""
 
-    def reduced(x: Any, axis: Axis = axis, **options: Any) -> Any:
-        return (reduce if _long_axes(x, axis) is None else precise)(x, axis=axis, **options)
+    def reduced(x: Any, axis: Axis = axis, *rest: Any, **options: Any) -> Any:
+        return (reduce if _long_axes(x, axis) is None else precise)(x, axis, *rest, **options)
 
     return reduced
 
@@ -81,8 +81,8 @@ def unless_long(reduce: Callable[..., Any], precise: Callable[..., Any], axis: A
 def of_numbers(reduce: Callable[..., Any]) -> Callable[..., Any]:
     """Make a reduction leave out NaNs."""
 
-    def reduced(x: Any, where: Any = True, **options: Any) -> Any:
-        return reduce(x, where=np.logical_and(np.logical_not(np.isnan(x)), where), **options)
+    def reduced(x: Any, axis: Axis = None, *, where: Any = True, **options: Any) -> Any:
+        return reduce(x, axis, where=np.logical_and(np.logical_not(np.isnan(x)), where), **options)
 
     return reduced
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections import UserList, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 from autodiff.arrays.foreign import PLAIN, taken_in
 from autodiff.arrays.options import WAYS_OUT, Call, has_option, without_defaults
 from autodiff.core.rule import Facts, Function, name_of
-from autodiff.core.tape import Entry
+from autodiff.core.tape import Entry, is_recording
 
 _NO_LISTINGS = PLAIN | {range, bytes, memoryview}
 
@@ -28,7 +26,7 @@ def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs
         return args, kwargs
     for value in kwargs.values():
         refuse_dict(function, value)
-    kwargs = {key: copied(taken_in(value, name_of(function))) for key, value in kwargs.items()}
+    kwargs = {key: taken_in(value, name_of(function)) for key, value in kwargs.items()}
     args, kwargs = without_defaults(function, args, kwargs, facts.positions)
     if holds_tensors(list(kwargs.values())):
         args, kwargs = _by_position(function, facts, args, kwargs)
@@ -37,7 +35,9 @@ def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs
         if not has_option(function, key):
             hint = f"; write axis={kwargs[key]!r}" if key == "dim" and "axis" in keywords else ""
             raise TypeError(f"{name_of(function)} has no option {key}={hint}")
-    if len(args) > facts.positions or unknown:
+    writes = not {"overwrite_input", "copy"}.isdisjoint(unknown)
+    wants_gradient = is_recording.get() and any(one.requires_grad for one in tensors_in([*args, *kwargs.values()]))
+    if (len(args) > facts.positions or unknown) and (wants_gradient or writes):
         rule = next(rule for rule in facts.rules if rule is not None)
         options = [f"{p.name}=" for p in inspect.signature(rule).parameters.values() if p.default is not p.empty]
         ways = [WAYS_OUT[key] for key in unknown if key in WAYS_OUT]
@@ -97,16 +97,6 @@ def is_listing(arg: Any) -> bool:
     """Whether an argument is a sequence that may hold Tensors."""
     kind = type(arg)
     return kind is list or kind is tuple or (kind not in _NO_LISTINGS and isinstance(arg, Sequence))
-
-
-def copied(arg: Any) -> Any:
-    """Copy containers at any depth, which the caller may change before the backward pass."""
-    if type(arg) in (list, tuple, deque, UserList):
-        return type(arg)(map(copied, arg))
-    if isinstance(arg, dict):
-        (same := copy.copy(arg)).update({key: copied(value) for key, value in arg.items()})
-        return same
-    return arg._make(map(copied, arg)) if isinstance(arg, tuple) and hasattr(arg, "_make") else arg
 
 
 def bare(arg: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.arrays.foreign import PLAIN, is_of_unknown_shape, is_sparse, taken_in, unknown_shape
 from autodiff.arrays.whole import taken_whole
 from autodiff.core.clock import tick
-from autodiff.core.keywords import bare, checked_call, copied, holds_tensors, is_listing, refuse_dict, tensors_in
+from autodiff.core.keywords import bare, checked_call, holds_tensors, is_listing, refuse_dict, tensors_in
 from autodiff.core.rule import FACTS, NOTHING_KNOWN, Array, Facts, Function, facts_of, name_of, share
 from autodiff.core.tape import Entry, Outputs, is_recording, pack
 from autodiff.core.watch import WATCHES, current_watch
@@ -138,7 +138,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
                 continue
         values.append(arg._array)
         if arg.requires_grad:
-            if not facts.has_rule(len(values) - 1):
+            if not facts.has_rule(len(values) - 1) and _is_recording():
                 raise NotImplementedError(
                     f"{name_of(function)} has no derivative with respect to argument {len(values) - 1}: "
                     "pass it as an array or detach() it"
@@ -149,6 +149,8 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
         data = compute(*values, **kwargs) if kwargs else compute(*values)
     except ValueError as error:
         raise _refused(error, function, values) from error.__cause__
+    if requires_grad and facts.refuses is not None and _is_recording():
+        facts.refuses(*values, **kwargs)  # only now, since what NumPy says of a call that it refuses comes first
     if type(data) not in PLAIN:
         data = _closed(data, function)
         if requires_grad:
@@ -166,15 +168,15 @@ def _argument(function: Function, facts: Facts, arg: Any, position: int) -> Any:
     """Give an argument that is neither a Tensor nor plain as what the tape keeps."""
     refuse_dict(function, arg)
     if not is_listing(arg):
-        return copied(taken_in(arg, name_of(function)))
+        return taken_in(arg, name_of(function))
     if not holds_tensors(arg):
         arg = taken_in(arg, name_of(function))
-        return np.array(arg) if facts.broadcasts else copied(arg)
+        return np.array(arg) if facts.broadcasts else arg
     of_numpy = (getattr(function, "__module__", None) or "").startswith("numpy")
     if facts.has_rule(position) and (facts.broadcasts or (of_numpy and not facts.takes_list)):
         return record(np.stack, (arg,))  # of a list, this function makes one array
     if not facts.has_rule(position) and not any(map(is_variable, tensors_in(arg))):
-        return copied(bare(arg))  # an index, say
+        return bare(arg)  # an index, say
     return packed(taken_in(arg, name_of(function)))
 
 
@@ -261,13 +263,11 @@ def variable(data: Array) -> Tensor:
 
 def dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Answer NumPy's protocols."""
-    if "out" in kwargs:
-        if kwargs["out"] is not None:
-            raise TypeError(
-                f"{name_of(function)}: out= cannot be used with a Tensor, nor can an array take one in by += and the "
-                "like; write y = function(x)"
-            )
-        kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+    if kwargs.pop("out", None) is not None:
+        raise TypeError(
+            f"{name_of(function)}: out= cannot be used with a Tensor, nor can an array take one in by += and the "
+            "like; write y = function(x)"
+        )
     if facts_of(function).is_constant:
         return function(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
     return record(function, args, kwargs)
@@ -283,15 +283,12 @@ def is_variable(x: Array) -> bool:
     return isinstance(x, Entry) and x.requires_grad
 
 
-def _items(value: Array) -> tuple[Any, ...] | list[Any]:
-    return value if type(value) in (list, tuple) else (value,)
-
-
 def _refused(error: ValueError, function: Function, values: Array) -> ValueError:
     """Add the call and the shapes to what NumPy says of a call it refuses."""
     if type(error) is not ValueError:
         return error
-    shapes = " and ".join(str(v.shape) for value in values for v in _items(value) if hasattr(v, "shape"))
+    items = [one for value in values for one in (value if type(value) in (list, tuple) else [value])]
+    shapes = " and ".join(str(one.shape) for one in items if hasattr(one, "shape"))
     return ValueError(f"{name_of(function)} of shapes {shapes}: {error}")
 
 

@@ -50,6 +50,7 @@ class Facts:
         is_new: its result shows the memory of no argument.
         is_copy: its result has the elements of its argument, perhaps in another dtype.
         takes_out: it can write its result into an array given as ``out``.
+        refuses: raises for a call that has no derivative, of its arrays and options; asked where a gradient is wanted.
         precisely: what runs in its place on the arrays in Tensors: the same function, to more digits.
     """
 
@@ -68,6 +69,7 @@ class Facts:
     is_new: bool = False
     is_copy: bool = False
     takes_out: bool = False
+    refuses: Function | None = None
     precisely: Function | None = None
 
     def has_rule(self, position: int) -> bool:
@@ -81,7 +83,6 @@ NOTHING_KNOWN = Facts()
 # Rules of libraries that are slow to import, and so are not imported for their rules' sake: library -> its rules.
 _OURS = ("autodiff", "nn")  # whose functions are recorded where they are called
 _LASTING = (*_OURS, "numpy", "scipy")  # whose functions stay for ever
-_KEPT = "_autodiff_facts"  # on a function: a reference to it, since what wraps it has a copy of this, and its record
 _LATE = {"scipy.special": "autodiff.rules.special"}
 
 
@@ -105,19 +106,16 @@ def facts_of(function: Function) -> Facts:
 
 
 def _record_of(function: Function) -> Facts | None:
-    kept = None if function in _TABLE else getattr(function, _KEPT, None)
-    return kept[1] if kept is not None and kept[0]() is function else _TABLE.get(function)
+    kept = None if function in _TABLE else getattr(function, "_autodiff_facts", None)
+    return kept[1] if kept is not None and kept[0]() is function else _TABLE.get(function)  # what wraps it has it too
 
 
-def _lasts(function: Function) -> bool:
-    library = (getattr(function, "__module__", None) or "").partition(".")[0]
-    return library in _LASTING or "<locals>" not in getattr(function, "__qualname__", "<locals>")
-
-
-def _keep(function: Function, facts: Facts, lasts: bool) -> Facts:
+def _keep(function: Function, facts: Facts, like: Function) -> Facts:
+    """Write a record down: on the function, if one like the other was made within another, else in the table."""
+    library = (getattr(like, "__module__", None) or "").partition(".")[0]
     with contextlib.suppress(TypeError, AttributeError):  # where it takes no attribute, or no weak reference
-        if not lasts:
-            setattr(function, _KEPT, (ref(function), facts))
+        if library not in _LASTING and "<locals>" in getattr(like, "__qualname__", "<locals>"):
+            setattr(function, "_autodiff_facts", (ref(function), facts))  # noqa: B010 (mypy knows of no such attribute)
             return facts
     _TABLE[function] = facts
     return facts
@@ -126,7 +124,7 @@ def _keep(function: Function, facts: Facts, lasts: bool) -> Facts:
 def describe(*functions: Function, **facts: Any) -> None:
     """Write down facts of some functions: the attributes of `Facts`, by their names."""
     for function in functions:
-        record = _record_of(function) or _keep(function, Facts(), _lasts(function))
+        record = _record_of(function) or _keep(function, Facts(), function)
         for name, value in facts.items():
             setattr(record, name, value)
 
@@ -134,7 +132,7 @@ def describe(*functions: Function, **facts: Any) -> None:
 def share(function: Function, other: Function) -> None:
     """Let all that is known, or will be, of one function be known of another that computes the same."""
     describe(function)
-    _keep(other, facts_of(function), _lasts(function))
+    _keep(other, facts_of(function), function)
 
 
 def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, variadic: bool = False) -> None:

@@ -150,7 +150,7 @@ def _lstsq_a(g: Any, out: Any, a: Array, b: Array, rcond: Any = None) -> Array:
     b = as_array(b)
     if b.ndim == 1:
         g_solution, solution, b = g_solution[:, None], solution[:, None], b[:, None]
-    inverse = _pinv_for_lstsq(a, rcond)
+    inverse = np.linalg.pinv(a)
     gradient = _pinv(g_solution @ swap_last_axes(b), inverse, a)
     if residuals.size:
         gradient = gradient + 2 * (a @ solution - b) * g_residuals @ swap_last_axes(solution)
@@ -161,14 +161,13 @@ def _lstsq_b(g: Any, out: Any, a: Array, b: Array, rcond: Any = None) -> Array:
     g_solution, g_residuals, _, _ = g
     solution, residuals, _, _ = out
     a = as_array(a)
-    gradient = swap_last_axes(_pinv_for_lstsq(a, rcond)) @ g_solution
+    gradient = swap_last_axes(np.linalg.pinv(a)) @ g_solution
     return gradient + 2 * (b - a @ solution) * g_residuals if residuals.size else gradient
 
 
-def _pinv_for_lstsq(a: Array, rcond: Any) -> Array:
+def _refuse_lstsq(a: Array, b: Array, rcond: Any = None) -> None:
     if rcond is not None:
         raise NotImplementedError("lstsq with rcond= has no derivative rule: leave it out")
-    return np.linalg.pinv(a)
 
 
 def _matrix_power(a: Array, n: Any) -> Array:
@@ -209,6 +208,7 @@ defvjp(np.linalg.solve, _solve_a, _solve_b, elementwise=True)
 defcomposition(np.linalg.tensorsolve, _tensorsolve, arguments=2)
 defcomposition(np.linalg.tensorinv, _tensorinv)
 defvjp(np.linalg.lstsq, _lstsq_a, _lstsq_b)
+describe(np.linalg.lstsq, refuses=_refuse_lstsq)
 defcomposition(np.linalg.matrix_power, _matrix_power)
 describe(np.linalg.multi_dot, takes_list=True)
 defvjp(np.linalg.multi_dot, _multi_dot)
@@ -280,16 +280,19 @@ def _qr(g: Any, out: Any, a: Array, mode: str = "reduced") -> Array:
     if mode == "r":
         q, r = np.linalg.qr(a)
         g_q, g_r = np.zeros_like(q), g
-    elif mode == "reduced" or (mode == "complete" and rows <= columns):
-        (q, r), (g_q, g_r) = out, g
     else:
-        why = "some columns of Q are any that complete the basis: use 'reduced'" if mode == "complete" else "use 'r'"
-        raise NotImplementedError(f"qr of shape {a.shape} with mode={mode!r} has no derivative rule: {why}")
+        (q, r), (g_q, g_r) = out, g
     if rows >= columns:
         return _tall_qr(g_q, g_r, q, r)
     beyond = g_r[..., rows:]
     g_q = g_q + a[..., rows:] @ swap_last_axes(beyond)
     return np.concatenate([_tall_qr(g_q, g_r[..., :rows], q, r[..., :rows]), q @ beyond], axis=-1)
+
+
+def _refuse_qr(a: Array, mode: str = "reduced") -> None:
+    if mode == "raw" or (mode == "complete" and a.shape[-2] > a.shape[-1]):
+        why = "some columns of Q are any that complete the basis: use 'reduced'" if mode == "complete" else "use 'r'"
+        raise NotImplementedError(f"qr of shape {a.shape} with mode={mode!r} has no derivative rule: {why}")
 
 
 def _tall_qr(g_q: Array, g_r: Array, q: Array, r: Array) -> Array:
@@ -301,3 +304,4 @@ def _tall_qr(g_q: Array, g_r: Array, q: Array, r: Array) -> Array:
 
 defvjp(np.linalg.cholesky, _cholesky)
 defvjp(np.linalg.qr, _qr)
+describe(np.linalg.qr, refuses=_refuse_qr)

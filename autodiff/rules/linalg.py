@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import is_sparse
-from autodiff.core.rule import Array, defvjp
+from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tape import unbroadcast
 from autodiff.core.tensor import as_array
 from autodiff.rules.elementwise import through
@@ -99,8 +99,6 @@ def _cross_x(
     """``y × g``, since ``g · (x × y) = x · (y × g)``."""
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     x, y = np.moveaxis(x, axisa, -1), np.moveaxis(as_array(y), axisb, -1)
-    if x.shape[-1] == 2 or y.shape[-1] == 2:
-        raise NotImplementedError("cross of vectors with two components has no derivative rule: give them a third, 0")
     return np.moveaxis(unbroadcast(np.cross(y, np.moveaxis(g, axisc, -1)), x.shape), -1, axisa)
 
 
@@ -109,6 +107,14 @@ def _cross_y(
 ) -> Array:
     """``g × x``, the negative of what it is for x."""
     return -_cross_x(g, out, y, x, axisb, axisa, axisc, axis)
+
+
+def _refuse_cross(
+    x: Array, y: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> None:
+    axisa, axisb = (axisa, axisb) if axis is None else (axis, axis)
+    if np.shape(x)[axisa] == 2 or np.shape(y)[axisb] == 2:
+        raise NotImplementedError("cross of vectors with two components has no derivative rule: give them a third, 0")
 
 
 def _linalg_cross_x(g: Array, out: Array, x: Array, y: Array, *, axis: int = -1) -> Array:
@@ -137,6 +143,7 @@ for _outer in (np.outer, np.linalg.outer):
 for _vecdot in (np.vecdot, np.linalg.vecdot):
     defvjp(_vecdot, _vecdot_x, _vecdot_y)
 defvjp(np.cross, _cross_x, _cross_y)
+describe(np.cross, refuses=_refuse_cross)
 defvjp(np.linalg.cross, _linalg_cross_x, _linalg_cross_y)
 if hasattr(np, "matvec"):  # since NumPy 2.2
     defvjp(

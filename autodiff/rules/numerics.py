@@ -96,6 +96,8 @@ defcomposition(np.gradient, _gradient)
 def _whole(g: Array, a: Array, v: Array, mode: Any) -> Array:
     """Put the gradient of a part of the convolution where that part lies in the whole."""
     longer, shorter = max(np.size(a), np.size(v)), min(np.size(a), np.size(v))
+    if isinstance(mode, int):
+        mode = ("valid", "same", "full")[mode]
     start = {"full": 0, "same": (shorter - 1) // 2, "valid": shorter - 1}[mode]
     return np.pad(g, (start, longer + shorter - 1 - start - g.shape[0]))
 

@@ -197,7 +197,7 @@ def _average(
 ) -> Any:
     """``sum(w x) / sum(w)``, and ``sum(w)`` if asked for; weights of another shape than x lie along the axes."""
     if weights is None:
-        mean = np.mean(x, axis=axis, keepdims=keepdims)
+        mean = sums.mean(x, axis, keepdims=keepdims)
         return (mean, np.full_like(mean, _count(x, axis))) if returned else mean
     weights = np.stack(weights) if isinstance(weights, list | tuple) else weights
     if weights.shape != x.shape:
@@ -281,7 +281,7 @@ for _reduce, _precise in (
     (np.sum, total), (np.add.reduce, sums.unless_long(np.add.reduce, total, axis=0)),
     (np.nansum, sums.unless_long(np.nansum, sums.of_numbers(total))),
     (np.mean, sums.mean), (np.nanmean, sums.unless_long(np.nanmean, sums.of_numbers(sums.mean))),
-    (np.var, sums.variance), (np.std, sums.deviation),
+    (np.var, sums.variance), (np.std, sums.deviation), (np.average, sums.unless_long(np.average, _average)),
 ):  # fmt: skip
     describe(_reduce, precisely=_precise)
 

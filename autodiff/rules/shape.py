@@ -29,10 +29,14 @@ def _shape(x: Array) -> tuple[int, ...]:
 
 
 def _ravel(g: Array, out: Array, x: Array, order: Any = "C") -> Array:
-    if order not in ("C", "F"):
-        raise NotImplementedError(f'order="{order}" depends on memory and has no derivative rule: use "C" or "F"')
     # Other kinds of arrays know only the one order, and no name for it.
     return np.reshape(g, x.shape) if order == "C" else np.reshape(g, x.shape, order=order)
+
+
+def _refuse_order(x: Array, *shape: Any, order: Any = "C", copy: bool | None = None) -> None:
+    order = shape[-1] if shape and isinstance(shape[-1], str) else order
+    if order not in ("C", "F"):
+        raise NotImplementedError(f'order="{order}" depends on memory and has no derivative rule: use "C" or "F"')
 
 
 def _reshape(g: Array, out: Array, x: Array, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Array:
@@ -56,6 +60,7 @@ def _atleast(g: Any, out: Any, arrays: Any) -> Any:
 
 defvjp(np.reshape, _reshape)
 defvjp(np.ravel, _ravel)
+describe(np.reshape, np.ravel, refuses=_refuse_order)
 defvjp(np.squeeze, lambda g, out, x, axis=None: np.reshape(g, x.shape))
 defvjp(np.expand_dims, lambda g, out, x, axis: np.reshape(g, x.shape))
 defvjp(np.transpose, _transpose)
@@ -130,11 +135,6 @@ def _pad(
     reflect_type: str = "even",
 ) -> Array:
     """Cut constants off; everywhere else, bring the gradient back to the element that was copied there."""
-    if mode not in _PADDINGS or reflect_type != "even":
-        raise NotImplementedError(
-            f"pad with mode={mode!r}, reflect_type={reflect_type!r} has no derivative rule: use one of the modes "
-            f"{', '.join(_PADDINGS)} with reflect_type='even', or np.concatenate"
-        )
     if isinstance(pad_width, dict):
         widths: list[Any] = [pad_width.get(axis, pad_width.get(axis - array.ndim, 0)) for axis in range(array.ndim)]
         pad_width = [np.broadcast_to(width, 2) for width in widths]
@@ -148,6 +148,16 @@ def _pad(
         elif before or after:
             g = _put_back(g, np.pad(np.arange(n), (before, after), mode=mode), array.shape, axis)
     return g
+
+
+def _refuse_pad(
+    array: Array, pad_width: Any, mode: Any = "constant", *, reflect_type: str = "even", **options: Any
+) -> None:
+    if mode not in _PADDINGS or reflect_type != "even":
+        raise NotImplementedError(
+            f"pad with mode={mode!r}, reflect_type={reflect_type!r} has no derivative rule: use one of the modes "
+            f"{', '.join(_PADDINGS)} with reflect_type='even', or np.concatenate"
+        )
 
 
 def _computed_pad(array: Array, pairs: list[list[int]], mode: str, end_values: Any, stat_length: Any) -> Array:
@@ -187,6 +197,7 @@ defvjp(np.tile, _tile)
 defvjp(np.repeat, _repeat)
 defvjp(np.resize, _resize)
 defvjp(np.pad, _pad)
+describe(np.pad, refuses=_refuse_pad)
 
 # Joining and cutting
 

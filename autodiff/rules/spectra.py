@@ -185,7 +185,7 @@ def _eigh(g: Any, out: Any, further: bool = True) -> Array:
     return _settled(parts, gradient_of, _Place(out, 0, ties, (None, turned)), _largest(inner, -2), further)
 
 
-def _svd(g: Any, out: Any, a: Array, full_matrices: bool, compute_uv: bool, further: bool = True) -> Array:
+def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> Array:
     """Give the gradient for U, s and V, as in Townsend 2016, Differentiating the singular value decomposition.
 
     It is ``U (J ∘ F s + s K ∘ F + diag(gs)) Vᵀ``, where J and K are the antisymmetric parts of ``Uᵀ gU`` and
@@ -197,11 +197,6 @@ def _svd(g: Any, out: Any, a: Array, full_matrices: bool, compute_uv: bool, furt
         return values_gradient(g, a)
     (u, s, vt), (g_u, g_s, g_vt) = out, g
     rows, columns = a.shape[-2:]
-    if full_matrices and rows != columns:
-        raise NotImplementedError(
-            f"svd of shape {a.shape} with full_matrices=True has no derivative rule, since some of its vectors are any "
-            "that complete the basis: use full_matrices=False, or svdvals"
-        )
     if g_u is None and g_vt is None:
         return (u * g_s[..., None, :]) @ vt
     v, g_v = swap_last_axes(vt), np.zeros_like(swap_last_axes(vt)) if g_vt is None else swap_last_axes(g_vt)
@@ -239,6 +234,14 @@ def _svd(g: Any, out: Any, a: Array, full_matrices: bool, compute_uv: bool, furt
     return _settled(parts, gradient_of, where, np.maximum(_largest(g_u, -2), _largest(g_v, -2)), further)
 
 
+def _refuse_svd(a: Array, full_matrices: bool = True, compute_uv: bool = True) -> None:
+    if compute_uv and full_matrices and a.shape[-2] != a.shape[-1]:
+        raise NotImplementedError(
+            f"svd of shape {a.shape} with full_matrices=True has no derivative rule, since some of its vectors are any "
+            "that complete the basis: use full_matrices=False, or svdvals"
+        )
+
+
 def _zeros(ties: Any) -> tuple[Any, Any]:
     """Tell which values are tied to zero, as a row, and which pairs are."""
     zero = np.diagonal(ties, axis1=-2, axis2=-1)[..., None, :]
@@ -263,15 +266,15 @@ def _eigh_at_ties(g: Any, out: Any) -> Rule | None:
 def _svd_at_ties(g: Any, out: Any) -> Rule | None:
     if (g[0] is None and g[2] is None) or not _ties(out[1], out[0].shape[-2] != out[2].shape[-1]).any():
         return None
-    return lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, full_matrices, compute_uv, False)
+    return lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv, False)
 
 
 describe(np.linalg.eigh, rule_with_graph=_eigh_at_ties)
-describe(np.linalg.svd, rule_with_graph=_svd_at_ties)
+describe(np.linalg.svd, rule_with_graph=_svd_at_ties, refuses=_refuse_svd)
 describe(np.linalg.eigvalsh, recorded_as=lambda a, UPLO="L": np.linalg.eigh(a, UPLO).eigenvalues)
 describe(np.linalg.svdvals, recorded_as=lambda x, /: np.linalg.svd(x, full_matrices=False).S)
 defvjp(np.linalg.eigh, lambda g, out, a, UPLO="L": _eigh(g, out))
 defvjp(
     np.linalg.svd,
-    lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, full_matrices, compute_uv),
+    lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv),
 )
