@@ -19,10 +19,7 @@ _NO_LISTINGS = PLAIN | {range, bytes, memoryview}
 def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
     """Refuse arguments that the rules do not know, and move Tensors given by keyword to their position."""
     keywords = facts.keywords
-    is_plain = len(args) <= facts.positions and keywords.issuperset(kwargs)
-    for value in kwargs.values():
-        is_plain = is_plain and type(value) in PLAIN
-    if is_plain:
+    if len(args) <= facts.positions and keywords.issuperset(kwargs) and PLAIN.issuperset(map(type, kwargs.values())):
         return args, kwargs
     for value in kwargs.values():
         refuse_dict(function, value)

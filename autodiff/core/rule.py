@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, TypeAlias
-from weakref import ref
+from weakref import WeakSet
 
 import numpy as np
 
@@ -79,6 +79,7 @@ class Facts:
 
 _TABLE: dict[Function, Facts] = {}
 FACTS: Mapping[Function, Facts] = _TABLE  # for those who read
+_KEEPERS: WeakSet[Function] = WeakSet()  # who have their own record, and not a copy of what they wrap
 NOTHING_KNOWN = Facts()
 # Rules of libraries that are slow to import, and so are not imported for their rules' sake: library -> its rules.
 _OURS = ("autodiff", "nn")  # whose functions are recorded where they are called
@@ -106,8 +107,7 @@ def facts_of(function: Function) -> Facts:
 
 
 def _record_of(function: Function) -> Facts | None:
-    kept = None if function in _TABLE else getattr(function, "_autodiff_facts", None)
-    return kept[1] if kept is not None and kept[0]() is function else _TABLE.get(function)  # what wraps it has it too
+    return _TABLE.get(function) or (function._autodiff_facts if function in _KEEPERS else None)  # type: ignore[attr-defined]
 
 
 def _keep(function: Function, facts: Facts, like: Function) -> Facts:
@@ -115,7 +115,8 @@ def _keep(function: Function, facts: Facts, like: Function) -> Facts:
     library = (getattr(like, "__module__", None) or "").partition(".")[0]
     with contextlib.suppress(TypeError, AttributeError):  # where it takes no attribute, or no weak reference
         if library not in _LASTING and "<locals>" in getattr(like, "__qualname__", "<locals>"):
-            setattr(function, "_autodiff_facts", (ref(function), facts))  # noqa: B010 (mypy knows of no such attribute)
+            function._autodiff_facts = facts  # type: ignore[attr-defined]
+            _KEEPERS.add(function)
             return facts
     _TABLE[function] = facts
     return facts
