@@ -20,6 +20,7 @@ Axis = int | tuple[int, ...] | None
 
 LONGEST = {"e": 16, "f": 1024}  # how many numbers of these types may be added one by one
 _BLOCK = 256
+_NUMPYS = (np.ndarray, np.generic)
 
 
 def total(x: Any, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Any:
@@ -29,10 +30,9 @@ def total(x: Any, axis: Axis = None, *, keepdims: bool = False, **options: Any) 
         >>> float(total(np.ones((4096, 2), np.float16), axis=0)[0])
         4096.0
     """
-    axes = _long_axes(x, axis)
-    if axes is not None and not options.keys() - {"where", "initial"}:
+    if x.ndim > 1 and (axes := _long_axes(x, axis)) is not None and not options.keys() - {"where", "initial"}:
         return _options_added(x, axes, keepdims, **options)
-    sum_over = np.add.reduce if isinstance(x, np.ndarray | np.generic) else np.sum  # other arrays know only np.sum
+    sum_over = np.add.reduce if isinstance(x, _NUMPYS) else np.sum  # other arrays know only np.sum
     return sum_over(x, axis=axis, keepdims=keepdims, **options)
 
 
@@ -92,14 +92,16 @@ def _long_axes(x: Any, axis: Axis) -> tuple[int, ...] | None:
     shape = getattr(x, "shape", ())
     if len(shape) < 2 or (longest := LONGEST.get(x.dtype.char)) is None:
         return None
-    if max(shape) <= longest and (type(axis) is int or x.size <= longest):
+    if x.size <= longest or (max(shape) <= longest and type(axis) is int) or not is_numpy(x):
         return None  # told first, as it is most often so
-    if not is_numpy(x):
-        return None
     if axis is None and (x.flags.c_contiguous or x.flags.f_contiguous):
         return None
-    axes = tuple(range(x.ndim)) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, x.ndim)
-    return tuple(axes) if math.prod(x.shape[one] for one in axes) > longest else None
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    try:
+        is_long = math.prod([shape[one] for one in axes]) > longest
+    except IndexError:
+        return None  # NumPy says which axis is not there
+    return tuple(one % x.ndim for one in axes) if is_long else None
 
 
 def _options_added(x: Any, axes: tuple[int, ...], keepdims: bool, where: Any = True, initial: Any = None) -> Any:

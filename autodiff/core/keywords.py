@@ -19,7 +19,8 @@ _NO_LISTINGS = PLAIN | {range, bytes, memoryview}
 def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
     """Refuse arguments that the rules do not know, and move Tensors given by keyword to their position."""
     keywords = facts.keywords
-    if len(args) <= facts.positions and keywords.issuperset(kwargs) and PLAIN.issuperset(map(type, kwargs.values())):
+    is_known = len(args) <= facts.positions and keywords.issuperset(kwargs)
+    if is_known and (not kwargs or PLAIN.issuperset(map(type, kwargs.values()))):
         return args, kwargs
     for value in kwargs.values():
         refuse_dict(function, value)
@@ -32,9 +33,8 @@ def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs
         if not has_option(function, key):
             hint = f"; write axis={kwargs[key]!r}" if key == "dim" and "axis" in keywords else ""
             raise TypeError(f"{name_of(function)} has no option {key}={hint}")
-    writes = not {"overwrite_input", "copy"}.isdisjoint(unknown)
     wants_gradient = is_recording.get() and any(one.requires_grad for one in tensors_in([*args, *kwargs.values()]))
-    if (len(args) > facts.positions or unknown) and (wants_gradient or writes):
+    if (len(args) > facts.positions or unknown) and (wants_gradient or {"overwrite_input", "copy"} & {*unknown}):
         rule = next(rule for rule in facts.rules if rule is not None)
         options = [f"{p.name}=" for p in inspect.signature(rule).parameters.values() if p.default is not p.empty]
         ways = [WAYS_OUT[key] for key in unknown if key in WAYS_OUT]

@@ -132,8 +132,7 @@ def describe(*functions: Function, **facts: Any) -> None:
 
 def share(function: Function, other: Function) -> None:
     """Let all that is known, or will be, of one function be known of another that computes the same."""
-    describe(function)
-    _keep(other, facts_of(function), function)
+    _keep(other, _record_of(function) or _keep(function, Facts(), function), function)
 
 
 def defvjp(function: Function, *rules: Rule | None, elementwise: bool = False, variadic: bool = False) -> None:

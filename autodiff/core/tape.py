@@ -207,7 +207,10 @@ def _walk(
         if is_hooked:
             g = hooked(entry, g, watch, gradients)
         function: Any = entry._function
-        facts = FACTS.get(function) or facts_of(function)
+        try:
+            facts = FACTS[function]
+        except KeyError:  # it was made within another function, and keeps its own
+            facts = facts_of(function)
         values, kwargs, rules = entry._values, entry._kwargs, facts.rules
         out, args = (entry, arguments(entry)) if create_graph else (entry._array, values)
         if type(entry._array) is Outputs:
