@@ -30,8 +30,10 @@ def total(x: Any, axis: Axis = None, *, keepdims: bool = False, **options: Any) 
         >>> float(total(np.ones((4096, 2), np.float16), axis=0)[0])
         4096.0
     """
-    if x.ndim > 1 and (axes := _long_axes(x, axis)) is not None and not options.keys() - {"where", "initial"}:
-        return _options_added(x, axes, keepdims, **options)
+    if x.size > LONGEST.get(x.dtype.char, math.inf) and not options.keys() - {"where", "initial"}:
+        axes = _long_axes(x, axis)
+        if axes is not None:
+            return _options_added(x, axes, keepdims, **options)
     sum_over = np.add.reduce if isinstance(x, _NUMPYS) else np.sum  # other arrays know only np.sum
     return sum_over(x, axis=axis, keepdims=keepdims, **options)
 
