@@ -87,12 +87,17 @@ def is_of_unknown_shape(x: Any) -> bool:
     return any(size != size for size in getattr(x, "shape", None) or ())
 
 
-def unknown_shape(caller: str, x: Any) -> str:
-    """Say what to do about an array of unknown shape, through which no gradient finds its way back."""
-    return (
-        f"{caller}: an array of unknown shape {x.shape} cannot be differentiated: write np.where(mask, x, 0) for "
-        "x[mask], or let Dask find the shape out, by compute_chunk_sizes()"
-    )
+def refuse_unknown_shape(caller: str, x: Any) -> None:
+    """Refuse an array that does not know its shape, through which no gradient finds its way back.
+
+    Raises:
+        NotImplementedError: it is one, with what to do about it.
+    """
+    if is_of_unknown_shape(x):
+        raise NotImplementedError(
+            f"{caller}: an array of unknown shape {x.shape} cannot be differentiated: write np.where(mask, x, 0) for "
+            "x[mask], or let Dask find the shape out, by compute_chunk_sizes()"
+        )
 
 
 def is_sparse(x: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from autodiff.arrays.foreign import PLAIN, is_of_unknown_shape, is_sparse, taken_in, unknown_shape
+from autodiff.arrays.foreign import PLAIN, is_sparse, refuse_unknown_shape, taken_in
 from autodiff.arrays.whole import taken_whole
 from autodiff.core.clock import tick
 from autodiff.core.keywords import bare, checked_call, holds_tensors, is_listing, refuse_dict, tensors_in
@@ -88,8 +88,8 @@ def _operand(function: np.ufunc, other: Any, beside: Tensor) -> Any:
     if type(other) is complex and isinstance(beside._array, float):
         return np.complex128(other)  # beside a float of NumPy's too, what Python computes is a complex of its own
     other = taken_in(other, name_of(function))
-    if beside.requires_grad:
-        _refuse_unknown(other, function)
+    if beside.requires_grad and _is_recording():
+        refuse_unknown_shape(name_of(function), other)
     return other if hasattr(other, "dtype") or isinstance(other, numbers.Number) else NotImplemented
 
 
@@ -153,8 +153,8 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
         facts.refuses(*values, **kwargs)  # only now, since what NumPy says of a call that it refuses comes first
     if type(data) not in PLAIN:
         data = _closed(data, function)
-        if requires_grad:
-            _refuse_unknown(data, function)
+        if requires_grad and _is_recording():
+            refuse_unknown_shape(name_of(function), data)
     if hasattr(data, "shape"):
         return result(data, function, args, tuple(values), kwargs, requires_grad)
     if not isinstance(data, list | tuple):
@@ -189,12 +189,6 @@ def packed(items: Any) -> Tensor:
     else:
         data = list(values)
     return result(data, pack, parts, values, NO_KEYWORDS, any(map(is_variable, parts)))
-
-
-def _refuse_unknown(data: Array, function: Function) -> None:
-    """Refuse to record an array that does not know its shape, since no gradient could be given one."""
-    if is_of_unknown_shape(data) and _is_recording():
-        raise NotImplementedError(unknown_shape(name_of(function), data))
 
 
 def _closed(data: Array, function: Function) -> Any:

@@ -6,7 +6,7 @@ How a call gets onto the tape stands in ``record.py``; what its derivative is st
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from heapq import heappop, heappush
 from operator import iadd
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from autodiff.arrays.foreign import is_of_unknown_shape, unknown_shape
+from autodiff.arrays.foreign import refuse_unknown_shape
 from autodiff.arrays.sums import total
 from autodiff.core.clock import note, tick
 from autodiff.core.hooks import HOOKS, Hook, hooked
@@ -156,7 +156,7 @@ def _is_pack(value: Any) -> bool:
 
 
 def pullback(
-    seeds: Iterable[tuple[Entry, Array]],
+    seeds: Sequence[tuple[Entry, Array]],
     create_graph: bool = False,
     inputs: Sequence[Entry] = (),
     hooks: Hooks = "all",
@@ -186,7 +186,7 @@ def pullback(
 
 
 def _walk(
-    seeds: Iterable[tuple[Entry, Array]], create_graph: bool, inputs: Sequence[Entry], hooks: str, watch: Watch | None
+    seeds: Sequence[tuple[Entry, Array]], create_graph: bool, inputs: Sequence[Entry], hooks: str, watch: Watch | None
 ) -> dict[Any, Array]:
     ends = {entry._age for entry in inputs}
     oldest = max(ends, default=0)
@@ -263,7 +263,7 @@ def _walk(
     return gradients
 
 
-def _with_graph(rule: Rule, seeds: Iterable[tuple[Entry, Array]], entry: Entry) -> Rule:
+def _with_graph(rule: Rule, seeds: Sequence[tuple[Entry, Array]], entry: Entry) -> Rule:
     """Give a call's rule the gradient of its outputs with a graph, for which that is carried to it once more."""
     with recording(True):
         g = _walk(seeds, True, (entry,), "between", None)[entry]
@@ -303,8 +303,7 @@ def _conformed(gradient: Array, value: Array, function: Function, position: int,
             )
         gradient = np.asarray(gradient)
     if gradient.shape != value.shape:
-        if is_of_unknown_shape(value):
-            raise NotImplementedError(unknown_shape(name_of(function), value))
+        refuse_unknown_shape(name_of(function), value)
         problem = (
             f"a rule of {name_of(function)} returned a gradient of shape {gradient.shape} "
             f"for argument {position} of shape {value.shape}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from autodiff.arrays import placement
 from autodiff.arrays.activations import relu, sigmoid
-from autodiff.arrays.foreign import is_of_unknown_shape, taken_in, unknown_shape
+from autodiff.arrays.foreign import refuse_unknown_shape, taken_in
 from autodiff.arrays.sums import total
 from autodiff.core.clock import tick
 from autodiff.core.hooks import Hook, hooks_of
@@ -639,8 +639,8 @@ def _as_data(data: Array, requires_grad: bool, dtype: Any) -> Any:
     data = taken_in(data, "Tensor")
     of_numpy = isinstance(data, np.ndarray | np.generic)
     if hasattr(data, "__array_function__") and not of_numpy:
-        if requires_grad and is_of_unknown_shape(data):
-            raise ValueError(unknown_shape("Tensor", data))
+        if requires_grad:
+            refuse_unknown_shape("Tensor", data)
         return data if dtype is None else data.astype(dtype)
     try:
         array = np.array(data, dtype=dtype)

@@ -43,7 +43,7 @@ def backward_graph(outputs: Sequence[Tensor]) -> Backward:
         seed.name = f"∂{top}/∂{output.name or top}"
     watch = _GradientWatch()
     with recording(True), watching(watch):
-        by_leaf = pullback(zip(outputs, seeds), create_graph=True)
+        by_leaf = pullback(list(zip(outputs, seeds)), create_graph=True)
     gradients = []
     for leaf, g in by_leaf.items():
         gradient = g if isinstance(g, Tensor) else constant(g)

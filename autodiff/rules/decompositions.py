@@ -29,7 +29,8 @@ from autodiff.transforms.composition import defcomposition
 
 
 def _vector_norm(g: Array, out: Array, x: Array, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Array:
-    """``sign(x) (|x| / norm)^(ord-1)``."""
+    """``sign(x) (|x| / norm)^(ord-1)``; None is 2."""
+    ord = 2 if ord is None else ord
     if abs(ord) == math.inf:
         return np.sign(x) * _extremum(g, out, np.abs(x), axis, keepdims=keepdims)
     if ord == 0:
@@ -75,7 +76,7 @@ def _norm(g: Array, out: Array, x: Array, ord: Any = None, axis: Any = None, kee
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (operator.index(axis),)
     if len(axes) == 2 and ord is not None:
         return _matrix_norm(g, out, x, axis=axes, keepdims=keepdims, ord=ord)
-    return _vector_norm(g, out, x, axis=axes, keepdims=keepdims, ord=2 if ord is None else ord)
+    return _vector_norm(g, out, x, axis=axes, keepdims=keepdims, ord=ord)
 
 
 def _cond(x: Array, p: Array = None) -> Array:
