@@ -88,6 +88,26 @@ def test_simplified_programs_give_the_cases_to_rounding(case: Case) -> None:
         np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda sp, x: np.ldexp(x, 2),
+        lambda sp, x: sp.eval_legendre(2, x) + sp.eval_hermite(3, x),
+        lambda sp, x: sp.beta(1.5, x),  # float64 of a Python number and float32
+        lambda sp, x: sp.xlogy(2, x) * sp.jv(1, x),
+    ],
+)
+def test_numbers_beside_arrays_are_what_they_are_to_each_ufunc(function: Callable[..., Any], dtype: Any) -> None:
+    special = pytest.importorskip("scipy.special")
+    x = np.array([0.3, 0.7], dtype)
+    compiled = ad.compile(lambda x: function(special, x), exact=True)
+    for _ in range(2):
+        found, wanted = compiled(x), function(special, x)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+
+
 # Layers, losses, optimizers
 
 Training = Callable[[], tuple[nn.Module, Any, Callable[..., Any]]]

@@ -366,7 +366,7 @@ class Writer:
         (dtype,) = dtypes
         if dtype.kind != "f" or (is_literal and not abs(arg) <= np.finfo(dtype).max):
             return None
-        if isinstance(arg, np.generic) and arg.dtype != dtype:
+        if (isinstance(arg, np.generic) and arg.dtype != dtype) or not _computes_in(dtype, call):
             return None
         key = "of dtype", arg if isinstance(arg, Value) else repr(arg), dtype
         if key not in self._names:
@@ -503,6 +503,15 @@ def _public_names() -> dict[Function, str]:
                 if preferred or function not in names:
                     names[function] = f"{prefix}.{name}"
     return names
+
+
+def _computes_in(dtype: np.dtype[Any], call: Call) -> bool:
+    """Whether a ufunc converts all it is given to a dtype: ldexp takes integers, and SciPy's have ways of their own."""
+    given = [arg.dtype if isinstance(arg, Value | np.generic) else type(arg) for arg in call.args]
+    kinds = [kind if kind in (int, float) else np.dtype(kind) for kind in given]
+    ufunc: Any = call.function
+    inputs = ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout))[: len(kinds)]
+    return all(one == dtype for one in inputs)
 
 
 def _regular(array: Array) -> str | None:
