@@ -125,7 +125,7 @@ defcomposition(np.correlate, _correlate, arguments=2)
 
 def _interp(x: Array, xp: Array, fp: Array, left: Array = None, right: Array = None, period: Any = None) -> Array:
     """Draw lines between the points. The derivative by x is their slope, at a point that of the line to the right."""
-    x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    x, xp, fp = (one.astype(np.float64) for one in (as_array(x), as_array(xp), as_array(fp)))  # as NumPy does
     if period is not None:
         left, right, period = None, None, abs(period)
         x, xp = x % period, xp % period
@@ -139,8 +139,10 @@ def _interp(x: Array, xp: Array, fp: Array, left: Array = None, right: Array = N
     if is_numpy(lower):
         lower = np.clip(lower, 0, max(0, xp.shape[0] - 2))
         upper = np.minimum(lower + 1, xp.shape[0] - 1)
-        step = np.where(lower == upper, 1, _at(xp, upper) - _at(xp, lower))
-        line = _at(fp, lower) + (x - _at(xp, lower)) / step * (_at(fp, upper) - _at(fp, lower))
+        step = _at(xp, upper) - _at(xp, lower)
+        is_jump = np.equal(step, 0)  # between two points that are one, or the only one
+        share = np.where(is_jump, 1, (x - _at(xp, lower)) / np.where(is_jump, 1, step))
+        line = _at(fp, lower) + share * (_at(fp, upper) - _at(fp, lower))
     else:
         # Other kinds of arrays are not used as an index: each line says how much of it lies to the left of x.
         begin, end, t = xp[:-1], xp[1:], x[..., None]
@@ -185,7 +187,7 @@ def _cov(
     if y is not None:
         y = _variables(y, True)
         rows = np.concatenate([rows, y if rowvar or y.shape[0] == 1 else np.transpose(y)], axis=0)
-    rows = rows if dtype is None else rows.astype(dtype)
+    rows = rows.astype(np.result_type(rows.dtype, np.float64) if dtype is None else dtype)
     ddof = (0 if bias else 1) if ddof is None else ddof
     if fweights is None and aweights is None:
         deviations = rows - np.mean(rows, axis=1, keepdims=True)
@@ -213,11 +215,11 @@ defcomposition(np.corrcoef, _corrcoef, arguments=2)
 
 
 def _polyval(p: Array, x: Array) -> Array:
-    """Horner's scheme."""
+    """Horner's scheme. The first step adds nothing to a constant: ``0 * x`` would make NaNs of infinite gradients."""
     x = as_array(x)
-    value = x * 0
+    value = np.zeros_like(x)
     for k in range(len(p)):
-        value = value * x + p[k]
+        value = value * x + p[k] if k else value + p[k]
     return value
 
 

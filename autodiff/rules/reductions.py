@@ -110,6 +110,10 @@ def _square_root(variance: Any) -> Any:
 
     @wraps(variance)
     def rule(g: Array, out: Array, x: Array, axis: Axis = None, **options: Any) -> Array:
+        if in_steps(options.get("dtype")):
+            return zero(x)
+        if _count(x, axis) == 1 and not (options.get("ddof") or options.get("correction")):
+            return _taking_part(x - x, options.get("where", True), 0)  # an element does not deviate from itself
         quotient, is_kink = over_root(g, out)
         gradient = variance(quotient / 2, out, x, axis, **options)
         if is_kink is None:
