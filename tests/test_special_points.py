@@ -155,9 +155,11 @@ class Trial:
             sizes = [float(np.max(np.abs(self.point.args[place]), initial=0)) for place in self.places]
             self.may_overflow = len(calls) > 1 and max(sizes) >= LARGE
             self.first = self.gradients(self.outputs, self.weights(self.outputs))
+            self.inside, self.on_edge = np.array(True), np.array(False)
             for vectors in self.directions():
                 self.check_first(vectors)
-                if self.first is not None and (self.dtype == np.float64 or self.point.is_grid):
+            if self.first is not None and (self.dtype == np.float64 or self.point.is_grid):
+                for vectors in self.directions():
                     self.check_second(vectors)
         return self.found
 
@@ -177,10 +179,11 @@ class Trial:
 
     def check_first(self, vectors: list[Any]) -> None:
         truth = self.around(self.value, vectors)
-        self.inside = np.array(False)  # whether the function has values on some side
         if truth is None:
+            self.inside = np.array(False)
             return
-        self.inside = np.isfinite(truth[1][-1]) | np.isfinite(truth[2][-1])
+        sides = [np.isfinite(value[-1]) for value in truth[1:]]
+        self.inside, self.on_edge = self.inside & np.any(sides, axis=0), self.on_edge | ~np.all(sides, axis=0)
         moved = [k for k, v in enumerate(vectors) if v.any()]
         value = flat(out.data for out in self.outputs)
         try:
@@ -305,7 +308,9 @@ class Trial:
         gradient, ours = (flat(g.data for g in gradients) for gradients in (self.first, second))
         fine = np.isfinite(flat(out.data for out in self.outputs)) & self.inside
         if self.point.is_grid:
-            fine = np.tile(fine.reshape(len(self.outputs), -1).all(axis=0), len(self.places))
+            rows = len(self.outputs), -1
+            fine = np.tile(fine.reshape(rows).all(axis=0), len(self.places))
+            fine &= ~(np.isnan(ours) & np.tile(self.on_edge.reshape(rows).any(axis=0), len(self.places)))
         gradient = np.where(fine if self.point.is_grid else fine.all(), gradient, np.nan)
         self.compare("second ", ours, gradient, truth, self.gradient, vectors)
 
@@ -504,3 +509,28 @@ def test_a_single_element_does_not_deviate_and_steps_do_not_either(function: Cal
     assert ad.hessian(lambda x: function(x, axis=0).sum())(np.ones((1, 1))).item() == 0
     if function is np.std:
         assert not ad.hessian(lambda x: np.std(x, dtype=int))(np.zeros(3)).any()
+
+
+def test_interpolation_at_a_point_has_the_slope_to_the_right() -> None:
+    found = ad.grad(lambda x: np.interp(x, [0.0, 1.0, 3.0], [0.0, 2.0, -2.0]).sum())(np.array([0.0, 1.0, 2.0, 5.0]))
+    np.testing.assert_array_equal(found, [2, -2, -2, 0])
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (abs, [0, 0, 1]),
+        (lambda x: x.relu(), [0, 0, 1]),
+        (lambda x: x.max(), [0, 0, 1]),
+        (lambda x: x[:2].max(), [0.5, 0.5, 0]),
+        (lambda x: x[:2].min(), [0.5, 0.5, 0]),
+    ],
+)
+def test_methods_follow_the_conventions_that_they_name(function: Callable[..., Any], expected: list[float]) -> None:
+    np.testing.assert_array_equal(ad.grad(lambda x: function(x).sum())(np.array([0.0, -0.0, 2.0])), expected)
+
+
+def test_geometric_steps_between_negative_ends() -> None:
+    start, stop = ad.jacobian(lambda a, b: np.geomspace(a, b, 3), argnums=(0, 1))(-1.0, -4.0)
+    np.testing.assert_allclose(start, [1, 1, 0], atol=1e-15)
+    np.testing.assert_allclose(stop, [0, 0.25, 1], atol=1e-15)

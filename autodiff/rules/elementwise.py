@@ -2,8 +2,9 @@
 
 At kinks and ties the derivative is the one PyTorch takes: 0 for ``abs`` and ``relu`` at 0, one half each for equal
 arguments of ``maximum`` and ``minimum`` and for equal infinities of ``logaddexp``, all of it for the first of two equal
-arguments of ``fmax`` and ``fmin``, 1 on the bounds of ``clip``. Functions that are constant between their jumps, such
-as ``floor`` and ``sign``, have derivative 0 also where they jump.
+arguments of ``fmax`` and ``fmin``, 1 on the bounds of ``clip`` (but 0 where the two are equal, and the result
+constant). Functions that are constant between their jumps, such as ``floor`` and ``sign``, have derivative 0 also where
+they jump.
 
 The derivatives of ``tanh`` and the sigmoid are taken from their values, and so lose digits where these round to 1.
 """
@@ -105,7 +106,7 @@ defvjp(np.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor_
 # (x - out) / y is x / y without its fraction, but for rounding.
 defvjp(np.fmod, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.rint((x - out) / y))
 defvjp(np.divmod, lambda g, out, x, y: g[1], lambda g, out, x, y: -g[1] * np.floor_divide(x, y))
-defvjp(np.modf, lambda g, out, x: g[0])
+defvjp(np.modf, lambda g, out, x: np.where(np.isinf(x), 0, g[0]))
 
 
 def zero(g: Array) -> Array:
@@ -136,9 +137,9 @@ defvjp(np.ldexp, lambda g, out, x, i: np.ldexp(g, i))
 
 
 def _frexp(g: Array, out: Array, x: Array) -> Array:
-    """``g 2^-exponent``, for the mantissa."""
+    """``g 2^-exponent``, for the mantissa; at 0, where it jumps at every step, NaN."""
     _, exponent = np.frexp(stop_gradient(x))
-    return np.ldexp(g[0], -exponent)
+    return np.ldexp(g[0] * np.where(np.equal(x, 0), np.nan, 1), -exponent)
 
 
 defvjp(np.frexp, _frexp)
@@ -183,7 +184,10 @@ def _clip_high(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array
 
 
 def _clip_x(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array = None) -> Array:
-    return np.where(_within(x, a_min, a_max), g, 0)
+    inside = _within(x, a_min, a_max)
+    if a_min is not None and a_max is not None:
+        inside = inside & np.less(a_min, a_max)  # between equal bounds, nothing moves
+    return np.where(inside, g, 0)
 
 
 defvjp(np.clip, _clip_x, _clip_low, _clip_high, elementwise=True)
