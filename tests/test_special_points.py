@@ -20,7 +20,7 @@ import pytest
 import autodiff as ad
 from autodiff import Tensor
 from autodiff.core.record import data_of
-from autodiff.core.rule import name_of
+from autodiff.core.rule import facts_of, name_of
 from tests.cases import CASES, Case
 from tests.cases.points import Point, acts_on_each_element, grid, places_of, points, several
 from tests.limits import STEPS, faults
@@ -152,8 +152,7 @@ class Trial:
                 return []  # no value here
             calls = calls_of(self.outputs)
             self.is_converted = any("astype" in name_of(call._function) for call in calls)
-            sizes = [float(np.max(np.abs(self.point.args[place]), initial=0)) for place in self.places]
-            self.may_overflow = len(calls) > 1 and max(sizes) >= LARGE
+            self.is_composed, self.names = len(calls) > 1, {name_of(call._function) for call in calls}
             self.first = self.gradients(self.outputs, self.weights(self.outputs))
             self.inside, self.on_edge = np.array(True), np.array(False)
             for vectors in self.directions():
@@ -210,7 +209,8 @@ class Trial:
         counts = np.isfinite(value) & np.isclose(value, here, rtol=1e2 * self.rtol, atol=0)
         counts &= ~self.is_rough(vectors, here.size)
         unit, size = self.unit(vectors, here.size), np.zeros_like(here)
-        counts &= ~(np.isnan(ours) & (self.is_at_infinity(here.size) | self.may_overflow))
+        counts &= ~(np.isnan(ours) & (self.is_at_infinity(here.size) | self.is_pole(here.size)))
+        counts &= ~(~np.isfinite(ours) & self.is_out_of_range(here.size))
         if not self.point.is_grid:
             far = self.along(function, vectors, (1.0,))
             size += 0 if far is None else np.max(np.abs(np.nan_to_num(far[0], posinf=0, neginf=0)))
@@ -276,6 +276,22 @@ class Trial:
         are = [np.isinf(self.point.args[place]) for place in self.places]
         return np.resize(np.any(are, axis=0), size) if self.point.is_grid else np.full(size, any(map(np.any, are)))
 
+    def is_out_of_range(self, size: int) -> Any:
+        """Whether products of four of the numbers are, so that what is then not finite is no wrong number."""
+        largest, smallest = (float(one) ** 0.25 for one in (np.finfo(self.dtype).max, np.finfo(self.dtype).tiny))
+        if self.is_composed:
+            largest = LARGE
+        sizes = [np.abs(self.point.args[place].astype(float)) for place in self.places]
+        are = [(one >= largest) | ((one > 0) & (one <= smallest)) for one in sizes]
+        return np.resize(np.any(are, axis=0), size) if self.point.is_grid else np.full(size, any(map(np.any, are)))
+
+    def is_pole(self, size: int) -> Any:
+        """Whether the function is made of others that have a pole there, as the beta function is of gamma functions."""
+        if not self.names & {"beta", "betaln"}:
+            return np.zeros(size, bool)
+        args = [self.point.args[place] for place in self.places]
+        return np.resize(np.any([(arg < 0) & (arg == np.rint(arg)) for arg in args], axis=0), size)
+
     def check_reverse(self, vectors: list[Any], forward: Any, counts: Any) -> None:
         """Compare ``<w, J v>`` with ``<Jᵀ w, v>``, at every element of a grid."""
         weights = self.weights(self.outputs)
@@ -287,7 +303,8 @@ class Trial:
         if self.point.is_grid:
             left, right = np.sum(ours, axis=0), np.sum(theirs, axis=0)
             size, counts = np.sum(np.abs(ours), axis=0), counts.reshape(len(ours), -1).all(axis=0)
-            counts &= ~(np.isnan(right) & self.is_at_infinity(right.size))
+            counts &= ~(np.isnan(right) & (self.is_at_infinity(right.size) | self.is_pole(right.size)))
+            counts &= ~(~np.isfinite(right) & self.is_out_of_range(right.size))
         else:
             left, right = np.sum(flat(ours)), np.sum(flat(theirs))
             size, counts = np.sum(np.abs(flat(ours))) + np.sum(np.abs(flat(theirs))), counts.all()
@@ -440,6 +457,10 @@ def compare_programs(cases: list[Case], count: int, dtype: Any, order: int, **op
 @pytest.mark.parametrize("case", [c for c in KINDS if not acts_on_each_element(c)][::12], ids=str)
 def test_programs_at_special_points(case: Case) -> None:
     with quiet():
+        variables = tensors(case.args)
+        sum(out.sum() for out in floats_of(case.function(*variables))).backward(create_graph=True)
+        calls = calls_of([x.grad for x in variables if isinstance(x, Tensor) and x.grad is not None])
+        looks = any(facts_of(call._function).rule_with_graph for call in calls)  # at ties, which a program cannot
         compiled = ad.compile(lambda *arrays: derivatives(case, arrays), exact=True)
         compiled(*(case.args[place] for place in places_of(case)))
         for point in points(case, np.float64):
@@ -448,8 +469,9 @@ def test_programs_at_special_points(case: Case) -> None:
                 wanted = derivatives(case, arrays)
             except (np.linalg.LinAlgError, NotImplementedError, ValueError, ZeroDivisionError):
                 continue
-            for number, (a, b) in enumerate(zip(compiled(*arrays), wanted, strict=True)):
-                np.testing.assert_array_equal(data_of(a), data_of(b), err_msg=f"{point.name}, result {number}")
+            for number, (a, b) in enumerate(zip(map(data_of, compiled(*arrays)), wanted, strict=True)):
+                a = np.where(np.isfinite(a), a, data_of(b)) if looks else a
+                np.testing.assert_array_equal(a, data_of(b), err_msg=f"{point.name}, result {number}")
 
 
 # What decides: wrong derivatives are found, and where there is none, none is claimed

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.sums import Axis
+from autodiff.core.record import data_of
 from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tensor import as_array, stop_gradient
 from autodiff.rules.limits import convention, exact_to, over_root
@@ -109,8 +110,10 @@ def _pinv(g: Array, out: Array, a: Array) -> Array:
     changes, the pseudo-inverse jumps.
     """
     turned, transposed = swap_last_axes(g), swap_last_axes(out)
-    left, right = turned @ out @ transposed, transposed @ out @ turned
-    return -transposed @ g @ transposed + left - a @ (out @ left) + right - (right @ out) @ a
+    # What is multiplied by P twice is so in the end, since its square may be out of range.
+    left = (turned - a @ (out @ turned)) @ (out @ transposed)
+    right = transposed @ (out @ (turned - turned @ (out @ a)))
+    return left + right - transposed @ g @ transposed
 
 
 def _solve_a(g: Array, out: Array, a: Array, b: Array) -> Array:
@@ -298,6 +301,11 @@ def _refuse_qr(a: Array, mode: str = "reduced") -> None:
 
 def _tall_qr(g_q: Array, g_r: Array, q: Array, r: Array) -> Array:
     """``(gQ + Q M) R⁻ᵀ``, where M is symmetric and has the lower triangle of ``R gRᵀ - gQᵀ Q``."""
+    pivots = np.abs(np.diagonal(data_of(r), axis1=-2, axis2=-1))
+    if isinstance(pivots, np.ndarray) and pivots.size:
+        smallest = r.shape[-1] * np.finfo(pivots.dtype).eps * np.max(pivots, axis=-1)
+        if (np.min(pivots, axis=-1) <= smallest).any():
+            raise np.linalg.LinAlgError("qr has no derivative where the rank is not full, but for rounding")
     lower = np.tril(r @ swap_last_axes(g_r) - swap_last_axes(g_q) @ q)
     middle = lower + swap_last_axes(np.tril(lower, -1))
     return swap_last_axes(np.linalg.solve(r, swap_last_axes(g_q + q @ middle)))

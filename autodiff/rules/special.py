@@ -16,7 +16,9 @@ from scipy import special as sp
 
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
+from autodiff.core.tensor import Tensor
 from autodiff.rules.elementwise import zero
+from autodiff.rules.limits import convention
 from autodiff.special import polygamma
 
 
@@ -225,9 +227,14 @@ def _scaled(out: Array, v: Array, x: Array, sign: int, near: Callable[[Array], A
     return np.where(far, -out * top / bottom / np.where(far, x, 1), near(np.where(far, 1, x)))
 
 
+def _side(x: Array) -> Array:
+    """The slope of ``|x|``: 0 at 0 by convention, where it has none of its own."""
+    return np.sign(x) + convention(x, np.equal(x, 0)) if isinstance(x, Tensor) else np.sign(x)
+
+
 def _ive(g: Array, out: Array, v: Array, x: Array) -> Array:
     lower, upper = np.subtract(v, 1), np.add(v, 1)
-    return g * _scaled(out, v, x, -1, lambda x: (sp.ive(lower, x) + sp.ive(upper, x)) / 2 - np.sign(x) * out)
+    return g * _scaled(out, v, x, -1, lambda x: (sp.ive(lower, x) + sp.ive(upper, x)) / 2 - _side(x) * out)
 
 
 def _kve(g: Array, out: Array, v: Array, x: Array) -> Array:
@@ -235,7 +242,7 @@ def _kve(g: Array, out: Array, v: Array, x: Array) -> Array:
     return g * _scaled(out, v, x, 1, lambda x: out - (sp.kve(lower, x) + sp.kve(upper, x)) / 2)
 
 
-defvjp(sp.i0e, lambda g, out, x: g * _scaled(out, 0, x, -1, lambda x: sp.i1e(x) - np.sign(x) * out))
+defvjp(sp.i0e, lambda g, out, x: g * _scaled(out, 0, x, -1, lambda x: sp.i1e(x) - _side(x) * out))
 defvjp(sp.i1e, lambda g, out, x: _ive(g, out, 1, x))
 defvjp(sp.ive, None, _ive)
 defvjp(sp.k0e, lambda g, out, x: g * _scaled(out, 0, x, 1, lambda x: out - sp.k1e(x)))
