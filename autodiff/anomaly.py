@@ -70,8 +70,8 @@ class _AnomalyWatch(Watch):
     def see_gradient(self, node: Entry, argument: Entry, gradient: Any) -> None:
         """Refuse a contribution that is not finite."""
         if isinstance(gradient, Outputs):
-            is_list = type(argument._array) is not Outputs  # else the several outputs of one call
-            for item, piece in zip(argument._args if is_list else [argument] * len(gradient), gradient, strict=True):
+            is_call = type(argument._array) is Outputs  # with several outputs; else a list
+            for item, piece in zip([argument] * len(gradient) if is_call else argument._args, gradient, strict=True):
                 if isinstance(item, Entry) and piece is not None:
                     self.see_gradient(node, item, piece)
             return

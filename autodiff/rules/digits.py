@@ -8,6 +8,8 @@ import numpy as np
 from autodiff.arrays.activations import sigmoid
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
+from autodiff.core.tensor import Tensor
+from autodiff.rules.limits import convention
 
 
 @primitive
@@ -43,6 +45,14 @@ def lead(x: Array, y: Array) -> Any:
     """``x - y``, and 0 for equal infinities."""
     fills = np.isinf(x) & (x == y)
     return np.where(fills, 0, x) - np.where(fills, 0, y)
+
+
+def over_square(x: Array, a: Array, b: Array) -> Array:
+    """``x / (a² + b²)``, for x one of a and b, without overflow; 0 where both are, by convention."""
+    origin = np.equal(a, 0) & np.equal(b, 0)
+    radius = np.hypot(np.where(origin, 1, a), b)
+    slope = np.where(origin, 0, x / radius / radius)
+    return slope + convention(x, origin) if isinstance(x, Tensor) else slope
 
 
 # Functions of NumPy whose derivatives are sums

@@ -18,7 +18,7 @@ import numpy as np
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tensor import Tensor, astype, stop_gradient
-from autodiff.rules.digits import cosine, lead, logistic, one_less_square
+from autodiff.rules.digits import cosine, lead, logistic, one_less_square, over_square
 from autodiff.rules.limits import convention
 from autodiff.transforms.composition import defcomposition
 
@@ -72,22 +72,13 @@ defvjp(np.cbrt, lambda g, out, x: g / 3 / out / out)
 
 # Trigonometric and hyperbolic functions
 
-
-def _over_square(x: Array, a: Array, b: Array) -> Array:
-    """``x / (a² + b²)``, for x one of a and b, without overflow; 0 where both are, by convention."""
-    origin = np.equal(a, 0) & np.equal(b, 0)
-    radius = np.hypot(np.where(origin, 1, a), b)
-    slope = np.where(origin, 0, x / radius / radius)
-    return slope + convention(x, origin) if isinstance(x, Tensor) else slope
-
-
 defvjp(np.sin, lambda g, out, x: g * np.cos(x))
 defvjp(np.cos, lambda g, out, x: -g * np.sin(x))
 defvjp(np.tan, lambda g, out, x: g * (1 + out * out))
 defvjp(np.arcsin, lambda g, out, x: g / np.sqrt(one_less_square(x)))
 defvjp(np.arccos, lambda g, out, x: -g / np.sqrt(one_less_square(x)))
 defvjp(np.arctan, lambda g, out, x: g / (1 + x * x))
-defvjp(np.arctan2, lambda g, out, y, x: g * _over_square(x, x, y), lambda g, out, y, x: -g * _over_square(y, x, y))
+defvjp(np.arctan2, lambda g, out, y, x: g * over_square(x, x, y), lambda g, out, y, x: -g * over_square(y, x, y))
 defvjp(np.hypot, lambda g, out, x, y: g * cosine(x, y, out), lambda g, out, x, y: g * cosine(y, x, out))
 defvjp(np.sinh, lambda g, out, x: g * np.cosh(x))
 defvjp(np.cosh, lambda g, out, x: g * np.sinh(x))
