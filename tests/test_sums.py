@@ -132,6 +132,13 @@ def test_an_axis_that_is_not_there_is_refused_as_by_numpy() -> None:
             Tensor(X).sum(axis=axis)
 
 
+@pytest.mark.parametrize("reduce", [np.sum, np.mean, np.var, np.std, np.nansum, np.nanmean])
+@pytest.mark.parametrize("axis", [(0, 0), (0, -2)])
+def test_an_axis_that_is_named_twice_is_refused_as_by_numpy(reduce: Callable[..., Any], axis: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="duplicate value in 'axis'"):
+        reduce(Tensor(X), axis=axis)
+
+
 def test_of_higher_order() -> None:
     b = np.ones(3, np.float32)
     slope = ad.grad(lambda b: np.sum((b * X) ** 2))

@@ -103,7 +103,8 @@ def _long_axes(x: Any, axis: Axis) -> tuple[int, ...] | None:
         is_long = math.prod([shape[one] for one in axes]) > longest
     except IndexError:
         return None  # NumPy says which axis is not there
-    return tuple(one % x.ndim for one in axes) if is_long else None
+    axes = tuple(one % x.ndim for one in axes)
+    return axes if is_long and len(set(axes)) == len(axes) else None  # NumPy refuses an axis that is named twice
 
 
 def _options_added(x: Any, axes: tuple[int, ...], keepdims: bool, where: Any = True, initial: Any = None) -> Any:
