@@ -15,19 +15,11 @@ import numpy as np
 import autodiff as ad
 from autodiff.arrays import activations
 from autodiff.core.rule import Array
+from autodiff.rules.digits import logistic
 from nn.checks import check_choice, check_flag, check_integer, check_number, check_real
 
 _relu = ad.primitive(activations.relu)
 _sigmoid = ad.primitive(activations.sigmoid)
-
-
-@ad.primitive
-def _logistic(x: Array) -> Array:
-    """The sigmoid as a derivative, which keeps its relative precision at either end when it is differentiated itself.
-
-    That takes a second exponential, and so it is not the rule of the sigmoid.
-    """
-    return activations.sigmoid(x)
 
 
 @ad.primitive
@@ -127,9 +119,8 @@ ad.defvjp(_elu, lambda g, out, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(
 ad.defvjp(_gelu, _gelu_x)
 ad.defvjp(_tanh_gelu, _tanh_gelu_x)
 ad.defvjp(_silu, _silu_x)
-ad.defvjp(_softplus, lambda g, out, x, beta, threshold: np.where(beta * x > threshold, g, g * _logistic(beta * x)))
-ad.defvjp(_logistic, lambda g, out, x: g * (out * _logistic(-x)))
-ad.defvjp(_log_sigmoid, lambda g, out, x: g * _logistic(-x))
+ad.defvjp(_softplus, lambda g, out, x, beta, threshold: np.where(beta * x > threshold, g, g * logistic(beta * x)))
+ad.defvjp(_log_sigmoid, lambda g, out, x: g * logistic(-x))
 ad.defvjp(_hardtanh, lambda g, out, x, min_val, max_val: np.where((x > min_val) & (x < max_val), g, 0))
 
 

@@ -12,8 +12,9 @@ import autodiff as ad
 from autodiff.arrays.whole import require
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
+from autodiff.rules.digits import logistic
 from nn.checks import check_choice, check_flag, check_number, check_real
-from nn.functional.activations import _excess, _logistic, log_sigmoid
+from nn.functional.activations import _excess, log_sigmoid
 
 P = ParamSpec("P")
 Reduction = Literal["mean", "sum", "none"]
@@ -243,7 +244,7 @@ def _sigmoid_cross_entropy(x: Array, positive: Array, negative: Array) -> Array:
 
 ad.defvjp(
     _sigmoid_cross_entropy,
-    lambda g, out, x, positive, negative: g * (negative * _logistic(x) - positive * _logistic(-x)),
+    lambda g, out, x, positive, negative: g * (negative * logistic(x) - positive * logistic(-x)),
     lambda g, out, x, positive, negative: g * -log_sigmoid(x),
     lambda g, out, x, positive, negative: g * -log_sigmoid(-x),
 )
@@ -494,7 +495,7 @@ def poisson_nll_loss(
         rate_of_none = (counts == 0) & (data_of(rate) + eps == 0)  # whose logarithm does not count
         losses = rate - target * np.log(np.where(rate_of_none, 1, rate + eps))
     if full:
-        large = data_of(target) > 1
+        large = counts > 1
         count = np.where(large, target, 2)
         losses = losses + np.where(large, count * np.log(count) - count + np.log(2 * math.pi * count) / 2, 0)
     return _reduced(losses, reduction)
