@@ -149,6 +149,7 @@ ELEMENTWISE_CASES = [
     if case.order
     and (isinstance(case.function, np.ufunc) or case.name.startswith(("x**", "clip", "where", "relu", "sigmoid")))
     and "list" not in case.name
+    and case.name != "clip, bounds equal"  # by one of the bounds alone, that is a kink
     and type((case.plain or case.function)(*case.args)) is not tuple
 ]
 
@@ -192,9 +193,11 @@ x, y, w = Tensor([0.5, 2.0], name="x"), Tensor([1.5, 3.0], name="y"), Tensor([[1
         (lambda: x**-1, ["∂(x⁻¹)/∂x = −x⁻²"]),
         (lambda: 2**x, ["∂(2^x)/∂x = 2^x·log(2)"]),
         (lambda: np.tanh(x), ["∂tanh(x)/∂x = 1 − tanh²(x)"]),
+        (lambda: np.hypot(x, y), ["∂hypot(x, y)/∂x = x / hypot(x, y)", "∂hypot(x, y)/∂y = y / hypot(x, y)"]),
         (lambda: np.sqrt(x), ["∂√x/∂x = 1/(2·√x)"]),
         (lambda: np.absolute(x), ["∂|x|/∂x = sign(x)"]),
         (lambda: x.sigmoid(), ["∂σ(x)/∂x = σ(x)·(1 − σ(x))"]),
+        (lambda: F.log_sigmoid(x), ["∂log_sigmoid(x)/∂x = σ(−x)"]),
         (lambda: x.relu(), ["∂relu(x)/∂x = [relu(x) > 0]"]),
         (lambda: np.maximum(x, 0), ["∂maximum(x, 0)/∂x = 1/2 if x = 0 else [x ≥ 0]"]),
         (lambda: np.where(x.data > 1, x, 0), ["∂([c]·x)/∂x = [c]"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from autodiff.core.tape import pick
 from autodiff.drawing.symbols import OpaqueError, Symbol, symbols_in
 from autodiff.drawing.text import brief, function_name, index, is_number
 from autodiff.drawing.tidying import is_the_number
+from autodiff.rules.digits import cosine, logistic, one_less_square
 
 Run = tuple[str, str]  # a piece of text, and how it is set: "" upright, "i" italic, "sup" raised, "sub" lowered
 
@@ -34,7 +36,7 @@ _MATRIX_PRODUCTS: set[Function] = (
     else {np.matmul, np.linalg.matmul, np.dot}
 )
 _SUMS: set[Function] = {np.sum, np.add.reduce, total}
-_SYMBOLS: dict[Function, str] = {sigmoid: "σ", scatter_add: "scatter"}
+_SYMBOLS: dict[Function, str] = {sigmoid: "σ", unwrap(logistic): "σ", scatter_add: "scatter"}
 _WITHOUT_SHAPE: set[Function] = {np.reshape, scatter_add}
 
 _Written = tuple[list[Run], int]
@@ -264,6 +266,9 @@ _WRITERS: dict[Function, Callable[[Symbol, str], _Written | None]] = {
     np.power: _written_power,
     np.absolute: lambda x, times: ([("|", ""), *_write(x.args[0], times)[0], ("|", "")], _ATOM),
     np.sqrt: lambda x, times: ([("√", ""), *_at_least(x.args[0], _ATOM, times)], _ATOM),
+    # What keeps digits is written as what it is.
+    unwrap(one_less_square): lambda x, times: _write(1 - x.args[0] ** 2, times),
+    unwrap(cosine): lambda x, times: _write(x.args[0] / x.args[2], times),
     np.linalg.inv: lambda x, times: ([*_at_least(x.args[0], _ATOM, times), ("−1", "sup")], _POWER),
     np.where: _written_where,
     np.broadcast_to: _written_broadcast,
