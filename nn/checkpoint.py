@@ -95,9 +95,9 @@ class Checkpoint:
             path: value for path, value in self._found() if isinstance(value, np.random.Generator)
         }
         self.constants: dict[str, str | None] = self._told()
-        self.settings = _as_read(dict(settings) | _described(model) | _named(optimizer, "optimizer"))
+        self.settings = _as_read(dict(settings) | _described(model) | {"optimizer": type(optimizer).__name__})
         if schedule is not None:
-            self.settings |= _as_read(_named(schedule, "schedule") | _arguments(schedule))
+            self.settings |= _as_read({"schedule": type(schedule).__name__} | _arguments(schedule))
         self.settings |= {
             f"the generator {name}": type(rng.bit_generator).__name__ for name, rng in self.generators.items()
         }
@@ -270,10 +270,6 @@ def _described_sharing(shared: Mapping[str, int]) -> dict[str, str]:
         f"the generator {name}": f"that of {next(other for other in shared if shared[other] == number)}"
         for name, number in shared.items()
     }
-
-
-def _named(thing: Any, name: str) -> dict[str, str]:
-    return {name: type(thing).__name__}
 
 
 def _options(state: Mapping[str, Any]) -> dict[str, Any]:
