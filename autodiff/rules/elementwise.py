@@ -162,12 +162,6 @@ defvjp(
 )
 
 
-def _within(x: Array, low: Array, high: Array) -> Array:
-    """Whether x lies between the bounds, on them included; None is no bound."""
-    inside = True if low is None else x >= low
-    return inside if high is None else inside & (x <= high)
-
-
 def _clip_low(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array = None) -> Array:
     return np.where((x < a_min) if a_max is None else (x < a_min) & (a_min <= a_max), g, 0)
 
@@ -177,7 +171,8 @@ def _clip_high(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array
 
 
 def _clip_x(g: Array, out: Array, x: Array, a_min: Array = None, a_max: Array = None) -> Array:
-    inside = _within(x, a_min, a_max)
+    inside = True if a_min is None else x >= a_min
+    inside = inside if a_max is None else inside & (x <= a_max)
     if a_min is not None and a_max is not None:
         inside = inside & np.less(a_min, a_max)  # between equal bounds, nothing moves
     return np.where(inside, g, 0)
