@@ -1,6 +1,7 @@
 """Where a formula that is right loses digits: functions that are one call with a rule of their own, and series."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,21 +56,26 @@ def over_square(x: Array, a: Array, b: Array) -> Array:
     return slope + convention(x, origin) if isinstance(x, Tensor) else slope
 
 
+def series(coefficients: Sequence[float], x: Array) -> Array:
+    """``Σ c_k x^k``, by Horner's scheme."""
+    value: Array = 0.0
+    for coefficient in reversed(coefficients):
+        value = value * x + coefficient
+    return value
+
+
 # Functions of NumPy whose derivatives are sums
 
-_SINC_SLOPE = [(-1) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(10, 0, -1)]
+_SINC_SLOPE = [(-1) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(1, 11)]
 
 
 def _sinc(g: Array, out: Array, x: Array) -> Array:
     """``(cos πx - sinc x) / x``; near 0, where that cancels, its Taylor series, exact also when differentiated."""
     small = np.absolute(x) < 0.25
     near = np.where(small, x, 0)
-    square = near * near
-    series: Array = 0.0
-    for coefficient in _SINC_SLOPE:
-        series = series * square + coefficient
     far = np.where(small, 1, x)
-    return g * np.where(small, series * near, (np.cos(math.pi * np.remainder(far, 2)) - np.sinc(far)) / far)
+    taylor = series(_SINC_SLOPE, near * near) * near
+    return g * np.where(small, taylor, (np.cos(math.pi * np.remainder(far, 2)) - np.sinc(far)) / far)
 
 
 defvjp(np.sinc, _sinc)

@@ -17,6 +17,7 @@ from scipy import special as sp
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tensor import Tensor
+from autodiff.rules.digits import series
 from autodiff.rules.elementwise import zero
 from autodiff.rules.limits import convention
 from autodiff.special import polygamma
@@ -94,11 +95,7 @@ _OF_MILLS = [float((2 * k - 1) * one) for k, one in enumerate(_RECIPROCAL)]
 
 def _or_tail(near: Array, far: Array, x: Array, coefficients: Sequence[float]) -> Array:
     """``near``; far out ``Σ c_k / x^(2k)``, of which the next term is below rounding, also in the derivatives."""
-    square = np.square(1 / np.where(far, x, 10))
-    series: Array = 0.0
-    for coefficient in reversed(coefficients):
-        series = series * square + coefficient
-    return np.where(far, series, near)
+    return np.where(far, series(coefficients, np.square(1 / np.where(far, x, 10))), near)
 
 
 @primitive
@@ -144,8 +141,8 @@ def _digamma_rise(a: Array, b: Array) -> Array:
     a, b = np.where(far, a, 1), np.where(far, b, 0)
     p, q = 1 / a, 1 / (a + b)
     pp, qq = p * p, q * q
-    series = 1 / 12 - (pp + qq) / 120 + (pp * pp + pp * qq + qq * qq) / 252
-    return np.where(far, np.log1p(b / a) + b * p * q * (0.5 + (p + q) * series), near)
+    stirling = 1 / 12 - (pp + qq) / 120 + (pp * pp + pp * qq + qq * qq) / 252
+    return np.where(far, np.log1p(b / a) + b * p * q * (0.5 + (p + q) * stirling), near)
 
 
 def _beta(g: Array, out: Array, a: Array, b: Array) -> Array:
