@@ -81,9 +81,9 @@ _TABLE: dict[Function, Facts] = {}
 FACTS: Mapping[Function, Facts] = _TABLE  # for those who read
 _KEEPERS: WeakSet[Function] = WeakSet()  # who have their own record, and not a copy of what they wrap
 NOTHING_KNOWN = Facts()
-# Rules of libraries that are slow to import, and so are not imported for their rules' sake: library -> its rules.
 _OURS = ("autodiff", "nn")  # whose functions are recorded where they are called
 _LASTING = (*_OURS, "numpy", "scipy")  # whose functions stay for ever
+# Rules of libraries that are slow to import, and so are not imported for their rules' sake: library -> its rules.
 _LATE = {"scipy.special": "autodiff.rules.special"}
 
 

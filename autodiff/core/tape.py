@@ -245,9 +245,9 @@ def _walk(
                 if parent._function is not None and parent_age not in ends:
                     heappush(heap, parent_age)
             else:
-                _, total, ours = pending[parent_age]
+                _, so_far, ours = pending[parent_age]
                 # What a rule returned may be a view, or shared; only a sum may be added into in place.
-                pending[parent_age] = parent, iadd(total, d) if ours else total + d, True  # type: ignore[no-untyped-call]
+                pending[parent_age] = parent, iadd(so_far, d) if ours else so_far + d, True  # type: ignore[no-untyped-call]
 
     for age, (entry, g, _) in pending.items():
         if ends and age not in ends:

@@ -1,11 +1,8 @@
 """Norms, inverses, determinants and triangular factors of matrices, and of stacks of them: what `numpy.linalg` has.
 
 Where NumPy reads one triangle of a symmetric matrix only (``cholesky``, ``eigh``, ``eigvalsh``), the gradient is that
-of the symmetric matrix, and so is symmetric itself, as in PyTorch.
-
-Eigenvectors and singular vectors have a derivative where their eigenvalues or singular values are distinct; where two
-are equal, only what does not depend on their vectors has one, and other gradients come out infinite or as nan. The
-values themselves, without the vectors, have a gradient everywhere.
+of the symmetric matrix, and so is symmetric itself, as in PyTorch. Eigenvalues and singular values stand in
+``spectra.py``.
 """
 
 import math

@@ -316,8 +316,8 @@ def _cumprod(g: Array, out: Array, x: Array, axis: int | None = None, dtype: Any
     x, g, out = (np.moveaxis(one, axis, -1) for one in (_converted(x, dtype), g, out))
     ones = np.ones_like(x[..., :1])
     before = np.concatenate([ones, out[..., :-1]], axis=-1)
-    sums = _recurrence(np.concatenate([x[..., 1:], ones], axis=-1), g)
-    return np.moveaxis((before * sums)[..., : x.shape[-1]], -1, axis)
+    later = _recurrence(np.concatenate([x[..., 1:], ones], axis=-1), g)
+    return np.moveaxis((before * later)[..., : x.shape[-1]], -1, axis)
 
 
 def _recurrence(factors: Array, terms: Array) -> Array:
