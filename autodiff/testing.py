@@ -305,9 +305,8 @@ def _weighted(function: Function, point: _Point, plain: bool = False) -> tuple[l
     def run(leaves: Sequence[Any]) -> list[Any]:
         # It is given Tensors, so that it may call methods that arrays lack.
         is_open = [k not in point.positions or isinstance(x, Tensor) for k, x in enumerate(leaves)]
-        return flatten(
-            function(*(x if is_one else Tensor(x, requires_grad=False) for x, is_one in zip(leaves, is_open)))
-        )[0]
+        given = (x if is_one else Tensor(x, requires_grad=False) for x, is_one in zip(leaves, is_open))
+        return flatten(function(*given))[0]
 
     def weighted(*leaves: Any) -> Any:
         terms = [(output * weight).sum() for output, weight in zip(run(leaves), weights, strict=True)]

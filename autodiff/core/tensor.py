@@ -31,16 +31,7 @@ from autodiff.core.methods import (
     refused_method,
     spread,
 )
-from autodiff.core.record import (
-    constant,
-    data_of,
-    dispatch,
-    operators,
-    record,
-    results_are,
-    unary,
-    variable,
-)
+from autodiff.core.record import constant, data_of, dispatch, operators, record, results_are, unary, variable
 from autodiff.core.rule import FACTS, Array, Function, defvjp, name_of
 from autodiff.core.tape import Entry, Outputs, assignment, pick, pullback, recording
 

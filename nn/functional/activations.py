@@ -329,15 +329,9 @@ def _logsumexp_x(g: Array, out: Array, x: Array, axis: int | tuple[int, ...] | N
     return g * np.exp(x - np.where(nothing, 0, out)) + np.where(nothing, g * (out.size / max(x.size, 1)), 0)
 
 
-ad.defvjp(
-    _softmax,
-    lambda g, out, x, axis: out * (g - np.add.reduce(g * out, axis=axis, keepdims=True)),
-)
+ad.defvjp(_softmax, lambda g, out, x, axis: out * (g - np.add.reduce(g * out, axis=axis, keepdims=True)))
 ad.defvjp(_logsumexp, _logsumexp_x)
-ad.defvjp(
-    _log_softmax,
-    lambda g, out, x, axis: g - np.exp(out) * np.add.reduce(g, axis=axis, keepdims=True),
-)
+ad.defvjp(_log_softmax, lambda g, out, x, axis: g - np.exp(out) * np.add.reduce(g, axis=axis, keepdims=True))
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
