@@ -33,7 +33,7 @@ def total(x: Any, axis: Axis = None, *, keepdims: bool = False, **options: Any) 
     if x.size > LONGEST.get(x.dtype.char, math.inf) and not options.keys() - {"where", "initial"}:
         axes = _long_axes(x, axis)
         if axes is not None:
-            return _options_added(x, axes, keepdims, **options)
+            return _long_sum(x, axes, keepdims, **options)
     sum_over = np.add.reduce if isinstance(x, _NUMPYS) else np.sum  # other arrays know only np.sum
     return sum_over(x, axis=axis, keepdims=keepdims, **options)
 
@@ -107,7 +107,7 @@ def _long_axes(x: Any, axis: Axis) -> tuple[int, ...] | None:
     return axes if is_long and len(set(axes)) == len(axes) else None  # NumPy refuses an axis that is named twice
 
 
-def _options_added(x: Any, axes: tuple[int, ...], keepdims: bool, where: Any = True, initial: Any = None) -> Any:
+def _long_sum(x: Any, axes: tuple[int, ...], keepdims: bool, where: Any = True, initial: Any = None) -> Any:
     x = x if where is True else np.where(where, x, 0)
     sums = _of_dtype(_in_blocks(_of_dtype(x, np.float32), axes), x.dtype)
     sums = np.expand_dims(sums, axes) if keepdims else sums
