@@ -9,8 +9,7 @@ import numpy as np
 from autodiff.arrays.activations import sigmoid
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
-from autodiff.core.tensor import Tensor
-from autodiff.rules.limits import convention
+from autodiff.rules.limits import by_convention
 
 
 @primitive
@@ -52,8 +51,7 @@ def over_square(x: Array, a: Array, b: Array) -> Array:
     """``x / (a² + b²)``, for x one of a and b, without overflow; 0 where both are, by convention."""
     origin = np.equal(a, 0) & np.equal(b, 0)
     radius = np.hypot(np.where(origin, 1, a), b)
-    slope = np.where(origin, 0, x / radius / radius)
-    return slope + convention(x, origin) if isinstance(x, Tensor) else slope
+    return by_convention(np.where(origin, 0, x / radius / radius), x, origin)
 
 
 def series(coefficients: Sequence[float], x: Array) -> Array:

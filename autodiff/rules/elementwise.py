@@ -17,9 +17,9 @@ import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.core.rule import Array, defvjp
-from autodiff.core.tensor import Tensor, astype, stop_gradient
+from autodiff.core.tensor import astype, stop_gradient
 from autodiff.rules.digits import cosine, lead, logistic, one_less_square, over_square
-from autodiff.rules.limits import convention
+from autodiff.rules.limits import by_convention
 from autodiff.transforms.composition import defcomposition
 
 # Arithmetic
@@ -40,7 +40,7 @@ def _power_base(g: Array, out: Array, x: Array, y: Array) -> Array:
         return g * (y * x ** (y - 1)) if y else zero(g)
     slope = y * x ** np.where(np.equal(y, 0) & np.equal(x, 0), 1, np.subtract(y, 1))
     jumps = np.equal(x, 0) & (np.equal(y, 0) | np.equal(y, 1))
-    return g * (slope + convention(y, jumps) if isinstance(y, Tensor) else slope)
+    return g * by_convention(slope, y, jumps)
 
 
 def _power_exponent(g: Array, out: Array, x: Array, y: Array) -> Array:

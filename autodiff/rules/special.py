@@ -16,10 +16,9 @@ from scipy import special as sp
 
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
-from autodiff.core.tensor import Tensor
 from autodiff.rules.digits import series
 from autodiff.rules.elementwise import zero
-from autodiff.rules.limits import convention
+from autodiff.rules.limits import by_convention
 from autodiff.special import polygamma
 
 
@@ -108,14 +107,10 @@ defvjp(inverse_mills, lambda g, out, x: g * _or_tail(-out * (np.clip(x, -10, 60)
 defvjp(sp.erf, lambda g, out, x: g * (_TWO_OVER_ROOT_PI * _bell(x, 1)))
 defvjp(sp.erfc, lambda g, out, x: -g * (_TWO_OVER_ROOT_PI * _bell(x, 1)))
 defvjp(
-    sp.erfcx,
-    lambda g, out, x: g * _or_tail(2 * np.clip(x, None, 10) * out - _TWO_OVER_ROOT_PI, x > 10, x, _OF_ERFCX),
+    sp.erfcx, lambda g, out, x: g * _or_tail(2 * np.clip(x, None, 10) * out - _TWO_OVER_ROOT_PI, x > 10, x, _OF_ERFCX)
 )
 defvjp(sp.erfi, lambda g, out, x: g * (_TWO_OVER_ROOT_PI * np.exp(x * x)))
-defvjp(
-    sp.dawsn,
-    lambda g, out, x: g * _or_tail(1 - 2 * np.clip(x, -10, 10) * out, np.absolute(x) > 10, x, _OF_DAWSN),
-)
+defvjp(sp.dawsn, lambda g, out, x: g * _or_tail(1 - 2 * np.clip(x, -10, 10) * out, np.absolute(x) > 10, x, _OF_DAWSN))
 defvjp(sp.erfinv, lambda g, out, x: g * (np.exp(out * out) / _TWO_OVER_ROOT_PI))
 defvjp(sp.erfcinv, lambda g, out, x: -g * (np.exp(out * out) / _TWO_OVER_ROOT_PI))
 defvjp(sp.ndtr, lambda g, out, x: g * (_bell(x, 2) / _ROOT_TWO_PI))
@@ -226,7 +221,7 @@ def _scaled(out: Array, v: Array, x: Array, sign: int, near: Callable[[Array], A
 
 def _side(x: Array) -> Array:
     """The slope of ``|x|``: 0 at 0 by convention, where it has none of its own."""
-    return np.sign(x) + convention(x, np.equal(x, 0)) if isinstance(x, Tensor) else np.sign(x)
+    return by_convention(np.sign(x), x, np.equal(x, 0))
 
 
 def _ive(g: Array, out: Array, v: Array, x: Array) -> Array:
