@@ -78,20 +78,21 @@ def _divided(parts: Sequence[_Part], values: Array) -> list[Array]:
 
 
 def _settled(
-    parts: Sequence[_Part], gradient_of: Callable[[Sequence[Array]], Array], where: _Place, size: Any, further: bool
+    parts: Sequence[_Part], gradient_of: Callable[[Sequence[Array]], Array], place: _Place, size: Any, further: bool
 ) -> Array:
     """Give the gradient by a matrix with ties, as the head of this file says.
 
     Args:
         parts: what is to be divided.
         gradient_of: makes the gradient of the quotients.
-        where: the values and vectors.
+        place: the values and vectors.
         size: of the numbers that numerators are differences of.
         further: the result is to be differentiated.
     """
-    out, position, ties = where.out, where.position, where.ties
+    out, position, ties, turned = place
     values = (*out,)[position]
-    rounding, precision = values.shape[-1] * _precision(values), _precision(values) ** (1 / 3)
+    largest, rounding = _largest(values), values.shape[-1] * _precision(values)
+    precision = _precision(values) ** (1 / 3)
 
     def by_columns(matrices: Sequence[Array]) -> list[Array]:
         """Differentiate each column of some matrices by its own value."""
@@ -106,19 +107,18 @@ def _settled(
     columns = by_columns(numerators)
     firsts = [_symmetric(column, part.signs[0]) for part, column in zip(parts, columns)]
     quotients, masks = [], []
-    for part, column, first, turning in zip(parts, columns, firsts, _derivative(numerators, out)(where.turned)):
+    for part, column, first, turning in zip(parts, columns, firsts, _derivative(numerators, out)(turned)):
         numerator, divisor = data_of(part.numerator), data_of(part.divisor)
-        is_turned = np.abs(data_of(turning)) > precision * (size + _largest(column, -2) * _largest(values))
+        is_turned = np.abs(data_of(turning)) > precision * (size + _largest(column, -2) * largest)
         error = np.abs(numerator - data_of(first) * divisor)
         masks.append(part.tied & ~is_turned & (error <= 16 * rounding * size))
-        is_zero = is_turned & (np.abs(divisor) <= rounding * _largest(values))
+        is_zero = is_turned & (np.abs(divisor) <= rounding * largest)
         divisor = np.where(masks[-1], 1, np.where(is_zero, 0, part.divisor))
         quotient = first * exact_to(values, 2, "what depends on vectors of equal values")[..., None, :]
         quotients.append(np.where(masks[-1], quotient, part.numerator / divisor))
     gradient = gradient_of(quotients)
-    largest = _largest(values)
     scale = _largest(gradient, -2) + np.where(largest == 0, 0, size / np.where(largest == 0, 1, largest))
-    changes = np.abs(data_of(_derivative([gradient], out)(where.turned)[0])) > precision * scale
+    changes = np.abs(data_of(_derivative([gradient], out)(turned)[0])) > precision * scale
     if further:  # by Taylor's formula, f(x) / x = f' - x f'' / 2, to the order x²
         for k, (part, mask, column) in enumerate(zip(parts, masks, by_columns(firsts))):
             quotients[k] = quotients[k] - np.where(mask, part.divisor * _symmetric(column, part.signs[1]) / 2, 0)
@@ -172,9 +172,7 @@ def _eigh(g: Any, out: Any, further: bool = True) -> Array:
     if g_v is None:
         return (v * g_w[..., None, :]) @ vt
     inner, ties, identity = vt @ g_v, _ties(w, False), np.eye(w.shape[-1], dtype=bool)
-    parts = [
-        _Part(_symmetric(inner, -1), np.where(identity, 1, w[..., None, :] - w[..., :, None]), ties, (1, -1)),
-    ]
+    parts = [_Part(_symmetric(inner, -1), np.where(identity, 1, w[..., None, :] - w[..., :, None]), ties, (1, -1))]
 
     def gradient_of(quotients: Sequence[Array]) -> Array:
         return v @ (quotients[0] if g_w is None else np.where(identity, g_w[..., None, :], quotients[0])) @ vt
@@ -230,8 +228,8 @@ def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> 
         basis = data_of(u if is_tall else v)
         outwards = np.sin(np.arange(1.0, math.prod(basis.shape[-2:]) + 1)).reshape(basis.shape[-2:]).astype(s.dtype)
         turns[not is_tall] += np.where(zero, outwards - basis @ (swap_last_axes(basis) @ outwards), 0)
-    where = _Place(out, 1, ties, (turns[0], None, swap_last_axes(turns[1])))
-    return _settled(parts, gradient_of, where, np.maximum(_largest(g_u, -2), _largest(g_v, -2)), further)
+    place = _Place(out, 1, ties, (turns[0], None, swap_last_axes(turns[1])))
+    return _settled(parts, gradient_of, place, np.maximum(_largest(g_u, -2), _largest(g_v, -2)), further)
 
 
 def _refuse_svd(a: Array, full_matrices: bool = True, compute_uv: bool = True) -> None:
@@ -274,7 +272,4 @@ describe(np.linalg.svd, rule_with_graph=_svd_at_ties, refuses=_refuse_svd)
 describe(np.linalg.eigvalsh, recorded_as=lambda a, UPLO="L": np.linalg.eigh(a, UPLO).eigenvalues)
 describe(np.linalg.svdvals, recorded_as=lambda x, /: np.linalg.svd(x, full_matrices=False).S)
 defvjp(np.linalg.eigh, lambda g, out, a, UPLO="L": _eigh(g, out))
-defvjp(
-    np.linalg.svd,
-    lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv),
-)
+defvjp(np.linalg.svd, lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv))
