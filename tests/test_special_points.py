@@ -512,9 +512,7 @@ def test_rules_of_numpys_own_precision() -> None:
     for scale in (1, 1e60):
         wide = x.astype(float) * scale
         with quiet():
-            found = ad.grad(lambda x: np.corrcoef(x)[0, 1])(
-                (x * np.float32(1)) if scale == 1 else wide.astype(np.float32)
-            )
+            found = ad.grad(lambda x: np.corrcoef(x)[0, 1])(wide.astype(np.float32))
             wanted = ad.grad(lambda x: np.corrcoef(x)[0, 1])(wide)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
