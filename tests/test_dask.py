@@ -40,11 +40,11 @@ DASK_LACKS: dict[str, str] = {
         add.accumulate add.reduce fmax.reduce fmin.reduce logaddexp.reduce maximum.reduce minimum.reduce
         multiply.accumulate multiply.reduce special.fresnel special.sici
     """,
-    "Array must be 2D": "svd",
+    "Array must be 2D": "svd svdvals",
     "Boolean array with size": "x",
     "Cannot cast array data": "insert",
     "Chunk size must be larger": "gradient",
-    "chunked in one dimension only": "norm svd",
+    "chunked in one dimension only": "norm svd svdvals",
     "Chunks": "insert select tril",
     "consists of multiple chunks": "matvec vecdot vecmat",
     "Dimension must be 2": "inv solve",

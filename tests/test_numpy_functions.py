@@ -56,7 +56,8 @@ ALL_REFUSED = {name for names in REFUSED.values() for name in names.split()}
 
 
 def has_rule(function: Callable[..., Any]) -> bool:
-    return bool(facts_of(function).rules or facts_of(function).variadic)
+    facts = facts_of(function)
+    return bool(facts.rules or facts.variadic or facts.recorded_as)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -247,9 +247,11 @@ def test_hooks_on_the_way_count() -> None:
 
 def test_values_alone_are_numpys_to_rounding() -> None:
     a = rng.normal(size=(3, 4, 4))
-    np.testing.assert_allclose(np.linalg.svdvals(Tensor(a)).data, np.linalg.svdvals(a), rtol=1e-13)
-    np.testing.assert_allclose(np.linalg.eigvalsh(Tensor(a)).data, np.linalg.eigvalsh(a), rtol=1e-13)
-    np.testing.assert_allclose(np.linalg.eigvalsh(Tensor(a), UPLO="U").data, np.linalg.eigvalsh(a, "U"), rtol=1e-13)
+    np.testing.assert_allclose(np.linalg.svdvals(Tensor(a)).data, np.linalg.svdvals(a), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(np.linalg.eigvalsh(Tensor(a)).data, np.linalg.eigvalsh(a), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(
+        np.linalg.eigvalsh(Tensor(a), UPLO="U").data, np.linalg.eigvalsh(a, "U"), rtol=1e-13, atol=1e-13
+    )
 
 
 def test_a_page_shows_the_gradient_at_ties(tmp_path: Path) -> None:
@@ -257,4 +259,4 @@ def test_a_page_shows_the_gradient_at_ties(tmp_path: Path) -> None:
     page, function = tmp_path / "root.html", of_matrix(np.sqrt, C[:2, :2])
     ad.draw(function(x)).save(page)
     shown = re.findall(r'"gradient":{"shape":\[2,2\],"dtype":"float64","values":(\[.*?\])', page.read_text())
-    np.testing.assert_allclose(json.loads(shown[0]), ad.grad(function)(x.data).ravel(), rtol=1e-13)
+    np.testing.assert_allclose(json.loads(shown[0]), ad.grad(function)(x.data).ravel(), rtol=1e-13, atol=1e-13)

@@ -125,7 +125,8 @@ defcomposition(np.correlate, _correlate, arguments=2)
 
 def _interp(x: Array, xp: Array, fp: Array, left: Array = None, right: Array = None, period: Any = None) -> Array:
     """Draw lines between the points. The derivative by x is their slope, at a point that of the line to the right."""
-    x, xp, fp = (one.astype(np.float64) for one in (as_array(x), as_array(xp), as_array(fp)))  # as NumPy does
+    arrays = [as_array(one) for one in (x, xp, fp)]
+    x, xp, fp = (one if one.dtype.kind == "c" else one.astype(np.float64) for one in arrays)  # as NumPy does
     if period is not None:
         left, right, period = None, None, abs(period)
         x, xp = x % period, xp % period

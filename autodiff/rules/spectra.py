@@ -50,7 +50,9 @@ def _precision(x: Array) -> float:
 
 def _largest(x: Array, axis: int = -1) -> Any:
     """Give the largest magnitude in each member of a stack, as a matrix of one element."""
-    return np.max(np.abs(data_of(x)), axis=tuple(range(axis, 0)), initial=0)[..., None, None]
+    x = data_of(x)
+    largest = np.max(np.abs(x), axis=tuple(range(axis, 0))) if x.size else np.zeros(x.shape[:axis], x.dtype)
+    return largest[..., None, None]
 
 
 class _Place(NamedTuple):
@@ -269,7 +271,7 @@ def _svd_at_ties(g: Any, out: Any) -> Rule | None:
 
 describe(np.linalg.eigh, rule_with_graph=_eigh_at_ties)
 describe(np.linalg.svd, rule_with_graph=_svd_at_ties, refuses=_refuse_svd)
-describe(np.linalg.eigvalsh, recorded_as=lambda a, UPLO="L": np.linalg.eigh(a, UPLO).eigenvalues)
-describe(np.linalg.svdvals, recorded_as=lambda x, /: np.linalg.svd(x, full_matrices=False).S)
+describe(np.linalg.eigvalsh, recorded_as=lambda a, UPLO="L": np.linalg.eigh(a, UPLO)[0])
+describe(np.linalg.svdvals, recorded_as=lambda x, /: np.linalg.svd(x, full_matrices=False)[1])
 defvjp(np.linalg.eigh, lambda g, out, a, UPLO="L": _eigh(g, out))
 defvjp(np.linalg.svd, lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv))

@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.rules.digits import cosine, logistic, one_less_square
+from autodiff.rules.limits import convention, exact_to
 from tests.cases.case import Case, Sampler
 
 sampler = Sampler(0)
@@ -330,6 +331,8 @@ def edges() -> Iterator[Case]:
     steep = np.array([[0.5, 3.0, 7.0], [-0.5, -4.0, -7.5]])
     yield Case("unwrap", np.unwrap, (steep,))
     yield Case("unwrap, axis and period", lambda x: np.unwrap(x, axis=0, period=3.0), (steep,))
+    yield Case("exact_to", lambda x: x * exact_to(x, 3, "it"), (normal(2, 3),))
+    yield Case("convention", lambda x: x + x * convention(x, x > np.inf), (normal(2, 3),))
     yield Case("fmod of a near multiple", np.fmod, (np.array(1.0), np.array(0.1)), order=0)  # 1.0 / 0.1 rounds up to 10
 
 
