@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, MutableSequence, Set, ValuesView
@@ -14,13 +15,15 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.foreign import meaning_else
-from autodiff.compiler.state import Place
+from autodiff.compiler.state import Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.rule import Array
 from nn.checks import check_flag
 
 P = ParamSpec("P")
 Outputs = TypeVar("Outputs", covariant=True)
+
+_ABSENT = object()
 
 
 class _Forward(Protocol[P, Outputs]):
@@ -109,7 +112,7 @@ class Module:
     """
 
     training: bool = True
-    _assignments: ClassVar[int] = 0  # to attributes of all Modules
+    _assignments: ClassVar[list[int]] = [0]  # to attributes of all Modules: how many
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from the inputs; every subclass defines it."""
@@ -124,10 +127,11 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         members = list(_members(value, name))
-        if name in vars(self):
-            _check_place(type(self), name, vars(self)[name], value, bool(members))
+        before = vars(self).get(name, _ABSENT)
+        if before is not _ABSENT:
+            _check_place(type(self), name, before, value, bool(members))
         object.__setattr__(self, name, value)
-        Module._assignments += 1
+        self._assignments[0] += before is not value
         ids: set[int] = set()
         parts = [part for path, member in members for part in _parts(member, path, ids)]
         named = [(path, part) for path, part in parts if not isinstance(part, Module)]
@@ -140,7 +144,7 @@ class Module:
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
-        Module._assignments += 1
+        self._assignments[0] += 1
 
     def _has_elsewhere(self, part: Parameter | Buffer, name: str) -> bool:
         """Whether a parameter or buffer has a name that is its path here, from another attribute than the one named."""
@@ -299,16 +303,27 @@ class Module:
 
     def settings(self) -> Hashable:
         """Give all else that the Module computes with: a compiled step is another one with other settings."""
-        return tuple(
-            (path, name, value if isinstance(value, bool | int | float | str) else id(value))
-            for path, module in self.named_modules()
-            for name, value in {"training": module.training, **vars(module)}.items()
-        )
+        named = [(path, module, type(module)) for path, module in self.named_modules()]
+        attributes = [{"training": module.training, **vars(module)} for _, module, _ in named]
+        methods = {kind: _methods(kind) for _, _, kind in named}
+        return form_of([named, attributes, methods])
 
     def watch(self) -> Callable[[], bool]:
-        """Give a function that says whether no attribute of any Module was assigned to since then."""
-        before = Module._assignments
-        return lambda: Module._assignments == before
+        """Give a function that says whether attributes, what is in lists and dicts there, and methods are as then."""
+        modules, count = list(self.modules()), self._assignments
+        (before,) = count
+        views = [view for module in modules for value in vars(module).values() for view in views_of(value)]
+        are_same = watch_of(views)
+        getters = {kind: operator.attrgetter(*_methods(kind)) for kind in map(type, modules)}.items()
+        methods = [get(kind) for kind, get in getters]
+
+        def is_unchanged() -> bool:
+            try:
+                return count[0] == before and are_same() and [get(kind) for kind, get in getters] == methods
+            except AttributeError:  # one was deleted
+                return False
+
+        return is_unchanged
 
     def _arguments(self) -> str:
         """Say in the text of the Module how it was made."""
@@ -322,6 +337,14 @@ class Module:
             details.append(f"{self.num_parameters():,} parameters")
         text = f"{type(self).__name__}({self._arguments()})"
         return ": ".join([text, ", ".join(details)] if details else [text]) + "".join(children)
+
+
+def _methods(kind: type[Any]) -> dict[str, Any]:
+    """Give `forward` and, of classes that are not of this package, all functions, properties and the like."""
+    users = [base for base in kind.__mro__ if base.__module__.partition(".")[0] not in ("nn", "builtins")]
+    names = [name for base in users for name, value in vars(base).items() if hasattr(type(value), "__get__")]
+    names = [name for name in names if not name.startswith("__") or name == "__call__"]
+    return {name: getattr(kind, name) for name in ("forward", *names)}
 
 
 def _check_place(kind: Any, name: str, before: Any, value: Any, has_members: bool) -> None:

@@ -144,6 +144,8 @@ class Compiled:
         self._programs: OrderedDict[Hashable, _Program] = OrderedDict()
         self._latest: _Program | None = None
         self._evictions = 0
+        self._settings: Hashable = None
+        self._are_settings_known: Callable[[], bool] = lambda: False
         self._lock = threading.RLock()
         functools.update_wrapper(self, step, updated=())
 
@@ -201,7 +203,10 @@ class Compiled:
 
     def settings(self) -> Hashable:
         """Give all else that the step depends on."""
-        return tuple([part.settings() for part in self._parts])
+        if not self._are_settings_known():
+            self._settings = tuple([part.settings() for part in self._parts])
+            self._are_settings_known = self.watch()
+        return self._settings
 
     def watch(self) -> Callable[[], bool]:
         """Give a function that says whether the settings are as they were then."""

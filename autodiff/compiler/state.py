@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Set
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -66,6 +69,82 @@ class Stateful(ABC):
     def __subclasshook__(cls, other: type) -> bool:
         """Ask the class: an object may answer to any name, as dicts do whose keys are attributes."""
         return all(hasattr(other, name) for name in cls.__abstractmethods__)
+
+
+class Itself:
+    """A thing as a key: equal to nothing else, and kept, so that no other thing comes to have its ``id``."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Itself) and self.thing is other.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+
+_PLAIN = int, float, complex, str, bytes, np.generic, type(None)
+
+
+def form_of(value: Any) -> Hashable:
+    """Give a key of a value: of numbers and texts by type and value, of containers by their items, of others itself."""
+    if isinstance(value, _PLAIN):
+        return type(value), repr(value)
+    if isinstance(value, list | tuple):
+        return type(value), tuple(map(form_of, value))
+    if isinstance(value, dict):
+        return type(value), tuple(map(form_of, value)), tuple(map(form_of, value.values()))
+    if isinstance(value, Set):
+        return type(value), frozenset(map(form_of, value))
+    if isinstance(value, partial):
+        return type(value), form_of(value.func), form_of(value.args), form_of(value.keywords)
+    return Itself(value)
+
+
+def views_of(value: Any) -> Iterator[Iterable[Any]]:
+    """Give all containers in a value, itself among them, whose items may be others later; of dicts keys and values."""
+    inner: Iterable[Any] = ()
+    if isinstance(value, dict):
+        inner = value.values()
+        yield from (value.keys(), inner)
+    elif isinstance(value, list | tuple | Set):
+        inner = value
+        if not isinstance(value, tuple):
+            yield value
+    elif isinstance(value, partial):
+        inner = (value.args, value.keywords)
+    for item in inner:
+        yield from views_of(item)
+
+
+def watch_of(views: Iterable[Iterable[Any]]) -> Callable[[], bool]:
+    """Give a function that says whether containers hold the very things that they hold now, in the same order."""
+    lists: list[list[Any]] = []
+    others: list[Iterable[Any]] = []
+    for view in views:
+        if isinstance(view, list) and all(map(_is_equal_to_itself_alone, view)):
+            lists.append(view)
+        else:
+            others.append(view)
+    copies, end = list(map(list, lists)), (object(),)
+    things = [*chain(*others, end)] if others else None
+
+    def is_unchanged() -> bool:
+        try:
+            return lists == copies and (things is None or all(map(operator.is_, chain(*others, end), things)))
+        except (TypeError, ValueError):  # of arrays that are compared
+            return False
+
+    return is_unchanged
+
+
+def _is_equal_to_itself_alone(thing: Any) -> bool:
+    """Whether a comparison, which is fast for what is the same, says of all else that it differs, or raises."""
+    equal: Any = type(thing).__eq__
+    return equal is object.__eq__ or (isinstance(thing, Tensor) and thing.size > 1)
 
 
 def stateful_parts(state: Any) -> list[Stateful]:

@@ -12,7 +12,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import as_float
-from autodiff.compiler.state import Place
+from autodiff.compiler.state import Itself, Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
@@ -22,6 +22,9 @@ from nn.checks import check_flag, check_number, to_array
 BLOCK_BYTES = 2**18
 # Arrays up to this size are updated several at once: the calls would take longer than the arithmetic.
 SMALL_BYTES = 2**15
+
+_SHARED = "param_groups", "slots", "steps", "defaults", "_settings", "_joined"  # attributes of all optimizers
+_PARAMS = operator.itemgetter("params")
 
 # The domain of an option: given the caller, the option's name and a value, it gives the value, or raises.
 Check = Callable[[str, str, Any], Any]
@@ -523,30 +526,40 @@ class Optimizer:
 
     def settings(self) -> Hashable:
         """Give all else that a step depends on: a compiled step is another one with other settings."""
-        options = [
-            tuple((name, value) for name, value in self._options("step", position).items() if name != "lr")
-            for position in range(len(self.param_groups))
-        ]
-        return tuple(options), tuple(map(tuple, self._members_by_step()))
+        caller = f"{type(self).__name__}.step"
+        options = [self._options(caller, position) | {"lr": None} for position in range(len(self.param_groups))]
+        parameters = [group["params"] for group in self.param_groups]
+        kind = Itself(type(self)), Itself(type(self).update)
+        return *kind, form_of([options, self._own(), parameters]), tuple(map(tuple, self._members_by_step()))
 
     def watch(self) -> Callable[[], bool]:
         """Give a function that says whether the settings are as they were then."""
-        members, slots = self._members_by_step(), self.slots
+        members, slots, update, count = self._members_by_step(), self.slots, self.update, len(vars(self))
         groups = [group.copy() for group in self.param_groups]
+        has_scalars = any(parameter.size == 1 for parameter in self.parameters)  # two of them may be equal
+        lists = [group["params"] for group in groups]
+        views = [*lists, *(view for value in self._own().values() for view in views_of(value))]
+        is_same = watch_of([*views, vars(self).values()] if self._own() else views)
 
         def is_unchanged() -> bool:
+            if self.update != update or self.slots is not slots or len(vars(self)) != count or not is_same():
+                return False
+            if has_scalars and not all(map(operator.is_, map(_PARAMS, self.param_groups), lists)):
+                return False
             if self.param_groups != groups:
                 for before, group in zip(groups, self.param_groups):
                     before["lr"] = group["lr"]  # is a part of the state
                 if self.param_groups != groups:
                     return False
-            if self.slots is not slots:  # others were loaded
-                return False
             if len(members) == 1:
                 return self.steps.count(self.steps[0]) == len(self.steps)
             return self._members_by_step() == members
 
         return is_unchanged
+
+    def _own(self) -> dict[str, Any]:
+        """Give the attributes of a subclass, or of the object alone."""
+        return {name: value for name, value in vars(self).items() if name not in _SHARED}
 
     def _refuse(self, caller: str, problems: list[str]) -> None:
         if problems:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Literal
 
 from autodiff.arrays.whole import whole
-from autodiff.compiler.state import Place
+from autodiff.compiler.state import Itself, Place, form_of
 from nn.checks import check_choice, check_count, check_number
 from nn.optim.base import Optimizer
 
@@ -120,7 +120,7 @@ class Schedule:
     def settings(self) -> Hashable:
         """Give all else that `following` depends on: a compiled step is another one with other settings."""
         own = {name: value for name, value in vars(self).items() if name not in self._progress()}
-        return tuple((name, id(value) if name == "optimizer" else repr(value)) for name, value in own.items())
+        return Itself(type(self)), Itself(type(self).following), form_of(own)
 
     def watch(self) -> Callable[[], bool]:
         """Give a function that says whether the settings are as they were then."""
