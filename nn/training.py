@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -16,11 +17,13 @@ from tqdm import tqdm
 
 import autodiff as ad
 from autodiff.arrays.whole import require
-from autodiff.core.hooks import hooks_of
+from autodiff.compiler.state import views_of, watch_of
+from autodiff.core.hooks import HOOKS, hooks_of
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.core.watch import WATCHES
 from autodiff.files import held
+from autodiff.transforms.containers import walk
 from nn import functional
 from nn.checkpoint import Checkpoint, Progress
 from nn.checks import check_count, check_number
@@ -45,6 +48,7 @@ LOSSES: dict[str, Loss] = {
 
 # A program takes about as long to make as this many steps.
 _WORTHWHILE = 500
+_MOST_PROGRAMS = 16  # at once
 
 
 def fit(
@@ -111,7 +115,8 @@ def fit(
             and what else changes during the run. No other run may write the file at the same time.
         compile: whether steps run as programs, as `autodiff.compile` makes them. With True they do, rounded as they
             may be. By default they do where that pays and changes not a bit: where a batch of one shape comes often
-            enough, and model, loss and optimizer are made of nothing but this package's own classes and functions.
+            enough, and model, loss and optimizer are made of nothing but this package's own classes and functions,
+            which is looked at again whenever callbacks, metrics or a schedule have run, as is all that they may change.
         rng: a Generator or a seed for the order of the rows.
 
     Returns:
@@ -236,10 +241,10 @@ class _Run:
         self.progress = Progress(history)
 
     @cached_property
-    def take_step(self) -> Step:
-        """The function that takes a step, made when the model and the optimizer are what they are to begin with."""
+    def choose_step(self) -> Callable[[], Step]:
+        """Gives the function that takes a step of the model and the optimizer as they are now."""
         steps = self.settings.epochs * (len(self.data) // self.settings.batch_size)
-        return _stepper(self.model, self.settings, self.optimizer, steps)
+        return _chooser(self.model, self.settings, self.optimizer, steps)
 
     @contextlib.contextmanager
     def kept(self, path: str | os.PathLike[str], seed: int | str) -> Iterator[None]:
@@ -311,9 +316,12 @@ class _Run:
         rows, totals = 0, dict.fromkeys(("loss", *metrics), 0.0)
         joined = any(isinstance(module, BatchNorm1d) for module in self.model.modules())
         batches = self.data.batches(self.settings.batch_size, self.rng, joined)
+        have_users = any(getattr(metric, "func", None) is not _accuracy_metric for metric in metrics.values())
         for step, (inputs, targets) in enumerate(batches, start=1):
+            if step == 1 or have_users:  # functions that may have changed anything
+                take_step = self.choose_step()
             try:
-                loss, *outputs = self.take_step(inputs, targets)
+                loss, *outputs = take_step(inputs, targets)
             except _NotFiniteError as error:
                 raise _not_finite(f"loss is {error} at epoch {epoch}, step {step}") from None
             rows += len(inputs)
@@ -351,23 +359,47 @@ class _Run:
         progress.stopped = progress.waited >= patience
 
 
-def _stepper(model: Module, settings: _Settings, optimizer: Optimizer, steps: int) -> Step:
-    """Give the function that takes a step, as a program where that pays; so many steps are to come."""
+def _chooser(model: Module, settings: _Settings, optimizer: Optimizer, steps: int) -> Callable[[], Step]:
+    """Make the function that gives what takes a step now, a program where that pays; so many steps are to come.
+
+    By default it is to be asked whenever functions of the user's have run: it looks at all that a step depends on, and
+    there is a program for each form of it, as long as steps are to come for which it is worthwhile.
+    """
     measure, compile = settings.loss, settings.compile
     step = _step(model, measure, optimizer, settings.clip_norm, bool(settings.metrics))
     if compile:
-        return ad.compile(step, state=(model, optimizer))
-    if compile is False or WATCHES or steps < _WORTHWHILE or not _all_own(model, measure, optimizer):
-        return step
-    compiled = ad.compile(step, state=(model, optimizer), exact=True)
+        compiled = ad.compile(step, state=(model, optimizer))
+        return lambda: compiled
+    if compile is False or steps < _WORTHWHILE:
+        return lambda: step
     whole: list[tuple[int, ...]] = []
+    by_form: dict[Hashable, Step] = {}
+    made = 0
+    chosen: tuple[Callable[[], bool], Step] = (lambda: False), step
 
-    def compiled_where_worthwhile(inputs: Array, targets: Array) -> tuple[Any, ...]:
+    def where_worthwhile(compiled: Step, inputs: Array, targets: Array) -> tuple[Any, ...]:
         if not whole:
             whole.append(inputs.shape)
         return (compiled if inputs.shape == whole[0] else step)(inputs, targets)
 
-    return compiled_where_worthwhile
+    def choose() -> Step:
+        nonlocal chosen, made
+        hooked = HOOKS and any(map(hooks_of, (*model.parameters(), *optimizer.parameters)))
+        if WATCHES or hooked or _CODE != _AS_WRITTEN:
+            return step
+        if not chosen[0]():
+            form = model.settings(), optimizer.settings()
+            if form not in by_form and made < steps // _WORTHWHILE and _all_own(model, measure, optimizer):
+                made += 1
+                if made > _MOST_PROGRAMS:
+                    del by_form[next(iter(by_form))]
+                by_form[form] = partial(where_worthwhile, ad.compile(step, state=(model, optimizer), exact=True))
+            views = [view for module in model.modules() for view in views_of(vars(module))]
+            are_same, is_same = watch_of(views), optimizer.watch()
+            chosen = (lambda: are_same() and is_same()), by_form.get(form, step)
+        return chosen[1]
+
+    return choose
 
 
 def _step(model: Module, measure: Loss, optimizer: Optimizer, clip_norm: float | None, with_outputs: bool) -> Step:
@@ -391,9 +423,24 @@ def _step(model: Module, measure: Loss, optimizer: Optimizer, clip_norm: float |
 
 def _all_own(model: Module, measure: Loss, optimizer: Optimizer) -> bool:
     """Whether all that a step calls is defined in this package, so that nothing in it is a surprise to a compiler."""
-    parts = [*map(type, model.modules()), type(optimizer)]
-    are_own = all(part.__module__.partition(".")[0] == "nn" for part in parts)
-    return measure in LOSSES.values() and are_own and not any(map(hooks_of, optimizer.parameters))
+    parts = [*model.modules(), optimizer]
+    are_own = all(type(part).__module__.partition(".")[0] == "nn" for part in parts)
+    held = (leaf for part in parts for _, leaf in walk(vars(part)))
+    return measure in LOSSES.values() and are_own and not any(callable(x) and not isinstance(x, Module) for x in held)
+
+
+def _code() -> list[Mapping[str, Any]]:
+    """List the names in this package's modules, and in their classes, that a step may read."""
+    parts = "nn.activations", "nn.checks", "nn.functional", "nn.layers", "nn.module", "nn.optim"
+    spaces = [vars(module) for name, module in sys.modules.items() if name.startswith(parts)]
+    for space in spaces:
+        space.setdefault("__warningregistry__", {})  # as the first warning would
+    kinds = [kind for space in spaces for kind in space.values() if isinstance(kind, type)]
+    return [*spaces, *(vars(kind) for kind in dict.fromkeys(kinds) if kind.__module__.startswith(parts))]
+
+
+_CODE = _code()
+_AS_WRITTEN = list(map(dict, _CODE))
 
 
 class _NotFiniteError(FloatingPointError):

@@ -1138,3 +1138,179 @@ def test_hooks_of_parameters_are_called_at_every_step() -> None:
     optimizer = nn.optim.SGD(model.parameters(), lr=0.05)
     nn.fit(model, X, X[:, :1], loss="mse_loss", optimizer=optimizer, epochs=300, batch_size=20, rng=0)
     assert len(calls) == 600  # enough steps to be worth a program, were there no hook
+
+
+# What a function of the user's does to the model, its optimizer or this package between two steps of `fit`.
+def _forward_that_counts() -> Any:
+    calls: list[int] = []
+    return lambda x: calls.append(1) or np.tanh(x) * len(calls)
+
+
+def _hook_that_counts() -> Any:
+    calls: list[int] = []
+    return lambda g: calls.append(1) or g / len(calls)
+
+
+class _Scale(nn.Module):
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        return x * self.calls
+
+
+def _descended(p: Any, g: Any, *others: Any) -> Any:
+    p -= g
+    return p
+
+
+def _replace_weight(model: Any, optimizer: Any, patch: Any) -> None:
+    model.layers[0].weight = nn.Parameter(0.5 * model.layers[0].weight.data)
+    optimizer.param_groups[0]["params"][0] = model.layers[0].weight
+
+
+def _add_layer(model: Any, optimizer: Any, patch: Any) -> None:
+    model.layers.append(nn.Linear(2, 2, rng=7))
+    optimizer.add_param_group({"params": model.layers[-1].parameters(), "lr": 0.003})
+
+
+CHANGES: dict[str, Any] = {
+    "layer": lambda m, o, p: m.layers.__setitem__(1, nn.Tanh()),
+    "more layers": lambda m, o, p: m.layers.insert(3, nn.SiLU()),
+    "fewer layers": lambda m, o, p: m.layers.pop(2),
+    "other list": lambda m, o, p: setattr(m, "layers", [m.layers[0], nn.Tanh(), m.layers[4]]),
+    "new parameters": _add_layer,
+    "replaced parameter": lambda m, o, p: setattr(m.layers[0], "bias", nn.Parameter(np.ones(8))),
+    "replaced parameter of both": _replace_weight,
+    "no bias": lambda m, o, p: setattr(m.layers[4], "bias", None),
+    "numbers in parameters": lambda m, o, p: m.load_state_dict({k: x + x for k, x in m.state_dict().items()}),
+    "numbers in place": lambda m, o, p: np.multiply(m.layers[0].weight.data, 0.5, out=m.layers[0].weight.data),
+    "buffer": lambda m, o, p: setattr(m.layers[3].running_var, "data", np.full(8, 9, np.float32)),
+    "replaced buffer": lambda m, o, p: setattr(m.layers[3], "running_mean", nn.Buffer(np.ones(8))),
+    "frozen": lambda m, o, p: m.layers[0].requires_grad_(False),
+    "dropout": lambda m, o, p: setattr(m.layers[2], "p", 0.6),
+    "attribute, unseen": lambda m, o, p: vars(m.layers[2]).update(p=0.6),
+    "generator": lambda m, o, p: setattr(m.layers[2], "rng", np.random.default_rng(5)),
+    "slope": lambda m, o, p: setattr(m.layers[1], "negative_slope", 0.5),
+    "momentum of a layer": lambda m, o, p: setattr(m.layers[3], "momentum", 0.9),
+    "class of a layer": lambda m, o, p: setattr(m.layers[1], "__class__", nn.Tanh),
+    "evaluation": lambda m, o, p: m.eval(),
+    "layer of the user's": lambda m, o, p: m.layers.__setitem__(1, _Scale()),
+    "function as a layer": lambda m, o, p: m.layers.__setitem__(1, _forward_that_counts()),
+    "forward of a layer": lambda m, o, p: setattr(m.layers[1], "forward", _forward_that_counts()),
+    "forward of a class": lambda m, o, p: p.setattr(nn.Linear, "forward", lambda self, x: 2 * x @ self.weight),
+    "forward of an activation": lambda m, o, p: p.setattr(nn.LeakyReLU, "function", staticmethod(np.multiply)),
+    "function": lambda m, o, p: p.setattr(functional, "linear", lambda x, w, b: 2 * x @ w),
+    "other function of ours": lambda m, o, p: p.setattr(functional.layers, "_linear", lambda x, w, b: x @ w),
+    "hook": lambda m, o, p: m.layers[0].weight.register_hook(_hook_that_counts()),
+    "learning rate": lambda m, o, p: setattr(o, "lr", 0.3),
+    "weight decay": lambda m, o, p: o.param_groups[0].update(weight_decay=0.3),
+    "betas": lambda m, o, p: o.param_groups[0].update(betas=(0.5, 0.6)),
+    "amsgrad": lambda m, o, p: o.param_groups[0].update(amsgrad=True),
+    "state of the optimizer": lambda m, o, p: o.load_state_dict(nn.optim.Adam(o.parameters, lr=0.02).state_dict()),
+    "update of the optimizer": lambda m, o, p: setattr(o, "update", _descended),
+    "step of the optimizer": lambda m, o, p: setattr(o, "step", lambda: None),
+    "update of its class": lambda m, o, p: p.setattr(nn.optim.Adam, "update", lambda self, *args: _descended(*args)),
+    "steps of the optimizer": lambda m, o, p: o.steps.__setitem__(0, 0),
+}  # fmt: skip
+
+
+def changed_on_the_way(change: Any, place: str, compile: bool | None) -> tuple[Any, ...]:
+    """Train a model, and change something in the 4th of 8 epochs, after it or in the middle."""
+    generator = np.random.default_rng(0)
+    X, y = generator.normal(size=(48, 3)), generator.integers(0, 2, 48)
+    layers = nn.Linear(3, 8, rng=1), nn.LeakyReLU(), nn.Dropout(0.2, rng=2), nn.BatchNorm1d(8), nn.Linear(8, 2, rng=3)
+    model = nn.Sequential(*layers)
+    optimizer = nn.optim.Adam(model.parameters(), lr=0.05)
+    calls: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def metric(outputs: Any, targets: Any) -> float:
+            calls.append(1)
+            if place == "metric" and len(calls) == 24:
+                change(model, optimizer, patch)
+            return float(outputs.sum())
+
+        def callback(epoch: int, model: nn.Module, history: Any) -> None:
+            if epoch == 4 and place == "callback":
+                change(model, optimizer, patch)
+
+        metrics = [metric] if place == "metric" else []
+        history = nn.fit(
+            model, X, y, optimizer=optimizer, epochs=8, batch_size=8, metrics=metrics, callbacks=[callback],
+            compile=compile, rng=0,
+        )  # fmt: skip
+        return history.loss, history.metrics, bits(model), optimizer.steps
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `autodiff.compile` makes from now on."""
+    made, compiling = [], ad.compile
+    monkeypatch.setattr(ad, "compile", lambda *args, **kwargs: made.append(compiling(*args, **kwargs)) or made[-1])
+    return made
+
+
+@pytest.mark.parametrize("place", ["callback", "metric"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_steps_compiled_by_default_are_of_what_is_there_now(
+    name: str, place: str, programs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nn.training._WORTHWHILE", 12)
+    eager = changed_on_the_way(CHANGES[name], place, compile=False)
+    assert not programs
+    by_default = changed_on_the_way(CHANGES[name], place, compile=None)
+    assert programs
+    assert by_default == eager
+
+
+def test_what_a_schedule_or_a_loss_with_options_changes_is_seen_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nn.training._WORTHWHILE", 12)
+
+    class Thawing(nn.optim.Schedule):
+        def following(self, lr: float, base: float, epoch: int) -> float:
+            model.layers[1] = nn.Tanh() if epoch % 2 else nn.SiLU()
+            weight[epoch % 3] += 1
+            return lr * 0.9
+
+    losses = []
+    for loss in ("cross_entropy", partial(functional.cross_entropy, weight=(weight := np.ones(3, np.float32)))):
+        for compile in (False, None):
+            weight[:] = 1
+            model = mlp()
+            optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
+            history = nn.fit(
+                model, X, LABELS, loss=loss, optimizer=optimizer, schedule=Thawing(optimizer), epochs=8, batch_size=10,
+                validation_data=(X, LABELS), compile=compile, rng=0,
+            )  # fmt: skip
+            losses.append((history.loss, history.validation_loss, bits(model)))
+    assert losses[0] == losses[1] != losses[2] == losses[3]
+
+
+def test_programs_are_made_by_default_as_long_as_they_are_worthwhile(
+    programs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nn.training._WORTHWHILE", 10)
+    model = mlp()
+    model.layers.append(nn.Dropout(0.5, rng=0))
+
+    def anneal(epoch: int, model: Any, history: Any) -> None:
+        model.layers[-1].p = 0.5 / epoch
+
+    nn.fit(model, X, LABELS, epochs=8, batch_size=10, callbacks=[anneal], rng=0)
+    assert len(programs) == 4  # 40 steps, and 8 forms
+
+
+def test_an_option_that_a_callback_breaks_is_refused_by_the_same_words() -> None:
+    def fail(compile: bool | None) -> str:
+        model = mlp()
+        optimizer = nn.optim.Adam(model.parameters())
+        callback = lambda epoch, *_: optimizer.param_groups[0].update(weight_decay=-1) if epoch == 3 else None  # noqa: E731
+        with pytest.raises(ValueError, match="weight_decay") as caught:
+            nn.fit(
+                model, X, LABELS, optimizer=optimizer, epochs=200, batch_size=10, callbacks=[callback], compile=compile,
+            )  # fmt: skip
+        return str(caught.value)
+
+    assert fail(None) == fail(False) == fail(True)
