@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, MutableSequence, Set, ValuesView
 from reprlib import recursive_repr
+from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
@@ -112,7 +112,7 @@ class Module:
     """
 
     training: bool = True
-    _assignments: ClassVar[list[int]] = [0]  # to attributes of all Modules: how many
+    _assigned: ClassVar[list[object]] = [object()]  # another one since an attribute of any Module was assigned to
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from the inputs; every subclass defines it."""
@@ -131,7 +131,8 @@ class Module:
         if before is not _ABSENT:
             _check_place(type(self), name, before, value, bool(members))
         object.__setattr__(self, name, value)
-        self._assignments[0] += before is not value
+        if before is not value:
+            self._assigned[0] = object()
         ids: set[int] = set()
         parts = [part for path, member in members for part in _parts(member, path, ids)]
         named = [(path, part) for path, part in parts if not isinstance(part, Module)]
@@ -144,7 +145,7 @@ class Module:
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
-        self._assignments[0] += 1
+        self._assigned[0] = object()
 
     def _has_elsewhere(self, part: Parameter | Buffer, name: str) -> bool:
         """Whether a parameter or buffer has a name that is its path here, from another attribute than the one named."""
@@ -310,20 +311,11 @@ class Module:
 
     def watch(self) -> Callable[[], bool]:
         """Give a function that says whether attributes, what is in lists and dicts there, and methods are as then."""
-        modules, count = list(self.modules()), self._assignments
-        (before,) = count
+        modules = list(self.modules())
         views = [view for module in modules for value in vars(module).values() for view in views_of(value)]
-        are_same = watch_of(views)
-        getters = {kind: operator.attrgetter(*_methods(kind)) for kind in map(type, modules)}.items()
-        methods = [get(kind) for kind, get in getters]
-
-        def is_unchanged() -> bool:
-            try:
-                return count[0] == before and are_same() and [get(kind) for kind, get in getters] == methods
-            except AttributeError:  # one was deleted
-                return False
-
-        return is_unchanged
+        kinds = {f"kind_{k}": kind for k, kind in enumerate(dict.fromkeys(map(type, modules)))}
+        methods = [f"{name}.{method}" for name, kind in kinds.items() for method in _methods(kind)]
+        return watch_of([self._assigned, *views], SimpleNamespace(**kinds), *methods)
 
     def _arguments(self) -> str:
         """Say in the text of the Module how it was made."""

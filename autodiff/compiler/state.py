@@ -120,8 +120,11 @@ def views_of(value: Any) -> Iterator[Iterable[Any]]:
         yield from views_of(item)
 
 
-def watch_of(views: Iterable[Iterable[Any]]) -> Callable[[], bool]:
-    """Give a function that says whether containers hold the very things that they hold now, in the same order."""
+def watch_of(views: Iterable[Iterable[Any]], holder: Any = None, *names: str) -> Callable[[], bool]:
+    """Give a function that says whether containers hold the very things that they hold now, in the same order.
+
+    And whether attributes of a holder, by dotted names, are equal to what they are now: functions and methods.
+    """
     lists: list[list[Any]] = []
     others: list[Iterable[Any]] = []
     for view in views:
@@ -131,11 +134,15 @@ def watch_of(views: Iterable[Iterable[Any]]) -> Callable[[], bool]:
             others.append(view)
     copies, end = list(map(list, lists)), (object(),)
     things = [*chain(*others, end)] if others else None
+    attributes_of = operator.attrgetter("__class__", *names)
+    attributes = attributes_of(holder)
 
     def is_unchanged() -> bool:
         try:
-            return lists == copies and (things is None or all(map(operator.is_, chain(*others, end), things)))
-        except (TypeError, ValueError):  # of arrays that are compared
+            if lists != copies or attributes_of(holder) != attributes:
+                return False
+            return things is None or all(map(operator.is_, chain(*others, end), things))
+        except (AttributeError, TypeError, ValueError):  # a method was deleted, or arrays were compared
             return False
 
     return is_unchanged

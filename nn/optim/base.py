@@ -534,15 +534,15 @@ class Optimizer:
 
     def watch(self) -> Callable[[], bool]:
         """Give a function that says whether the settings are as they were then."""
-        members, slots, update, count = self._members_by_step(), self.slots, self.update, len(vars(self))
+        members, count = self._members_by_step(), len(vars(self))
         groups = [group.copy() for group in self.param_groups]
         has_scalars = any(parameter.size == 1 for parameter in self.parameters)  # two of them may be equal
         lists = [group["params"] for group in groups]
         views = [*lists, *(view for value in self._own().values() for view in views_of(value))]
-        is_same = watch_of([*views, vars(self).values()] if self._own() else views)
+        is_same = watch_of([*views, vars(self).values()] if self._own() else views, self, "update", "slots")
 
         def is_unchanged() -> bool:
-            if self.update != update or self.slots is not slots or len(vars(self)) != count or not is_same():
+            if len(self.__dict__) != count or not is_same():
                 return False
             if has_scalars and not all(map(operator.is_, map(_PARAMS, self.param_groups), lists)):
                 return False
