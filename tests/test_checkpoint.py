@@ -58,21 +58,21 @@ def distance(outputs: Any, targets: Any) -> Any:
     return np.abs(np.argmax(outputs, axis=1) - targets).mean()
 
 
+USUAL: dict[str, Any] = {
+    "batch_size": 10,
+    "validation_data": (X[TEST], LABELS[TEST]),
+    "metrics": ["accuracy", distance],
+    "clip_norm": 1.0,
+    "patience": 4,
+}
+
+
 def run(path: Path | None, epochs: int = 6, seed: int = 0, net: Any = Net, **changes: Any) -> tuple[Any, nn.History]:
     """Train a new model, with all that a run can have."""
     model = net(seed)
     optimizer = changes.pop("optimizer", lambda parameters: Adam(parameters, lr=0.02))(model.parameters())
     schedule = changes.pop("schedule", lambda optimizer: CosineAnnealingLR(optimizer, T_max=6))(optimizer)
-    options: dict[str, Any] = {
-        "batch_size": 10,
-        "validation_data": (X[TEST], LABELS[TEST]),
-        "metrics": ["accuracy", distance],
-        "clip_norm": 1.0,
-        "patience": 4,
-        "rng": 5,
-        "X": X[TRAIN],
-        "y": LABELS[TRAIN],
-    } | changes
+    options = USUAL | {"rng": 5, "X": X[TRAIN], "y": LABELS[TRAIN]} | changes
     history = nn.fit(model, optimizer=optimizer, schedule=schedule, epochs=epochs, checkpoint=path, **options)
     return model, history
 
@@ -203,15 +203,10 @@ def test_ctrl_c_and_the_same_call_again(
     whole, whole_history = run(None, schedule=schedule)
     model = Net(0)
     optimizer = Adam(model.parameters(), lr=0.02)
-    arguments: dict[str, Any] = {
+    arguments = USUAL | {
         "optimizer": optimizer,
         "schedule": schedule(optimizer),
         "epochs": 6,
-        "batch_size": 10,
-        "validation_data": (X[TEST], LABELS[TEST]),
-        "metrics": ["accuracy", distance],
-        "clip_norm": 1.0,
-        "patience": 4,
         "checkpoint": tmp_path / "run",
         "rng": 5,
     }
@@ -354,16 +349,7 @@ def refuse(path: Path, message: str, error: type[Exception] = ValueError, **chan
             [module.training for module in model.modules()],
         )
 
-    arguments: dict[str, Any] = {
-        "epochs": 6,
-        "batch_size": 10,
-        "validation_data": (X[TEST], LABELS[TEST]),
-        "metrics": ["accuracy", distance],
-        "clip_norm": 1.0,
-        "patience": 4,
-        "X": X[TRAIN],
-        "y": LABELS[TRAIN],
-    } | changes
+    arguments = USUAL | {"epochs": 6, "X": X[TRAIN], "y": LABELS[TRAIN]} | changes
     state_before = state()
     with pytest.raises(error, match=re.escape(message)) as caught:
         nn.fit(model, optimizer=optimizer, schedule=schedule, checkpoint=path, rng=rng, **arguments)
