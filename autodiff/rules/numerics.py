@@ -125,8 +125,9 @@ defcomposition(np.correlate, _correlate, arguments=2)
 
 def _interp(x: Array, xp: Array, fp: Array, left: Array = None, right: Array = None, period: Any = None) -> Array:
     """Draw lines between the points. The derivative by x is their slope, at a point that of the line to the right."""
-    arrays = [as_array(one) for one in (x, xp, fp)]
-    x, xp, fp = (one if one.dtype.kind == "c" else one.astype(np.float64) for one in arrays)  # as NumPy does
+    x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    x, xp = x.astype(np.float64), xp.astype(np.float64)  # as NumPy does
+    fp = fp if fp.dtype.kind == "c" else fp.astype(np.float64)  # what is complex is refused later, and not cut
     if period is not None:
         left, right, period = None, None, abs(period)
         x, xp = x % period, xp % period
