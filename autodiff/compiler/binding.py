@@ -119,7 +119,6 @@ class Binding:
             f"if {' or '.join(replaced)}: bind()",
             *(f"{name} = {name}._array" for name in taken),
             *(f"if {name}.base is not None or id({name}) in owners: {name} = apart({name})" for name in moved),
-            *([f"{self._name(surroundings.check_constants, 'check')}()"] if surroundings.constants else []),
             f"[{', '.join(returned + new_numbers)}] = step({', '.join(arguments)})",
             *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor, is_changed in tensors if is_changed),
             *(f"{self._name(tensor, 'tensor')}._grad = None" for tensor, _ in tensors),

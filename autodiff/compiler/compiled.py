@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import functools
 import importlib.util
 import inspect
@@ -21,6 +22,7 @@ from weakref import finalize
 import numpy as np
 
 from autodiff.arrays.foreign import other_array
+from autodiff.compiler.again import Repetition
 from autodiff.compiler.binding import Binding
 from autodiff.compiler.depiction import graph_of
 from autodiff.compiler.log import Log
@@ -32,7 +34,7 @@ from autodiff.compiler.simplification import PASSES, simplified
 from autodiff.compiler.source import Writer
 from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
 from autodiff.compiler.surroundings import Surroundings, Variable, leaves_in, variables_of
-from autodiff.compiler.tracing import input_names, is_input, trace
+from autodiff.compiler.tracing import Trace, input_names, is_input, standing_for, trace
 from autodiff.compiler.verify import Verification
 from autodiff.core import clock
 from autodiff.core.hooks import hooks_of
@@ -63,16 +65,20 @@ def compile(
     with Tensors and arrays, without looking into them.
 
     A step begins without gradients, as after ``optimizer.zero_grad()``, and leaves none behind. Python code in it that
-    does something else than compute, such as appending to a list, runs when the program is made and not later.
+    does something else than compute, such as appending to a list, runs when the step is recorded, and not otherwise.
+
+    What the step reads must stay as it is, but for its arguments and its state. Variables that it, or a function of the
+    same file that it calls, reads by name are looked at in each call. For all else the step is recorded anew, and both
+    records compared: before calls 2, 4 and 8, and then so often that this takes at most 1 % of the running time.
+    Arguments, the state and generators that all share are afterwards as they were. `Compiled.check` does it at once.
 
     Args:
         step: a function of arrays, numbers, Tensors and nested containers of them. Python floats among its arguments
             may be others in each call; for other integers, strings and so on, another program is made.
         state: what the step changes, or what changes between its calls: modules, optimizers, schedules, Tensors,
-            arrays, Generators and compiled steps that it calls, or lists of them. Everything else that it uses must
-            stay as it is: variables that it, or a function of the same file that it calls, reads by name are looked at
-            in each call, and the contents of arrays that are constants in calls 1, 2, 4, 8 and so on.
-        check: compare the program with the step when it is made, over two steps on copies of the state.
+            arrays, Generators and compiled steps that it calls, or lists of them.
+        check: compare the program with the step when it is made, over two steps on copies of the state, and record the
+            step anew in later calls.
         exact: leave out simplifications that change rounding; results are then the step's to the last bit.
         without: names of simplifications that are to be left out.
         backend: ``"numpy"`` for plain NumPy calls, or ``"numba"`` for machine code: elementwise calls are joined into
@@ -89,7 +95,8 @@ def compile(
         ValueError: there is no simplification or backend of a name, or the program is to be exact machine code.
         ImportError: ``backend="numba"`` without Numba or SciPy.
         RuntimeError: in a call: the program gives something else than the step, or something that the step uses has
-            changed and is no part of the state.
+            changed and is no part of the state. The message names the line and the value, and says since which call
+            results may be old.
 
     Example:
         >>> w = ad.Tensor([1.0, 2.0], name="w")
@@ -156,9 +163,24 @@ class Compiled:
         with self._lock:  # the memory of a program is for one run at a time
             program = self._latest
             if program is not None and not kwargs and program.fits(args):
-                return program.run(args)
-            program = self._latest = self._find(args, kwargs)
-            return program.run(program.inputs_among(args, kwargs))
+                inputs: Sequence[Any] = args
+            else:
+                program = self._latest = self._find(args, kwargs)
+                inputs = program.inputs_among(args, kwargs)
+            program.calls += 1
+            if program.calls >= program.repetition.due:
+                return program.repetition.run(program.run, inputs, program.calls, args, kwargs)
+            return program.run(inputs)
+
+    def check(self) -> None:
+        """Record the step anew with the first arguments of each form, and compare: as some calls do, but at once.
+
+        Raises:
+            RuntimeError: the step is not what it was when it was compiled.
+        """
+        with self._lock:
+            for program in self._programs.values():
+                program.check()
 
     def _find(self, args: Any, kwargs: Any) -> _Program:
         """Give the program for arguments of this form, and make it if there is none.
@@ -183,6 +205,7 @@ class Compiled:
         """Make the program for arguments of a new form, and let go of the one that was made first if there are many."""
         program = _Program(self._step, places, self._parts, args, kwargs, self._exact, self._without, self._backend)
         if self._check:
+            program.repetition.due = 2
             program.verify(self._step, args, kwargs, self.settings, self._exact)
         if len(self._programs) == MOST_PROGRAMS:
             self._programs.popitem(last=False)
@@ -274,8 +297,13 @@ class _Program:
         names = input_names(step, [path for path, _ in walk((args, kwargs))])
         hooked = [*(place.tensor for place in places if place.tensor is not None), *leaves]
         variables = variables_of(step, *(function for one in hooked for function in hooks_of(one).values()))
-        others = _left_out(variables, places, stateful)
-        traced = trace(step, places, others, variables, leaves, names, rebuild)
+
+        def record(args: Any, kwargs: Any) -> Trace:
+            leaves, rebuild = flatten((args, kwargs))
+            now = [dataclasses.replace(variable, value=variable.read()) for variable in variables]
+            return trace(step, places, _left_out(now, places, stateful), now, leaves, names, rebuild)
+
+        traced = record(args, kwargs)
         of_state = {id(place.get()) for place in places}
         self._suspects = [
             f"the Generator {variable.name!r}"
@@ -295,7 +323,11 @@ class _Program:
         self._is_input = [is_input(leaf) for leaf in leaves]
         inputs = self.inputs_among(args, kwargs)
         constants = {value: array for array, value in traced.constants}
-        self._surroundings = Surroundings(variables, list(constants.values()))
+        self._surroundings = Surroundings(variables)
+        arrays = {id(data_of(variable.value)): variable.name for variable in variables}
+        self.repetition = Repetition(traced, record, name_of(step), arrays)
+        self.calls = 0
+        self._example = rebuild([standing_for(x, x.data) if isinstance(x, Tensor) else x for x in leaves])
         by_value = {before: place for (before, _), place in zip(program.state, places, strict=True)}
         changed = {before for before, after in program.state if after is not before}
         state = list(zip(program.state, places))
@@ -332,6 +364,15 @@ class _Program:
         self._surroundings.check()
         self._binding.renew()
 
+    def check(self) -> None:
+        """Record the step anew with the arguments of the first call, and compare.
+
+        Raises:
+            RuntimeError: the step is not what it was.
+        """
+        self._surroundings.check()
+        self.repetition.compare(self.calls + 1, *self._example)
+
     def verify(
         self, step: Callable[..., Any], args: Any, kwargs: Any, settings: Callable[[], Hashable], exact: bool
     ) -> None:
@@ -348,7 +389,6 @@ class _Program:
             name=name_of(step),
             suspects=self._suspects,
         ).run()
-        self._surroundings.runs = 0  # of the user's
 
 
 def _left_out(

@@ -10,6 +10,7 @@ import contextlib
 import operator
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from traceback import FrameSummary
 from typing import Any, NoReturn
 from weakref import WeakSet
 
@@ -59,6 +60,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.frames: dict[int, FrameSummary] = {}
         self._constants: dict[int, tuple[Any, Value]] = {}
         self._alive: WeakSet[Recorded] = WeakSet()
         self.has_ended = False
@@ -93,7 +95,9 @@ class Recording:
         several = isinstance(result, list | tuple)
         results = list(result) if several else [result]
         outputs = [Value.of(one, "call") for one in results]
-        self.calls.append(Call(function, tuple(symbols), options, outputs, several, tick(), effect))
+        stamp = tick()
+        self.calls.append(Call(function, tuple(symbols), options, outputs, several, stamp, effect))
+        self.frames[stamp] = user_frame()
         wrapped = [self.wrap(one, value) for one, value in zip(results, outputs, strict=True)]
         if not several:
             wrapped[0].memory = memory

@@ -58,7 +58,7 @@ class Variable:
         """Give what it is now, or `ABSENT`."""
         if isinstance(self.holder, dict):
             return self.holder.get(self.key, ABSENT)
-        return _content(self.holder)
+        return content(self.holder)
 
     def write(self, value: Any) -> None:
         """Put something else there, or nothing."""
@@ -77,30 +77,24 @@ class Variable:
         if isinstance(self.holder, dict):
             read = f"{named(self.holder.get, 'get')}({self.key!r})"
         elif self.value is ABSENT:
-            read = f"{named(_content, 'content')}({named(self.holder, 'cell')})"
+            read = f"{named(content, 'content')}({named(self.holder, 'cell')})"
         else:
             read = f"{named(self.holder, 'cell')}.cell_contents"
         return f"{read} is {named(self.value, 'value')}"
 
 
 class Surroundings:
-    """The variables around a function that it reads, and the arrays that were used as constants.
+    """The variables around a function that it reads.
 
     Args:
         variables: what the step reads, as `variables_of` finds it before it runs.
-        constants: arrays that the step used.
 
     Attributes:
-        variables: these variables.
-        constants: these arrays, with copies of their contents.
-        runs: how often the copies were to be compared.
+        variables: those of them that it does not set.
     """
 
-    def __init__(self, variables: Sequence[Variable], constants: Sequence[Any]) -> None:
+    def __init__(self, variables: Sequence[Variable]) -> None:
         self.variables = [variable for variable in variables if not variable.is_set]
-        self._names = {id(variable.value): variable.name for variable in self.variables}
-        self.constants = [(array, array.copy()) for array in constants]
-        self.runs = 0
 
     def conditions(self, named: Callable[[Any, str], str]) -> list[str]:
         """Write expressions which are true if every variable is what it was.
@@ -127,23 +121,6 @@ class Surroundings:
                     f"compile: the step reads {variable.name!r}, which {change}: make it an argument of the step, or "
                     "compile again"
                 )
-
-    def check_constants(self) -> None:
-        """Refuse a change of the contents of an array, which are compared in runs 1, 2, 4, 8 and so on.
-
-        Raises:
-            RuntimeError: they are not what they were.
-        """
-        self.runs += 1
-        if self.runs & (self.runs - 1) == 0:
-            for array, copy in self.constants:
-                if not np.array_equal(array, copy, equal_nan=array.dtype.kind == "f"):
-                    named = self._names.get(id(array))
-                    called = repr(named) if named else f"an array of shape {array.shape}"
-                    raise RuntimeError(
-                        f"compile: the contents of {called}, which the step uses as a constant, have changed since it "
-                        "was compiled: make it an argument of the step, or name it in state="
-                    )
 
 
 def variables_of(*steps: Any) -> list[Variable]:
@@ -260,7 +237,7 @@ def _around(function: types.FunctionType) -> Iterator[Variable]:
     named = _named(function.__code__)
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         is_set = not any(name in names for opname, names in named.items() if opname != "STORE_DEREF")
-        yield Variable(name, cell, "cell_contents", _content(cell), is_set)
+        yield Variable(name, cell, "cell_contents", content(cell), is_set)
     space = function.__globals__
     for name in named["LOAD_GLOBAL"]:
         if name in space:
@@ -317,7 +294,7 @@ def _named(code: types.CodeType) -> defaultdict[str, list[Any]]:
     return by_kind
 
 
-def _content(cell: types.CellType) -> Any:
+def content(cell: types.CellType) -> Any:
     """Give what is in a cell, or `ABSENT` if it is empty."""
     try:
         return cell.cell_contents

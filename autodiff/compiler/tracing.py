@@ -6,8 +6,9 @@ import contextlib
 import copy
 import inspect
 import operator
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from traceback import FrameSummary
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from autodiff.core.hooks import HOOKS, Hook, hooks_of
 from autodiff.core.record import constant, data_of
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import watching
-from autodiff.transforms.containers import Rebuild, flatten
+from autodiff.transforms.containers import Rebuild, flatten, walk
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,17 @@ class Trace:
     Attributes:
         program: the calls that were made.
         rebuild: given the program's results, puts them into the form that the step returned.
+        form: of the result: its type, and the ways to its leaves.
         constants: arrays that were used and are neither input nor state, with what stands for them in the program.
+        frames: the user's lines that made the calls, by the stamps of these.
         rules: which rules of derivatives ran when.
     """
 
     program: Program
     rebuild: Callable[..., Any]
+    form: tuple[type, list[str]]
     constants: list[tuple[Any, Value]]
+    frames: Mapping[int, FrameSummary]
     rules: RuleWatch
 
 
@@ -77,7 +82,7 @@ def trace(
         substitutes = {}
         for place, stand_in in zip(places, stand_ins):
             if place.tensor is not None:
-                place.tensor.grad = None
+                place.tensor._grad = None
             elif isinstance(place.get(), np.ndarray | np.random.Generator):
                 substitutes[id(place.get())] = stand_in
             place.set(stand_in)
@@ -101,8 +106,8 @@ def trace(
         contents = [place.get() for place in places]
         after = [_value_of(substitutes.get(id(one), one), recording) for one in contents]
         for place in places:
-            if place.tensor is not None and place.tensor.grad is not None:
-                _value_of(place.tensor.grad, recording).name = f"d_{place.name}"
+            if place.tensor is not None and place.tensor._grad is not None:
+                _value_of(place.tensor._grad, recording).name = f"d_{place.name}"
     in_values = []
     for leaf, name in zip(opened, names, strict=True):
         if is_input(leaf):
@@ -113,7 +118,9 @@ def trace(
                 )
             in_values.append(recorded.value)
     program = Program(in_values, list(zip(before, after, strict=True)), recording.calls, results)
-    return Trace(program, _rebuilder(result, leaves, rebuild_result), recording.constants(), rules)
+    form = type(result), [path for path, _ in walk(result)]
+    finish = _rebuilder(result, leaves, rebuild_result)
+    return Trace(program, finish, form, recording.constants(), recording.frames, rules)
 
 
 def _rebuilder(result: Any, leaves: Sequence[Any], rebuild: Rebuild) -> Callable[..., Any]:
@@ -156,13 +163,16 @@ def _opened(leaf: Any, name: str, recording: Recording) -> Any:
     _refuse_subclass(data)
     own = np.copy(data, order="K") if isinstance(data, np.ndarray) else data  # which the step may change in place
     recorded = recording.wrap(own, Value.of(data, "input", name))
-    if not isinstance(leaf, Tensor):
-        return recorded
-    tensor = constant(recorded)
-    tensor.requires_grad, tensor.name = leaf.requires_grad, leaf.name
-    for function in hooks_of(leaf).values():
-        Hook(tensor, function)
-    return tensor
+    return standing_for(leaf, recorded) if isinstance(leaf, Tensor) else recorded
+
+
+def standing_for(tensor: Tensor, data: Any) -> Tensor:
+    """Make a Tensor of other data that is treated as one is, and has no graph."""
+    other = constant(data)
+    other.requires_grad, other.name = tensor.requires_grad, tensor.name
+    for function in hooks_of(tensor).values():
+        Hook(other, function)
+    return other
 
 
 def _stand_ins(places: Sequence[Place], recording: Recording) -> list[Any]:
@@ -217,7 +227,7 @@ def _unchanged(others: Sequence[tuple[str, Place]]) -> Iterator[None]:
 
 
 def _lies_in(place: Place) -> tuple[Any, Any]:
-    return place.get(), None if place.tensor is None else place.tensor.grad
+    return place.get(), None if place.tensor is None else place.tensor._grad
 
 
 @contextlib.contextmanager
@@ -230,7 +240,7 @@ def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
     for place in places:
         original = place.get()
         tensor = place.tensor
-        marks = None if tensor is None else (tensor._age, tensor.grad, hooks_of(tensor))
+        marks = None if tensor is None else (tensor._age, tensor._grad, hooks_of(tensor))
         originals.append((place, original, copy.deepcopy(original), marks))
 
     def restore() -> None:
@@ -241,7 +251,7 @@ def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
                 np.copyto(original, saved)
             place.set(original)
             if place.tensor is not None and marks is not None:
-                place.tensor._age, place.tensor.grad, hooks = marks
+                place.tensor._age, place.tensor._grad, hooks = marks
                 if hooks_of(place.tensor) != hooks:
                     place.tensor._hooks = hooks
                     HOOKS.update(hooks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import linecache
 import sys
 import traceback
 from collections.abc import Iterator
@@ -68,4 +69,6 @@ def user_frame() -> traceback.FrameSummary:
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
         frame = frame.f_back
-    return traceback.extract_stack(frame, limit=1)[0]
+    code = frame.f_code
+    linecache.lazycache(code.co_filename, frame.f_globals)  # the text is read when it is asked for
+    return traceback.FrameSummary(code.co_filename, frame.f_lineno, code.co_name, lookup_line=False)

@@ -1,0 +1,290 @@
+"""Compiled steps whose surroundings change: each kind of change, with the call in which it is found."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+from autodiff import Tensor
+from nn import functional
+
+X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)
+KEY = "scale"
+Kind = tuple[Callable[[Any], Any], Any, Callable[[], Any]]  # a step, its state, and what changes
+
+
+class Slots:
+    __slots__ = ("scale",)
+
+    def __init__(self) -> None:
+        self.scale = 2.0
+
+
+@dataclass(slots=True)
+class Record:
+    scale: float = 2.0
+
+
+class Product:
+    scale = 2.0
+
+    def __init__(self) -> None:
+        self._values = [2.0]
+
+    @property
+    def first(self) -> float:
+        return self._values[0]
+
+    @staticmethod
+    def plain(x: Any) -> Any:
+        return x * 2
+
+    @classmethod
+    def of_class(cls, x: Any) -> Any:
+        return x * cls.scale
+
+    def times(self, x: Any) -> Any:
+        return x * self._values[0]
+
+
+class Layer(nn.Module):
+    def __init__(self) -> None:
+        self.inner = nn.Linear(2, 2, rng=0)
+        self.cfg = {"a": 2.0, "b": {"c": 1.0}}
+        self.scales = [1.0]
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(x) * self.cfg[KEY[1:2].replace("c", "a")] * self.cfg["b"]["c"] * self.scales[0]
+
+
+def product(x: Any, scale: float = 1.0, offset: float = 0.0) -> Any:
+    return x * scale + offset
+
+
+def with_attributes(thing: Any, **attributes: Any) -> Any:
+    for name, value in attributes.items():
+        setattr(thing, name, value)
+    return thing
+
+
+def number(read: Callable[[Any], Any], make: Callable[[], Any], change: Callable[[Any], Any]) -> Callable[[], Kind]:
+    """Make a step that multiplies by what it reads in a thing."""
+
+    def kind() -> Kind:
+        thing = make()
+        return lambda x: x * read(thing), (), lambda: change(thing)
+
+    return kind
+
+
+def call(make: Callable[[], Any], change: Callable[[Any], Any]) -> Callable[[], Kind]:
+    """Make a step that calls a thing, which is its state if it is a module."""
+
+    def kind() -> Kind:
+        thing = make()
+        return lambda x: thing(x), thing if isinstance(thing, nn.Module) else (), lambda: change(thing)
+
+    return kind
+
+
+def assign(name: str, value: Any) -> Callable[[Any], None]:
+    return lambda thing: setattr(thing, name, value)
+
+
+def put(key: Any, value: Any) -> Callable[[Any], None]:
+    return lambda thing: operator.setitem(thing, key, value)
+
+
+def a_tensor() -> Kind:
+    scale = Tensor([2.0, 2.0], requires_grad=False)
+    return lambda x: x * scale, (), lambda: assign("data", np.array([2.0, 3.0]))(scale)
+
+
+def an_array() -> Kind:
+    offsets = np.ones(2, np.float32)
+    return lambda x: x + offsets, (), lambda: put(0, 3)(offsets)
+
+
+def an_array_computed_with() -> Kind:
+    holder = {KEY: np.ones(2, np.float32)}
+    return lambda x: x + holder[KEY] * 2, (), lambda: put(0, 3)(holder[KEY])
+
+
+def a_teacher() -> Kind:
+    student, teacher = nn.Linear(2, 2, rng=0), nn.MLP([2, 3, 2], rng=1)
+    optimizer = nn.optim.SGD(student.parameters(), lr=0.1)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = functional.mse_loss(student(x), teacher(x).data)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step, (student, optimizer), lambda: teacher.load_state_dict(nn.MLP([2, 3, 2], rng=2).state_dict())
+
+
+def a_frozen_backbone() -> Kind:
+    nets = {"backbone": nn.Linear(2, 3, rng=0), "head": nn.Linear(3, 1, rng=1)}
+    for parameter in nets["backbone"].parameters():
+        parameter.requires_grad = False
+    optimizer = nn.optim.SGD(nets["head"].parameters(), lr=0.1)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (nets["head"](nets["backbone"](x)) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step, (nets["head"], optimizer), lambda: put(0, 3)(nets["backbone"].weight.data)
+
+
+def the_other_half() -> Kind:
+    generator, critic = nn.Linear(2, 2, rng=0), nn.Linear(2, 1, rng=1)
+    optimizer, others = nn.optim.Adam(generator.parameters(), lr=0.1), with_attributes(Slots(), scale=critic)
+
+    def step(z: Any) -> Any:
+        optimizer.zero_grad()
+        loss = -others.scale(generator(z)).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def train_critic() -> None:
+        mine = nn.optim.SGD(critic.parameters(), lr=0.1)
+        mine.zero_grad()
+        critic(X).mean().backward()
+        mine.step()
+
+    return step, (generator, optimizer), train_critic
+
+
+def a_member_of_the_state() -> Kind:
+    members = [Tensor([1.0, 2.0]), Tensor([3.0, 4.0])]
+    return lambda x: x * members[0] * members[1], members, lambda: put(1, Tensor([5.0, 6.0]))(members)
+
+
+def a_method_of(name: str, other: Any) -> Callable[[], Kind]:
+    def kind() -> Kind:
+        own = type("Own", (Product,), {})
+        return lambda x: getattr(own, name)(x), (), lambda: setattr(own, name, other)
+
+    return kind
+
+
+def another_file() -> types.ModuleType:
+    module = types.ModuleType("another")
+    exec("scale = 2.0\ndef times(x): return x * scale", vars(module))
+    return module
+
+
+def scaled_by_default(x: Any, scales: Any) -> Any:
+    return x * scales[0]
+
+
+KINDS: dict[str, Callable[[], Kind]] = {
+    "slots": number(lambda t: t.scale, Slots, assign("scale", 3.0)),
+    "dataclass with slots": number(lambda t: t.scale, Record, assign("scale", 3.0)),
+    "property": number(lambda t: t.first, Product, lambda t: put(0, 3.0)(t._values)),
+    "class attribute": number(
+        lambda t: t.scale, lambda: type("Own", (), {"scale": 2.0})(), lambda t: assign("scale", 3.0)(type(t))
+    ),
+    "key in a variable": number(lambda t: t[KEY], lambda: {"scale": 2.0}, put("scale", 3.0)),
+    "nested keys": number(lambda t: t[KEY][KEY], lambda: {KEY: {KEY: 2.0}}, lambda t: put(KEY, 3.0)(t[KEY])),
+    "item of a list": number(lambda t: t[0], lambda: [2.0], put(0, 3.0)),
+    "values": number(lambda t: sum(t.values()), lambda: {"a": 2.0}, put("b", 3.0)),
+    "items": number(lambda t: sum(v for _, v in t.items()), lambda: {"a": 2.0}, put("a", 3.0)),
+    "keywords": number(lambda t: product(1.0, **t), lambda: {"scale": 2.0}, put("offset", 3.0)),
+    "len": number(lambda t: len(t), lambda: [1.0, 2.0], lambda t: t.append(3.0)),
+    "sum": number(lambda t: sum(t), lambda: [1.0, 2.0], lambda t: t.append(3.0)),
+    "in": number(lambda t: 2.0 if "on" in t else 1.0, lambda: {"on"}, lambda t: t.clear()),
+    "getattr": number(lambda t: getattr(t, KEY), lambda: types.SimpleNamespace(scale=2.0), assign("scale", 3.0)),
+    "vars": number(lambda t: vars(t)[KEY], lambda: types.SimpleNamespace(scale=2.0), assign("scale", 3.0)),
+    "globals": number(lambda t: globals()[t], lambda: "OF_MODULE", lambda t: put(t, 3.0)(globals())),
+    "function's attribute": number(
+        lambda t: t.scale, lambda: with_attributes(lambda: None, scale=2.0), assign("scale", 3.0)
+    ),
+    "partial's keywords": call(lambda: functools.partial(product, scale=2.0), lambda t: put("scale", 3.0)(t.keywords)),
+    "object made in the step": number(
+        lambda t: with_attributes(types.SimpleNamespace(), scale=t[0]).scale, lambda: [2.0], put(0, 3.0)
+    ),
+    "default argument": call(
+        lambda: with_attributes(scaled_by_default, __defaults__=([2.0],)), lambda t: put(0, 3.0)(t.__defaults__[0])
+    ),
+    "object in a list": number(lambda t: t[0].scale, lambda: [Record()], lambda t: assign("scale", 3.0)(t[0])),
+    "method": number(lambda t: t.times(1.0), Product, lambda t: put(0, 3.0)(t._values)),
+    "function in a list": number(lambda t: t[0](1.0), lambda: [lambda x: x * 2], put(0, lambda x: x * 3)),
+    "shape": number(lambda t: np.ones(t), lambda: [3, 2], put(0, 1)),
+    "dtype": number(lambda t: np.ones(2, t[0]), lambda: [np.float32], put(0, np.float64)),
+    "sign of zero": number(lambda t: t[0], lambda: [0.0], put(0, -0.0)),
+    "another file": number(lambda t: t[0].times(1.0), lambda: [another_file()], lambda t: assign("scale", 3.0)(t[0])),
+    "Tensor": a_tensor,
+    "array": an_array,
+    "array computed with": an_array_computed_with,
+    "teacher": a_teacher,
+    "frozen backbone": a_frozen_backbone,
+    "the other half of a GAN": the_other_half,
+    "member of the state": a_member_of_the_state,
+    "layer": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: put(1, nn.Tanh())(t.layers)),
+    "layer appended": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: t.layers.append(nn.Tanh())),
+    "layer popped": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: t.layers.pop()),
+    "dict of a module": call(Layer, lambda t: put("a", 3.0)(t.cfg)),
+    "dict in a dict of a module": call(Layer, lambda t: put("c", 3.0)(t.cfg["b"])),
+    "list of a module": call(Layer, lambda t: put(0, 3.0)(t.scales)),
+    "forward of a class": call(type("Own", (Layer,), {}), lambda t: assign("forward", lambda self, x: x * 2)(type(t))),
+    "loss": number(lambda t: t[KEY](X, X + 2), lambda: {KEY: functional.mse_loss}, put(KEY, functional.l1_loss)),
+    "loss of an object": number(
+        lambda t: t.loss(X, X + 2),
+        lambda: types.SimpleNamespace(loss=functional.mse_loss),
+        assign("loss", functional.l1_loss),
+    ),
+    "NumPy function": number(lambda t: t[0](X), lambda: [np.sin], put(0, np.cos)),
+    "NumPy's function": number(lambda t: t[0](Tensor(X)), lambda: [np.sum], put(0, np.max)),
+    "static method": a_method_of("plain", staticmethod(lambda x: x * 3)),
+    "class method": a_method_of("of_class", classmethod(lambda cls, x: x * 3)),
+}
+OF_MODULE = 2.0
+AT_ONCE = set[str]()  # what the names in the step's code lead to, and what settings of modules say
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_change_is_found(name: str) -> None:
+    step, state, change = KINDS[name]()
+    compiled = ad.compile(step, state)
+    for _ in range(2):
+        compiled(X)
+    change()
+    if name not in AT_ONCE:
+        compiled(X)
+    for _ in range(2):  # also if it is tried again
+        with pytest.raises(RuntimeError, match=r"compile: .*compile( it)? again"):
+            compiled(X)
+    with pytest.raises(RuntimeError, match=r"compile: .*compile( it)? again"):
+        compiled.check()
+
+
+FOLLOWED: dict[str, Callable[[], Kind]] = {  # of a module's tree, by its settings
+    "forward": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: assign("forward", lambda x: x * 2)(t.layers[1])),
+    "layers": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: assign("layers", t.layers[:1])(t)),
+    "attribute": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: assign("forward", lambda x: x * 2)(t)),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_a_change_is_followed(name: str) -> None:
+    step, state, change = FOLLOWED[name]()
+    compiled = ad.compile(step, state)
+    for number in range(9):
+        if number == 2:
+            change()
+        np.testing.assert_allclose(ad.stop_gradient(compiled(X)), ad.stop_gradient(step(X)), rtol=1e-6)
