@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import random
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pytest
 import autodiff as ad
 import nn
 from autodiff import Tensor
+from autodiff.compiler import again
 from nn import functional
 
 X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)
@@ -288,3 +290,157 @@ def test_a_change_is_followed(name: str) -> None:
         if number == 2:
             change()
         np.testing.assert_allclose(ad.stop_gradient(compiled(X)), ad.stop_gradient(step(X)), rtol=1e-6)
+
+
+def test_the_message_says_what_changed_and_since_when() -> None:
+    scales = [2.0]
+    compiled = ad.compile(lambda x: x * scales[0])
+    for _ in range(4):
+        compiled(X)
+    scales[0] = 3.0
+    for _ in range(3):
+        compiled(X)
+    message = (
+        r"multiply was given 2\.0 and is given 3\.0 \(File .*test_compiler_again.py.*x \* scales.*since call 5, .*old"
+    )
+    with pytest.raises(RuntimeError, match=message):
+        compiled(X)
+    np.testing.assert_array_equal(ad.compile(lambda x: x * scales[0])(X), X * 3)
+    scales[0] = 2.0
+    np.testing.assert_array_equal(compiled(X), X * 2)
+    compiled.check()
+    scales[0] = 4.0
+    with pytest.raises(RuntimeError, match=r"is given 4\.0.*nothing is old yet"):
+        compiled.check()
+
+
+def test_progress_in_python_is_found() -> None:
+    class Job:
+        t = 0
+
+        def step(self, x: Any) -> Any:
+            self.t += 1
+            return x * (1 + self.t / 1e9)
+
+    compiled = ad.compile(Job().step)
+    compiled(X)
+    with pytest.raises(RuntimeError, match=r"multiply was given 1\.0+\d+ and is given 1\.0+\d+"):
+        compiled(X)
+
+
+def test_recording_anew_takes_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, recorded = [0.0, 0.0], []
+
+    def now() -> float:
+        clock[0] += 0.01
+        return clock[0]
+
+    def step(x: Any) -> Any:
+        clock[0] += 1
+        recorded.append(clock[1])
+        return x * 2
+
+    monkeypatch.setattr(again, "perf_counter", now)
+    compiled = ad.compile(step)
+    for clock[1] in range(1, 30_000):
+        now()
+        compiled(X)
+    seldom = 1.01 / again.SHARE / 0.01
+    assert [call for call in recorded if call > 1] == pytest.approx([2, 4, 8, 8 + seldom], abs=2)
+
+
+def make_training() -> tuple[Any, Any, Any]:
+    model = nn.Sequential(nn.Linear(2, 4, rng=0), nn.BatchNorm1d(4), nn.Dropout(0.5, rng=1), nn.Linear(4, 2, rng=2))
+    optimizer = nn.optim.AdamW(model.parameters(), lr=0.1)
+    schedule = nn.optim.StepLR(optimizer, 3)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        nn.optim.clip_grad_norm_(model.parameters(), 0.1)
+        optimizer.step()
+        schedule.step()
+        random.random()
+        np.random.normal()
+        return loss
+
+    return model, step, (model, optimizer, schedule)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_recording_anew_disturbs_nothing(exact: bool) -> None:
+    (model, step, state), (reference, same, its_state) = make_training(), make_training()
+    compiled, alone = ad.compile(step, state, exact=exact), ad.compile(same, its_state, exact=exact, check=False)
+    x = X.copy()
+    for number in range(9):
+        if number == 1:  # after the first call, in which the step runs as it was written
+            draws = random.getstate(), repr(np.random.get_state())
+        np.testing.assert_array_equal(compiled(x).data, alone(x).data)
+        compiled.check()
+    assert (random.getstate(), repr(np.random.get_state())) == draws
+    assert x.tobytes() == X.tobytes()
+    assert [p.grad for p in model.parameters()] == [None] * len(list(model.parameters()))
+    for path, array in reference.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[path], array)
+
+
+def test_gradients_of_what_is_not_seen_are_no_difference() -> None:
+    step, state, _ = the_other_half()
+    compiled = ad.compile(step, state)
+    for _ in range(9):
+        compiled(X)
+
+
+@pytest.mark.parametrize("options", [{"exact": True}, {"backend": "numba"}], ids=["exact", "numba"])
+def test_a_change_is_found_by_every_backend(options: Any) -> None:
+    if "backend" in options:
+        pytest.importorskip("numba")
+    scales = [2.0]
+    compiled = ad.compile(lambda x: np.tanh(x * scales[0]), **options)
+    compiled(X)
+    scales[0] = 3.0
+    with pytest.raises(RuntimeError, match=r"is given 3\.0"):
+        compiled(X)
+
+
+def test_each_form_of_the_arguments_has_its_own_record() -> None:
+    scales, names = [2.0], {"short": 2.0}
+    inner = ad.compile(lambda x: x * scales[0])
+    compiled = ad.compile(lambda x, name: inner(x) * names[name])
+    for name in names:
+        for rows in (1, 2):
+            for _ in range(3):
+                compiled(X[:rows], name)
+    scales[0] = 3.0
+    for rows in (1, 2):
+        with pytest.raises(RuntimeError, match=r"is given 3\.0"):
+            compiled(X[:rows], "short")
+
+
+def test_without_a_check_nothing_is_recorded_anew() -> None:
+    scales = [2.0]
+    compiled = ad.compile(lambda x: x * scales[0], check=False)
+    compiled(X)
+    scales[0] = 3.0
+    for _ in range(9):
+        np.testing.assert_array_equal(compiled(X), X * 2)
+    with pytest.raises(RuntimeError, match="since call 2, with such arguments"):
+        compiled.check()
+
+
+def test_a_step_that_fails_when_it_is_recorded_anew_says_why() -> None:
+    does_look, known = [False], [1.0]
+
+    def step(x: Any) -> Any:
+        return x * known[0] if not does_look[0] or x.sum() > 0 else -x
+
+    compiled = ad.compile(step)
+    compiled(X)
+    does_look[0] = True
+    with pytest.raises(RuntimeError, match="it can no longer be recorded: compile: the step branches on a value"):
+        compiled(X)
+    does_look[0] = False
+    known.clear()
+    with pytest.raises(IndexError):
+        compiled(X)

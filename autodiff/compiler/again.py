@@ -12,7 +12,6 @@ import functools
 import itertools
 import math
 import random
-import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
@@ -27,7 +26,7 @@ from autodiff.compiler.tracing import Trace
 from autodiff.core.rule import name_of
 
 ALWAYS = 8  # the last of the calls 2, 4, 8 before which the step is recorded whatever the time that takes
-SHARE = 0.01  # of the running time, which recording takes from then on
+SHARE = 0.005  # of the running time, which recording takes from then on
 
 
 class Repetition:
@@ -54,21 +53,24 @@ class Repetition:
         self._names = names
         self._record = record
         self._called = called
-        self._latest = 1  # the call before which the step was recorded
+        self._latest = 1  # the last call that is known to be right
         self._ended = perf_counter()  # and when
         self._cost = self._pace = math.inf  # seconds that recording takes, and a call
         self._differs = False  # whether it did when it was last recorded
-        self.due = sys.maxsize
+        self.due = 2
 
-    def run(self, run: Callable[[Any], Any], inputs: Any, call: int, args: Any, kwargs: Any) -> Any:
-        """Take a step as a program in a call that is due.
+    def run(self, run: Callable[[Any], Any], inputs: Any, args: Any, kwargs: Any) -> Any:
+        """Take a step as a program in a call that is due, and say which is the next.
 
         Raises:
             RuntimeError: the step is not what it was.
         """
-        self._pace = min(self._pace, (perf_counter() - self._ended) / (call - self._latest))
+        call = self.due
+        if call - self._latest > 1:
+            self._pace = min(self._pace, (perf_counter() - self._ended) / (call - self._latest))
         if call <= ALWAYS or self._differs or call >= self._affordable():
             self.compare(call, args, kwargs)
+            self._latest = call
             start = perf_counter()
             result = run(inputs)
             self._pace = min(self._pace, perf_counter() - start)
@@ -96,11 +98,11 @@ class Repetition:
         difference = self._difference(now)
         if difference:
             raise self._changed(difference, call)
-        self._ended, self._latest, self._differs = perf_counter(), call, False
+        self._ended, self._latest, self._differs = perf_counter(), call - 1, False
         self._cost = min(self._cost, self._ended - start)
 
     def _changed(self, difference: str, call: int) -> RuntimeError:
-        since = self._latest + (self._latest > 1)
+        since = self._latest + 1
         old = (
             f"what it gave since call {since}, with such arguments, may be old"
             if call > since

@@ -11,6 +11,7 @@ import itertools
 import linecache
 import operator
 import os
+import sys
 import threading
 import warnings
 from collections import OrderedDict
@@ -167,10 +168,8 @@ class Compiled:
             else:
                 program = self._latest = self._find(args, kwargs)
                 inputs = program.inputs_among(args, kwargs)
-            program.calls += 1
-            if program.calls >= program.repetition.due:
-                return program.repetition.run(program.run, inputs, program.calls, args, kwargs)
-            return program.run(inputs)
+            program.until_due = until_due = program.until_due - 1
+            return program.run_when_due(inputs, args, kwargs) if until_due == 0 else program.run(inputs)
 
     def check(self) -> None:
         """Record the step anew with the first arguments of each form, and compare: as some calls do, but at once.
@@ -205,8 +204,9 @@ class Compiled:
         """Make the program for arguments of a new form, and let go of the one that was made first if there are many."""
         program = _Program(self._step, places, self._parts, args, kwargs, self._exact, self._without, self._backend)
         if self._check:
-            program.repetition.due = 2
             program.verify(self._step, args, kwargs, self.settings, self._exact)
+        else:
+            program.until_due = program.repetition.due = sys.maxsize
         if len(self._programs) == MOST_PROGRAMS:
             self._programs.popitem(last=False)
             self._evictions += 1
@@ -280,7 +280,11 @@ class Compiled:
 
 
 class _Program:
-    """The program for one form of the arguments."""
+    """The program for one form of the arguments.
+
+    Attributes:
+        until_due: after how many calls the step is recorded anew.
+    """
 
     def __init__(
         self,
@@ -326,7 +330,7 @@ class _Program:
         self._surroundings = Surroundings(variables)
         arrays = {id(data_of(variable.value)): variable.name for variable in variables}
         self.repetition = Repetition(traced, record, name_of(step), arrays)
-        self.calls = 0
+        self.until_due = self.repetition.due
         self._example = rebuild([standing_for(x, x.data) if isinstance(x, Tensor) else x for x in leaves])
         by_value = {before: place for (before, _), place in zip(program.state, places, strict=True)}
         changed = {before for before, after in program.state if after is not before}
@@ -364,6 +368,17 @@ class _Program:
         self._surroundings.check()
         self._binding.renew()
 
+    def run_when_due(self, inputs: Sequence[Any], args: Any, kwargs: Any) -> Any:
+        """Take a step, and record it anew before where there is time for that.
+
+        Raises:
+            RuntimeError: the step is not what it was.
+        """
+        call, self.until_due = self.repetition.due, 1
+        result = self.repetition.run(self.run, inputs, args, kwargs)
+        self.until_due = self.repetition.due - call
+        return result
+
     def check(self) -> None:
         """Record the step anew with the arguments of the first call, and compare.
 
@@ -371,7 +386,7 @@ class _Program:
             RuntimeError: the step is not what it was.
         """
         self._surroundings.check()
-        self.repetition.compare(self.calls + 1, *self._example)
+        self.repetition.compare(self.repetition.due - self.until_due + 1, *self._example)
 
     def verify(
         self, step: Callable[..., Any], args: Any, kwargs: Any, settings: Callable[[], Hashable], exact: bool
