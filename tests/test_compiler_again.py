@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import operator
 import random
+import threading
+import time
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ import pytest
 import autodiff as ad
 import nn
 from autodiff import Tensor
-from autodiff.compiler import again
+from autodiff.compiler import again, recorder
 from nn import functional
 
 X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)
@@ -444,3 +446,49 @@ def test_a_step_that_fails_when_it_is_recorded_anew_says_why() -> None:
     known.clear()
     with pytest.raises(IndexError):
         compiled(X)
+
+
+def test_another_thread_waits_for_the_end_of_a_recording() -> None:
+    model, found, threads = nn.MLP([2, 3, 2], rng=0), [], []
+    weight = model.parameters()[0]
+
+    def use() -> None:
+        found.append([model(X).data, np.asarray(weight.data), float(weight.data[0, 0]), str(weight.data), +weight.data])
+
+    def step(x: Any) -> Any:
+        threads.append(threading.Thread(target=use))
+        threads[-1].start()
+        time.sleep(0.05)
+        return model(x)
+
+    compiled = ad.compile(step, model)
+    for _ in range(2):
+        compiled(X)
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(threads) >= 2
+    for outputs, array, number, text, copied in found:
+        assert type(outputs) is type(array) is type(copied) is np.ndarray
+        np.testing.assert_array_equal(outputs, model(X).data)
+        np.testing.assert_array_equal(copied, weight.data)
+        assert (number, text) == (weight.data[0, 0], str(weight.data))
+
+
+def test_a_step_that_waits_for_threads_of_its_own_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "PATIENCE", 0.01)
+    scale, problems = Tensor([1.0, 2.0]), []
+
+    def use() -> None:
+        try:
+            scale * 2
+        except RuntimeError as error:
+            problems.append(str(error))
+
+    def step(x: Any) -> Any:
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+        return x * scale
+
+    ad.compile(step, scale)(X)
+    assert ["it must not be the step that computes in several threads" in problem for problem in problems] == [True]

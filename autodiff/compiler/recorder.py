@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import operator
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from traceback import FrameSummary
 from typing import Any, NoReturn
@@ -55,15 +56,23 @@ UFUNCS: dict[Function, np.ufunc] = {
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)  # whether a step is being recorded
 
 
+PATIENCE = 60.0  # seconds that another thread waits for the end of a recording
+
+
 class Recording:
-    """The calls made so far on the recording arrays of one run."""
+    """The calls made so far on the recording arrays of one run.
+
+    Another thread that meets the arrays, in a model that it uses too, waits for the end, and computes with what then
+    lies where they lay.
+    """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.frames: dict[int, FrameSummary] = {}
         self._constants: dict[int, tuple[Any, Value]] = {}
         self._alive: WeakSet[Recorded] = WeakSet()
-        self.has_ended = False
+        self.end = threading.Event()
+        self._thread = threading.get_ident()
 
     @contextlib.contextmanager
     def until_the_end(self) -> Iterator[None]:
@@ -71,7 +80,33 @@ class Recording:
         try:
             yield
         finally:
-            self.has_ended = True
+            self.end.set()
+
+    def is_elsewhere(self) -> bool:
+        """Whether another thread than that of the step asks."""
+        return threading.get_ident() != self._thread
+
+    def original(self, arg: Any) -> Any:
+        """Wait for the end, and give what lies then where the arrays in an argument lay.
+
+        Raises:
+            RuntimeError: the end does not come.
+            TypeError: an array lay nowhere.
+        """
+        if not self.end.wait(PATIENCE):
+            raise RuntimeError(
+                "compile: a thread computes with arrays of a step that is being recorded: it must not be the step that "
+                "computes in several threads"
+            )
+
+        def lying(item: Any) -> Any:
+            if not isinstance(item, Recorded | RecordedGenerator):
+                return item
+            if item.place is None:
+                raise refusal("a value of a step that was being recorded is used in another thread")
+            return item.place()
+
+        return mapped(arg, lying)
 
     def wrap(self, data: Array, value: Value) -> Recorded:
         """Make a recording array."""
@@ -86,6 +121,8 @@ class Recording:
     def call(self, function: Function, args: Any, kwargs: Mapping[str, Any] | None = None, effect: bool = False) -> Any:
         """Run a function on what the recording arrays hold, and write the call down."""
         kwargs = kwargs or {}
+        if self.is_elsewhere():
+            return function(*map(self.original, args), **{name: self.original(arg) for name, arg in kwargs.items()})
         symbols = [mapped(arg, self.symbol) for arg in args]
         options = {name: mapped(arg, self.symbol) for name, arg in kwargs.items()}
         result = memory = function(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
@@ -106,6 +143,9 @@ class Recording:
 
     def write(self, target: Array, result: Array) -> None:
         """Put other contents into an array: from now on, what stands for it in the program is what they are."""
+        if self.is_elsewhere():
+            np.copyto(self.original(target), result)
+            return
         recorded = self._of(target)
         if not isinstance(recorded.data, np.ndarray):
             raise refusal("a number cannot be changed in place")
@@ -166,15 +206,17 @@ class Recorded:
         value: what stands for it in the program; another one once it was changed in place.
         changed: whether it was changed in place.
         stale: whether it is a view of something that was changed in place since.
+        place: gives what lies in its place after the recording, or None if it has none.
     """
 
-    __slots__ = ("__weakref__", "changed", "data", "memory", "recording", "stale", "value")
+    __slots__ = ("__weakref__", "changed", "data", "memory", "place", "recording", "stale", "value")
 
     def __init__(self, data: Array, value: Value, recording: Recording) -> None:
         self.data = self.memory = data
         self.value = value
         self.recording = recording
         self.changed = self.stale = False
+        self.place: Callable[[], Any] | None = None
 
     takes_all_of_numpy = True
 
@@ -280,33 +322,13 @@ class Recorded:
 
     # What would make the program depend on a value
 
-    def __bool__(self) -> bool:
-        raise self._refusal(
-            "the step branches on a value (bool, if, while, and, or, not), and a program takes one way only: use "
-            "np.where, or decide outside of the step"
-        )
-
-    def _refuse_conversion(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise self._refusal(
-            "a value is taken out of the step as a number or array (float(), int(), .item(), np.asarray(), also of a "
-            "list of numbers), where it would be the same for ever: compute with NumPy functions of Tensors and "
-            "arrays, or return it from the step"
-        )
-
-    __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = tobytes = _refuse_conversion
-
-    def _refuse_text(self, *args: Any) -> NoReturn:
-        raise self._refusal("a value is printed, or made text, within the step: return it, and print it there")
-
     def _refusal(self, problem: str) -> TypeError:
-        if self.recording.has_ended:
+        if self.recording.end.is_set():
             problem = (
                 "a value is left over from the run in which the step was compiled: Python code such as appending to a "
                 "list runs then and not later; return the value from the step"
             )
         return refusal(problem)
-
-    __str__ = __repr__ = __format__ = _refuse_text
 
     __hash__ = object.__hash__
 
@@ -347,6 +369,15 @@ def _define_sign(name: str) -> None:
     setattr(Recorded, f"__{name}__", lambda self: self.recording.call(function, (self,)))
 
 
+def _define_refusal(name: str, problem: str) -> None:
+    def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
+        if self.recording.is_elsewhere():
+            return getattr(np.asarray(self.recording.original(self)), name)(*args, **kwargs)
+        raise self._refusal(problem)
+
+    setattr(Recorded, name, method)
+
+
 def _define_method(name: str, function: Function) -> None:
     setattr(Recorded, name, lambda self, *args, **kwargs: self._answer(function, (self, *args), kwargs, None))
 
@@ -363,6 +394,20 @@ for _name in (
 ):  # fmt: skip
     _define_method(_name, getattr(np, _name))
 _define_method("flatten", np.ravel)
+_define_refusal(
+    "__bool__",
+    "the step branches on a value (bool, if, while, and, or, not), and a program takes one way only: use np.where, or "
+    "decide outside of the step",
+)
+for _name in ("__float__", "__int__", "__index__", "__complex__", "__array__", "item", "tolist", "tobytes"):
+    _define_refusal(
+        _name,
+        "a value is taken out of the step as a number or array (float(), int(), .item(), np.asarray(), also of a list "
+        "of numbers), where it would be the same for ever: compute with NumPy functions of Tensors and arrays, or "
+        "return it from the step",
+    )
+for _name in ("__str__", "__repr__", "__format__"):
+    _define_refusal(_name, "a value is printed, or made text, within the step: return it, and print it there")
 
 
 class RecordedGenerator(np.random.Generator):
@@ -371,7 +416,10 @@ class RecordedGenerator(np.random.Generator):
     Attributes:
         data: the Generator that draws.
         value: what stands for it in the program.
+        place: gives what lies in its place after the recording.
     """
+
+    place: Callable[[], Any] | None = None
 
     def __init__(self, data: np.random.Generator, value: Value, recording: Recording) -> None:
         super().__init__(data.bit_generator)

@@ -75,7 +75,7 @@ def trace(
     """
     recording, rules = Recording(), RuleWatch()
     opened = [_opened(leaf, name, recording) for leaf, name in zip(inputs, names, strict=True)]
-    with restoring([*places, *(place for _, place in others)]), recording.until_the_end(), _unchanged(others):
+    with recording.until_the_end(), restoring([*places, *(place for _, place in others)]), _unchanged(others):
         stand_ins = _stand_ins(places, recording)
         before = [stand_in.value for stand_in in stand_ins]
         tensors = [place.tensor for place in places if place.tensor is not None]
@@ -104,6 +104,9 @@ def trace(
         results = [_value_of(leaf, recording) for leaf in leaves]
         # What is its own place is still there, while the step has used what stands for it.
         contents = [place.get() for place in places]
+        for place, content in zip(places, contents):
+            if isinstance(content, Recorded):
+                content.place = content.place or place.get
         after = [_value_of(substitutes.get(id(one), one), recording) for one in contents]
         for place in places:
             if place.tensor is not None and place.tensor._grad is not None:
@@ -182,6 +185,7 @@ def _stand_ins(places: Sequence[Place], recording: Recording) -> list[Any]:
     for key, place in zip(keys, places):
         if key not in by_key:
             by_key[key] = _stand_in(place, recording)
+            by_key[key].place = place.get
     return [by_key[key] for key in keys]
 
 
