@@ -1096,6 +1096,18 @@ def test_steps_are_compiled_where_it_pays_and_changes_nothing(monkeypatch: pytes
         np.testing.assert_allclose(compiled[path], array, rtol=1e-2, atol=1e-4)
 
 
+def test_a_layer_that_a_callback_swaps_is_trained_by_another_program() -> None:
+    def swap(epoch: int, model: Any, history: nn.History) -> None:
+        if epoch == 40:
+            model.layers[1] = nn.Tanh()
+
+    eager, default = (
+        nn.fit(mlp(), X, LABELS, batch_size=5, epochs=60, callbacks=[swap], compile=compile, rng=0)
+        for compile in (False, None)
+    )
+    assert default.loss == eager.loss
+
+
 @pytest.mark.parametrize("compile", [None, True])
 def test_a_compiled_step_is_not_taken_with_a_loss_that_is_not_finite(compile: bool | None) -> None:
     model = nn.Linear(1, 1, rng=0)
