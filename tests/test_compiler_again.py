@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import operator
-import random
 import threading
 import time
 import types
@@ -303,7 +302,7 @@ def test_the_message_says_what_changed_and_since_when() -> None:
     for _ in range(3):
         compiled(X)
     message = (
-        r"multiply was given 2\.0 and is given 3\.0 \(File .*test_compiler_again.py.*x \* scales.*since call 5, .*old"
+        r"multiply was given 2\.0 and is given 3\.0 \(File .*test_compiler_again.py.*x \* scales.*since call 5 .*old"
     )
     with pytest.raises(RuntimeError, match=message):
         compiled(X)
@@ -312,8 +311,12 @@ def test_the_message_says_what_changed_and_since_when() -> None:
     np.testing.assert_array_equal(compiled(X), X * 2)
     compiled.check()
     scales[0] = 4.0
-    with pytest.raises(RuntimeError, match=r"is given 4\.0.*nothing is old yet"):
-        compiled.check()
+    for use in (compiled.check, compiled.check, functools.partial(compiled, X), functools.partial(compiled, X)):
+        with pytest.raises(RuntimeError, match=r"is given 4\.0.*nothing is old yet"):
+            use()
+    scales[0] = 2.0
+    for _ in range(20):
+        np.testing.assert_array_equal(compiled(X), X * 2)
 
 
 def test_progress_in_python_is_found() -> None:
@@ -363,8 +366,6 @@ def make_training() -> tuple[Any, Any, Any]:
         nn.optim.clip_grad_norm_(model.parameters(), 0.1)
         optimizer.step()
         schedule.step()
-        random.random()
-        np.random.normal()
         return loss
 
     return model, step, (model, optimizer, schedule)
@@ -375,12 +376,9 @@ def test_recording_anew_disturbs_nothing(exact: bool) -> None:
     (model, step, state), (reference, same, its_state) = make_training(), make_training()
     compiled, alone = ad.compile(step, state, exact=exact), ad.compile(same, its_state, exact=exact, check=False)
     x = X.copy()
-    for number in range(9):
-        if number == 1:  # after the first call, in which the step runs as it was written
-            draws = random.getstate(), repr(np.random.get_state())
+    for _ in range(9):
         np.testing.assert_array_equal(compiled(x).data, alone(x).data)
         compiled.check()
-    assert (random.getstate(), repr(np.random.get_state())) == draws
     assert x.tobytes() == X.tobytes()
     assert [p.grad for p in model.parameters()] == [None] * len(list(model.parameters()))
     for path, array in reference.state_dict().items():
@@ -427,7 +425,7 @@ def test_without_a_check_nothing_is_recorded_anew() -> None:
     scales[0] = 3.0
     for _ in range(9):
         np.testing.assert_array_equal(compiled(X), X * 2)
-    with pytest.raises(RuntimeError, match="since call 2, with such arguments"):
+    with pytest.raises(RuntimeError, match="since call 2 with such arguments"):
         compiled.check()
 
 

@@ -7,11 +7,9 @@ record is kept, and later ones must be the same: calls, numbers, functions, and 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import math
-import random
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
@@ -91,8 +89,7 @@ class Repetition:
         """
         start, self._differs = perf_counter(), True
         try:
-            with _unmoved_randomness():
-                now = self._record(args, kwargs)
+            now = self._record(args, kwargs)
         except TypeError as error:
             raise self._changed(f"it can no longer be recorded: {error}", call) from error
         difference = self._difference(now)
@@ -103,11 +100,7 @@ class Repetition:
 
     def _changed(self, difference: str, call: int) -> RuntimeError:
         since = self._latest + 1
-        old = (
-            f"what it gave since call {since}, with such arguments, may be old"
-            if call > since
-            else "nothing is old yet"
-        )
+        old = f"since call {since} with such arguments results may be old" if call > since else "nothing is old yet"
         return RuntimeError(
             f"compile: {self._called} no longer does what it did when it was compiled: {difference}; {old}. Make what "
             "changes an argument of the step, name it in state=, or compile again"
@@ -117,18 +110,18 @@ class Repetition:
         """Say what first differs between the two records, or nothing."""
         one, other = self._first.program, now.program
         twins: dict[Any, Any] = {}
-        for before, after in zip([*one.inputs, *_firsts(one.state)], [*other.inputs, *_firsts(other.state)]):
+        found, finds = ([*program.inputs, *(before for before, _ in program.state)] for program in (one, other))
+        for before, after in zip(found, finds):
             twins[before] = after
             if before.is_array and (before.shape, before.dtype) != (after.shape, after.dtype):
                 return f"{before.name!r} was {self._text(before)} and is {self._text(after)}"
         for old, new in itertools.zip_longest(self._calls, dead(other).calls):
-            text = f"it goes on after its last call with {name_of(new.function)}" if new and not old else ""
-            text = text or (
-                f"{name_of(old.function)} is no longer called" if not new else self._between(old, new, twins)
-            )
-            if text:
-                frame = now.frames.get(new.stamp) if new else None
-                return f'{text} (File "{frame.filename}", line {frame.lineno}: {frame.line})' if frame else text
+            if new is None:
+                return f"{name_of(old.function)} is no longer called"
+            change = self._change(old, new, twins)
+            if change:
+                frame = now.frames[new.stamp]
+                return f'{change} (File "{frame.filename}", line {frame.lineno}: {frame.line})'
             twins.update(zip(old.outputs, new.outputs))
         if self._first.form != now.form or not self._is_same(one.results, other.results, twins):
             return "it returns something else"
@@ -137,8 +130,10 @@ class Repetition:
                 return f"it leaves something else in {old_value.name!r}"
         return ""
 
-    def _between(self, old: Call, new: Call, twins: dict[Any, Any]) -> str:
-        """Say in what two calls differ, or nothing."""
+    def _change(self, old: Call | None, new: Call, twins: dict[Any, Any]) -> str:
+        """Say in what a call differs from what it was, or nothing."""
+        if old is None:
+            return f"after its last call it goes on with {name_of(new.function)}"
         if not self._is_same(old.function, new.function, twins):
             return f"it called {name_of(old.function)} where it calls {name_of(new.function)}"
         given = [(old.args, new.args), (sorted(old.kwargs.items()), sorted(new.kwargs.items()))]
@@ -195,18 +190,3 @@ def _leaves(pairs: Sequence[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
             yield from _leaves(list(zip(one, other)))
         else:
             yield one, other
-
-
-def _firsts(state: Sequence[tuple[Value, Value]]) -> list[Value]:
-    return [before for before, _ in state]
-
-
-@contextlib.contextmanager
-def _unmoved_randomness() -> Iterator[None]:
-    """Let a block not disturb the generators that everybody shares."""
-    ours, numpys = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(ours)
-        np.random.set_state(numpys)

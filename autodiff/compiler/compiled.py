@@ -71,7 +71,7 @@ def compile(
     What the step reads must stay as it is, but for its arguments and its state. Variables that it, or a function of the
     same file that it calls, reads by name are looked at in each call. For all else the step is recorded anew, and both
     records compared: before calls 2, 4 and 8, and then so often that this takes at most 1 % of the running time.
-    Arguments, the state and generators that all share are afterwards as they were. `Compiled.check` does it at once.
+    Arguments and the state, its Generators among it, are afterwards as they were. `Compiled.check` does it at once.
 
     Args:
         step: a function of arrays, numbers, Tensors and nested containers of them. Python floats among its arguments
@@ -328,7 +328,7 @@ class _Program:
         inputs = self.inputs_among(args, kwargs)
         constants = {value: array for array, value in traced.constants}
         self._surroundings = Surroundings(variables)
-        arrays = {id(data_of(variable.value)): variable.name for variable in variables}
+        arrays = {id(data_of(v.value)): v.name for v in variables if isinstance(v.value, Tensor | np.ndarray)}
         self.repetition = Repetition(traced, record, name_of(step), arrays)
         self.until_due = self.repetition.due
         self._example = rebuild([standing_for(x, x.data) if isinstance(x, Tensor) else x for x in leaves])
@@ -386,7 +386,11 @@ class _Program:
             RuntimeError: the step is not what it was.
         """
         self._surroundings.check()
-        self.repetition.compare(self.repetition.due - self.until_due + 1, *self._example)
+        due = self.repetition.due
+        call = due - self.until_due + 1
+        self.repetition.due, self.until_due = call, 1  # after a difference every call is due
+        self.repetition.compare(call, *self._example)
+        self.repetition.due, self.until_due = due, due - call + 1
 
     def verify(
         self, step: Callable[..., Any], args: Any, kwargs: Any, settings: Callable[[], Hashable], exact: bool
