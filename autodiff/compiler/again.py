@@ -11,7 +11,7 @@ import functools
 import itertools
 import math
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -136,8 +136,10 @@ class Repetition:
             return f"after its last call it goes on with {name_of(new.function)}"
         if not self._is_same(old.function, new.function, twins):
             return f"it called {name_of(old.function)} where it calls {name_of(new.function)}"
-        given = [(old.args, new.args), (sorted(old.kwargs.items()), sorted(new.kwargs.items()))]
-        for one, other in _leaves(given):
+        given = (old.args, list(old.kwargs.items())), (new.args, list(new.kwargs.items()))
+        if self._is_same(*given, twins):
+            return ""
+        for one, other in _leaves(*given):
             if not self._is_same(one, other, twins):
                 before, after = self._text(one), self._text(other)
                 change = f"was given {before} and is given {after}"
@@ -183,10 +185,10 @@ class Repetition:
         return text if len(text) <= LONGEST_TEXT else f"another {type(thing).__name__}"
 
 
-def _leaves(pairs: Sequence[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+def _leaves(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
     """Give what stands in the same places of lists and tuples of the same length."""
-    for one, other in pairs:
-        if type(one) is type(other) and isinstance(one, list | tuple) and len(one) == len(other):
-            yield from _leaves(list(zip(one, other)))
-        else:
-            yield one, other
+    if type(one) is type(other) and isinstance(one, list | tuple) and len(one) == len(other):
+        for pair in zip(one, other):
+            yield from _leaves(*pair)
+    else:
+        yield one, other
