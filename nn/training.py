@@ -385,7 +385,7 @@ def _chooser(model: Module, settings: _Settings, optimizer: Optimizer, steps: in
     def choose() -> Step:
         nonlocal chosen, made
         hooked = HOOKS and any(map(hooks_of, (*model.parameters(), *optimizer.parameters)))
-        if WATCHES or hooked or _CODE != _AS_WRITTEN:
+        if WATCHES or hooked or not _is_as_written():
             return step
         if not chosen[0]():
             form = model.settings(), optimizer.settings()
@@ -433,14 +433,24 @@ def _code() -> list[Mapping[str, Any]]:
     """List the names in this package's modules, and in their classes, that a step may read."""
     parts = "nn.activations", "nn.checks", "nn.functional", "nn.layers", "nn.module", "nn.optim"
     spaces = [vars(module) for name, module in sys.modules.items() if name.startswith(parts)]
-    for space in spaces:
-        space.setdefault("__warningregistry__", {})  # as the first warning would
     kinds = [kind for space in spaces for kind in space.values() if isinstance(kind, type)]
     return [*spaces, *(vars(kind) for kind in dict.fromkeys(kinds) if kind.__module__.startswith(parts))]
 
 
 _CODE = _code()
 _AS_WRITTEN = list(map(dict, _CODE))
+_CACHES = {"__slotnames__", "__warningregistry__"}  # which Python adds when something is copied, or warns
+
+
+def _is_as_written() -> bool:
+    """Whether this package's code is what it was when it was imported."""
+    if _CODE == _AS_WRITTEN:
+        return True
+    for now, before in zip(_CODE, _AS_WRITTEN, strict=True):
+        if any(now.get(name) is not before.get(name) for name in {*now, *before} - _CACHES):
+            return False
+    _AS_WRITTEN[:] = map(dict, _CODE)
+    return True
 
 
 class _NotFiniteError(FloatingPointError):

@@ -1314,6 +1314,15 @@ def test_programs_are_made_by_default_as_long_as_they_are_worthwhile(
     assert len(programs) == 4  # 40 steps, and 8 forms
 
 
+def test_what_python_notes_on_a_class_is_no_change_of_its_code(
+    programs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nn.training._WORTHWHILE", 10)
+    monkeypatch.setattr(nn.Tanh, "__slotnames__", [], raising=False)  # as the first copy of one does
+    nn.fit(mlp(), X, LABELS, epochs=8, batch_size=10, rng=0)
+    assert len(programs) == 1
+
+
 def test_an_option_that_a_callback_breaks_is_refused_by_the_same_words() -> None:
     def fail(compile: bool | None) -> str:
         model = mlp()
