@@ -105,6 +105,49 @@ def test_the_zero_matrix() -> None:
     np.testing.assert_allclose(gradient, (C + C.T) / 2, atol=1e-14)
 
 
+@pytest.mark.parametrize("size", [1e-4, 1e-8, 1e-10, 1e-14, 1e-20, 1e-40])
+def test_a_function_whose_differences_are_lost_in_rounding_has_its_derivatives(size: float) -> None:
+    """Near zero ``exp`` of the eigenvalues is 1 but for few digits, and the matrix has a series."""
+
+    def series(a: Any) -> Any:
+        return np.sum(C[:3, :3] * (a + a @ a / 2 + a @ a @ a / 6 + a @ a @ a @ a / 24))
+
+    b, direction = rng.normal(size=(2, 3, 3))
+    a, direction = size * (b + b.T), direction + direction.T
+    function = of_matrix(np.exp, C[:3, :3])
+    gradient = ad.grad(series)(a)
+    np.testing.assert_allclose(ad.grad(function)(a), (gradient + gradient.T) / 2, rtol=1e-7)
+    np.testing.assert_allclose(ad.jvp(function, (a,), (direction,))[1], np.sum(gradient * direction), rtol=1e-7)
+    product = ad.hvp(series)(a, direction)
+    np.testing.assert_allclose(ad.hvp(function)(a, direction), (product + product.T) / 2, atol=1e-6)
+    together = ad.grad(of_matrix(np.exp, C[:3, :3]))(np.stack([a, b + b.T]))
+    np.testing.assert_allclose(together, [ad.grad(function)(a), ad.grad(function)(b + b.T)], rtol=1e-12)
+    if size > 1e-30:  # in float32 less is zero, or has few digits
+        single = ad.grad(function)(a.astype(np.float32))
+        np.testing.assert_allclose(single, (gradient + gradient.T) / 2, atol=1e-3)
+
+
+@pytest.mark.parametrize("gap", [1e-9, 1e-7, 1e-6, 1e-5])
+def test_second_derivatives_between_nearly_equal_values_keep_digits_and_third_ones_are_refused(gap: float) -> None:
+    q, weights, direction = orthogonal(3), C[:3, :3], rng.normal(size=(3, 3))
+    direction = direction + direction.T
+
+    def by_svd(a: Any) -> Any:
+        u, s, vt = np.linalg.svd(a)
+        return np.sum(weights * ((u * s**3) @ vt))
+
+    def compare(a: Any, function: Any, cube: Any) -> None:
+        actual, expected = ad.hvp(function)(a, direction), ad.hvp(cube)(a, direction)
+        expected = expected if function is by_svd else (expected + expected.T) / 2
+        np.testing.assert_allclose(actual, expected, atol=2e-5)
+        with pytest.raises(NotImplementedError, match="no derivative rule of this order"):
+            ad.grad(lambda a: np.sum(ad.hvp(function)(a, direction) * direction))(a)
+
+    a = (q * [2, 2 + gap, 3]) @ q.T
+    compare(a, of_matrix(lambda w: w**3, weights), lambda a: np.sum(weights * (a @ a @ a)))
+    compare(q * [2, 2 + gap, 3], by_svd, lambda a: np.sum(weights * (a @ a.T @ a)))
+
+
 def test_small_eigenvalues_are_not_taken_for_equal_ones() -> None:
     w = np.array([1e-9, 2e-9, 1.0, 2.0])
     exact = divided_differences(FUNCTIONS["sqrt"][1], w) * (C + C.T) / 2

@@ -6,6 +6,9 @@ does not depend on their choice, as ``V f(w) Vᵀ``, has one all the same: N is 
 derivative of N by the difference (Daleckii and Krein 1951). So the gradient that flows back is itself differentiated by
 the values. A function that does depend on the choice gets what a division by zero gives: an infinite gradient, or nan.
 
+So it is where values are not equal, but their difference, or that of what the function makes of them, has lost most of
+its digits, as for ``exp`` of a matrix near zero.
+
 Values and vectors must come from one call for that. At equal values second derivatives are right too; the third, and
 for what depends on values only the fourth, are refused.
 """
@@ -25,13 +28,13 @@ from autodiff.rules.limits import exact_to
 from autodiff.rules.linalg import swap_last_axes
 
 
-def _ties(values: Array, to_zero: bool, rounding: bool = False) -> Any:
+def _ties(values: Array, to_zero: bool, tolerance: float) -> Any:
     """Tell which values are too near to each other for a quotient of differences, or the same but for rounding.
 
     Args:
         values: in their order along the last axis. If they cannot be looked at, none are tied.
         to_zero: tell also which are tied to zero.
-        rounding: tell which are the same.
+        tolerance: how near, as a part of the largest; see `_nearness`.
 
     Returns:
         A symmetric matrix, which has ties to zero on its diagonal.
@@ -39,9 +42,46 @@ def _ties(values: Array, to_zero: bool, rounding: bool = False) -> Any:
     values, identity = data_of(values), np.eye(values.shape[-1], dtype=bool)
     if type(values) is not np.ndarray:
         return np.zeros((*values.shape, values.shape[-1]), bool)
-    tolerance = values.shape[-1] * _precision(values) if rounding else _precision(values) ** 0.5
     row, column = values[..., None, :], np.where(identity, 0, values[..., :, None])
     return (np.abs(row - column) <= tolerance * _largest(values)) & (to_zero | ~identity)
+
+
+def _nearness(values: Array, further: bool) -> float:
+    """Give the tolerance at which a quotient has half its digits, or its derivative, if it is wanted, a third.
+
+    A difference ``d`` leaves a quotient a relative error of ``precision / d`` and its derivative one of
+    ``precision / d²``, and what takes their places one of ``d``.
+    """
+    return float(_precision(values) ** (1 / 3 if further else 1 / 2))
+
+
+def _sameness(values: Array) -> float:
+    """Give the tolerance for values that are the same but for rounding."""
+    return float(values.shape[-1] * _precision(values))
+
+
+def _spoilt(numerator: Array, divisor: Array, ties: Any, size: Any, others: Array | None, tolerance: float) -> Any:
+    """Tell of which quotients rounding would leave too few digits, though no values are tied, as of ``exp`` near 0.
+
+    Args:
+        numerator: an antisymmetric matrix; if it cannot be looked at, none are.
+        divisor: differences of values, and ones on the diagonal.
+        ties: where they are tied.
+        size: of the numbers that numerators are differences of.
+        others: what the gradient consists of beside the quotients, if anything.
+        tolerance: how few digits, as for `_ties`.
+    """
+    numerator, divisor = data_of(numerator), data_of(divisor)
+    if type(numerator) is not np.ndarray:
+        return False
+    limit = tolerance * size
+    few = (np.abs(numerator) < limit) & ~(ties | np.eye(ties.shape[-1], dtype=bool))
+    if not few.any():
+        return False
+    scale = _largest(np.where(ties, 0, numerator / np.where(ties, 1, divisor)), -2)
+    if others is not None:
+        scale = np.maximum(scale, _largest(others))
+    return few & (np.abs(divisor) * scale < limit)
 
 
 def _precision(x: Array) -> float:
@@ -167,22 +207,32 @@ def _angles(ties: Any, dtype: Any, shift: int = 0) -> Any:
     return np.where(ties, angles - angles.T, 0).astype(dtype)
 
 
+def _turn(g: Any, out: Any, further: bool) -> tuple[_Part, Any]:
+    """Give the quotients ``F ∘ Vᵀ gV`` of `_eigh`, and the size of the numbers that numerators are differences of."""
+    (w, v), (g_w, g_v) = out, g
+    inner, identity = swap_last_axes(v) @ g_v, np.eye(w.shape[-1], dtype=bool)
+    numerator, divisor = _symmetric(inner, -1), np.where(identity, 1, w[..., None, :] - w[..., :, None])
+    tolerance, size = _nearness(w, further), _largest(inner, -2)
+    ties = _ties(w, False, tolerance)
+    return _Part(numerator, divisor, ties | _spoilt(numerator, divisor, ties, size, g_w, tolerance), (1, -1)), size
+
+
 def _eigh(g: Any, out: Any, further: bool = True) -> Array:
     """``V (diag(gw) + F ∘ Vᵀ gV) Vᵀ``, where F = 1 / (wⱼ - wᵢ) (Giles 2008), of which the symmetric part is taken."""
     (w, v), (g_w, g_v) = out, g
     vt = swap_last_axes(v)
     if g_v is None:
         return (v * g_w[..., None, :]) @ vt
-    inner, ties, identity = vt @ g_v, _ties(w, False), np.eye(w.shape[-1], dtype=bool)
-    parts = [_Part(_symmetric(inner, -1), np.where(identity, 1, w[..., None, :] - w[..., :, None]), ties, (1, -1))]
+    part, size = _turn(g, out, further)
 
     def gradient_of(quotients: Sequence[Array]) -> Array:
+        identity = np.eye(w.shape[-1], dtype=bool)
         return v @ (quotients[0] if g_w is None else np.where(identity, g_w[..., None, :], quotients[0])) @ vt
 
-    if not isinstance(out, Tensor) or not ties.any():
-        return gradient_of(_divided(parts, w))
-    turned = data_of(v) @ _angles(_ties(w, False, rounding=True), w.dtype)
-    return _settled(parts, gradient_of, _Place(out, 0, ties, (None, turned)), _largest(inner, -2), further)
+    if not isinstance(out, Tensor) or not part.tied.any():
+        return gradient_of(_divided([part], w))
+    turned = data_of(v) @ _angles(_ties(w, False, _sameness(w)), w.dtype)
+    return _settled([part], gradient_of, _Place(out, 0, part.tied, (None, turned)), size, further)
 
 
 def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> Array:
@@ -203,8 +253,9 @@ def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> 
     g_u = np.zeros_like(u) if g_u is None else g_u
     in_u, in_v = swap_last_axes(u) @ g_u, vt @ g_v
     row, column, identity = s[..., None, :], s[..., :, None], np.eye(s.shape[-1], dtype=bool)
-    ties, is_tall = _ties(s, rows != columns), rows > columns
-    zero, both_zero = _zeros(_ties(s, True))
+    nearness, is_tall = _nearness(s, further), rows > columns
+    ties = _ties(s, rows != columns, nearness)
+    zero, both_zero = _zeros(_ties(s, True, nearness))
     parts = [
         _Part(_symmetric(in_u + in_v, -1), np.where(identity, 1, row - column), ties & ~identity, (1, -1)),
         _Part(_symmetric(in_u - in_v, -1), np.where(identity, 1, row + column), both_zero & ~identity, (-1, -1)),
@@ -222,7 +273,7 @@ def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> 
     if not isinstance(out, Tensor) or not ties.any():
         return gradient_of(_divided(parts, s))
     # Where singular values are equal, U and V turn alike; where they are zero, each by itself, and outwards.
-    equal = _ties(s, True, rounding=True)
+    equal = _ties(s, True, _sameness(s))
     zero, both_zero = _zeros(equal)
     alike = _angles(equal & ~both_zero, s.dtype)
     turns = [data_of(x) @ (alike + _angles(both_zero, s.dtype, shift)) for shift, x in ((1, u), (2, v))]
@@ -252,19 +303,21 @@ def values_gradient(g: Array, x: Array) -> Array:
     """``U diag(g) Vᵀ``, the gradient of singular values that were computed without their vectors."""
     u, s, vt = np.linalg.svd(x, full_matrices=False)
     gradient = (u * g[..., None, :]) @ vt
-    if not _ties(s, False).any():
+    if not _ties(s, False, _nearness(s, False)).any():
         return gradient
     return gradient * exact_to(x, 0, "the gradient of equal singular values without their vectors")
 
 
 def _eigh_at_ties(g: Any, out: Any) -> Rule | None:
-    if g[1] is None or not _ties(out[0], False).any():
+    if g[1] is None or not _turn(g, out, False)[0].tied.any():
         return None
     return lambda g, out, a, UPLO="L": _eigh(g, out, further=False)
 
 
 def _svd_at_ties(g: Any, out: Any) -> Rule | None:
-    if (g[0] is None and g[2] is None) or not _ties(out[1], out[0].shape[-2] != out[2].shape[-1]).any():
+    if g[0] is None and g[2] is None:
+        return None
+    if not _ties(out[1], out[0].shape[-2] != out[2].shape[-1], _nearness(out[1], False)).any():
         return None
     return lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv, False)
 
