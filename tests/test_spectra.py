@@ -148,6 +148,21 @@ def test_second_derivatives_between_nearly_equal_values_keep_digits_and_third_on
     compare(q * [2, 2 + gap, 3], by_svd, lambda a: np.sum(weights * (a @ a.T @ a)))
 
 
+@pytest.mark.parametrize("gap", [1e-12, 1e-9, 1e-7, 1e-4, 0.1])
+def test_forward_derivatives_of_vectors_whose_sum_is_constant(gap: float) -> None:
+    q, direction = orthogonal(3), np.diag([1.0, 2.0, -1.0]) + 1
+    a = (q * [2, 2 + gap, 3]) @ q.T
+    a = (a + a.T) / 2
+
+    def shares(a: Any) -> Any:
+        return np.linalg.eigh(a)[1] ** 2
+
+    expected = np.tensordot(ad.jacobian(shares)(a), direction)
+    np.testing.assert_allclose(ad.jvp(shares, (a,), (direction,))[1], expected, rtol=1e-6)
+    with np.errstate(all="ignore"):
+        assert np.isnan(ad.jvp(shares, (2 * np.eye(3),), (direction,))[1]).any()
+
+
 def test_small_eigenvalues_are_not_taken_for_equal_ones() -> None:
     w = np.array([1e-9, 2e-9, 1.0, 2.0])
     exact = divided_differences(FUNCTIONS["sqrt"][1], w) * (C + C.T) / 2

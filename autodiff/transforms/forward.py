@@ -162,14 +162,23 @@ def linear_map(run: Run) -> Callable[[Sequence[Any]], list[Any]]:
             create_graph = run.wants_graph(tangents)
             return with_recording(create_graph, _push, run, calls, tangents, create_graph)  # type: ignore[no-any-return]
         if not transposed:
-            # The derivative by what is linear is the same at any value. It is one and not zero only so that nothing
-            # infinite is multiplied by zero.
-            weights = [variable(ones(leaf)) if is_float(leaf) else constant(zeros(leaf)) for leaf in run.outputs]
+            # The derivative by what is linear is the same at any value. It is not zero, so that nothing infinite is
+            # multiplied by zero, and not the same everywhere: the sum of an eigenvector's squares is constant, say,
+            # while each of them changes.
+            weights = [variable(_uneven(leaf)) if is_float(leaf) else constant(zeros(leaf)) for leaf in run.outputs]
             transposed.extend((run.pull(weights, create_graph=True, hooks="none"), weights))
         gradients, weights = transposed
         return run.pull_from(gradients, tangents, weights, hooks="none") or list(map(zeros, weights))
 
     return push
+
+
+def _uneven(leaf: Any) -> Any:
+    """Give numbers between 1/2 and 3/2, for an array of NumPy's, and ones for another."""
+    same = ones(leaf)
+    if not isinstance(same, np.ndarray | np.generic) or not same.ndim:
+        return same
+    return (1 + np.sin(np.arange(1.0, same.size + 1)).reshape(same.shape) / 2).astype(same.dtype)
 
 
 def _calls(run: Run) -> list[Tensor] | None:
