@@ -238,13 +238,6 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "frozen backbone": a_frozen_backbone,
     "the other half of a GAN": the_other_half,
     "member of the state": a_member_of_the_state,
-    "layer": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: put(1, nn.Tanh())(t.layers)),
-    "layer appended": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: t.layers.append(nn.Tanh())),
-    "layer popped": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: t.layers.pop()),
-    "dict of a module": call(Layer, lambda t: put("a", 3.0)(t.cfg)),
-    "dict in a dict of a module": call(Layer, lambda t: put("c", 3.0)(t.cfg["b"])),
-    "list of a module": call(Layer, lambda t: put(0, 3.0)(t.scales)),
-    "forward of a class": call(type("Own", (Layer,), {}), lambda t: assign("forward", lambda self, x: x * 2)(type(t))),
     "loss": number(lambda t: t[KEY](X, X + 2), lambda: {KEY: functional.mse_loss}, put(KEY, functional.l1_loss)),
     "loss of an object": number(
         lambda t: t.loss(X, X + 2),
@@ -278,6 +271,13 @@ FOLLOWED: dict[str, Callable[[], Kind]] = {  # of a module's tree, by its settin
     "forward": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: assign("forward", lambda x: x * 2)(t.layers[1])),
     "layers": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: assign("layers", t.layers[:1])(t)),
     "attribute": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: assign("forward", lambda x: x * 2)(t)),
+    "layer": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: put(1, nn.Tanh())(t.layers)),
+    "layer appended": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: t.layers.append(nn.Tanh())),
+    "layer popped": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: t.layers.pop()),
+    "dict of a module": call(Layer, lambda t: put("a", 3.0)(t.cfg)),
+    "dict in a dict of a module": call(Layer, lambda t: put("c", 3.0)(t.cfg["b"])),
+    "list of a module": call(Layer, lambda t: put(0, 3.0)(t.scales)),
+    "forward of a class": call(type("Own", (Layer,), {}), lambda t: assign("forward", lambda self, x: x * 2)(type(t))),
 }
 
 

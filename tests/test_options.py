@@ -60,7 +60,11 @@ def options_of(function: Function) -> dict[str, Any]:
     return hidden.get(function, {}) | given
 
 
-WITH_RULES: dict[str, Function] = {name: function for name, function in FUNCTIONS.items() if has_rule(function)}
+WITH_RULES: dict[str, Function] = {
+    name: function
+    for name, function in FUNCTIONS.items()
+    if has_rule(function) and not facts_of(function).recorded_as  # which is called with the same options
+}
 for _ufunc in (np.add, np.multiply, np.maximum, np.minimum, np.fmax, np.fmin, np.logaddexp):
     WITH_RULES[f"{_ufunc.__name__}.reduce"] = _ufunc.reduce
 for _ufunc in (np.add, np.multiply):
