@@ -84,7 +84,7 @@ def other_array(x: Any) -> str | None:
 
 def is_of_unknown_shape(x: Any) -> bool:
     """Whether an array does not know how long it is, as one of Dask that was selected by its own elements."""
-    return any(size != size for size in getattr(x, "shape", None) or ())
+    return type(x) is not np.ndarray and any(size != size for size in getattr(x, "shape", None) or ())
 
 
 def refuse_unknown_shape(caller: str, x: Any) -> None:

@@ -23,6 +23,11 @@ _BLOCK = 256
 _NUMPYS = (np.ndarray, np.generic)
 
 
+def is_short(x: Any) -> bool:
+    """Whether an array of NumPy's is so small that no sum of its elements loses digits; told at once."""
+    return type(x) is np.ndarray and x.size <= LONGEST.get(x.dtype.char, 1024)
+
+
 def total(x: Any, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Any:
     """Sum over axes: NumPy's `sum` without its detours; long sums of float32 and float16 keep their digits.
 

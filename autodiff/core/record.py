@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from autodiff.arrays.foreign import PLAIN, is_sparse, refuse_unknown_shape, taken_in
+from autodiff.arrays.sums import is_short
 from autodiff.arrays.whole import taken_whole
 from autodiff.core.clock import tick
 from autodiff.core.keywords import bare, checked_call, holds_tensors, is_listing, refuse_dict, tensors_in
@@ -144,7 +145,7 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
                     "pass it as an array or detach() it"
                 )
             requires_grad = True
-    compute = facts.precisely or function
+    compute = function if facts.precisely is None or is_short(values[0]) else facts.precisely
     try:
         data = compute(*values, **kwargs) if kwargs else compute(*values)
     except ValueError as error:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from autodiff.arrays.foreign import refuse_unknown_shape
-from autodiff.arrays.sums import total
+from autodiff.arrays.sums import is_short, total
 from autodiff.core.clock import note, tick
 from autodiff.core.hooks import HOOKS, Hook, hooked
 from autodiff.core.rule import FACTS, Array, Function, Rule, defvjp, describe, facts_of, name_of
@@ -208,15 +208,15 @@ def _walk(
             g = hooked(entry, g, watch, gradients)
         function: Any = entry._function
         try:
-            facts = FACTS[function]
+            values, kwargs, rules = entry._values, entry._kwargs, FACTS[function].rules
         except KeyError:  # it was made within another function, and keeps its own
-            facts = facts_of(function)
-        values, kwargs, rules = entry._values, entry._kwargs, facts.rules
+            values, kwargs, rules = entry._values, entry._kwargs, facts_of(function).rules
         out, args = (entry, arguments(entry)) if create_graph else (entry._array, values)
         if type(entry._array) is Outputs:
-            if facts.rule_with_graph is None:
+            rule_with_graph = facts_of(function).rule_with_graph
+            if rule_with_graph is None:
                 g, out = g.filled(entry._array), tuple(out)  # type: ignore[arg-type]
-            elif not create_graph and (other := facts.rule_with_graph(g, entry._array)):
+            elif not create_graph and (other := rule_with_graph(g, entry._array)):
                 rules = (_with_graph(other, seeds, entry),)
         binary = len(args) == 2 and not kwargs
         position = -1  # counted by hand, since zip and enumerate cost a tenth of a walk over scalars
@@ -286,7 +286,8 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"shape {shape} does not broadcast to {gradient.shape}")
     padded = (1,) * (gradient.ndim - len(shape)) + shape
     axes = tuple(axis for axis, size in enumerate(padded) if size == 1 != gradient.shape[axis])
-    return np.reshape(total(gradient, axis=axes, keepdims=True), shape)
+    sum_over = np.add.reduce if is_short(gradient) else total
+    return np.reshape(sum_over(gradient, axis=axes, keepdims=True), shape)
 
 
 def _conformed(gradient: Array, value: Array, function: Function, position: int, entry: Entry | None = None) -> Any:
@@ -303,12 +304,13 @@ def _conformed(gradient: Array, value: Array, function: Function, position: int,
             )
         gradient = np.asarray(gradient)
     if gradient.shape != value.shape:
-        refuse_unknown_shape(name_of(function), value)
+        if type(value) is not np.ndarray:
+            refuse_unknown_shape(name_of(function), value)
         problem = (
             f"a rule of {name_of(function)} returned a gradient of shape {gradient.shape} "
             f"for argument {position} of shape {value.shape}"
         )
-        if not facts_of(function).broadcasts:
+        if not (FACTS.get(function) or facts_of(function)).broadcasts:
             raise ValueError(problem + "; a function that broadcasts is declared with defvjp(..., elementwise=True)")
         try:
             gradient = unbroadcast(gradient, value.shape)
