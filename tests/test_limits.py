@@ -83,6 +83,17 @@ def test_a_square_of_another_norm_has_no_second_derivative_and_a_cube_has() -> N
         derivative(lambda t: np.linalg.norm(t * np.ones(1), 4) ** 4, 4)(0.0)
 
 
+@pytest.mark.parametrize("join", [np.prod, lambda norms: np.sum(norms) ** 2, lambda norms: norms[0] * norms[1]])
+def test_norms_that_meet_at_zero_have_no_second_derivative(join: Callable[..., Any]) -> None:
+    """Of ``|a| |b|`` where both are zero, there is none; what is even in each of them has its own."""
+    x = np.zeros((2, 2))
+    function = lambda x: join(np.linalg.norm(x, axis=1))  # noqa: E731
+    np.testing.assert_array_equal(ad.grad(function)(x), 0)
+    assert np.isnan(ad.hessian(function)(x)).all()
+    even = lambda x: np.sum(np.linalg.norm(x, axis=1) ** 2) ** 2 + np.sum(np.linalg.norm(x, axis=1) ** 2)  # noqa: E731
+    np.testing.assert_array_equal(ad.hessian(even)(x).reshape(4, 4), 2 * np.eye(4))
+
+
 def derivative(function: Callable[..., Any], order: int) -> Callable[..., Any]:
     for _ in range(order):
         function = ad.grad(function)

@@ -50,8 +50,15 @@ def over_root(g: Array, out: Array) -> tuple[Array, Array | None]:
         return quotient, None
     if not is_looked_at or not isinstance(g, Tensor):
         return quotient, is_zero
+    # Each element's by its own root is what two weightings agree on: where several are zero, as in a product of norms,
+    # an element's may depend on the roots of others too, and then there is no second derivative.
+    uneven = (1 + np.sin(np.arange(1.0, g.size + 1)).reshape(g.shape) / 2).astype(g.dtype)
     with unwatched():
-        slope = pullback([(g, np.ones_like(g._array))], True, (out,), "none").get(out, 0.0)
-    is_smooth = is_zero & (data_of(g) == 0)
+        slope, other = (
+            pullback([(g, weight)], True, (out,), "none").get(out, np.zeros_like(uneven)) / weight
+            for weight in (np.ones_like(uneven), uneven)
+        )
+    differs = np.abs(data_of(slope - other)) > np.finfo(g.dtype).eps ** 0.5 * np.max(np.abs(data_of(slope)))
+    is_smooth = is_zero & (data_of(g) == 0) & ~differs
     slope = slope * exact_to(out, 3, "what is even in a norm or deviation, at its zero,")
     return np.where(is_smooth, slope, quotient), is_zero & ~is_smooth
