@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 from collections import Counter
@@ -10,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, MutableSequen
 from reprlib import recursive_repr
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn, ParamSpec, Protocol, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -358,12 +358,18 @@ def _check_place(kind: Any, name: str, before: Any, value: Any, has_members: boo
         )
 
 
-@functools.cache
+_declarations: WeakKeyDictionary[type[Any], dict[str, type[Parameter | Buffer]]] = WeakKeyDictionary()
+
+
 def _declared(kind: type[Any]) -> dict[str, type[Parameter | Buffer]]:
     """Give the attributes that a class says are a Parameter or a Buffer, and that may be None now."""
-    texts = {name: str(text) for base in reversed(kind.__mro__) for name, text in inspect.get_annotations(base).items()}
-    matches = {name: re.fullmatch(r"(?:\w+\.)*(Parameter|Buffer)(?: \| None)?", text) for name, text in texts.items()}
-    return {name: {"Parameter": Parameter, "Buffer": Buffer}[match[1]] for name, match in matches.items() if match}
+    if kind not in _declarations:
+        bases = [inspect.get_annotations(base) for base in reversed(kind.__mro__)]
+        texts = {name: str(text) for annotations in bases for name, text in annotations.items()}
+        found = {name: re.fullmatch(r"(?:\w+\.)*(Parameter|Buffer)(?: \| None)?", text) for name, text in texts.items()}
+        kinds = {"Parameter": Parameter, "Buffer": Buffer}
+        _declarations[kind] = {name: kinds[match[1]] for name, match in found.items() if match}
+    return _declarations[kind]
 
 
 def _members(value: Any, path: str) -> Iterator[tuple[str, Parameter | Buffer | Module]]:

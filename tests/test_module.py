@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import operator
 import pickle
 import sys
+import weakref
 from collections import UserDict, deque
 from collections.abc import Callable
 from typing import Any
@@ -658,6 +660,22 @@ def test_many_layers_take_time_in_proportion() -> None:
 
     few, many = calls(50), calls(400)
     assert {name: count for name, count in many.items() if count > 9 * few[name]} == {}
+
+
+def test_a_class_made_in_a_function_is_let_go_with_it() -> None:
+    class Own(Module):
+        weight: Parameter | None = None
+
+        def __init__(self) -> None:
+            self.weight = Parameter([1.0])
+            self.weight = None
+            self.weight = None  # now the class is asked what it declares
+
+    reference = weakref.ref(Own)
+    Own()
+    del Own
+    gc.collect()
+    assert reference() is None
 
 
 def test_deep_models_have_names() -> None:
