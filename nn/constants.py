@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff.compiler.surroundings import variables_of
+from autodiff.compiler.record.surroundings import variables_of
 from nn.io import digest
 
 _KNOWN = ("autodiff", "nn", "numpy", "scipy", "sklearn")  # packages whose functions do what their names say

@@ -31,7 +31,7 @@ import autodiff as ad
 import autodiff.compiler.compiled
 import nn
 from autodiff import Tensor
-from autodiff.compiler.simplification import INEXACT, PASSES
+from autodiff.compiler.simplify.passes import INEXACT, PASSES
 from autodiff.core.record import data_of
 from autodiff.transforms.containers import walk
 from nn import functional

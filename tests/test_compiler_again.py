@@ -17,7 +17,8 @@ import pytest
 import autodiff as ad
 import nn
 from autodiff import Tensor
-from autodiff.compiler import again, recorder
+from autodiff.compiler.bind import again
+from autodiff.compiler.record import recorder
 from nn import functional
 
 X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)

@@ -381,7 +381,7 @@ def test_missing_numba(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def threads_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Share out every loop that can be, among three threads."""
-    monkeypatch.setattr("autodiff.compiler.fusion.FOR_THREADS", 1)
+    monkeypatch.setattr("autodiff.compiler.plan.fusion.FOR_THREADS", 1)
     monkeypatch.setattr("autodiff.compiler.kernels.get_num_threads", lambda: 3)
 
 

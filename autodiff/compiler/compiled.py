@@ -23,20 +23,20 @@ from weakref import finalize
 import numpy as np
 
 from autodiff.arrays.foreign import other_array
-from autodiff.compiler.again import Repetition
-from autodiff.compiler.binding import Binding
+from autodiff.compiler.bind.again import Repetition
+from autodiff.compiler.bind.binding import Binding
+from autodiff.compiler.bind.verify import Verification
 from autodiff.compiler.depiction import graph_of
-from autodiff.compiler.log import Log
-from autodiff.compiler.machine import MachineWriter, cached_module
-from autodiff.compiler.memory import layout_of
 from autodiff.compiler.naming import line
-from autodiff.compiler.recorder import TRACING, Recorded
-from autodiff.compiler.simplification import PASSES, simplified
-from autodiff.compiler.source import Writer
+from autodiff.compiler.plan.memory import layout_of
+from autodiff.compiler.record.log import Log
+from autodiff.compiler.record.recorder import TRACING, Recorded
+from autodiff.compiler.record.surroundings import Surroundings, Variable, leaves_in, variables_of
+from autodiff.compiler.record.tracing import Trace, input_names, is_input, standing_for, trace
+from autodiff.compiler.simplify.passes import PASSES, simplified
 from autodiff.compiler.state import Place, Stateful, places_of, stateful_parts
-from autodiff.compiler.surroundings import Surroundings, Variable, leaves_in, variables_of
-from autodiff.compiler.tracing import Trace, input_names, is_input, standing_for, trace
-from autodiff.compiler.verify import Verification
+from autodiff.compiler.write.machine import MachineWriter, cached_module
+from autodiff.compiler.write.source import Writer
 from autodiff.core import clock
 from autodiff.core.hooks import hooks_of
 from autodiff.core.record import data_of

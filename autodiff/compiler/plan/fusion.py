@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
-from autodiff.compiler.elements import (
+from autodiff.compiler.plan.elements import (
     NOWHERE,
     Elements,
     Index,

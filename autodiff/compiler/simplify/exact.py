@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.program import Call, Program, Value, mapped
-from autodiff.compiler.recorder import updated
-from autodiff.compiler.rewriting import fresh, like, original, rewrite, same_kind
+from autodiff.compiler.record.recorder import updated
+from autodiff.compiler.simplify.rewriting import fresh, like, original, rewrite, same_kind
 from autodiff.core.rule import Function, is_elementwise
 
 # What a longer name comes down to.

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.passes import dead, fold_constants
 from autodiff.compiler.program import Call, Program, Value
-from autodiff.compiler.rewriting import fresh, like, original, rewrite, same_kind, use_counts
+from autodiff.compiler.simplify.exact import dead, fold_constants
+from autodiff.compiler.simplify.rewriting import fresh, like, original, rewrite, same_kind, use_counts
 from autodiff.core.rule import Array, Function
 
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from autodiff.arrays.placement import is_basic
 from autodiff.arrays.whole import require
-from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Program, Value
-from autodiff.compiler.recorder import UFUNCS
-from autodiff.compiler.rounding import added_product
+from autodiff.compiler.record.recorder import UFUNCS
+from autodiff.compiler.simplify.exact import REDUCERS
+from autodiff.compiler.simplify.rounding import added_product
 from autodiff.core.rule import facts_of
 from autodiff.core.tensor import astype
 

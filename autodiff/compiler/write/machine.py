@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.whole import require
-from autodiff.compiler.elements import (
+from autodiff.compiler.plan.elements import (
     TEMPLATES,
     Elements,
     Index,
@@ -28,14 +28,14 @@ from autodiff.compiler.elements import (
     reduced_axes,
     reduced_by,
 )
-from autodiff.compiler.fusion import Loop, is_counted, parts_of
-from autodiff.compiler.log import Log
-from autodiff.compiler.memory import Layout, made_once, may_view
-from autodiff.compiler.placing import is_flat, place
+from autodiff.compiler.plan.fusion import Loop, is_counted, parts_of
+from autodiff.compiler.plan.memory import Layout, made_once, may_view
+from autodiff.compiler.plan.placing import is_flat, place
 from autodiff.compiler.program import Call, Program, Value
-from autodiff.compiler.recorder import UFUNCS
-from autodiff.compiler.rounding import added_product
-from autodiff.compiler.source import LONGEST, Writer, wrapped
+from autodiff.compiler.record.log import Log
+from autodiff.compiler.record.recorder import UFUNCS
+from autodiff.compiler.simplify.rounding import added_product
+from autodiff.compiler.write.source import LONGEST, Writer, wrapped
 from autodiff.core.tensor import astype
 from autodiff.files import write_atomically
 
@@ -220,7 +220,7 @@ def cached_module(source: str) -> ModuleType:
     The files lie in the folder that the environment variable ``AUTODIFF_CACHE_DIR`` names, by default
     ``~/.cache/autodiff``, or in one for temporary files where that cannot be written.
     """
-    called = Path(__file__).with_name("kernels.py").read_bytes()
+    called = Path(__file__).parents[1].joinpath("kernels.py").read_bytes()
     digest = hashlib.sha256(called + source.encode()).hexdigest()[:32]
     path = _cache_folder() / f"autodiff_program_{digest}.py"
     if not path.exists():

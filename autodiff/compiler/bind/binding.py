@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.record.surroundings import Surroundings
 from autodiff.compiler.state import Place, Stateful
-from autodiff.compiler.surroundings import Surroundings
 from autodiff.core.clock import tick
 from autodiff.core.hooks import HOOKS, hooks_of
 from autodiff.core.rule import Array

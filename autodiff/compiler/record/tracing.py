@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import other_array
-from autodiff.compiler.log import RuleWatch
 from autodiff.compiler.program import Program, Value
-from autodiff.compiler.recorder import TRACING, Recorded, RecordedGenerator, Recording
+from autodiff.compiler.record.log import RuleWatch
+from autodiff.compiler.record.recorder import TRACING, Recorded, RecordedGenerator, Recording
+from autodiff.compiler.record.surroundings import Variable, same_number, substituting
 from autodiff.compiler.state import Place
-from autodiff.compiler.surroundings import Variable, same_number, substituting
 from autodiff.core.hooks import HOOKS, Hook, hooks_of
 from autodiff.core.record import constant, data_of
 from autodiff.core.tensor import Tensor

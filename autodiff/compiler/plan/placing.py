@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from autodiff.compiler.elements import NOWHERE, Elements, axis_indices
-from autodiff.compiler.fusion import Loop, Part
-from autodiff.compiler.memory import SHARED_BYTES, Buffer, form_of, late_inputs, may_view
+from autodiff.compiler.plan.elements import NOWHERE, Elements, axis_indices
+from autodiff.compiler.plan.fusion import Loop, Part
+from autodiff.compiler.plan.memory import SHARED_BYTES, Buffer, form_of, late_inputs, may_view
 from autodiff.compiler.program import Call, Program, Value
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from autodiff.arrays.placement import is_basic
 from autodiff.arrays.whole import require
-from autodiff.compiler.passes import REDUCERS
 from autodiff.compiler.program import Call, Program, Value
-from autodiff.compiler.recorder import UFUNCS
+from autodiff.compiler.record.recorder import UFUNCS
+from autodiff.compiler.simplify.exact import REDUCERS
 from autodiff.core.rule import Function, facts_of, is_elementwise
 
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.passes import dead
 from autodiff.compiler.program import Call, Value
-from autodiff.compiler.surroundings import LONGEST_TEXT, content
-from autodiff.compiler.tracing import Trace
+from autodiff.compiler.record.surroundings import LONGEST_TEXT, content
+from autodiff.compiler.record.tracing import Trace
+from autodiff.compiler.simplify.exact import dead
 from autodiff.core.rule import name_of
 
 ALWAYS = 8  # the last of the calls 2, 4, 8 before which the step is recorded whatever the time that takes

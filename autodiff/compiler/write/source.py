@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.whole import require
-from autodiff.compiler.log import Log
-from autodiff.compiler.memory import Buffer, Layout, gives_array, may_view
 from autodiff.compiler.naming import identifier, is_plain
+from autodiff.compiler.plan.memory import Buffer, Layout, gives_array, may_view
 from autodiff.compiler.program import Call, Program, Value, mapped
-from autodiff.compiler.recorder import updated
+from autodiff.compiler.record.log import Log
+from autodiff.compiler.record.recorder import updated
 from autodiff.core.rule import Array, Function, name_of
 from autodiff.core.tensor import astype
 

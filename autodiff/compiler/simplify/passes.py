@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autodiff.compiler import passes, rounding
 from autodiff.compiler.program import Program
+from autodiff.compiler.simplify import exact, rounding
 
 Pass = Callable[[Program], Program]
 
 PASSES: dict[str, Pass] = {
     "variances": rounding.variances,
-    "lower": passes.lower,
-    "constant": passes.fold_constants,
-    "filled": passes.filled,
-    "neutral": passes.neutral,
+    "lower": exact.lower,
+    "constant": exact.fold_constants,
+    "filled": exact.filled,
+    "neutral": exact.neutral,
     "copies": rounding.copies,
     "vectors": rounding.vectors,
     "powers": rounding.powers,
     "factors": rounding.factors,
     "sums_as_products": rounding.sums_as_products,
-    "repeated": passes.repeated,
-    "dead": passes.dead,
+    "repeated": exact.repeated,
+    "dead": exact.dead,
     "rates_first": rounding.rates_first,
     "scaled_products": rounding.scaled_products,
     "updates_as_products": rounding.updates_as_products,

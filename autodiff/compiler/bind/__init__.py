@@ -1,0 +1,1 @@
+"""A written program meets the state of its step, is compared with the step, and recorded anew from time to time."""

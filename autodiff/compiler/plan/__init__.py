@@ -1,0 +1,1 @@
+"""What of a program runs together, and where each array lies."""

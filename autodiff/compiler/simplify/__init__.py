@@ -1,0 +1,1 @@
+"""A program becomes another one that gives the same, with fewer or faster calls."""
