@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.hooks import HOOKS, hooks_of
 from autodiff.core.tensor import Tensor
 from autodiff.transforms.containers import walk
 
@@ -214,3 +217,35 @@ def _joined(one: Place, other: Place) -> Place:
         other.set(value)
 
     return replace(one, set=set_both)
+
+
+@contextlib.contextmanager
+def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
+    """Put everything back that a block changes in the state: what lies in a place, and what it holds.
+
+    The block is given a function that does so before its end.
+    """
+    originals = []
+    for place in places:
+        original = place.get()
+        tensor = place.tensor
+        marks = None if tensor is None else (tensor._age, tensor._grad, hooks_of(tensor))
+        originals.append((place, original, copy.deepcopy(original), marks))
+
+    def restore() -> None:
+        for place, original, saved, marks in originals:
+            if isinstance(original, np.random.Generator):
+                original.bit_generator.state = saved.bit_generator.state
+            elif isinstance(original, np.ndarray) and original.flags.writeable:
+                np.copyto(original, saved)
+            place.set(original)
+            if place.tensor is not None and marks is not None:
+                place.tensor._age, place.tensor._grad, hooks = marks
+                if hooks_of(place.tensor) != hooks:
+                    place.tensor._hooks = hooks
+                    HOOKS.update(hooks)
+
+    try:
+        yield restore
+    finally:
+        restore()

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.record.tracing import restoring
-from autodiff.compiler.state import Place
+from autodiff.compiler.state import Place, restoring
 from autodiff.core.record import constant, data_of
 from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor

@@ -18,8 +18,8 @@ from autodiff.compiler.program import Program, Value
 from autodiff.compiler.record.log import RuleWatch
 from autodiff.compiler.record.recorder import TRACING, Recorded, RecordedGenerator, Recording
 from autodiff.compiler.record.surroundings import Variable, same_number, substituting
-from autodiff.compiler.state import Place
-from autodiff.core.hooks import HOOKS, Hook, hooks_of
+from autodiff.compiler.state import Place, restoring
+from autodiff.core.hooks import Hook, hooks_of
 from autodiff.core.record import constant, data_of
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import watching
@@ -232,38 +232,6 @@ def _unchanged(others: Sequence[tuple[str, Place]]) -> Iterator[None]:
 
 def _lies_in(place: Place) -> tuple[Any, Any]:
     return place.get(), None if place.tensor is None else place.tensor._grad
-
-
-@contextlib.contextmanager
-def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
-    """Put everything back that a block changes in the state: what lies in a place, and what it holds.
-
-    The block is given a function that does so before its end.
-    """
-    originals = []
-    for place in places:
-        original = place.get()
-        tensor = place.tensor
-        marks = None if tensor is None else (tensor._age, tensor._grad, hooks_of(tensor))
-        originals.append((place, original, copy.deepcopy(original), marks))
-
-    def restore() -> None:
-        for place, original, saved, marks in originals:
-            if isinstance(original, np.random.Generator):
-                original.bit_generator.state = saved.bit_generator.state
-            elif isinstance(original, np.ndarray) and original.flags.writeable:
-                np.copyto(original, saved)
-            place.set(original)
-            if place.tensor is not None and marks is not None:
-                place.tensor._age, place.tensor._grad, hooks = marks
-                if hooks_of(place.tensor) != hooks:
-                    place.tensor._hooks = hooks
-                    HOOKS.update(hooks)
-
-    try:
-        yield restore
-    finally:
-        restore()
 
 
 def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:
