@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+import autodiff as ad
 import nn
 from autodiff import Tensor
+from autodiff.core.record import data_of
+from autodiff.transforms.containers import walk
 
 SHAPES = [(), (1,), (3,), (1, 1), (3, 1), (1, 3), (2, 3), (3, 3), (20, 3), (20, 1), (3, 4)]
 CALLS = 4
@@ -97,3 +101,20 @@ class RandomStep:
             return ws[0].data
         numbers = np.random.default_rng((self._seed, call)).normal(size=self._shapes[0])
         return np.repeat(numbers, 2, axis=-1)[..., ::2] if self._has_gaps and numbers.ndim else numbers
+
+
+def assert_same_random_step(random: RandomStep, **options: Any) -> None:
+    """Take a random step eagerly and compiled, keep all results, and compare them and the state at the end."""
+    (ws, state, step), (others, _, eager) = random.make(), random.make()
+    compiled = ad.compile(step, state, **options)
+    kept = [compiled(random.argument(call, ws)) for call in range(CALLS)]
+    wanted = [copy.deepcopy(numbers_in(eager(random.argument(call, others)))) for call in range(CALLS)]
+    for found, value in zip(numbers_in([kept, ws]), numbers_in([wanted, others]), strict=True):
+        assert np.shape(found) == np.shape(value)
+        if options.get("exact"):
+            np.testing.assert_array_equal(found, value, random.source)
+        np.testing.assert_allclose(found, value, 1e-7, 1e-9, err_msg=random.source)
+
+
+def numbers_in(results: Any) -> list[Any]:
+    return [data_of(leaf) for _, leaf in walk(results)]

@@ -300,9 +300,7 @@ def test_the_message_says_what_changed_and_since_when() -> None:
     scales[0] = 3.0
     for _ in range(3):
         compiled(X)
-    message = (
-        r"multiply was given 2\.0 and is given 3\.0 \(File .*test_compiler_again.py.*x \* scales.*since call 5 .*old"
-    )
+    message = r"multiply was given 2\.0 and is given 3\.0 \(File .*test_again.py.*x \* scales.*since call 5 .*old"
     with pytest.raises(RuntimeError, match=message):
         compiled(X)
     np.testing.assert_array_equal(ad.compile(lambda x: x * scales[0])(X), X * 3)
@@ -316,6 +314,17 @@ def test_the_message_says_what_changed_and_since_when() -> None:
     scales[0] = 2.0
     for _ in range(20):
         np.testing.assert_array_equal(compiled(X), X * 2)
+
+
+def test_a_constant_that_changes_is_noticed() -> None:
+    offsets = np.ones(2, np.float32)
+    compiled = ad.compile(lambda x: x + offsets)
+    compiled(X)
+    offsets[0] = 5
+    with pytest.raises(
+        RuntimeError, match=r"add is given other contents of offsets: an array of float32 and shape \(2,\)"
+    ):
+        compiled(X)
 
 
 def test_progress_in_python_is_found() -> None:

@@ -1,0 +1,125 @@
+"""The text of programs: it runs on its own, reads as one would write it by hand, and is drawn."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+from tests.compiler.trainings import LABELS, ROWS, X, training
+
+
+def test_the_source_runs_on_its_own(tmp_path: Path) -> None:
+    model, state, step = training(optimizer=lambda p: nn.optim.SGD(p, lr=0.5))()
+    compiled = ad.compile(step, state)
+    weights = {path: array.copy() for path, array in model.state_dict().items()}
+    losses = [compiled(X, LABELS).item() for _ in range(3)]
+    path = compiled.save(tmp_path / "step.py")
+    assert path.read_text() == compiled.source
+    said = " ".join(compiled.source.split())
+    assert "Give step(inputs: (16, 6) float32, targets: (16,) int64, lr, step_count), which changes the arrays" in said
+    assert "It returns what step returns, and after that the step_count of the next call." in said
+    assert not re.search(r"[ \t]$", compiled.source, re.MULTILINE)
+
+    spec = importlib.util.spec_from_file_location("saved_step", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    run = module.build(*weights.values())
+    assert [run(X, LABELS, 0.5, count)[0] for count in range(3)] == pytest.approx(losses, rel=1e-6)
+    assert set(module.__dict__) >= {"np", "build"}
+    assert "autodiff" not in compiled.source
+
+
+def test_the_source_reads_as_by_hand() -> None:
+    _, state, step = training()()
+    compiled = ad.compile(step, state)
+    compiled(X, LABELS)
+    lines = [line.strip() for line in compiled.source.splitlines()]
+    for expected in (
+        "def step(inputs, targets, lr, step_count):",
+        "# layers.0: Linear(6, 8)",
+        "# layers.1: ReLU()",
+        "# loss",
+        "# backward: loss",
+        "# backward: layers.1: ReLU()",
+        "# update",
+        "np.dot(inputs, layers_0_weight, out=layers_0)",
+    ):
+        assert expected in lines, expected
+    assert max(map(len, lines)) <= 200
+
+
+def test_names_of_arguments_are_those_that_a_caller_gives() -> None:
+    class Step:
+        def __call__(self, x: Any) -> Any:
+            return x * 2
+
+        def of_two(self, x: Any, y: Any) -> Any:
+            return x * y
+
+    def source(step: Any, *args: Any) -> str:
+        compiled = ad.compile(step)
+        compiled(*args)
+        return compiled.source
+
+    assert "def step(x):" in source(Step(), ROWS)
+    assert "def step(x, y):" in source(Step().of_two, ROWS, ROWS)
+    assert "def step(x):" in source(functools.partial(lambda y, x: x * y, 2.0), ROWS)
+    assert "def step(z):" in source(ad.grad(lambda z: (z * z).sum()), ROWS)
+    assert "def step(x):" in source(np.sin, ROWS)
+
+
+def comments(step: Callable[..., Any], *args: Any, state: Any = ()) -> list[str]:
+    compiled = ad.compile(step, state)
+    compiled(*args)
+    return [line.strip() for line in compiled.source.splitlines() if line.strip().startswith("#")]
+
+
+def watched_first(model: Any) -> Callable[..., Any]:
+    def step(x: Any) -> Any:
+        with ad.detect_anomaly():
+            first = ad.grad(lambda x: np.exp(model(x)).sum())(x)
+        return first, ad.grad(lambda x: np.tanh(model(x * 2)).sum())(x)
+
+    return step
+
+
+def test_comments_say_whose_gradient_is_computed() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, rng=0), nn.Tanh())
+
+    def loss(x: Any) -> Any:
+        return (model(x) ** 2).mean()
+
+    forward, backward = ["# layers.0: Linear(2, 2)", "# layers.1: Tanh()"], ["# backward: loss"]
+    back = ["# backward: layers.1: Tanh()", "# backward: layers.0: Linear(2, 2)"]
+    assert comments(ad.value_and_grad(loss), ROWS, state=model) == [*forward, "# loss", *backward, *back]
+    assert comments(ad.grad(lambda x: np.tanh(x).sum()), ROWS) == ["# loss", "# backward"]
+    with_watch = comments(watched_first(model), ROWS, state=model)  # a watch of the user's, so that nothing is known
+    assert with_watch[:5] == [*forward, "# loss", "# backward", "# loss"]
+    assert with_watch[8:11] == [*backward, *back]
+    second = comments(ad.grad(lambda x: ad.grad(loss)(x).sum()), ROWS, state=model)
+    assert second[-1] == "# backward: layers.0: Linear(2, 2)"
+    assert "# backward" in second  # of what a backward pass computed
+
+
+def test_the_program_is_drawn() -> None:
+    _, state, step = training()()
+    compiled = ad.compile(step, state)
+    with pytest.raises(RuntimeError, match="no program before the first call"):
+        ad.draw(compiled)
+    compiled(X, LABELS)
+    source = ad.draw(compiled).source
+    for name in ("inputs", "targets", "layers_0_weight", "layers_0_weight after", "lr", "matmul", "exp"):
+        assert name in source, name
+    with pytest.raises(TypeError, match="give no example inputs"):
+        ad.draw(compiled, X)
