@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.record import data_of
 from autodiff.core.rule import name_of
 from autodiff.core.tape import Entry, Outputs, pack
 from autodiff.core.watch import Watch, user_frame, watching
@@ -54,13 +55,14 @@ class _AnomalyWatch(Watch):
         finally:
             self._walks -= 1
 
-    def see_call(self, tensor: Entry, function: Any, values: Any) -> None:
+    def see_call(self, tensor: Entry, function: Any, args: Any) -> None:
         """Refuse a result that is not finite."""
         if self._walks or function is pack:
             return
         frame = self._lines[tensor._age] = user_frame()
         found = _first_not_finite(tensor._array)
         if found is not None:
+            values = tuple(map(data_of, args))
             held = any(_first_not_finite(value) is not None for value in values)
             raise FloatingPointError(
                 f"{name_of(function)} of {_shapes(values)} gave {found}{', as its input held one' if held else ''}"

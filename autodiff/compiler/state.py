@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Se
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Place:
         set: puts something else there.
         tensor: the Tensor whose data it is, or None.
         tie: where other places have the same, there lies the same number, before a step if not after it.
+        key: by what a place is found again that is no part of the state, but only read; None for the state.
     """
 
     name: str
@@ -36,11 +37,12 @@ class Place:
     set: Callable[[Any], None]
     tensor: Tensor | None = None
     tie: Hashable = None
+    key: Hashable = None
 
     @classmethod
-    def of_tensor(cls, name: str, tensor: Tensor) -> Place:
+    def of_tensor(cls, name: str, tensor: Tensor, key: Hashable = None) -> Place:
         """Make the place of a Tensor's data."""
-        return cls(name, lambda: tensor._array, lambda data: setattr(tensor, "data", data), tensor)
+        return cls(name, lambda: tensor._array, lambda data: setattr(tensor, "data", data), tensor, key=key)
 
     @classmethod
     def of_attribute(cls, name: str, holder: Any, attribute: str) -> Place:
@@ -48,9 +50,9 @@ class Place:
         return cls(name, lambda: getattr(holder, attribute), lambda value: setattr(holder, attribute, value))
 
     @classmethod
-    def of_itself(cls, name: str, thing: Any) -> Place:
+    def of_itself(cls, name: str, thing: Any, key: Hashable = None) -> Place:
         """Make the place of an array or Generator that the step refers to by a name of its own."""
-        return cls(name, lambda: thing, lambda value: None)
+        return cls(name, lambda: thing, lambda value: None, key=key)
 
 
 class Stateful(ABC):
@@ -87,6 +89,42 @@ class Itself:
 
     def __hash__(self) -> int:
         return id(self.thing)
+
+
+class Unkept:
+    """What is left in the place of a gradient that a compiled step has used, and not kept: any use of it is refused.
+
+    Args:
+        whose: names the Tensor.
+        step: names the step.
+    """
+
+    __slots__ = ("_step", "_whose")
+
+    def __init__(self, whose: str, step: str) -> None:
+        self._whose = whose
+        self._step = step
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError(
+            f"grad: the compiled step {self._step} has changed {self._whose} by its gradient, and has not kept that: "
+            "return it from the step, or set it to None"
+        )
+
+    __array__ = __array_ufunc__ = __array_function__ = __float__ = __len__ = __iter__ = __getitem__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = _refuse
+    __rmatmul__ = __pow__ = __rpow__ = __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = _refuse
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._refuse()
+
+    def __reduce__(self) -> Any:
+        return Unkept, (self._whose, self._step)
+
+    def __repr__(self) -> str:
+        return f"<gradient of {self._whose} that the compiled step {self._step} has not kept>"
 
 
 _PLAIN = int, float, complex, str, bytes, np.generic, type(None)

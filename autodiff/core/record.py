@@ -240,7 +240,7 @@ def result(
     if WATCHES and function is not None:
         watch = current_watch()
         if watch is not None:
-            watch.see_call(tensor, function, values)
+            watch.see_call(tensor, function, args)
     return tensor
 
 

@@ -27,8 +27,8 @@ class Watch:
         """Enclose a backward pass."""
         yield
 
-    def see_call(self, tensor: Entry, function: Any, values: Array) -> None:
-        """Look at what a call gave."""
+    def see_call(self, tensor: Entry, function: Any, args: Any) -> None:
+        """Look at what a call gave, and at what it was given: Tensors among it, as the tape keeps them."""
 
     def see_gradient(self, node: Entry, argument: Entry, gradient: Array) -> None:
         """Look at what a call contributes to the gradient of one of its arguments."""

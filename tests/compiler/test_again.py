@@ -232,12 +232,7 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "dtype": number(lambda t: np.ones(2, t[0]), lambda: [np.float32], put(0, np.float64)),
     "sign of zero": number(lambda t: t[0], lambda: [0.0], put(0, -0.0)),
     "another file": number(lambda t: t[0].times(1.0), lambda: [another_file()], lambda t: assign("scale", 3.0)(t[0])),
-    "Tensor": a_tensor,
-    "array": an_array,
     "array computed with": an_array_computed_with,
-    "teacher": a_teacher,
-    "frozen backbone": a_frozen_backbone,
-    "the other half of a GAN": the_other_half,
     "member of the state": a_member_of_the_state,
     "loss": number(lambda t: t[KEY](X, X + 2), lambda: {KEY: functional.mse_loss}, put(KEY, functional.l1_loss)),
     "loss of an object": number(
@@ -268,7 +263,12 @@ def test_a_change_is_found(name: str) -> None:
         compiled.check()
 
 
-FOLLOWED: dict[str, Callable[[], Kind]] = {  # of a module's tree, by its settings
+FOLLOWED: dict[str, Callable[[], Kind]] = {  # Tensors and arrays are read anew; of a module's tree, by its settings
+    "Tensor": a_tensor,
+    "array": an_array,
+    "teacher": a_teacher,
+    "frozen backbone": a_frozen_backbone,
+    "the other half of a GAN": the_other_half,
     "forward": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: assign("forward", lambda x: x * 2)(t.layers[1])),
     "layers": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: assign("layers", t.layers[:1])(t)),
     "attribute": call(lambda: nn.MLP([2, 3, 2], rng=0), lambda t: assign("forward", lambda x: x * 2)(t)),
@@ -284,12 +284,14 @@ FOLLOWED: dict[str, Callable[[], Kind]] = {  # of a module's tree, by its settin
 
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_a_change_is_followed(name: str) -> None:
-    step, state, change = FOLLOWED[name]()
-    compiled = ad.compile(step, state)
+    (step, state, change), (eager, _, change_too) = FOLLOWED[name](), FOLLOWED[name]()
+    compiled = ad.compile(step, state, exact=True)
     for number in range(9):
-        if number == 2:
+        if number in (1, 5):
             change()
-        np.testing.assert_allclose(ad.stop_gradient(compiled(X)), ad.stop_gradient(step(X)), rtol=1e-6)
+            change_too()
+        np.testing.assert_array_equal(ad.stop_gradient(compiled(X)), ad.stop_gradient(eager(X)))
+    compiled.check()
 
 
 def test_the_message_says_what_changed_and_since_when() -> None:
@@ -314,17 +316,6 @@ def test_the_message_says_what_changed_and_since_when() -> None:
     scales[0] = 2.0
     for _ in range(20):
         np.testing.assert_array_equal(compiled(X), X * 2)
-
-
-def test_a_constant_that_changes_is_noticed() -> None:
-    offsets = np.ones(2, np.float32)
-    compiled = ad.compile(lambda x: x + offsets)
-    compiled(X)
-    offsets[0] = 5
-    with pytest.raises(
-        RuntimeError, match=r"add is given other contents of offsets: an array of float32 and shape \(2,\)"
-    ):
-        compiled(X)
 
 
 def test_progress_in_python_is_found() -> None:
@@ -388,7 +379,7 @@ def test_recording_anew_disturbs_nothing(exact: bool) -> None:
         np.testing.assert_array_equal(compiled(x).data, alone(x).data)
         compiled.check()
     assert x.tobytes() == X.tobytes()
-    assert [p.grad for p in model.parameters()] == [None] * len(list(model.parameters()))
+    assert all("has not kept" in repr(p.grad) for p in model.parameters())
     for path, array in reference.state_dict().items():
         np.testing.assert_array_equal(model.state_dict()[path], array)
 

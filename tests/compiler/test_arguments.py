@@ -84,12 +84,10 @@ def test_arrays_of_dask_in_tensors_and_from_outside_are_refused() -> None:
     w = Tensor(lazy, name="w")
     with pytest.raises(TypeError, match=r"compile: 'x' of <lambda> is a dask.Array"):
         ad.compile(lambda x: x.sum())(w)
-    with pytest.raises(TypeError, match=r"compile: 'w' of the state is a dask.Array"):
+    with pytest.raises(TypeError, match=r"compile: 'w' is a dask.Array"):
         ad.compile(lambda x: (w * x).sum(), state=w)(2.0)
     for step in (lambda x: (lazy * x).sum(), lambda x: np.multiply(x, lazy).sum(), lambda x: (w * x).sum()):
-        with pytest.raises(
-            TypeError, match=r"compile: a dask.Array is used, and a program computes with NumPy's arrays"
-        ):
+        with pytest.raises(TypeError, match=r"is a dask.Array, and|a dask.Array is used, and"):
             ad.compile(step)(2.0)
 
 

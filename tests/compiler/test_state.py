@@ -186,7 +186,6 @@ def test_parameters_are_written_into_and_the_change_is_noticed() -> None:
     assert model.weight.data is weight
     loss = model(ROWS).sum()
     compiled(ROWS)
-    assert model.weight.grad is None
     with pytest.raises(RuntimeError, match="was changed after"):
         loss.backward()
 
@@ -297,7 +296,7 @@ def test_state_that_is_left_out_is_named(left: str, optimizer: Any) -> None:
     before = model.weight.data.copy(), list(optimizer.steps), schedule.last_epoch
     named = {"model": model, "optimizer": optimizer, "schedule": schedule}
     of_arrays = "an array of shape .* that is not part of the state is changed in place"
-    with pytest.raises(TypeError, match=f"the step changes '{left}', or computes its gradients|{of_arrays}"):
+    with pytest.raises(TypeError, match=f"the step changes '{left}'|{of_arrays}"):
         ad.compile(step, [part for name, part in named.items() if name != left])(ROWS)
     np.testing.assert_array_equal(model.weight.data, before[0])
     assert model.weight.grad is None

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.program import Value
 from autodiff.compiler.record.surroundings import Surroundings
 from autodiff.compiler.state import Place, Stateful
 from autodiff.core.clock import tick
 from autodiff.core.hooks import HOOKS, hooks_of
+from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor
 
@@ -27,7 +29,8 @@ class Binding:
         def fits(args):
             if len(args) != 1: return False
             input_0, = args
-            return (type(input_0) is ndarray and input_0.shape == (32, 64) and input_0.dtype is float32
+            return ((not is_for or has_gradients())
+                    and type(input_0) is ndarray and input_0.shape == (32, 64) and input_0.dtype is float32
                     and tensor.requires_grad is True and (not hooks or are_as_before()) and watch()
                     and cell.cell_contents is value)
 
@@ -37,7 +40,7 @@ class Binding:
             if input_0.base is not None or id(input_0) in owners: input_0 = apart(input_0)
             [result_0, number_0] = step(input_0, get_rate())
             tensor._age = tick()
-            tensor._grad = None
+            tensor._grad = unkept
             set_number(number_0)
             return rebuild(result_0)
 
@@ -46,12 +49,16 @@ class Binding:
         inputs: arguments that others will be like: arrays, Tensors and numbers.
         late: which of them are arrays that are read when the state may have been written into.
         only_inputs: whether the step takes these and nothing else, so that it is enough to look at them.
-        arrays: where the arrays and Generators of the state lie that ``build`` is given.
+        arrays: where the arrays and Generators of the state lie that ``build`` is given, and what stands for each.
         changes: which of them the program changes.
+        given: Tensors of the state, or numbers of inputs, whose gradients the program's function is given too.
         constants: what ``build`` is given after them.
         numbers: where the numbers of the state lie that the program's function is given after the inputs.
         changed: where each of those lies that it gives after the results, which may be several places.
         tensors: all Tensors of the state, and whether the program changes them.
+        gradients: Tensors, or numbers of inputs, and what becomes of their gradients: None, what is left in their
+            place, or a function of what is given after the results.
+        is_for: Tensors of which it matters, and of what type their gradients must be.
         results: how many results there are.
         rebuild: given them, puts them into the form in which the step returns them.
         stateful: the modules, optimizers and the like in the state.
@@ -61,6 +68,7 @@ class Binding:
         fits: whether positional arguments are like the inputs, and the state and the surroundings as they were. If not,
             the program may still be the right one.
         run: takes a step, given the inputs. The arrays of the state may be others than in the call before.
+        is_for: Tensors of which it matters, and of what type their gradients must be; it may become shorter.
     """
 
     fits: Callable[[tuple[Any, ...]], bool]
@@ -73,19 +81,23 @@ class Binding:
         inputs: Sequence[Any],
         late: Sequence[bool],
         only_inputs: bool,
-        arrays: Sequence[Place],
+        arrays: Sequence[tuple[Place, Value]],
         changes: Sequence[bool],
+        given: Sequence[Tensor | int],
         constants: Sequence[Any],
         numbers: Sequence[Place],
         changed: Sequence[Sequence[Place]],
         tensors: Sequence[tuple[Tensor, bool]],
+        gradients: Sequence[tuple[Tensor | int, Any]],
+        is_for: Sequence[tuple[Tensor, type]],
         results: int,
         rebuild: Callable[..., Any],
         stateful: Sequence[Stateful],
         surroundings: Surroundings,
     ) -> None:
         self._build = build
-        self._places = arrays
+        self._places = [place for place, _ in arrays]
+        self._values = [value for _, value in arrays]
         self._changes = changes
         self._owners: dict[int, Array] = {}
         self._constants = constants
@@ -96,8 +108,10 @@ class Binding:
         # As long as no Tensor has hooks, nobody looks for any: and at the set itself, since that of references asks
         # for its length, which takes a fortieth of a small step.
         self._space |= {"hooks": HOOKS.data, "hooks_of": hooks_of}  # type: ignore[attr-defined]
-        self._space |= {"owners": self._owners, "apart": self._apart}
-        self._arrays = [self._name(None, "array") for _ in arrays]
+        self.is_for = list(is_for)
+        self._space |= {"is_for": self.is_for, "has_gradients": self.has_gradients}
+        self._space |= {"data_of": data_of, "owners": self._owners, "apart": self._apart}
+        self._arrays = [self._name(None, "array") for _ in self._places]
         self._watches = [self._name(None, "watch") for _ in stateful]
         names = [f"input_{number}" for number in range(len(inputs))]
         conditions = self._conditions(names, inputs, tensors, surroundings) if only_inputs else ["False"]
@@ -109,19 +123,21 @@ class Binding:
         ]
         taken = [name for name, example in zip(names, inputs) if isinstance(example, Tensor)]
         moved = [name for name, is_late in zip(names, late) if is_late]
-        arguments = list(names)
+        arguments = [*names, *(f"data_of({self._owner(of)}._grad)" for of in given)]
         arguments += [self._read(place) for place in numbers]
-        replaced = ["step is None", *(f"{self._read(p)} is not {array}" for p, array in zip(arrays, self._arrays))]
+        replaced = ["step is None"]
+        replaced += [f"{self._read(p)} is not {array}" for p, array in zip(self._places, self._arrays)]
         returned = [f"result_{number}" for number in range(results)]
+        kept = [f"gradient_{number}" for number, (_, left) in enumerate(gradients) if callable(left)]
         new_numbers = [f"number_{number}" for number in range(len(changed))]
         run = [
             *opening,
             f"if {' or '.join(replaced)}: bind()",
-            *(f"{name} = {name}._array" for name in taken),
+            *(f"of_{name} = {name}; {name} = of_{name}._array" for name in taken),
             *(f"if {name}.base is not None or id({name}) in owners: {name} = apart({name})" for name in moved),
-            f"[{', '.join(returned + new_numbers)}] = step({', '.join(arguments)})",
+            f"[{', '.join([*returned, *kept, *new_numbers])}] = step({', '.join(arguments)})",
             *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor, is_changed in tensors if is_changed),
-            *(f"{self._name(tensor, 'tensor')}._grad = None" for tensor, _ in tensors),
+            *(self._gradient(of, left, f"gradient_{number}") for number, (of, left) in enumerate(gradients)),
             *(f"{self._name(p.set, 'set')}({number})" for number, group in zip(new_numbers, changed) for p in group),
             f"return rebuild({', '.join(returned)})",
         ]
@@ -140,6 +156,10 @@ class Binding:
         self._hooks = [hooks_of(tensor) for tensor in self._tensors]
         self._space.update(zip(self._watches, (part.watch() for part in self._stateful)))
 
+    def has_gradients(self) -> bool:
+        """Whether the gradients of the state are of the types that the program is for."""
+        return all(type(tensor._grad) is kind for tensor, kind in self.is_for)
+
     def _are_hooks_as_before(self) -> bool:
         return self._hooks == [hooks_of(tensor) for tensor in self._tensors]
 
@@ -147,9 +167,17 @@ class Binding:
         """Make the program's function for the arrays that the state has now.
 
         Raises:
-            RuntimeError: two of them lie in the same memory, into which the program writes.
+            RuntimeError: two of them lie in the same memory, into which the program writes, or one is of another form.
         """
         arrays = [place.get() for place in self._places]
+        for array, value, place in zip(arrays, self._values, self._places):
+            form = getattr(array, "shape", None), getattr(array, "dtype", None), isinstance(array, np.ndarray)
+            if value.is_array and form != (value.shape, value.dtype, True):
+                raise RuntimeError(
+                    f"compile: the step reads {place.name!r}, which was an array of {value.dtype} and shape "
+                    f"{value.shape} when it was compiled and is now another {type(array).__name__}: make it an "
+                    "argument of the step, or compile again"
+                )
         self._refuse_shared(arrays)
         self._space.update(zip(self._arrays, arrays))
         self._space["step"] = self._build(*arrays, *self._constants)
@@ -186,6 +214,15 @@ class Binding:
         is_shared = any(np.may_share_memory(array, one) for one in self._owners.values())
         return np.copy(array, order="K") if is_shared else array
 
+    def _gradient(self, of: Tensor | int, left: Any, new: str) -> str:
+        """Write what becomes of a gradient."""
+        text = f"{self._name(left, 'left')}({new})" if callable(left) else self._name(left, "left")
+        return f"{self._owner(of)}._grad = {text}"
+
+    def _owner(self, of: Tensor | int) -> str:
+        """Write whose a gradient is."""
+        return f"of_input_{of}" if isinstance(of, int) else self._name(of, "tensor")
+
     def _name(self, thing: Any, kind: str) -> str:
         """Give something a name in the text."""
         name = f"{kind}_{len(self._space)}"
@@ -208,11 +245,12 @@ class Binding:
         surroundings: Surroundings,
     ) -> list[str]:
         """Write what must be true for arguments to fit."""
-        conditions = ["True"]
+        conditions = ["(not is_for or has_gradients())"]
         for name, example in zip(names, inputs):
             conditions.append(f"type({name}) is {self._name(type(example), 'type')}")
             if isinstance(example, Tensor):
                 conditions.append(f"{name}.requires_grad is {example.requires_grad}")
+                conditions.append(f"type({name}._grad) is {self._name(type(example._grad), 'type')}")
                 conditions.append("False" if hooks_of(example) else f"(not hooks or not hooks_of({name}))")
                 name, example = f"{name}._array", example._array
             if isinstance(example, np.ndarray):

@@ -10,20 +10,30 @@ from typing import Any
 from autodiff.compiler.naming import line
 from autodiff.core.clock import Span, tick
 from autodiff.core.tape import pullback
+from autodiff.core.tensor import Tensor
 from autodiff.core.watch import Watch
 
 
-class RuleWatch(Watch):
-    """A watch that writes down when the rules of which Tensors ran.
+class StepWatch(Watch):
+    """A watch that writes down when the rules of which Tensors ran, and which Tensors took part that were there before.
 
     Attributes:
         ends: the stamp after each rule, negated: so they grow.
         of: the stamp of the Tensor whose gradient it carried on.
+        outside: leaves that are older than the watch, with the gradients that they had.
     """
 
     def __init__(self) -> None:
         self.ends: list[int] = []
         self.of: list[int] = []
+        self.outside: dict[Tensor, Any] = {}
+        self._start = tick()
+
+    def see_call(self, tensor: Any, function: Any, args: Any) -> None:
+        """Write down which Tensors took part. What was put into others is younger than these."""
+        for arg in args:
+            if isinstance(arg, Tensor) and arg.is_leaf and arg._age > self._start:
+                self.outside.setdefault(arg, arg._grad)
 
     def see_gradient(self, node: Any, argument: Any, gradient: Any) -> None:
         """Write down that a rule has run."""
@@ -39,7 +49,7 @@ class Log:
         rules: of the backward passes.
     """
 
-    def __init__(self, spans: Sequence[Span], rules: RuleWatch) -> None:
+    def __init__(self, spans: Sequence[Span], rules: StepWatch) -> None:
         self._spans = spans
         self._rules = rules
 

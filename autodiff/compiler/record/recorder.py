@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from traceback import FrameSummary
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from weakref import WeakSet
 
 import numpy as np
@@ -56,6 +56,13 @@ UFUNCS: dict[Function, np.ufunc] = {
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)  # whether a step is being recorded
 
 
+class Constant(NamedTuple):
+    """An array that a step used, and what stands for it in the program."""
+
+    array: Any
+    value: Value
+
+
 PATIENCE = 60.0  # seconds that another thread waits for the end of a recording
 
 
@@ -69,7 +76,7 @@ class Recording:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.frames: dict[int, FrameSummary] = {}
-        self._constants: dict[int, tuple[Any, Value]] = {}
+        self._constants: dict[int, Constant] = {}
         self._alive: WeakSet[Recorded] = WeakSet()
         self.end = threading.Event()
         self._thread = threading.get_ident()
@@ -114,9 +121,11 @@ class Recording:
         self._alive.add(recorded)
         return recorded
 
-    def constants(self) -> list[tuple[Any, Value]]:
-        """List the arrays that were used and are neither input nor state."""
-        return list(self._constants.values())
+    def take_constants(self) -> list[Constant]:
+        """Give the arrays that were used and are neither input nor state, the last first, and hold them no longer."""
+        constants = list(reversed(self._constants.values()))
+        self._constants.clear()
+        return constants
 
     def call(self, function: Function, args: Any, kwargs: Mapping[str, Any] | None = None, effect: bool = False) -> Any:
         """Run a function on what the recording arrays hold, and write the call down."""
@@ -162,7 +171,7 @@ class Recording:
 
     def _of(self, array: Array) -> Recorded:
         """Find the recording array that is to be changed."""
-        if not isinstance(array, Recorded):
+        if not isinstance(array, Recorded) or (isinstance(array.data, np.ndarray) and not array.data.flags.writeable):
             raise refusal(
                 f"an array of shape {np.shape(array)} that is not part of the state is changed in place: name it in "
                 "state="
@@ -179,8 +188,9 @@ class Recording:
             return arg.value
         if isinstance(arg, np.ndarray):
             if id(arg) not in self._constants:
-                self._constants[id(arg)] = arg, Value.of(arg, "constant")
-            return self._constants[id(arg)][1]
+                self._constants[id(arg)] = Constant(arg, Value.of(arg, "constant"))
+                self._constants[id(arg)].value.data = None  # until it is known whether it may change
+            return self._constants[id(arg)].value
         if other := other_array(arg):
             raise refusal(f"a {other} is used, and a program computes with NumPy's arrays: give it as one")
         return arg

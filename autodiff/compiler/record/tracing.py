@@ -1,4 +1,4 @@
-"""One run of a step on recording arrays, which leaves the step's state as it was."""
+"""A step is recorded: it runs once on recording arrays, and leaves its state as it was."""
 
 from __future__ import annotations
 
@@ -6,24 +6,97 @@ import contextlib
 import copy
 import inspect
 import operator
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from traceback import FrameSummary
-from typing import Any
+from typing import Any, Literal
+from weakref import ref
 
 import numpy as np
 
 from autodiff.arrays.foreign import other_array
 from autodiff.compiler.program import Program, Value
-from autodiff.compiler.record.log import RuleWatch
-from autodiff.compiler.record.recorder import TRACING, Recorded, RecordedGenerator, Recording
-from autodiff.compiler.record.surroundings import Variable, same_number, substituting
-from autodiff.compiler.state import Place, restoring
+from autodiff.compiler.record.log import StepWatch
+from autodiff.compiler.record.recorder import TRACING, Constant, Recorded, RecordedGenerator, Recording
+from autodiff.compiler.record.surroundings import Variable, leaves_in, same_number, substituting, variables_of
+from autodiff.compiler.state import Place, Stateful, Unkept, places_of, restoring, stateful_parts
 from autodiff.core.hooks import Hook, hooks_of
 from autodiff.core.record import constant, data_of
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import watching
-from autodiff.transforms.containers import Rebuild, flatten, walk
+from autodiff.transforms.containers import flatten, walk
+
+
+@dataclass
+class Step:
+    """What is compiled: a function, where its state lies, and what it was found to read beside that.
+
+    Attributes:
+        function: the step.
+        places: where its state lies.
+        stateful: modules, optimizers and the like in the state.
+        variables: what it reads by name.
+        reads: where Tensors lie that take part and are no part of the state: found by name, or when it was recorded.
+        guarded: where these lie, and other state that it reads by name, with a name for people: it may not change them.
+    """
+
+    function: Callable[..., Any]
+    places: Sequence[Place]
+    stateful: Sequence[Stateful]
+    variables: Sequence[Variable]
+    reads: list[Place] = field(default_factory=list)
+    guarded: list[tuple[str, Place]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._tensors = {id(place.tensor) for place in self.places}
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], state: Any, args: Any) -> Step:
+        """Find what a step reads by name."""
+        places, stateful = places_of(state), stateful_parts(state)
+        hooked = [*(place.tensor for place in places if place.tensor is not None), *(leaf for _, leaf in walk(args))]
+        variables = variables_of(function, *(one for thing in hooked for one in hooks_of(thing).values()))
+        step = cls(function, places, stateful, variables)
+        for variable in variables:
+            for path, part in leaves_in(variable.value):
+                if isinstance(part, Tensor) and part.is_leaf:
+                    step.read(part, variable.name + path)
+                elif isinstance(part, Stateful) and not any(part is one for one in stateful):
+                    for place in part.places():
+                        if place.tensor is not None:
+                            step.read(place.tensor, variable.name + path)
+                        else:
+                            step.guarded.append((variable.name + path, place))
+        return step
+
+    def read(self, tensor: Tensor, name: str) -> bool:
+        """Add a Tensor to those that take part, and say whether it is new."""
+        is_new = id(tensor) not in self._tensors
+        if is_new:
+            self._tensors.add(id(tensor))
+            self.reads.append(Place.of_tensor(tensor.name or name, tensor, id(tensor)))
+            self.guarded.append((name, self.reads[-1]))
+        return is_new
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """The gradient of a Tensor, before a step and after it.
+
+    Attributes:
+        of: the Tensor; or which of the program's inputs it is.
+        change: there is none before or after, what there is is left alone or cleared, or there is a new one.
+        before: what stands for it before, or None: there is none, or none that was kept.
+        after: what stands for a new one.
+        is_tensor: whether that is a Tensor.
+    """
+
+    of: Tensor | int
+    change: Literal["none", "left", "cleared", "new"]
+    before: Value | None
+    after: Value | None = None
+    is_tensor: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,113 +104,202 @@ class Trace:
     """What one run of a step on recording arrays gave.
 
     Attributes:
-        program: the calls that were made.
+        program: the calls that were made. Gradients are neither among its inputs nor among its results.
+        places: where the state of the program lies, and after it what it reads: Tensors, and arrays that may change.
+        gradients: those of the Tensors of the state and among the arguments, and of others that it reads.
         rebuild: given the program's results, puts them into the form that the step returned.
         form: of the result: its type, and the ways to its leaves.
-        constants: arrays that were used and are neither input nor state, with what stands for them in the program.
+        arrays: those that stand for constants, and those that are read.
         frames: the user's lines that made the calls, by the stamps of these.
-        rules: which rules of derivatives ran when.
+        watch: which rules of derivatives ran when.
     """
 
     program: Program
+    places: list[Place]
+    gradients: list[Gradient]
     rebuild: Callable[..., Any]
     form: tuple[type, list[str]]
-    constants: list[tuple[Any, Value]]
+    arrays: Mapping[Value, Any]
     frames: Mapping[int, FrameSummary]
-    rules: RuleWatch
+    watch: StepWatch
+
+    def keys(self) -> list[Hashable]:
+        """Say by what the state of the program is found again in another record of the step."""
+        return [position if place.key is None else place.key for position, place in enumerate(self.places)]
 
 
-def trace(
-    step: Callable[..., Any],
-    places: Sequence[Place],
-    others: Sequence[tuple[str, Place]],
-    variables: Sequence[Variable],
-    inputs: Sequence[Any],
-    names: Sequence[str],
-    rebuild: Rebuild,
-) -> Trace:
-    """Run a step once on recording arrays.
+def trace(step: Step, args: Any, kwargs: Any) -> Trace:
+    """Run a step on recording arrays, and again where Tensors took part that were not known: then these record too.
 
-    Args:
-        step: the step.
-        places: where its state lies; afterwards everything there is as it was.
-        others: where that of modules, optimizers and the like lies that are no part of it, though the step reads them,
-            and their names.
-        variables: what the step reads by name.
-        inputs: the leaves of its arguments. Arrays, Tensors and Python floats become inputs of the program, anything
-            else is part of it.
-        names: what the program calls them.
-        rebuild: makes ``(args, kwargs)`` of the leaves.
+    Arrays, Tensors and Python floats among the arguments become inputs of the program, anything else is part of it.
+    Afterwards the state, and all that the step reads by name, is as it was.
 
     Raises:
         TypeError: the step looks into a value, does what cannot be recorded, or changes hooks or what is no part of its
             state.
     """
-    recording, rules = Recording(), RuleWatch()
-    opened = [_opened(leaf, name, recording) for leaf, name in zip(inputs, names, strict=True)]
-    with recording.until_the_end(), restoring([*places, *(place for _, place in others)]), _unchanged(others):
+    while True:
+        recording = Recording()
+        variables = [replace(variable, value=variable.read()) for variable in step.variables]
+        traced = _run(step, variables, args, kwargs, recording)
+        found = [step.read(tensor, tensor.name or "tensor") for tensor in traced.watch.outside]
+        if not any(found):
+            return _with_arrays(traced, recording, variables)
+
+
+def _run(step: Step, variables: Sequence[Variable], args: Any, kwargs: Any, recording: Recording) -> Trace:
+    watch = StepWatch()
+    leaves, rebuild = flatten((args, kwargs))
+    names = input_names(step.function, [path for path, _ in walk((args, kwargs))])
+    opened = [_opened(leaf, name, recording) for leaf, name in zip(leaves, names, strict=True)]
+    places = [*step.places, *step.reads]
+    others = [place for _, place in step.guarded if place.tensor is None]
+    with recording.until_the_end(), restoring([*step.places, *others]), _lending(step.reads, watch):
         stand_ins = _stand_ins(places, recording)
         before = [stand_in.value for stand_in in stand_ins]
-        tensors = [place.tensor for place in places if place.tensor is not None]
+        tensors = [(place.name, place.tensor) for place in places if place.tensor is not None]
+        inputs = [(leaf, name) for leaf, name in zip(opened, names) if is_input(leaf)]
+        named: list[tuple[Tensor | int, Tensor, str]] = [(tensor, tensor, name) for name, tensor in tensors]
+        named += [(k, leaf, name) for k, (leaf, name) in enumerate(inputs) if isinstance(leaf, Tensor)]
+        gradients = [(of, _GradientBefore(tensor, name, recording)) for of, tensor, name in named]
         substitutes = {}
         for place, stand_in in zip(places, stand_ins):
-            if place.tensor is not None:
-                place.tensor._grad = None
-            elif isinstance(place.get(), np.ndarray | np.random.Generator):
+            if place.tensor is None and isinstance(place.get(), np.ndarray | np.random.Generator):
                 substitutes[id(place.get())] = stand_in
             place.set(stand_in)
+        values = [data_of(leaf).value for leaf, _ in inputs]
         args, kwargs = rebuild(opened)
-        hooks = [hooks_of(tensor) for tensor in tensors]
+        hooks = [hooks_of(tensor) for _, tensor in tensors]
         token = TRACING.set(True)
         try:
-            with substituting(variables, substitutes), watching(rules):
-                result = step(*args, **kwargs)
+            with _unchanged(step.guarded), substituting(variables, substitutes), watching(watch):
+                result = step.function(*args, **kwargs)
         finally:
             TRACING.reset(token)
-        for tensor, before_step in zip(tensors, hooks):
+        for (_, tensor), before_step in zip(tensors, hooks):
             if hooks_of(tensor) != before_step:
                 raise TypeError(
-                    f"compile: the step changes the hooks of {tensor._label()}, which is part of the state: register "
-                    "and remove them outside of the step"
+                    f"compile: the step changes the hooks of {tensor._label()}: register and remove them outside of it"
                 )
-        leaves, rebuild_result = flatten(result)
-        results = [_value_of(leaf, recording) for leaf in leaves]
+        outputs, finish = _finisher(result)
+        results = [_value_of(output, recording) for output in outputs]
         # What is its own place is still there, while the step has used what stands for it.
         contents = [place.get() for place in places]
         for place, content in zip(places, contents):
             if isinstance(content, Recorded):
                 content.place = content.place or place.get
         after = [_value_of(substitutes.get(id(one), one), recording) for one in contents]
-        for place in places:
-            if place.tensor is not None and place.tensor._grad is not None:
-                _value_of(place.tensor._grad, recording).name = f"d_{place.name}"
-    in_values = []
-    for leaf, name in zip(opened, names, strict=True):
-        if is_input(leaf):
-            recorded = data_of(leaf)
-            if recorded.changed:
-                raise TypeError(
-                    f"compile: the step changes its argument {name!r} in place: return it, or name it in state="
-                )
-            in_values.append(recorded.value)
-    program = Program(in_values, list(zip(before, after, strict=True)), recording.calls, results)
+        left = [gradient.after(of) for of, gradient in gradients]
+    for leaf, name in inputs:
+        if data_of(leaf).changed:
+            raise TypeError(
+                f"compile: the step changes its argument {name!r} in place: return it, or name it in state="
+            )
+    program = Program(values, list(zip(before, after, strict=True)), recording.calls, results)
     form = type(result), [path for path, _ in walk(result)]
-    finish = _rebuilder(result, leaves, rebuild_result)
-    return Trace(program, finish, form, recording.constants(), recording.frames, rules)
+    return Trace(program, places, left, finish, form, {}, recording.frames, watch)
 
 
-def _rebuilder(result: Any, leaves: Sequence[Any], rebuild: Rebuild) -> Callable[..., Any]:
-    """Make the function that puts the results of a program into the form that the step returned."""
+def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variable]) -> Trace:
+    """Tell constants from arrays that may change, which each run reads anew; and forget what is read but not used."""
+    program, by_id = traced.program, _single_holders(variables)
+    used = {value for call in program.calls for value in call.operands()}
+    used |= {value for value in program.outcomes() if isinstance(value, Value)}
+    used |= {gradient.after for gradient in traced.gradients if gradient.after is not None}
+    pairs = [
+        (place, pair)
+        for place, pair in zip(traced.places, program.state, strict=True)
+        if place.key is None or pair[0] in used
+    ]
+    arrays = {}
+    constants = recording.take_constants()
+    while constants:
+        value, variable = constants[-1].value, by_id.get(id(constants[-1].array))
+        arrays[value], is_constant = _told(constants)
+        if is_constant:
+            value.data = arrays[value]
+        elif value in used:
+            value.kind, value.name = "state", variable.name if variable else "array"
+            pairs.append((_read_again(arrays[value], variable), (value, value)))
+    return replace(
+        traced,
+        program=replace(program, state=[pair for _, pair in pairs]),
+        places=[place for place, _ in pairs],
+        arrays=arrays,
+    )
+
+
+def _read_again(array: Any, variable: Variable | None) -> Place:
+    """Make the place of an array that may change: where a variable is that holds it, that may hold another later."""
+    if variable is None:
+        return Place.of_itself("array", array, id(array))
+    return Place(variable.name, variable.read, lambda value: None, key=(id(variable.holder), variable.key))
+
+
+def _told(constants: list[Constant]) -> tuple[Any, bool]:
+    """Take the last array from a list, and say whether it is a constant: it cannot be written, or the step made it.
+
+    An array that nobody holds when the step has run was made in it; what is given is a copy then.
+    """
+    array = owner = constants.pop().array
+    while isinstance(owner, np.ndarray) and not owner.flags.writeable:
+        owner = owner.base
+    if owner is None or array.base is not None:
+        return array, owner is None
+    copied, held = array.copy(order="K"), ref(array)
+    del array, owner
+    array = held()
+    return (copied, True) if array is None else (array, False)
+
+
+def _single_holders(variables: Sequence[Variable]) -> dict[int, Variable]:
+    """Give the variable that holds an array, by the id of that, if there is one only."""
+    counts = Counter(id(variable.value) for variable in variables)
+    return {
+        id(variable.value): variable
+        for variable in variables
+        if isinstance(variable.value, np.ndarray) and counts[id(variable.value)] == 1
+    }
+
+
+def _finisher(result: Any) -> tuple[list[Any], Callable[..., Any]]:
+    """List what a step returned, and make the function that puts the results of a program into the same form."""
+    leaves, rebuild = flatten(result)
     were_tensors = [isinstance(leaf, Tensor) for leaf in leaves]
     if len(leaves) == 1 and result is leaves[0]:
-        return constant if were_tensors[0] else lambda output: output
+        return leaves, constant if were_tensors[0] else lambda output: output
 
     def wrapped(outputs: Sequence[Any]) -> list[Any]:
         return [constant(x) if was else x for x, was in zip(outputs, were_tensors)]
 
     if type(result) is tuple and len(result) == len(leaves) and all(map(operator.is_, result, leaves)):
-        return lambda *outputs: tuple(wrapped(outputs))
-    return lambda *outputs: rebuild(wrapped(outputs))
+        return leaves, lambda *outputs: tuple(wrapped(outputs))
+    _, rebuild = flatten(rebuild([0] * len(leaves)))  # which does not hold what was returned
+    return leaves, lambda *outputs: rebuild(wrapped(outputs))
+
+
+class _GradientBefore:
+    """A gradient that a step finds, in whose place a stand-in is put."""
+
+    def __init__(self, tensor: Tensor, name: str, recording: Recording) -> None:
+        if tensor._grad is not None and not isinstance(tensor._grad, Unkept):
+            tensor._grad = _opened(tensor._grad, f"d_{name}_before", recording)
+        self._tensor = tensor
+        self._name = name
+        self._recording = recording
+        self._gradient = tensor._grad
+        self._value = data_of(tensor._grad).value if isinstance(data_of(tensor._grad), Recorded) else None
+
+    def after(self, of: Tensor | int) -> Gradient:
+        """Say what the step has done with it."""
+        now, value = self._tensor._grad, self._value
+        if now is self._gradient and (value is None or data_of(now).value is value):
+            return Gradient(of, "none" if now is None else "left", value)
+        if now is None:
+            return Gradient(of, "cleared", value)
+        after = _value_of(now, self._recording)
+        after.name = f"d_{self._name}"
+        return Gradient(of, "new", value, after, isinstance(now, Tensor))
 
 
 def is_input(leaf: Any) -> bool:
@@ -172,7 +334,7 @@ def _opened(leaf: Any, name: str, recording: Recording) -> Any:
 def standing_for(tensor: Tensor, data: Any) -> Tensor:
     """Make a Tensor of other data that is treated as one is, and has no graph."""
     other = constant(data)
-    other.requires_grad, other.name = tensor.requires_grad, tensor.name
+    other.requires_grad, other.name, other._grad = tensor.requires_grad, tensor.name, tensor._grad
     for function in hooks_of(tensor).values():
         Hook(other, function)
     return other
@@ -192,14 +354,17 @@ def _stand_ins(places: Sequence[Place], recording: Recording) -> list[Any]:
 def _stand_in(place: Place, recording: Recording) -> Any:
     """Give what takes the place of a piece of state in a recorded run, which may write into it."""
     data = place.get()
-    if not isinstance(data, np.ndarray) or not data.flags.writeable:
+    if place.key is not None and isinstance(data, np.ndarray):
+        data = data.view()
+        data.flags.writeable = False
+    elif not isinstance(data, np.ndarray) or not data.flags.writeable:
         data = copy.deepcopy(data)
     if isinstance(data, np.random.Generator):
         value = Value("state", (), np.random.Generator, False, place.name)
         return RecordedGenerator(data, value, recording)
     if other := other_array(data):
         raise TypeError(
-            f"compile: {place.name!r} of the state is a {other}, and a program computes with NumPy's arrays"
+            f"compile: {place.name!r} is a {other}, and a program computes with NumPy's arrays: give it as one"
         )
     return recording.wrap(data, Value.of(data, "state", place.name))
 
@@ -212,26 +377,38 @@ def _value_of(leaf: Any, recording: Recording) -> Any:
 
 
 @contextlib.contextmanager
-def _unchanged(others: Sequence[tuple[str, Place]]) -> Iterator[None]:
+def _lending(reads: Sequence[Place], watch: StepWatch) -> Iterator[None]:
+    """Put Tensors back that a block only reads, and take gradients from those that were not known."""
+    tensors: list[Any] = [place.tensor for place in reads]
+    before = [(tensor, tensor._array, tensor._age, tensor._grad) for tensor in tensors]
+    try:
+        yield
+    finally:
+        for tensor, *was in before:
+            tensor._array, tensor._age, tensor._grad = was
+        for tensor, gradient in watch.outside.items():
+            if isinstance(data_of(tensor._grad), Recorded):
+                tensor._grad = gradient
+
+
+@contextlib.contextmanager
+def _unchanged(guarded: Sequence[tuple[str, Place]]) -> Iterator[None]:
     """Refuse a block that changes what is no part of the state, also where that led to another error."""
-    before = [(name, place, _lies_in(place)) for name, place in others]
+    before = [(name, place, place.get()) for name, place in guarded]
     cause = None
     try:
         yield
     except TypeError as error:
         cause = error
     for name, place, contents in before:
-        if any(one is not other and not same_number(one, other) for one, other in zip(_lies_in(place), contents)):
+        now = place.get()
+        if now is not contents and not same_number(now, contents):
             raise TypeError(
-                f"compile: the step changes {name!r}, or computes its gradients, and it is no part of the state: name "
-                "it in state=, beside what else the step changes"
+                f"compile: the step changes {name!r}, which is no part of the state: name it in state=, beside what "
+                "else the step changes"
             ) from cause
     if cause is not None:
         raise cause
-
-
-def _lies_in(place: Place) -> tuple[Any, Any]:
-    return place.get(), None if place.tensor is None else place.tensor._grad
 
 
 def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:

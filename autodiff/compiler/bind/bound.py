@@ -1,0 +1,197 @@
+"""A written program, bound to the state of its step, compared with the step and recorded anew when it is due."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.bind.again import Repetition
+from autodiff.compiler.bind.binding import Binding
+from autodiff.compiler.bind.verify import Verification
+from autodiff.compiler.program import Program
+from autodiff.compiler.record.comparison import difference
+from autodiff.compiler.record.gradients import Record
+from autodiff.compiler.record.surroundings import Surroundings
+from autodiff.compiler.record.tracing import Gradient, Step, is_input, standing_for, trace
+from autodiff.compiler.state import Place, Unkept
+from autodiff.core.record import constant, data_of
+from autodiff.core.rule import name_of
+from autodiff.core.tensor import Tensor
+from autodiff.transforms.containers import flatten
+
+
+class Bound:
+    """A program bound to its state.
+
+    Args:
+        step: what it is the program of.
+        recorded: the record that it was made of.
+        program: this, simplified.
+        source: its text.
+        args, kwargs: the arguments of the first call.
+
+    Attributes:
+        fits, run: as of `Binding`.
+        until_due: after how many calls the step is recorded anew.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        recorded: Record,
+        program: Program,
+        source: Any,
+        text: str,
+        build: Any,
+        args: Any,
+        kwargs: Any,
+    ) -> None:
+        leaves, rebuild = flatten((args, kwargs))
+        called = name_of(step.function)
+        self.source = text
+        self.program = program
+        self._step = step
+        self._record = recorded
+        self._places = recorded.trace.places
+        self._is_input = [is_input(leaf) for leaf in leaves]
+        inputs = self.inputs_among(args, kwargs)
+        self._leaves, self._rebuild = leaves, rebuild
+        self._suspects = _suspects(step)
+        followed = {place.key for place in self._places}
+        self._surroundings = Surroundings(
+            [variable for variable in step.variables if (id(variable.holder), variable.key) not in followed]
+        )
+        self.repetition = Repetition(recorded.trace, lambda args, kwargs: trace(step, args, kwargs), called)
+        self.until_due = self.repetition.due
+        state = list(zip(program.state, self._places, strict=True))
+        by_value = {before: place for (before, _), place in state}
+        changed = {before for before, after in program.state if after is not before}
+        self._binding = Binding(
+            build=build,
+            inputs=inputs,
+            only_inputs=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
+            late=[value in source.late for value in program.inputs[: len(inputs)]],
+            arrays=[(by_value[value], value) for value in source.arrays],
+            changes=[value in changed for value in source.arrays],
+            given=[gradient.of for gradient in recorded.given],
+            constants=[*(recorded.trace.arrays[value] for value in source.constants), *source.given],
+            numbers=[by_value[value] for value in source.numbers],
+            changed=[[place for (_, after), place in state if after is one] for one in source.changed_numbers],
+            tensors=[(place.tensor, v in changed) for v, place in by_value.items() if place.tensor is not None],
+            gradients=[
+                (gradient.of, _left(gradient, gradient in recorded.kept, called))
+                for gradient in recorded.trace.gradients
+                if gradient.change == "new" or gradient in recorded.cleared
+            ],
+            is_for=recorded.is_for,
+            results=len(program.results) - len(recorded.kept),
+            rebuild=recorded.trace.rebuild,
+            stateful=step.stateful,
+            surroundings=self._surroundings,
+        )
+        self.fits = self._binding.fits
+        self.run = self._binding.run
+
+    def inputs_among(self, args: Any, kwargs: Any) -> list[Any]:
+        """List what the program is given of the step's arguments."""
+        leaves, _ = flatten((args, kwargs))
+        return [leaf for leaf, is_one in zip(leaves, self._is_input) if is_one]
+
+    def _example(self) -> Any:
+        """Give the arguments of the first call, with Tensors that are like those but others."""
+        return self._rebuild([standing_for(x, x.data) if isinstance(x, Tensor) else x for x in self._leaves])
+
+    def renew(self) -> None:
+        """Say that the settings of the state are those that the program is for.
+
+        Raises:
+            RuntimeError: a variable that the step reads has changed.
+        """
+        self._surroundings.check()
+        self._binding.renew()
+
+    def is_for_gradients(self) -> bool:
+        """Whether the program is for gradients as the state has them."""
+        return self._binding.has_gradients()
+
+    def is_of(self, recorded: Record) -> bool:
+        """Whether another record, of other gradients, is that of this program too; then it is for those as well."""
+        if len(recorded.given) != len(self._record.given) or len(recorded.kept) != len(self._record.kept):
+            return False
+        if difference(self._record.trace, recorded.trace):
+            return False
+        others = {id(tensor): kind for tensor, kind in recorded.is_for}
+        self._binding.is_for[:] = [(t, kind) for t, kind in self._binding.is_for if others.get(id(t)) is kind]
+        return True
+
+    def run_when_due(self, inputs: Sequence[Any], args: Any, kwargs: Any) -> Any:
+        """Take a step, and record it anew before where there is time for that.
+
+        Raises:
+            RuntimeError: the step is not what it was.
+        """
+        call, self.until_due = self.repetition.due, 1
+        result = self.repetition.run(self.run, inputs, args, kwargs)
+        self.until_due = self.repetition.due - call
+        return result
+
+    def check(self) -> None:
+        """Record the step anew with the arguments of the first call, and compare.
+
+        Raises:
+            RuntimeError: the step is not what it was.
+        """
+        self._surroundings.check()
+        due = self.repetition.due
+        call = due - self.until_due + 1
+        self.repetition.due, self.until_due = call, 1  # after a difference every call is due
+        self.repetition.compare(call, *self._example())
+        self.repetition.due, self.until_due = due, due - call + 1
+
+    def verify(self, settings: Callable[[], Hashable], exact: bool) -> None:
+        """Compare the program with the step, for the arguments of the first call."""
+
+        def eager() -> Any:
+            args, kwargs = self._example()
+            return self._step.function(*args, **kwargs)
+
+        dtypes = [output.dtype for call in self.program.calls for output in call.outputs]
+        kept = [gradient.of for gradient in self._record.kept]
+        gradients = [_place_of_gradient(tensor) for tensor in kept if isinstance(tensor, Tensor)]
+        Verification(
+            eager=eager,
+            compiled=self.run,
+            inputs=self.inputs_among(*self._example()),
+            places=[*self._places, *gradients],
+            settings=lambda: (settings(), self._binding.has_gradients()),
+            exact=exact,
+            coarsest=min((one.itemsize for one in dtypes if getattr(one, "kind", "") == "f"), default=8),
+            name=name_of(self._step.function),
+            suspects=self._suspects,
+        ).run()
+
+
+def _left(gradient: Gradient, is_kept: bool, called: str) -> Any:
+    """Say what is left in the place of a gradient: a function of it, or what stands there."""
+    if gradient.change != "new":
+        return None
+    if is_kept:
+        return constant if gradient.is_tensor else data_of
+    return Unkept(gradient.of._label() if isinstance(gradient.of, Tensor) else "its argument", called)
+
+
+def _place_of_gradient(tensor: Tensor) -> Place:
+    return Place(f"gradient of {tensor._label()}", lambda: tensor._grad, lambda value: setattr(tensor, "_grad", value))
+
+
+def _suspects(step: Step) -> list[str]:
+    """Name the Generators that a step reads and that are no part of the state."""
+    of_state = {id(place.get()) for place in step.places}
+    return [
+        f"the Generator {variable.name!r}"
+        for variable in step.variables
+        if isinstance(variable.value, np.random.Generator) and id(variable.value) not in of_state
+    ]

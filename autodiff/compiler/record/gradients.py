@@ -1,0 +1,92 @@
+"""What a step does with the gradients of its state: which its program is given, and which it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.program import Program, Value
+from autodiff.compiler.record.comparison import difference
+from autodiff.compiler.record.tracing import Gradient, Step, Trace, trace
+from autodiff.core.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Record:
+    """A step as it was recorded.
+
+    Attributes:
+        trace: what one run gave.
+        program: its program, with gradients: last among its inputs those that it uses, last among its results those
+            that it leaves.
+        given: the gradients that it uses.
+        kept: those that it leaves; others that are new it has used itself, to change the Tensors.
+        cleared: those that it clears.
+        is_for: Tensors of which it matters, and of what type their gradients must be before the step.
+    """
+
+    trace: Trace
+    program: Program
+    given: list[Gradient]
+    kept: list[Gradient]
+    cleared: list[Gradient]
+    is_for: list[tuple[Tensor, type]]
+
+
+def record(step: Step, args: Any, kwargs: Any) -> Record:
+    """Record a step, and if it computes gradients twice: with gradients where there were none before, and without.
+
+    Where that makes no difference, one program is for both: the step begins by clearing gradients, and those of Tensors
+    that it changes by them need not be kept.
+
+    Raises:
+        TypeError: the step cannot be recorded.
+    """
+    first = trace(step, args, kwargs)
+    tensors = [gradient.of for gradient in first.gradients if isinstance(gradient.of, Tensor)]
+    is_new = [gradient.change == "new" for gradient in first.gradients]
+    other = _with_other_gradients(step, tensors, args, kwargs) if any(is_new) else first
+    differs = difference(first, other) != ""
+    used = _used(first) | _used(other)
+    program = first.program
+    changed = {id(place.tensor) for place, (before, after) in zip(first.places, program.state) if after is not before}
+    pairs = list(zip(first.gradients, other.gradients))
+    given = [gradient for gradient in first.gradients if gradient.before in _used(first)]
+    kept = [
+        one
+        for one, another in pairs
+        if one.change == "new" and (id(one.of) not in changed or differs or {one.before, another.before} & used)
+    ]
+    return Record(
+        first,
+        replace(
+            program,
+            inputs=[*program.inputs, *(gradient.before for gradient in given if gradient.before)],
+            results=[*program.results, *(gradient.after for gradient in kept if gradient.after)],
+        ),
+        given,
+        kept,
+        [one for one, another in pairs if "cleared" in (one.change, another.change)],
+        [(tensor, type(tensor._grad)) for tensor in tensors if differs or other is first],
+    )
+
+
+def _used(traced: Trace) -> set[Value]:
+    """Give what the calls of a program use, and what is left."""
+    used = {value for call in traced.program.calls for value in call.operands()}
+    used |= {value for value in traced.program.outcomes() if isinstance(value, Value)}
+    return used | {gradient.after for gradient in traced.gradients if gradient.after is not None}
+
+
+def _with_other_gradients(step: Step, tensors: list[Tensor], args: Any, kwargs: Any) -> Trace:
+    """Record a step as if Tensors had gradients that have none, and none that have some."""
+    before = [tensor._grad for tensor in tensors]
+    try:
+        for tensor in tensors:
+            tensor._grad = np.zeros_like(tensor._array)[()] if tensor._grad is None else None
+        return trace(step, args, kwargs)
+    finally:
+        for tensor, gradient in zip(tensors, before):
+            tensor._grad = gradient
