@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.state import Unkept
 from autodiff.core.record import data_of
 from autodiff.core.tensor import Tensor
 from autodiff.drawing.collapse import Group, Item, View
@@ -38,7 +39,8 @@ class Style:
         """Give the gradient of a node, or None."""
         if self.gradients is not None:
             return self.gradients.get(node.key)
-        return node.value._grad if isinstance(node.value, Tensor) else None
+        gradient = node.value._grad if isinstance(node.value, Tensor) else None
+        return None if isinstance(gradient, Unkept) else gradient
 
     def norm(self, item: Item) -> float | None:
         """Give the norm that an item is coloured by: of the gradient by its value, or by what a group gives."""
