@@ -294,18 +294,22 @@ class Module:
         return dict(named)
 
     def places(self) -> list[Place]:
-        """List where a compiled step finds the Module's state: parameters, buffers and generators."""
+        """List where a compiled step finds the Module's state: parameters, buffers, generators, and Python floats."""
         places = [Place.of_tensor(path.replace(".", "_"), tensor) for path, tensor in self._by_path().items()]
         for path, module in self.named_modules():
             for name, value in vars(module).items():
-                if isinstance(value, np.random.Generator):
-                    places.append(Place.of_attribute(f"{path}.{name}".strip(".").replace(".", "_"), module, name))
+                if isinstance(value, np.random.Generator) or type(value) is float:
+                    of_kind = Place.of_setting if type(value) is float else Place.of_attribute
+                    places.append(of_kind(f"{path}.{name}".strip(".").replace(".", "_"), module, name))
         return places
 
     def settings(self) -> Hashable:
         """Give all else that the Module computes with: a compiled step is another one with other settings."""
         named = [(path, module, type(module)) for path, module in self.named_modules()]
-        attributes = [{"training": module.training, **vars(module)} for _, module, _ in named]
+        attributes = [
+            {"training": module.training} | {k: float if type(v) is float else v for k, v in vars(module).items()}
+            for _, module, _ in named
+        ]
         methods = {kind: _methods(kind) for _, _, kind in named}
         return form_of([named, attributes, methods])
 

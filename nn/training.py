@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import autodiff as ad
 from autodiff.arrays.whole import require
-from autodiff.compiler.state import views_of, watch_of
+from autodiff.compiler.state import numbers_of, views_of, watch_of
 from autodiff.core.hooks import HOOKS, hooks_of
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
@@ -388,7 +388,7 @@ def _chooser(model: Module, settings: _Settings, optimizer: Optimizer, steps: in
         if WATCHES or hooked or not _is_as_written():
             return step
         if not chosen[0]():
-            form = model.settings(), optimizer.settings()
+            form = model.settings(), optimizer.settings(), tuple(numbers_of(model.places()).values())
             if form not in by_form and made < steps // _WORTHWHILE and _all_own(model, measure, optimizer):
                 made += 1
                 if made > _MOST_PROGRAMS:

@@ -21,12 +21,13 @@ from autodiff.compiler.record.gradients import record
 from autodiff.compiler.record.recorder import TRACING
 from autodiff.compiler.record.tracing import Step
 from autodiff.compiler.simplify.passes import PASSES
-from autodiff.compiler.state import Place, places_of, stateful_parts
+from autodiff.compiler.state import Place, numbers_of, places_of, stateful_parts
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
 from autodiff.files import write_atomically
 
 MOST_PROGRAMS = 16
+_Form = tuple[Hashable, tuple[tuple[Hashable, str], ...], Hashable]  # the state, numbers among its settings, arguments
 BACKENDS = ("numpy", "numba")
 
 
@@ -130,7 +131,9 @@ class Compiled:
         self._check = check
         self._exact = exact
         self._without = without
-        self._programs: dict[tuple[Hashable, Hashable], list[Bound]] = {}
+        self._programs: dict[_Form, list[Bound]] = {}
+        self._inputs: set[Hashable] = set()  # numbers among the settings that are inputs of the programs
+        self._looked_into: set[Hashable] = set()  # those that cannot be
         self._latest: Bound | None = None
         self._evictions = 0
         self._settings: Hashable = None
@@ -164,7 +167,7 @@ class Compiled:
             state = self._form_of_state()
             for form, programs in self._programs.items():
                 for program in programs:
-                    if form[0] == state and program.is_for_gradients():
+                    if form[:2] == state and program.is_for_gradients():
                         program.check()
 
     def _find(self, args: Any, kwargs: Any) -> Bound:
@@ -173,21 +176,36 @@ class Compiled:
         Raises:
             RuntimeError: a variable that the step reads has changed.
         """
-        form = self._form_of_state(), form_of_arguments(args, kwargs, self._step)
+        form = *self._form_of_state(), form_of_arguments(args, kwargs, self._step)
         program = next((one for one in self._programs.get(form, ()) if one.is_for_gradients()), None)
         if program is None:
             return self._made(form, args, kwargs)
         program.renew()
         return program
 
-    def _form_of_state(self) -> Hashable:
-        settings = self.settings()
-        tensors = [place.tensor for place in places_of(self._state) if place.tensor is not None]
-        return settings, tuple(map(gradient_form, tensors))
+    def _form_of_state(self) -> tuple[Hashable, tuple[tuple[Hashable, str], ...]]:
+        """Give all of the state that a program is for, and last the numbers among the settings for which it is."""
+        settings, places = self.settings(), places_of(self._state)
+        tensors = tuple(gradient_form(place.tensor) for place in places if place.tensor is not None)
+        numbers = {tie: repr(number) for tie, number in numbers_of(places).items() if tie not in self._inputs}
+        return (settings, tensors), tuple(numbers.items())
 
-    def _made(self, form: tuple[Hashable, Hashable], args: Any, kwargs: Any) -> Bound:
-        """Make the program for a new form, or find that one is the same which was made for other gradients."""
-        step = Step.of(self._step, self._state, (args, kwargs))
+    def _made(self, form: _Form, args: Any, kwargs: Any) -> Bound:
+        """Make the program for a new form, or find that one is the same which was made for other gradients.
+
+        Numbers among the settings that have been others become inputs, if the step does not look into them.
+        """
+        state, numbers, arguments = form
+        others = [dict(form[1]) for form in self._programs if (form[0], form[2]) == (state, arguments)]
+        changed = {tie for tie, number in numbers if any(other.get(tie, number) != number for other in others)}
+        if self._check and changed and not changed & self._looked_into:
+            self._inputs |= changed
+            try:
+                return self._find(args, kwargs)
+            except Exception:  # of whatever kind: the step was not made for what stands for a number
+                self._inputs -= changed
+                self._looked_into |= changed
+        step = Step.of(self._step, self._state, self._inputs, (args, kwargs))
         recorded = record(step, args, kwargs)
         for program in self._programs.get(form, ()):
             if program.is_of(recorded):

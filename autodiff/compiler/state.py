@@ -30,6 +30,7 @@ class Place:
         tensor: the Tensor whose data it is, or None.
         tie: where other places have the same, there lies the same number, before a step if not after it.
         key: by what a place is found again that is no part of the state, but only read; None for the state.
+        is_setting: whether a number lies there into which a step may look: a program may be for one value of it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Place:
     tensor: Tensor | None = None
     tie: Hashable = None
     key: Hashable = None
+    is_setting: bool = False
 
     @classmethod
     def of_tensor(cls, name: str, tensor: Tensor, key: Hashable = None) -> Place:
@@ -48,6 +50,12 @@ class Place:
     def of_attribute(cls, name: str, holder: Any, attribute: str) -> Place:
         """Make the place of an attribute."""
         return cls(name, lambda: getattr(holder, attribute), lambda value: setattr(holder, attribute, value))
+
+    @classmethod
+    def of_setting(cls, name: str, holder: Any, attribute: str) -> Place:
+        """Make the place of a number into which a step may look, an attribute of what it is a setting of."""
+        place = cls.of_attribute(name, holder, attribute)
+        return replace(place, tie=(Itself(holder), attribute), is_setting=True)
 
     @classmethod
     def of_itself(cls, name: str, thing: Any, key: Hashable = None) -> Place:
@@ -64,7 +72,7 @@ class Stateful(ABC):
 
     @abstractmethod
     def settings(self) -> Hashable:
-        """Give all else that a step may depend on: with other settings it is another program."""
+        """Give all else that a step may depend on, beside what lies in places: with others it is another program."""
 
     @abstractmethod
     def watch(self) -> Callable[[], bool]:
@@ -196,6 +204,11 @@ def _is_equal_to_itself_alone(thing: Any) -> bool:
     """Whether a comparison, which is fast for what is the same, says of all else that it differs, or raises."""
     equal: Any = type(thing).__eq__
     return equal is object.__eq__ or (isinstance(thing, Tensor) and thing.size > 1)
+
+
+def numbers_of(places: Iterable[Place]) -> dict[Hashable, float]:
+    """Give the numbers among the settings."""
+    return {place.tie: place.get() for place in places if place.is_setting}
 
 
 def stateful_parts(state: Any) -> list[Stateful]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -175,3 +178,77 @@ def test_settings_are_looked_at_again_only_where_something_was_assigned() -> Non
     assert not again()
     model.layers.pop()
     assert not again()
+
+
+# Numbers of modules are inputs, where the step only computes with them
+
+
+class Scaled(nn.Module):
+    def __init__(self, branches: bool = False) -> None:
+        self.layer = nn.Linear(3, 2, rng=0)
+        self.temperature = 0.5
+        self.branches = branches
+
+    def forward(self, x: Any) -> Any:
+        if self.branches and self.temperature > 10:
+            return self.layer(x)
+        return self.layer(x) / self.temperature
+
+
+def number_step(model: Any) -> tuple[Any, Callable[[Any], Any]]:
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.01)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return optimizer, step
+
+
+@pytest.mark.parametrize(("branches", "backend"), [(False, "numpy"), (False, "numba"), (True, "numpy")])
+def test_a_number_of_a_module_that_changes_becomes_an_input(branches: bool, backend: str) -> None:
+    model, reference = Scaled(branches), Scaled(branches)
+    (optimizer, step), (_, eager) = number_step(model), number_step(reference)
+    compiled = ad.compile(step, (model, optimizer), backend=backend)
+    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    values = [0.5, 0.5, 0.6, 0.7, 0.5, *np.linspace(1, 2, 6).tolist()]
+    for temperature in values:
+        model.temperature = reference.temperature = temperature
+        np.testing.assert_allclose(compiled(x).data, eager(x).data, rtol=1e-5)
+    count = len({*values}) if branches else 2
+    assert repr(compiled).endswith(f"{count} programs>")
+    compiled.check()
+
+
+def test_a_number_that_becomes_something_else_is_followed() -> None:
+    model, reference = Scaled(), Scaled()
+    (optimizer, step), (_, eager) = number_step(model), number_step(reference)
+    compiled = ad.compile(step, (model, model.layer, optimizer), exact=True)
+    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    for temperature in (0.5, 0.25, 2, 0.75, np.float32(0.5), 0.25, math.inf, 0.25):
+        model.temperature = reference.temperature = temperature  # type: ignore[assignment]
+        np.testing.assert_array_equal(compiled(x).data, eager(x).data)
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (nn.LeakyReLU(0.1), "negative_slope"),
+        (nn.ELU(0.5), "alpha"),
+        (nn.LayerNorm(3), "eps"),
+        (nn.Dropout(0.5, rng=0), "p"),
+    ],
+)
+def test_numbers_of_layers_may_change(layer: Any, name: str) -> None:
+    other = copy.deepcopy(layer)
+    model, reference = (nn.Sequential(one, nn.Linear(3, 2, rng=0)) for one in (layer, other))
+    (optimizer, step), (_, eager) = number_step(model), number_step(reference)
+    compiled = ad.compile(step, (model, optimizer), exact=True)
+    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    for number in (0.1, 0.1, 0.2, 0.3, 0.1):
+        for one in (layer, other):
+            setattr(one, name, number)
+        np.testing.assert_array_equal(compiled(x).data, eager(x).data)

@@ -12,7 +12,7 @@ import numpy as np
 from autodiff.arrays.foreign import other_array
 from autodiff.compiler.record.recorder import Recorded
 from autodiff.compiler.record.tracing import input_names, is_input
-from autodiff.compiler.state import Itself, Stateful, form_of
+from autodiff.compiler.state import Itself, Stateful, form_of, numbers_of
 from autodiff.core.hooks import hooks_of
 from autodiff.core.record import data_of
 from autodiff.core.rule import name_of
@@ -50,7 +50,7 @@ def _leaf_form(leaf: Any) -> Hashable:
         )
         return kind, isinstance(data, np.ndarray), np.shape(data), getattr(data, "dtype", float), gradient_form(leaf)
     if isinstance(leaf, Stateful):
-        return Itself(leaf), leaf.settings()
+        return Itself(leaf), leaf.settings(), tuple(numbers_of(leaf.places()).values())
     equal: Any = type(leaf).__eq__
     return (type(leaf), leaf) if equal is not object.__eq__ else _form_inside(leaf, ())
 

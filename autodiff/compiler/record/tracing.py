@@ -7,7 +7,7 @@ import copy
 import inspect
 import operator
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from traceback import FrameSummary
 from typing import Any, Literal
@@ -52,9 +52,17 @@ class Step:
         self._tensors = {id(place.tensor) for place in self.places}
 
     @classmethod
-    def of(cls, function: Callable[..., Any], state: Any, args: Any) -> Step:
-        """Find what a step reads by name."""
-        places, stateful = places_of(state), stateful_parts(state)
+    def of(cls, function: Callable[..., Any], state: Any, inputs: Set[Hashable], args: Any) -> Step:
+        """Find what a step reads by name.
+
+        Args:
+            function: the step.
+            state: its state.
+            inputs: numbers among the settings of the state that are to be inputs of the program.
+            args: its arguments.
+        """
+        places = [place for place in places_of(state) if not place.is_setting or place.tie in inputs]
+        stateful = stateful_parts(state)
         hooked = [*(place.tensor for place in places if place.tensor is not None), *(leaf for _, leaf in walk(args))]
         variables = variables_of(function, *(one for thing in hooked for one in hooks_of(thing).values()))
         step = cls(function, places, stateful, variables)
