@@ -47,19 +47,21 @@ def compile(
     becomes the text of a function, which later calls run. A step may be anything that is computed by NumPy functions
     with Tensors and arrays, without looking into them.
 
-    A step begins without gradients, as after ``optimizer.zero_grad()``, and leaves none behind. Python code in it that
+    The program does what the step does. Gradients are left as the step leaves them; but those by which it changes the
+    Tensors itself are not kept, and in their place is something that refuses to be used. Python code in the step that
     does something else than compute, such as appending to a list, runs when the step is recorded, and not otherwise.
 
-    What the step reads must stay as it is, but for its arguments and its state. Variables that it, or a function of the
-    same file that it calls, reads by name are looked at in each call. For all else the step is recorded anew, and both
-    records compared: before calls 2, 4 and 8, and then so often that this takes at most 1 % of the running time.
-    Arguments and the state, its Generators among it, are afterwards as they were. `Compiled.check` does it at once.
+    Tensors and arrays that the step uses are read anew in each call, named in ``state`` or not. Numbers, functions and
+    the like must stay as they are, but for arguments and the settings of the state. Variables that the step reads by
+    name are looked at in each call. For all else it is recorded anew, its Python code runs, and both records are
+    compared: before calls 2, 4 and 8, and then so often that this takes at most 1 % of the running time. Arguments and
+    the state, its Generators among it, are afterwards as they were. `Compiled.check` does it at once.
 
     Args:
         step: a function of arrays, numbers, Tensors and nested containers of them. Python floats among its arguments
             may be others in each call; for other integers, strings and so on, another program is made.
-        state: what the step changes, or what changes between its calls: modules, optimizers, schedules, Tensors,
-            arrays, Generators and compiled steps that it calls, or lists of them.
+        state: what the step changes: modules, optimizers, schedules, Tensors, arrays, Generators and compiled steps
+            that it calls, or lists of them.
         check: compare the program with the step when it is made, over two steps on copies of the state, and record the
             step anew in later calls.
         exact: leave out simplifications that change rounding; results are then the step's to the last bit.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+import nn
 from autodiff import Tensor
 from autodiff.core.record import data_of
 from autodiff.transforms.containers import walk
@@ -154,3 +155,25 @@ def test_dot_writes_into_rows(loss: Callable[[Any], Any], exact: bool) -> None:
 @pytest.mark.parametrize("seed", range(60))
 def test_random_steps(seed: int, exact: bool) -> None:
     assert_same_random_step(RandomStep(seed), exact=exact)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x[::-1]], ids=["array", "reversed"])
+def test_an_argument_that_a_step_changes_by_the_state_is_refused(view: Callable[[Any], Any], backend: str) -> None:
+    model = nn.Linear(3, 3, rng=0)
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        transposed = x.T
+        (model(x) ** 2).sum().backward()
+        optimizer.step()  # in place
+        return transposed * 2
+
+    compiled = ad.compile(step, (model, optimizer), backend=backend)
+    x = np.ones((3, 3), np.float32)
+    np.testing.assert_array_equal(data_of(compiled(x)), 2 * x)
+    before = model.weight.data.copy()
+    with pytest.raises(RuntimeError, match=r"argument of shape \(3, 3\) shows the memory of the state"):
+        compiled(view(model.weight.data))
+    np.testing.assert_array_equal(model.weight.data, before)

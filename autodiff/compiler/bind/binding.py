@@ -37,7 +37,7 @@ class Binding:
         def run(args):
             input_0, = args
             if step is None or tensor._array is not array: bind()
-            if input_0.base is not None or id(input_0) in owners: input_0 = apart(input_0)
+            if input_0.base is not None or id(input_0) in owners: input_0 = apart(input_0, False)
             [result_0, number_0] = step(input_0, get_rate())
             tensor._age = tick()
             tensor._grad = unkept
@@ -47,7 +47,8 @@ class Binding:
     Args:
         build: makes the program's function, of the arrays of the state and of constants.
         inputs: arguments that others will be like: arrays, Tensors and numbers.
-        late: which of them are arrays that are read when the state may have been written into.
+        late: which of them are arrays that are read when the state may have been written into, and which of these the
+            step itself reads when it has changed the state in place.
         only_inputs: whether the step takes these and nothing else, so that it is enough to look at them.
         arrays: where the arrays and Generators of the state lie that ``build`` is given, and what stands for each.
         changes: which of them the program changes.
@@ -79,7 +80,7 @@ class Binding:
         *,
         build: Callable[..., Callable[..., Any]],
         inputs: Sequence[Any],
-        late: Sequence[bool],
+        late: Sequence[tuple[bool, bool]],
         only_inputs: bool,
         arrays: Sequence[tuple[Place, Value]],
         changes: Sequence[bool],
@@ -122,7 +123,7 @@ class Binding:
             f"return {' and '.join(conditions)}",
         ]
         taken = [name for name, example in zip(names, inputs) if isinstance(example, Tensor)]
-        moved = [name for name, is_late in zip(names, late) if is_late]
+        moved = [(name, is_exposed) for name, (is_late, is_exposed) in zip(names, late) if is_late or is_exposed]
         arguments = [*names, *(f"data_of({self._owner(of)}._grad)" for of in given)]
         arguments += [self._read(place) for place in numbers]
         replaced = ["step is None"]
@@ -134,7 +135,10 @@ class Binding:
             *opening,
             f"if {' or '.join(replaced)}: bind()",
             *(f"of_{name} = {name}; {name} = of_{name}._array" for name in taken),
-            *(f"if {name}.base is not None or id({name}) in owners: {name} = apart({name})" for name in moved),
+            *(
+                f"if {name}.base is not None or id({name}) in owners: {name} = apart({name}, {no})"
+                for name, no in moved
+            ),
             f"[{', '.join([*returned, *kept, *new_numbers])}] = step({', '.join(arguments)})",
             *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor, is_changed in tensors if is_changed),
             *(self._gradient(of, left, f"gradient_{number}") for number, (of, left) in enumerate(gradients)),
@@ -182,8 +186,8 @@ class Binding:
         self._space.update(zip(self._arrays, arrays))
         self._space["step"] = self._build(*arrays, *self._constants)
         self._owners.clear()
-        for array in arrays:
-            while isinstance(array, np.ndarray):
+        for array, is_changed in zip(arrays, self._changes):
+            while is_changed and isinstance(array, np.ndarray):
                 self._owners[id(array)] = array
                 array = array.base
 
@@ -206,12 +210,17 @@ class Binding:
                     )
             reaching.append((end, k))
 
-    def _apart(self, array: Array) -> Array:
+    def _apart(self, array: Array, is_exposed: bool) -> Array:
         """Give an array that shares no memory with the state: itself, or a copy."""
         owner = array.base
         if type(owner) is np.ndarray and owner.base is None and id(owner) not in self._owners:
             return array
         is_shared = any(np.may_share_memory(array, one) for one in self._owners.values())
+        if is_shared and is_exposed:
+            raise RuntimeError(
+                f"compile: an argument of shape {array.shape} shows the memory of the state, which the step changes in "
+                "place before it has read all of the argument: give it a copy"
+            )
         return np.copy(array, order="K") if is_shared else array
 
     def _gradient(self, of: Tensor | int, left: Any, new: str) -> str:

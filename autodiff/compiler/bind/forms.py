@@ -63,9 +63,11 @@ def _form_inside(thing: Any, outer: tuple[Any, ...]) -> Hashable:
         return form_of(list(thing)), tuple(_form_inside(item, (*outer, thing)) for item in thing.values())
     if isinstance(thing, list | tuple):
         return tuple(_form_inside(item, (*outer, thing)) for item in thing)
-    if isinstance(thing, type | FunctionType | ModuleType) or not hasattr(thing, "__dict__"):
+    if isinstance(thing, type | FunctionType | ModuleType | np.ndarray | Tensor):
         return form_of(thing)
-    return Itself(thing), _form_inside(vars(thing), (*outer, thing))
+    slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    attributes = {name: getattr(thing, name) for name in slots if hasattr(thing, name)} | getattr(thing, "__dict__", {})
+    return (Itself(thing), _form_inside(attributes, (*outer, thing))) if attributes else form_of(thing)
 
 
 def _refuse_others(leaf: Any, path: str, step: Callable[..., Any]) -> None:

@@ -76,6 +76,7 @@ class Recording:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.frames: dict[int, FrameSummary] = {}
+        self.before_writing: int | None = None  # how many calls there were when the state was first changed in place
         self._constants: dict[int, Constant] = {}
         self._alive: WeakSet[Recorded] = WeakSet()
         self.end = threading.Event()
@@ -163,6 +164,8 @@ class Recording:
         if result.dtype != recorded.dtype:
             result = self.call(astype, (result, recorded.dtype))
         np.copyto(recorded.data, result.data)
+        if recorded.place is not None and self.before_writing is None:
+            self.before_writing = len(self.calls)
         recorded.value = result.value
         recorded.changed = True
         for other in self._alive:

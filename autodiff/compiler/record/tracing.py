@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from traceback import FrameSummary
+from types import FunctionType, MethodType
 from typing import Any, Literal
 from weakref import ref
 
@@ -63,8 +64,11 @@ class Step:
         """
         places = [place for place in places_of(state) if not place.is_setting or place.tie in inputs]
         stateful = stateful_parts(state)
-        hooked = [*(place.tensor for place in places if place.tensor is not None), *(leaf for _, leaf in walk(args))]
-        variables = variables_of(function, *(one for thing in hooked for one in hooks_of(thing).values()))
+        leaves = [leaf for _, leaf in walk(args)]
+        hooked = [*(place.tensor for place in places if place.tensor is not None), *leaves]
+        functions = [leaf for leaf in leaves if isinstance(leaf, FunctionType | MethodType)]
+        functions += [one for thing in hooked for one in hooks_of(thing).values()]
+        variables = variables_of(function, *functions)
         step = cls(function, places, stateful, variables)
         for variable in variables:
             for path, part in leaves_in(variable.value):
@@ -120,6 +124,7 @@ class Trace:
         arrays: those that stand for constants, and those that are read.
         frames: the user's lines that made the calls, by the stamps of these.
         watch: which rules of derivatives ran when.
+        exposed: inputs that are read when the state was changed in place: these may not show its memory.
     """
 
     program: Program
@@ -130,6 +135,7 @@ class Trace:
     arrays: Mapping[Value, Any]
     frames: Mapping[int, FrameSummary]
     watch: StepWatch
+    exposed: set[Value]
 
     def keys(self) -> list[Hashable]:
         """Say by what the state of the program is found again in another record of the step."""
@@ -205,7 +211,22 @@ def _run(step: Step, variables: Sequence[Variable], args: Any, kwargs: Any, reco
             )
     program = Program(values, list(zip(before, after, strict=True)), recording.calls, results)
     form = type(result), [path for path, _ in walk(result)]
-    return Trace(program, places, left, finish, form, {}, recording.frames, watch)
+    return Trace(program, places, left, finish, form, {}, recording.frames, watch, _exposed(program, recording))
+
+
+def _exposed(program: Program, recording: Recording) -> set[Value]:
+    """Find the inputs that are read, perhaps by a view, after the state was first changed in place."""
+    if recording.before_writing is None:
+        return set()
+    shown = {value: {value} for value in program.inputs}
+    exposed: set[Value] = set()
+    for position, call in enumerate(program.calls):
+        sources = set().union(*(shown.get(value, ()) for value in call.operands()))
+        if position >= recording.before_writing:
+            exposed |= sources
+        if not isinstance(call.function, np.ufunc):
+            shown |= dict.fromkeys(call.outputs, sources)
+    return exposed.union(*(shown.get(value, ()) for value in program.outcomes() if isinstance(value, Value)))
 
 
 def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variable]) -> Trace:
