@@ -67,8 +67,7 @@ class Step:
         leaves = [leaf for _, leaf in walk(args)]
         hooked = [*(place.tensor for place in places if place.tensor is not None), *leaves]
         functions = [leaf for leaf in leaves if isinstance(leaf, FunctionType | MethodType)]
-        functions += [one for thing in hooked for one in hooks_of(thing).values()]
-        variables = variables_of(function, *functions)
+        variables = variables_of(function, *functions, *(one for thing in hooked for one in hooks_of(thing).values()))
         step = cls(function, places, stateful, variables)
         for variable in variables:
             for path, part in leaves_in(variable.value):
