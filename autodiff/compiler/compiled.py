@@ -182,7 +182,7 @@ class Compiled:
         program = next((one for one in self._programs.get(form, ()) if one.is_for_gradients()), None)
         if program is None:
             return self._made(form, args, kwargs)
-        program.renew()
+        program.renew(args, kwargs)
         return program
 
     def _form_of_state(self) -> tuple[Hashable, tuple[tuple[Hashable, str], ...]]:
@@ -211,7 +211,7 @@ class Compiled:
         recorded = record(step, args, kwargs)
         for program in self._programs.get(form, ()):
             if program.is_of(recorded):
-                program.renew()
+                program.renew(args, kwargs)
                 return program
         program = bound(step, recorded, args, kwargs, self._exact, self._without, self._backend)
         if self._check:

@@ -29,10 +29,11 @@ class Binding:
         def fits(args):
             if len(args) != 1: return False
             input_0, = args
-            return ((not is_for or has_gradients())
-                    and type(input_0) is ndarray and input_0.shape == (32, 64) and input_0.dtype is float32
-                    and tensor.requires_grad is True and (not hooks or are_as_before()) and watch()
-                    and cell.cell_contents is value)
+            try: return ((not is_for or has_gradients())
+                         and type(input_0) is ndarray and input_0.shape == (32, 64) and input_0.dtype is float32
+                         and tensor.requires_grad is True and (not hooks or are_as_before()) and watch()
+                         and cell.cell_contents is value)
+            except (AttributeError, LookupError, TypeError, ValueError): return False
 
         def run(args):
             input_0, = args
@@ -102,7 +103,8 @@ class Binding:
         self._changes = changes
         self._owners: dict[int, Array] = {}
         self._constants = constants
-        self._stateful = stateful
+        self._stateful = [*stateful, *surroundings.parts]
+        self._surroundings = surroundings
         self._tensors = [tensor for tensor, _ in tensors]
         self._hooks = [hooks_of(tensor) for tensor in self._tensors]
         self._space: dict[str, Any] = {"step": None, "bind": self._bind, "rebuild": rebuild, "tick": tick}
@@ -113,14 +115,15 @@ class Binding:
         self._space |= {"is_for": self.is_for, "has_gradients": self.has_gradients}
         self._space |= {"data_of": data_of, "owners": self._owners, "apart": self._apart}
         self._arrays = [self._name(None, "array") for _ in self._places]
-        self._watches = [self._name(None, "watch") for _ in stateful]
+        self._watches = [self._name(None, "watch") for _ in self._stateful]
         names = [f"input_{number}" for number in range(len(inputs))]
         conditions = self._conditions(names, inputs, tensors, surroundings) if only_inputs else ["False"]
         opening = [f"{', '.join(names)}, = args"] if names else []
         fits = [
             f"if len(args) != {len(names)}: return False",
             *opening,
-            f"return {' and '.join(conditions)}",
+            f"try: return {' and '.join(conditions)}",
+            "except (AttributeError, LookupError, TypeError, ValueError): return False",
         ]
         taken = [name for name, example in zip(names, inputs) if isinstance(example, Tensor)]
         moved = [(name, is_exposed) for name, (is_late, is_exposed) in zip(names, late) if is_late or is_exposed]
@@ -159,6 +162,7 @@ class Binding:
         """Let the program fit the settings and hooks of the state, after it was seen that they are the same."""
         self._hooks = [hooks_of(tensor) for tensor in self._tensors]
         self._space.update(zip(self._watches, (part.watch() for part in self._stateful)))
+        self._space.update(self._surroundings.values())
 
     def has_gradients(self) -> bool:
         """Whether the gradients of the state are of the types that the program is for."""

@@ -62,7 +62,8 @@ class Bound:
         self._suspects = _suspects(step)
         followed = {place.key for place in self._places}
         self._surroundings = Surroundings(
-            [variable for variable in step.variables if (id(variable.holder), variable.key) not in followed]
+            [variable for variable in step.variables if (id(variable.holder), variable.key) not in followed],
+            step.stateful,
         )
         self.repetition = Repetition(recorded.trace, lambda args, kwargs: trace(step, args, kwargs), called)
         self.until_due = self.repetition.due
@@ -104,13 +105,14 @@ class Bound:
         """Give the arguments of the first call, with Tensors that are like those but others."""
         return self._rebuild([standing_for(x, x.data) if isinstance(x, Tensor) else x for x in self._leaves])
 
-    def renew(self) -> None:
+    def renew(self, args: Any, kwargs: Any) -> None:
         """Say that the settings of the state are those that the program is for.
 
         Raises:
             RuntimeError: a variable that the step reads has changed.
         """
-        self._surroundings.check()
+        call = self.repetition.due - self.until_due + 1
+        self._surroundings.check(lambda: self.repetition.compare(call, args, kwargs))
         self._binding.renew()
 
     def is_for_gradients(self) -> bool:
@@ -144,7 +146,7 @@ class Bound:
         Raises:
             RuntimeError: the step is not what it was.
         """
-        self._surroundings.check()
+        self.renew(*self._example())
         due = self.repetition.due
         call = due - self.until_due + 1
         self.repetition.due, self.until_due = call, 1  # after a difference every call is due

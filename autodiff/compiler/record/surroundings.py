@@ -1,31 +1,39 @@
-"""What a step finds around it by name, beside its arguments and its state: it must stay as it was."""
+"""What a step finds around it by name, beside its arguments and its state: it must stay as it was.
+
+Of code only the names and texts in it are read, and nothing of the user's runs: no property, no ``__getattr__``. So what is
+found is more than the step reads, and less than all of that. Where a number changes, the step's record says if it matters.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import dis
 import functools
-import inspect
+import itertools
+import operator
 import sys
 import types
-from collections import defaultdict
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from autodiff.compiler.state import Stateful
 from autodiff.core.tensor import Tensor
-from autodiff.transforms.containers import flatten, is_record, walk
+from autodiff.transforms.containers import flatten, walk
 
-_CODE = types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, np.ufunc
-_KEPT = Stateful, Tensor, np.ndarray, np.random.Generator  # whose insides are looked after elsewhere
-_WATCHED = *_KEPT, int, float, str, bool, type(None), list, tuple, dict
-_LOADED = "LOAD_ATTR", "LOAD_METHOD"
 LONGEST_TEXT = 60  # of a value in a message
-_CALLED = "__call__", "forward"  # what runs when an object is called, or a Module
+_FEW = 16  # items of a container that are all watched, if none is named
+_MOST = 1000  # things that are looked into
+_MOST_LEAVES = 10_000  # of a container
+_PATIENCE = 8  # changes of a variable that did not matter, after which others are taken for such
+_KNOWN = {"", "autodiff", "nn", "numpy", "scipy", *sys.stdlib_module_names}  # packages whose code stays as it is
+_NUMBERS = int, float, complex, str, bytes, np.generic, type(None)
+_WHOLE = *_NUMBERS, Tensor, np.ndarray, np.random.Generator  # there is nothing to look into
+_FIELD = types.GetSetDescriptorType | types.MemberDescriptorType  # of Python's own: they run no code of the user's
+_CELL = types.CellType.__dict__["cell_contents"]
+_DEFAULTS = [types.FunctionType.__dict__[name] for name in ("__defaults__", "__kwdefaults__")]
+_UNNAMED = "__call__ forward __wrapped__ __func__ __self__ fget func args keywords".split()  # by which calls find more
 
 
 class _Absent:
@@ -36,278 +44,342 @@ class _Absent:
 ABSENT = _Absent()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Variable:
-    """Something that a step reads by name.
+    """Something that a step may read by name.
 
     Attributes:
         name: as it is read: ``rate``, ``settings['rate']`` or ``self.rate``.
-        holder: where it is found: the cell of a closure, or the dict of a module or an object, or another.
-        key: under which key of the dict.
-        value: what it was when the step was compiled, or `ABSENT`.
+        holder: where it is found: a dict, a list, a class, or what another key is for.
+        key: a key, an index, an attribute of a class, a field of Python's own, or a function of the holder.
         is_set: whether the step sets it to something new, so that it may change.
+        value: what it was when the step was compiled, or `ABSENT`.
+        changes: how often it has become something else, and that did not matter.
     """
 
     name: str
-    holder: types.CellType | dict[str, Any]
-    key: str
-    value: Any
+    holder: Any
+    key: Any
     is_set: bool = False
+    value: Any = field(init=False)
+    changes: int = 0
+
+    def __post_init__(self) -> None:
+        self.value = self.read()
+
+    def _reader(self) -> tuple[Callable[[Any], Any], Any]:
+        """Give a function that reads it, and the argument of that."""
+        if callable(self.key):
+            return self.key, self.holder
+        if isinstance(self.key, _FIELD):
+            return self.key.__get__, self.holder
+        if isinstance(self.holder, type):
+            return vars(self.holder).__getitem__, self.key
+        return _base(self.holder).__getitem__.__get__(self.holder), self.key
 
     def read(self) -> Any:
         """Give what it is now, or `ABSENT`."""
-        if isinstance(self.holder, dict):
-            return self.holder.get(self.key, ABSENT)
-        return content(self.holder)
+        function, argument = self._reader()
+        try:
+            return function(argument)
+        except (AttributeError, LookupError, ValueError):
+            return ABSENT
 
     def write(self, value: Any) -> None:
-        """Put something else there, or nothing."""
-        if isinstance(self.holder, dict):
-            if value is ABSENT:
-                self.holder.pop(self.key, None)
-            else:
-                self.holder[self.key] = value
+        """Put something else there, or nothing; of the keys of a dict, which are a set, take others away."""
+        holder, key = self.holder, self.key
+        if key is set:
+            for name in set(holder) - value:
+                holder.pop(name, None)
+        elif isinstance(key, _FIELD):
+            key.__delete__(holder) if value is ABSENT else key.__set__(holder, value)
+        elif isinstance(holder, type):
+            type.__delattr__(holder, key) if value is ABSENT else type.__setattr__(holder, key, value)
         elif value is ABSENT:
-            del self.holder.cell_contents
-        else:
-            self.holder.cell_contents = value
+            dict.pop(holder, key, None)
+        elif not callable(key):
+            _base(holder).__setitem__(holder, key, value)
 
-    def condition(self, named: Callable[[Any, str], str]) -> str:
-        """Write an expression which is true if it is what it was, with names that are given to things in it."""
-        if isinstance(self.holder, dict):
-            read = f"{named(self.holder.get, 'get')}({self.key!r})"
-        elif self.value is ABSENT:
-            read = f"{named(content, 'content')}({named(self.holder, 'cell')})"
-        else:
-            read = f"{named(self.holder, 'cell')}.cell_contents"
-        return f"{read} is {named(self.value, 'value')}"
+    def is_same(self, one: Any, other: Any) -> bool:
+        """Whether it has not changed between two values."""
+        return bool(one == other) if callable(self.key) else one is other
+
+    def condition(self, value: str, named: Callable[[Any, str], str]) -> str:
+        """Write an expression which is true if it is what it was, and may raise, with names that are given to things."""
+        function, argument = self._reader()
+        if self.value is ABSENT and isinstance(self.holder, dict):
+            return f"{named(self.key, 'key')} not in {named(self.holder, 'holder')}"
+        if self.value is ABSENT:
+            return f"{named(self.read, 'read')}() is {value}"
+        if self.key in (_CELL, *_DEFAULTS):  # the commonest, in the fastest way
+            return f"{named(self.holder, 'holder')}.{self.key.__name__} is {value}"
+        if type(self.holder) in (dict, list) and not callable(self.key):
+            return f"{named(self.holder, 'holder')}[{named(self.key, 'key')}] is {value}"
+        return f"{named(function, 'get')}({named(argument, 'of')}) {'==' if callable(self.key) else 'is'} {value}"
 
 
 class Surroundings:
-    """The variables around a function that it reads.
+    """The variables around a step that it may read, but for those that it sets.
 
     Args:
-        variables: what the step reads, as `variables_of` finds it before it runs.
+        variables: as `variables_of` finds them, after the step has run once.
+        stateful: modules, optimizers and the like that are looked after elsewhere.
 
     Attributes:
-        variables: those of them that it does not set.
+        parts: other modules, optimizers and the like among the variables.
     """
 
-    def __init__(self, variables: Sequence[Variable]) -> None:
-        self.variables = [variable for variable in variables if not variable.is_set]
+    def __init__(self, variables: Sequence[Variable], stateful: Sequence[Stateful]) -> None:
+        self._watched = [variable for variable in variables if not variable.is_set]
+        leaves = [(v.name + path, part) for v in self._watched for path, part in leaves_in(v.value)]
+        parts = {id(part): (name, part) for name, part in reversed(leaves) if _is_a(part, Stateful)}
+        for part in stateful:
+            parts.pop(id(part), None)
+        self.parts = [part for _, part in parts.values()]
+        self._settings = [Variable(name, part, type(part).settings) for name, part in parts.values()]
+        self._names: dict[str, Variable] = {}
 
     def conditions(self, named: Callable[[Any, str], str]) -> list[str]:
-        """Write expressions which are true if every variable is what it was.
+        """Write expressions which are true if every variable is what it was, or else may raise an error of a look-up.
 
         Args:
             named: gives something a name that the expressions can use.
         """
-        return [variable.condition(named) for variable in self.variables]
+        self._names = {named(variable.value, "value"): variable for variable in self._watched}
+        return [variable.condition(name, named) for name, variable in self._names.items()]
 
-    def check(self) -> None:
-        """Refuse a change of a variable.
+    def values(self) -> dict[str, Any]:
+        """Give what the variables are compared with, by the names in the expressions."""
+        return {name: variable.value for name, variable in self._names.items()}
+
+    def check(self, compare: Callable[[], None]) -> None:
+        """Refuse a change of a variable, unless it is one of numbers and the like, and does not matter.
+
+        Args:
+            compare: raises a RuntimeError if the step does something else than when it was compiled.
 
         Raises:
             RuntimeError: one is not what it was.
         """
-        for variable in self.variables:
-            now, value = variable.read(), variable.value
-            if now is not value and not same_number(now, value):
-                texts = repr(value), repr(now)
-                change = f"was {texts[0]} when it was compiled and is now {texts[1]}"
-                if max(map(len, texts)) > LONGEST_TEXT:
-                    change = f"is another {type(now).__name__} than when it was compiled"
-                raise RuntimeError(
-                    f"compile: the step reads {variable.name!r}, which {change}: make it an argument of the step, or "
-                    "compile again"
-                )
+        read = [(variable, variable.read()) for variable in (*self._watched, *self._settings)]
+        changes = [(variable, now) for variable, now in read if not variable.is_same(variable.value, now)]
+        told = [(_is_slight(v, now), v.changes, v, now) for v, now in changes if not same_number(v.value, now)]
+        if told:
+            is_slight, patience, variable, now = min(told, key=operator.itemgetter(0, 1))
+            change = f"is another {type(now).__name__} than when it was compiled"
+            if is_slight and len(text := f"was {variable.value!r} when it was compiled and is now {now!r}") < 200:
+                change = text
+            problem = RuntimeError(
+                f"compile: the step reads {variable.name!r}, which {change}: make it an argument of the step, or "
+                "compile again"
+            )
+            if not is_slight:
+                raise problem
+            if patience < _PATIENCE:
+                try:
+                    compare()
+                except RuntimeError as difference:
+                    raise problem from difference
+        for _, _, variable, _ in told:
+            variable.changes += 1
+        for variable, now in changes:
+            variable.value = now
+
+
+def _is_slight(variable: Variable, now: Any) -> bool:
+    """Whether a change is one of numbers, or of how much there is of something."""
+    return callable(variable.key) or all(one is ABSENT or same_number(one, one) for one in (variable.value, now))
 
 
 def variables_of(*steps: Any) -> list[Variable]:
-    """Find what functions, methods or objects that are called read by name, and which attributes they set.
+    """Find what functions, methods or objects that are called may read by name.
 
-    It is what a step names itself, and what functions and methods of the same file name that it may call. Of dicts
-    and objects, other than arrays and Stateful ones, also what lies under keys or attributes that are named.
+    It is what they name, and what functions of the user's that are found so name in turn; and under all those names the
+    attributes and items of what is found, but for those of arrays, and of modules, optimizers and the like.
     """
-    functions = [function for step in steps for function in _functions_from(step)]
-    followed = {id(function) for function, _ in functions}
-    stored = {name for function, _ in functions for name in _named(function.__code__)["STORE_ATTR"]}
-    by_place: dict[Hashable, Variable] = {}
-    for function, own in functions:
-        named = _named(function.__code__)
-        around = list(_around(function))
-        variables = [one for one in around if not isinstance(one.value, _CODE) or id(one.value) in followed]
-        roots = [(variable.name, variable.value) for variable in around]
-        if own is not None and function.__code__.co_varnames:
-            roots.append((function.__code__.co_varnames[0], own))
-        for variable in [*variables, *_inside(roots, named, stored)]:
+    names = dict.fromkeys(_UNNAMED)
+    while True:
+        size = len(names)
+        variables = _found(steps, names)
+        if len(names) == size:
+            return variables
+
+
+def _found(steps: Sequence[Any], names: dict[str, None]) -> list[Variable]:
+    """Find variables by names, to which those are added that functions name which are found."""
+    found = [Variable("step", steps, position) for position in range(len(steps))]
+    seen: set[int] = set()
+    by_place: dict[Any, Variable] = {}
+    for variable in found:  # which becomes longer
+        if not isinstance(variable.holder, tuple) and not _is_a(variable.value, types.ModuleType):
             by_place.setdefault((id(variable.holder), variable.key), variable)
+        thing = variable.value
+        if id(thing) not in seen and not callable(variable.key) and not _is_a(thing, _WHOLE) and len(seen) < _MOST:
+            seen.add(id(thing))
+            found += _parts(variable.name, thing, names, variable.holder is steps)
     return list(by_place.values())
 
 
-def leaves_in(value: Any) -> list[tuple[str, Any]]:
-    """List the leaves of a container with the ways to them, or none if it contains itself or is half made."""
-    return list(walk(value)) if _is_tree(value, ()) else []
-
-
-def _is_tree(value: Any, outer: tuple[Any, ...]) -> bool:
-    """Whether one can walk through a container that is in others."""
-    if isinstance(value, list | tuple):
-        inner = list(value)
-    elif isinstance(value, dict):
-        inner = list(value.values())
-    elif is_record(value):
-        inner = [getattr(value, field.name, ABSENT) for field in dataclasses.fields(value)]
+def _parts(name: str, thing: Any, names: dict[str, None], is_step: bool) -> Iterator[Variable]:
+    """Find what is in a thing under names; what cannot change is in a tuple."""
+    if _is_a(thing, types.ModuleType):
+        if _is_users(vars(thing)):
+            yield from (Variable(f"{name}.{key}", vars(thing), key) for key in _common(vars(thing), names))
+    elif _is_a(thing, Stateful):
+        modules = [one for _, one in thing.named_modules()] if hasattr(type(thing), "named_modules") else [thing]
+        for part in itertools.chain.from_iterable(_attributes(name, one, names) for one in modules):
+            if not callable(part.key) and not _is_a(part.value, list | dict | Stateful):  # which its settings tell
+                yield Variable(part.name, (part.value,), 0)
     else:
-        return value is not ABSENT
-    return all(value is not one for one in outer) and all(_is_tree(one, (*outer, value)) for one in inner)
+        if _is_a(thing, types.FunctionType):
+            yield from _of_function(thing, names, is_step)
+        elif _is_a(thing, dict | list | tuple | set):
+            yield from _items(name, thing, names)
+        elif _is_a(thing, functools.partial):
+            yield from _items(name, thing.keywords, ())
+        yield from _attributes(name, thing, names)
+
+
+def _of_function(function: types.FunctionType, names: dict[str, None], is_step: bool) -> Iterator[Variable]:
+    """Find what a function reads, if it is the user's or a step, and add what it names to the names."""
+    space, code = function.__globals__, function.__code__
+    if is_step or _is_users(space):
+        own = dict.fromkeys(_named_in(code))
+        names.update(own)
+        for name, cell in zip(code.co_freevars, function.__closure__ or ()):
+            yield Variable(name, cell, _CELL)
+        for name in own if _is_users(space) else ():
+            if name in space:
+                yield Variable(name, space, name)
+        for key in _DEFAULTS:
+            if key.__get__(function):
+                yield Variable(f"{function.__name__}.{key.__name__}", function, key)
+        if function.__kwdefaults__:
+            yield from _items(function.__name__, function.__kwdefaults__, ())
+
+
+def _items(name: str, thing: Any, names: Collection[str]) -> Iterator[Variable]:
+    """Find the items of a container that are named, or all of a small one."""
+    kind = _base(thing)
+    size = kind.__len__(thing)
+    keys: Sequence[Any] = _common(dict.keys(thing), names) if kind is dict else ()
+    if not keys and type(thing) in (dict, list, set):
+        yield Variable(f"len({name})", thing, len)
+    if not keys and size <= _FEW:
+        if kind is dict:
+            keys = [key for key in dict.keys(thing) if type(key) in (str, int, float, bool)]
+        elif kind is not set:
+            keys = range(size)
+        elif all(_is_a(item, _NUMBERS) for item in set.__iter__(thing)):
+            yield Variable(name, thing, frozenset)
+    for key in keys:
+        yield Variable(f"{name}[{key!r}]", thing, key)
+
+
+def _attributes(name: str, thing: Any, names: dict[str, None]) -> Iterator[Variable]:
+    """Find named attributes of an object and of its class, or of a class."""
+    is_class = isinstance(thing, type)
+    space = None if is_class else _space_of(thing)
+    if space is not None:
+        yield Variable(name, space, set, is_set=True)
+        for key in _common(space, names):
+            yield Variable(f"{name}.{key}", space, key)
+    for owner in (thing if is_class else type(thing)).__mro__:
+        is_users = _is_users(vars(owner))
+        for key in _common(vars(owner), names):
+            path, attribute = "self" if key == "__self__" else f"{name}.{key}", vars(owner)[key]
+            if isinstance(attribute, types.MemberDescriptorType):
+                if not is_class:
+                    yield Variable(path, thing, attribute, is_set=not is_users)
+            elif is_users and (space is None or key not in space):
+                yield Variable(path, owner, key)
+                if space is not None and key[:2] != "__":
+                    yield Variable(path, space, key)  # by which that of the class would be hidden
+
+
+def _space_of(thing: Any) -> dict[str, Any] | None:
+    """Give the dict of an object's attributes, unless its class means something else by that name."""
+    fields = [vars(owner)["__dict__"] for owner in type(thing).__mro__ if "__dict__" in vars(owner)]
+    space = fields[0].__get__(thing) if fields and isinstance(fields[0], _FIELD) else None
+    return space if type(space) is dict else None
+
+
+def _common(space: Collection[Any], names: Collection[str]) -> list[str]:
+    """List the keys that are names, looking into the smaller of both."""
+    if len(space) > len(names):
+        return [name for name in names if name in space]
+    return [key for key in list(space) if type(key) is str and key in names]
+
+
+def _named_in(constant: Any) -> list[str]:
+    """List all names and texts in code, and in code within it."""
+    if isinstance(constant, str):
+        return [constant]
+    is_code = isinstance(constant, types.CodeType)
+    inner = constant.co_consts if is_code else constant if isinstance(constant, tuple | frozenset) else ()
+    return [*(constant.co_names if is_code else ()), *(name for one in inner for name in _named_in(one))]
+
+
+def _is_users(space: Mapping[str, Any]) -> bool:
+    """Whether a module or a class, given its attributes, is none of a package that stays as it is."""
+    name = space.get("__module__", space.get("__name__"))
+    package = name.partition(".")[0] if isinstance(name, str) else ""
+    return package not in _KNOWN and "site-packages" not in str(getattr(sys.modules.get(package), "__file__", ""))
+
+
+def _is_a(thing: Any, kind: Any) -> bool:
+    """Whether something is of a class, without asking it."""
+    return issubclass(type(thing), kind)
+
+
+def _base(container: Any) -> Any:
+    """Give the class of Python's own that a container is of, whose methods run no code of the user's."""
+    return next(kind for kind in (dict, list, tuple, set) if _is_a(container, kind))
+
+
+def leaves_in(value: Any) -> list[tuple[str, Any]]:
+    """List the leaves of a container with the ways to them, or none if it contains itself, is half made or very large."""
+    if isinstance(value, list | tuple | dict) and len(value) > _MOST_LEAVES:
+        return []
+    try:
+        leaves = list(itertools.islice(walk(value), _MOST_LEAVES + 1))
+    except Exception:  # of any kind: an attribute may be a property
+        return []
+    return leaves if len(leaves) <= _MOST_LEAVES else []
 
 
 @contextlib.contextmanager
 def substituting(variables: Sequence[Variable], others: Mapping[int, Any]) -> Iterator[None]:
     """Put something else in place of some arrays and generators for a while, by the id of each.
 
-    They may be variables, or be in lists and dicts that are. Afterwards all variables are what they were.
+    They may be variables, or be in lists and dicts that are. Afterwards all variables are what they were, and those that
+    were set are marked.
     """
-    values = []
-    for variable in variables:
-        if any(id(leaf) in others for _, leaf in leaves_in(variable.value)):
-            leaves, rebuild = flatten(variable.value)
-            values.append((variable, rebuild([others.get(id(leaf), leaf) for leaf in leaves])))
+    before = placed = [variable.read() for variable in variables]
     try:
-        for variable, value in values:
-            variable.write(value)
+        for variable, value in zip(variables, before):
+            if any(id(leaf) in others for _, leaf in leaves_in(value)):
+                leaves, rebuild = flatten(value)
+                variable.write(rebuild([others.get(id(leaf), leaf) for leaf in leaves]))
+        placed = [variable.read() for variable in variables]
         yield
     finally:
-        for variable in variables:
-            if variable.read() is not variable.value:
-                variable.write(variable.value)
-
-
-def _functions_from(step: Any) -> list[tuple[types.FunctionType, Any]]:
-    """List a step's function, and those of the same file that it may call, with the objects whose methods they are."""
-    functions = list(_functions_of(step, ()))
-    file = _file_of(step)
-    for function, own in functions:  # which becomes longer
-        named = _named(function.__code__)
-        attributes = [name for opname in _LOADED for name in named[opname]]
-        values = [variable.value for variable in _around(function)]
-        if own is not None:
-            space = getattr(own, "__dict__", {})
-            values += [own, *(space[name] for name in attributes if name in space)]
-        for value in values:
-            for one, its in _functions_of(value, attributes):
-                if one.__globals__ is file and not any(one is f and its is o for f, o in functions):
-                    functions.append((one, its))
-    return functions
-
-
-def _file_of(step: Any) -> Any:
-    """Give the variables of the module in which a step was written, or the function that it differentiates."""
-    if isinstance(step, functools.partial):
-        return _file_of(step.func)
-    if isinstance(step, types.MethodType):
-        return _file_of(step.__func__)
-    if isinstance(step, types.FunctionType):
-        return inspect.unwrap(step).__globals__
-    return getattr(sys.modules.get(type(step).__module__), "__dict__", None)
-
-
-def _functions_of(value: Any, attributes: Sequence[str]) -> Iterator[tuple[types.FunctionType, Any]]:
-    """Find what may run when something is called, or when attributes of it are."""
-    if isinstance(value, functools.partial):
-        yield from _functions_of(value.func, attributes)
-    elif isinstance(value, types.MethodType):
-        if isinstance(value.__func__, types.FunctionType):
-            yield value.__func__, value.__self__
-    elif isinstance(value, types.FunctionType):
-        yield value, None
-        yield from _functions_of(vars(value).get("__wrapped__"), ())  # a function that is differentiated, say
-    elif not isinstance(value, _CODE):
-        modules = [module for _, module in value.named_modules()] if hasattr(type(value), "named_modules") else [value]
-        for one in modules:
-            for name in dict.fromkeys((*_CALLED, *attributes)):
-                method = getattr(type(one), name, None)
-                if isinstance(method, types.FunctionType):
-                    yield method, one
-
-
-def _around(function: types.FunctionType) -> Iterator[Variable]:
-    """Give the variables of the closure and of the module that a function names."""
-    named = _named(function.__code__)
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-        is_set = not any(name in names for opname, names in named.items() if opname != "STORE_DEREF")
-        yield Variable(name, cell, "cell_contents", content(cell), is_set)
-    space = function.__globals__
-    for name in named["LOAD_GLOBAL"]:
-        if name in space:
-            yield Variable(name, space, name, space[name])
-
-
-def _inside(roots: list[tuple[str, Any]], named: Mapping[str, Sequence[Any]], stored: Container[str]) -> list[Variable]:
-    """Find the items of dicts, and attributes of objects, that a function reads or sets.
-
-    Args:
-        roots: where to begin: names and what they stand for. What is found is appended.
-        named: what the function names.
-        stored: the attributes that it and others set.
-    """
-    variables = []
-    visited: set[int] = set()
-    strings = [key for key in named["LOAD_CONST"] if isinstance(key, str)]
-    items = [] if named["STORE_ITEM"] else [key for key in strings if key not in named["STORE_KEY"]]
-    attributes = [key for opname in (*_LOADED, "STORE_ATTR") for key in named[opname]]
-    for name, value in roots:
-        if isinstance(value, _KEPT + _CODE) or id(value) in visited:
-            continue
-        visited.add(id(value))
-        is_dict = isinstance(value, dict)
-        space = value if is_dict else getattr(value, "__dict__", {})
-        for key in dict.fromkeys([*items, *attributes] if is_dict else attributes):
-            there = space.get(key, ABSENT)
-            text = f"{name}[{key!r}]" if key in items and is_dict else f"{name}.{key}"
-            is_set = key in stored
-            if is_set or isinstance(there, _WATCHED):
-                variables.append(Variable(text, space, key, there, is_set))
-            if there is not ABSENT and not is_set:
-                roots.append((text, there))
-    return variables
-
-
-def _named(code: types.CodeType) -> defaultdict[str, list[Any]]:
-    """List what the instructions of a function, and of functions in it, name, by the kind of instruction.
-
-    Under ``STORE_KEY`` are constant indices of what is assigned to, and under ``STORE_ITEM`` is something for others.
-    """
-    by_kind: defaultdict[str, list[Any]] = defaultdict(list)
-    before = None
-    for instruction in dis.get_instructions(code):
-        by_kind[instruction.opname].append(instruction.argval)
-        if instruction.opname == "STORE_SUBSCR":  # the index was the last that was loaded
-            is_known = before is not None and before.opname == "LOAD_CONST"
-            by_kind["STORE_KEY" if is_known else "STORE_ITEM"].append(before and before.argval)
-        before = instruction
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            for opname, names in _named(constant).items():
-                by_kind[opname] += names
-    return by_kind
+        after = [variable.read() for variable in variables]
+        for variable, was, put, now in zip(variables, before, placed, after):
+            variable.is_set |= not variable.is_same(put, now)
+            if not variable.is_same(was, now):
+                variable.write(was)
 
 
 def content(cell: types.CellType) -> Any:
     """Give what is in a cell, or `ABSENT` if it is empty."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return ABSENT
+    return Variable("", cell, _CELL).value
 
 
 def same_number(one: Any, other: Any) -> bool:
     """Whether two values are numbers, texts or tuples of them, of the same type and equal."""
-    if type(one) is not type(other):
+    if type(one) is not type(other) or not isinstance(one, (tuple, *_NUMBERS)):
         return False
     if isinstance(one, tuple):
         return len(one) == len(other) and all(map(same_number, one, other))
-    if not isinstance(one, int | float | str | np.generic):
-        return one is None
     return bool(one == other or (one != one and other != other))

@@ -153,8 +153,10 @@ def trace(step: Step, args: Any, kwargs: Any) -> Trace:
     """
     while True:
         recording = Recording()
-        variables = [replace(variable, value=variable.read()) for variable in step.variables]
+        variables = [replace(variable) for variable in step.variables]
         traced = _run(step, variables, args, kwargs, recording)
+        for variable, now in zip(step.variables, variables):
+            variable.is_set |= now.is_set
         found = [step.read(tensor, tensor.name or "tensor") for tensor in traced.watch.outside]
         if not any(found):
             return _with_arrays(traced, recording, variables)
