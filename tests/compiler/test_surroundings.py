@@ -138,9 +138,8 @@ def test_a_variable_that_was_never_set_may_be_named() -> None:
     compiled = ad.compile(step)
     for _ in range(2):
         np.testing.assert_array_equal(compiled(ROWS), ROWS * 2)
-    other = None
-    with pytest.raises(RuntimeError, match="'other', which was not set when it was compiled and is now None"):
-        compiled(ROWS)
+    other = None  # which still is not read
+    np.testing.assert_array_equal(compiled(ROWS), ROWS * 2)
 
 
 def test_what_a_step_sets_is_as_before_after_it_is_recorded() -> None:
@@ -222,7 +221,7 @@ def test_what_a_step_reads_in_dicts_and_objects_is_watched() -> None:
     by_attribute = ad.compile(lambda x: x * as_both.scale)
     by_attribute(ROWS)
     as_both["scale"] = 3.0
-    with pytest.raises(RuntimeError, match=r"the step reads 'as_both\.scale', which was 2.0"):
+    with pytest.raises(RuntimeError, match=r"the step reads \"as_both\['scale'\]\", which was 2.0"):
         by_attribute(ROWS)
     by_dict = ad.compile(lambda x: x * as_dict["scale"])
     by_object = ad.compile(lambda x: x * as_object.scale)

@@ -14,7 +14,7 @@ from autodiff.compiler.bind.verify import Verification
 from autodiff.compiler.program import Program
 from autodiff.compiler.record.comparison import difference
 from autodiff.compiler.record.gradients import Record
-from autodiff.compiler.record.surroundings import Surroundings
+from autodiff.compiler.record.surroundings import Surroundings, is_a
 from autodiff.compiler.record.tracing import Gradient, Step, is_input, standing_for, trace
 from autodiff.compiler.state import Place, Unkept
 from autodiff.core.record import constant, data_of
@@ -196,5 +196,5 @@ def _suspects(step: Step) -> list[str]:
     return [
         f"the Generator {variable.name!r}"
         for variable in step.variables
-        if isinstance(variable.value, np.random.Generator) and id(variable.value) not in of_state
+        if is_a(variable.value, np.random.Generator) and id(variable.value) not in of_state
     ]

@@ -1,7 +1,7 @@
 """What a step finds around it by name, beside its arguments and its state: it must stay as it was.
 
-Of code only the names and texts in it are read, and nothing of the user's runs: no property, no ``__getattr__``. So what is
-found is more than the step reads, and less than all of that. Where a number changes, the step's record says if it matters.
+Of code only the names and texts in it are read, and nothing of the user's runs: no property, no ``__getattr__``. So what
+is found is more than the step reads, and less than all of that: if a number changes, its record says whether it matters.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ _MOST_LEAVES = 10_000  # of a container
 _PATIENCE = 8  # changes of a variable that did not matter, after which others are taken for such
 _KNOWN = {"", "autodiff", "nn", "numpy", "scipy", *sys.stdlib_module_names}  # packages whose code stays as it is
 _NUMBERS = int, float, complex, str, bytes, np.generic, type(None)
-_WHOLE = *_NUMBERS, Tensor, np.ndarray, np.random.Generator  # there is nothing to look into
+_ARRAYS = Tensor, np.ndarray, np.random.Generator
 _FIELD = types.GetSetDescriptorType | types.MemberDescriptorType  # of Python's own: they run no code of the user's
 _CELL = types.CellType.__dict__["cell_contents"]
 _DEFAULTS = [types.FunctionType.__dict__[name] for name in ("__defaults__", "__kwdefaults__")]
-_UNNAMED = "__call__ forward __wrapped__ __func__ __self__ fget func args keywords".split()  # by which calls find more
+# Attributes that lead to what runs when something is called, without being named.
+_UNNAMED = ["__call__", "forward", "__wrapped__", "__func__", "__self__", "fget", "func", "args", "keywords"]
 
 
 class _Absent:
@@ -73,7 +74,7 @@ class Variable:
             return self.key, self.holder
         if isinstance(self.key, _FIELD):
             return self.key.__get__, self.holder
-        if isinstance(self.holder, type):
+        if is_a(self.holder, type):
             return vars(self.holder).__getitem__, self.key
         return _base(self.holder).__getitem__.__get__(self.holder), self.key
 
@@ -93,7 +94,7 @@ class Variable:
                 holder.pop(name, None)
         elif isinstance(key, _FIELD):
             key.__delete__(holder) if value is ABSENT else key.__set__(holder, value)
-        elif isinstance(holder, type):
+        elif is_a(holder, type):
             type.__delattr__(holder, key) if value is ABSENT else type.__setattr__(holder, key, value)
         elif value is ABSENT:
             dict.pop(holder, key, None)
@@ -105,10 +106,11 @@ class Variable:
         return bool(one == other) if callable(self.key) else one is other
 
     def condition(self, value: str, named: Callable[[Any, str], str]) -> str:
-        """Write an expression which is true if it is what it was, and may raise, with names that are given to things."""
+        """Write an expression which is true if it is what it was, and may raise an error of a look-up."""
         function, argument = self._reader()
-        if self.value is ABSENT and isinstance(self.holder, dict):
-            return f"{named(self.key, 'key')} not in {named(self.holder, 'holder')}"
+        if self.value is ABSENT and is_a(self.holder, dict | type):
+            space = vars(self.holder) if is_a(self.holder, type) else self.holder
+            return f"{named(self.key, 'key')} not in {named(space, 'space')}"
         if self.value is ABSENT:
             return f"{named(self.read, 'read')}() is {value}"
         if self.key in (_CELL, *_DEFAULTS):  # the commonest, in the fastest way
@@ -132,7 +134,7 @@ class Surroundings:
     def __init__(self, variables: Sequence[Variable], stateful: Sequence[Stateful]) -> None:
         self._watched = [variable for variable in variables if not variable.is_set]
         leaves = [(v.name + path, part) for v in self._watched for path, part in leaves_in(v.value)]
-        parts = {id(part): (name, part) for name, part in reversed(leaves) if _is_a(part, Stateful)}
+        parts = {id(part): (name, part) for name, part in reversed(leaves) if is_a(part, Stateful)}
         for part in stateful:
             parts.pop(id(part), None)
         self.parts = [part for _, part in parts.values()]
@@ -166,9 +168,9 @@ class Surroundings:
         told = [(_is_slight(v, now), v.changes, v, now) for v, now in changes if not same_number(v.value, now)]
         if told:
             is_slight, patience, variable, now = min(told, key=operator.itemgetter(0, 1))
-            change = f"is another {type(now).__name__} than when it was compiled"
-            if is_slight and len(text := f"was {variable.value!r} when it was compiled and is now {now!r}") < 200:
-                change = text
+            change = f"was {variable.value!r} when it was compiled and is now {now!r}" if is_slight else ""
+            if not change or len(change) > 3 * LONGEST_TEXT:
+                change = f"is another {type(now).__name__} than when it was compiled"
             problem = RuntimeError(
                 f"compile: the step reads {variable.name!r}, which {change}: make it an argument of the step, or "
                 "compile again"
@@ -211,10 +213,15 @@ def _found(steps: Sequence[Any], names: dict[str, None]) -> list[Variable]:
     seen: set[int] = set()
     by_place: dict[Any, Variable] = {}
     for variable in found:  # which becomes longer
-        if not isinstance(variable.holder, tuple) and not _is_a(variable.value, types.ModuleType):
+        if not isinstance(variable.holder, tuple) and not is_a(variable.value, types.ModuleType):
             by_place.setdefault((id(variable.holder), variable.key), variable)
         thing = variable.value
-        if id(thing) not in seen and not callable(variable.key) and not _is_a(thing, _WHOLE) and len(seen) < _MOST:
+        if (
+            id(thing) not in seen
+            and not callable(variable.key)
+            and not is_a(thing, _NUMBERS + _ARRAYS)
+            and len(seen) < _MOST
+        ):
             seen.add(id(thing))
             found += _parts(variable.name, thing, names, variable.holder is steps)
     return list(by_place.values())
@@ -222,20 +229,20 @@ def _found(steps: Sequence[Any], names: dict[str, None]) -> list[Variable]:
 
 def _parts(name: str, thing: Any, names: dict[str, None], is_step: bool) -> Iterator[Variable]:
     """Find what is in a thing under names; what cannot change is in a tuple."""
-    if _is_a(thing, types.ModuleType):
+    if is_a(thing, types.ModuleType):
         if _is_users(vars(thing)):
             yield from (Variable(f"{name}.{key}", vars(thing), key) for key in _common(vars(thing), names))
-    elif _is_a(thing, Stateful):
+    elif is_a(thing, Stateful):
         modules = [one for _, one in thing.named_modules()] if hasattr(type(thing), "named_modules") else [thing]
         for part in itertools.chain.from_iterable(_attributes(name, one, names) for one in modules):
-            if not callable(part.key) and not _is_a(part.value, list | dict | Stateful):  # which its settings tell
+            if not callable(part.key) and not is_a(part.value, list | dict | Stateful):  # which its settings tell
                 yield Variable(part.name, (part.value,), 0)
     else:
-        if _is_a(thing, types.FunctionType):
+        if is_a(thing, types.FunctionType):
             yield from _of_function(thing, names, is_step)
-        elif _is_a(thing, dict | list | tuple | set):
+        elif is_a(thing, dict | list | tuple | set):
             yield from _items(name, thing, names)
-        elif _is_a(thing, functools.partial):
+        elif is_a(thing, functools.partial):
             yield from _items(name, thing.keywords, ())
         yield from _attributes(name, thing, names)
 
@@ -270,31 +277,30 @@ def _items(name: str, thing: Any, names: Collection[str]) -> Iterator[Variable]:
             keys = [key for key in dict.keys(thing) if type(key) in (str, int, float, bool)]
         elif kind is not set:
             keys = range(size)
-        elif all(_is_a(item, _NUMBERS) for item in set.__iter__(thing)):
+        elif all(is_a(item, _NUMBERS) for item in set.__iter__(thing)):
             yield Variable(name, thing, frozenset)
     for key in keys:
         yield Variable(f"{name}[{key!r}]", thing, key)
 
 
 def _attributes(name: str, thing: Any, names: dict[str, None]) -> Iterator[Variable]:
-    """Find named attributes of an object and of its class, or of a class."""
-    is_class = isinstance(thing, type)
-    space = None if is_class else _space_of(thing)
+    """Find named attributes of an object and of its class, or of a class, and where others would hide them."""
+    is_class = is_a(thing, type)
+    kinds, space = type.mro(thing if is_class else type(thing)), None if is_class else _space_of(thing)
+    spaces: list[tuple[Any, Mapping[str, Any]]] = [(kind, vars(kind)) for kind in kinds if _is_users(vars(kind))]
     if space is not None:
         yield Variable(name, space, set, is_set=True)
-        for key in _common(space, names):
-            yield Variable(f"{name}.{key}", space, key)
-    for owner in (thing if is_class else type(thing)).__mro__:
-        is_users = _is_users(vars(owner))
-        for key in _common(vars(owner), names):
-            path, attribute = "self" if key == "__self__" else f"{name}.{key}", vars(owner)[key]
-            if isinstance(attribute, types.MemberDescriptorType):
-                if not is_class:
-                    yield Variable(path, thing, attribute, is_set=not is_users)
-            elif is_users and (space is None or key not in space):
-                yield Variable(path, owner, key)
-                if space is not None and key[:2] != "__":
-                    yield Variable(path, space, key)  # by which that of the class would be hidden
+        spaces.insert(0, (space, space))
+    for kind in kinds if not is_class else ():
+        for key in _common(vars(kind), names):
+            if type(vars(kind)[key]) is types.MemberDescriptorType:
+                path = "self" if key == "__self__" else f"{name}.{key}"
+                yield Variable(path, thing, vars(kind)[key], is_set=not _is_users(vars(kind)))
+    for key in dict.fromkeys(key for _, own in spaces for key in _common(own, names)):
+        last = 0 if space and key in space else max(place for place, (_, own) in enumerate(spaces) if key in own)
+        for holder, own in spaces[: last + 1]:
+            if type(own.get(key)) is not types.MemberDescriptorType:
+                yield Variable(f"{name}.{key}", holder, key)
 
 
 def _space_of(thing: Any) -> dict[str, Any] | None:
@@ -327,33 +333,32 @@ def _is_users(space: Mapping[str, Any]) -> bool:
     return package not in _KNOWN and "site-packages" not in str(getattr(sys.modules.get(package), "__file__", ""))
 
 
-def _is_a(thing: Any, kind: Any) -> bool:
+def is_a(thing: Any, kind: Any) -> bool:
     """Whether something is of a class, without asking it."""
     return issubclass(type(thing), kind)
 
 
 def _base(container: Any) -> Any:
     """Give the class of Python's own that a container is of, whose methods run no code of the user's."""
-    return next(kind for kind in (dict, list, tuple, set) if _is_a(container, kind))
+    return next(kind for kind in (dict, list, tuple, set) if is_a(container, kind))
 
 
 def leaves_in(value: Any) -> list[tuple[str, Any]]:
-    """List the leaves of a container with the ways to them, or none if it contains itself, is half made or very large."""
-    if isinstance(value, list | tuple | dict) and len(value) > _MOST_LEAVES:
-        return []
+    """List state and Stateful things in a container with the ways to them, or none if it is large or of itself."""
     try:
-        leaves = list(itertools.islice(walk(value), _MOST_LEAVES + 1))
-    except Exception:  # of any kind: an attribute may be a property
+        large = isinstance(value, list | tuple | dict) and len(value) > _MOST_LEAVES
+        leaves = [] if large else list(itertools.islice(walk(value), _MOST_LEAVES + 1))
+    except Exception:  # of any kind, since code of the user's runs where a field is a property
         return []
-    return leaves if len(leaves) <= _MOST_LEAVES else []
+    return [one for one in leaves if is_a(one[1], (*_ARRAYS, Stateful))] if len(leaves) <= _MOST_LEAVES else []
 
 
 @contextlib.contextmanager
 def substituting(variables: Sequence[Variable], others: Mapping[int, Any]) -> Iterator[None]:
     """Put something else in place of some arrays and generators for a while, by the id of each.
 
-    They may be variables, or be in lists and dicts that are. Afterwards all variables are what they were, and those that
-    were set are marked.
+    They may be variables, or be in lists and dicts that are. Afterwards all variables are what they were, and marked if
+    they were set.
     """
     before = placed = [variable.read() for variable in variables]
     try:

@@ -20,7 +20,7 @@ from autodiff.arrays.foreign import other_array
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.record.log import StepWatch
 from autodiff.compiler.record.recorder import TRACING, Constant, Recorded, RecordedGenerator, Recording
-from autodiff.compiler.record.surroundings import Variable, leaves_in, same_number, substituting, variables_of
+from autodiff.compiler.record.surroundings import Variable, is_a, leaves_in, same_number, substituting, variables_of
 from autodiff.compiler.state import Place, Stateful, Unkept, places_of, restoring, stateful_parts
 from autodiff.core.hooks import Hook, hooks_of
 from autodiff.core.record import constant, data_of
@@ -288,7 +288,7 @@ def _single_holders(variables: Sequence[Variable]) -> dict[int, Variable]:
     return {
         id(variable.value): variable
         for variable in variables
-        if isinstance(variable.value, np.ndarray) and counts[id(variable.value)] == 1
+        if is_a(variable.value, np.ndarray) and counts[id(variable.value)] == 1
     }
 
 
