@@ -53,9 +53,10 @@ def compile(
 
     Tensors and arrays that the step uses are read anew in each call, named in ``state`` or not. Numbers, functions and
     the like must stay as they are, but for arguments and the settings of the state. Variables that the step reads by
-    name are looked at in each call. For all else it is recorded anew, its Python code runs, and both records are
-    compared: before calls 2, 4 and 8, and then so often that this takes at most 1 % of the running time. Arguments and
-    the state, its Generators among it, are afterwards as they were. `Compiled.check` does it at once.
+    name are looked at in each call; a number that changes is refused where what the step does changes with it. For all
+    else it is recorded anew, its Python code runs, and both records are compared: before calls 2, 4 and 8, and then so
+    often that this takes at most 1 % of the running time. Arguments and the state, its Generators among it, are
+    afterwards as they were. `Compiled.check` does it at once.
 
     Args:
         step: a function of arrays, numbers, Tensors and nested containers of them. Python floats among its arguments

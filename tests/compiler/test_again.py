@@ -216,7 +216,9 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "in": number(lambda t: 2.0 if "on" in t else 1.0, lambda: {"on"}, lambda t: t.clear()),
     "getattr": number(lambda t: getattr(t, KEY), lambda: types.SimpleNamespace(scale=2.0), assign("scale", 3.0)),
     "vars": number(lambda t: vars(t)[KEY], lambda: types.SimpleNamespace(scale=2.0), assign("scale", 3.0)),
-    "globals": number(lambda t: globals()[t], lambda: "OF_MODULE", lambda t: put(t, 3.0)(globals())),
+    "globals": number(
+        lambda t: globals()[t], lambda: globals().update(OF_MODULE=2.0) or "OF_MODULE", lambda t: put(t, 3.0)(globals())
+    ),
     "function's attribute": number(
         lambda t: t.scale, lambda: with_attributes(lambda: None, scale=2.0), assign("scale", 3.0)
     ),

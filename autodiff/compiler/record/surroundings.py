@@ -1,7 +1,7 @@
 """What a step finds around it by name, beside its arguments and its state: it must stay as it was.
 
-Of code only the names and texts in it are read, and nothing of the user's runs: no property, no ``__getattr__``. So what
-is found is more than the step reads, and less than all of that: if a number changes, its record says whether it matters.
+Of code only the names and texts in it are read, and nothing of the user's runs: no property, no ``__getattr__``. So
+what is found is more than the step reads, and less than all: if a number changes, the record says whether it matters.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from autodiff.core.tensor import Tensor
 from autodiff.transforms.containers import flatten, walk
 
 LONGEST_TEXT = 60  # of a value in a message
+_LONGEST = 150  # text of two of them
 _FEW = 16  # items of a container that are all watched, if none is named
 _MOST = 1000  # things that are looked into
 _MOST_LEAVES = 10_000  # of a container
@@ -138,7 +139,7 @@ class Surroundings:
         for part in stateful:
             parts.pop(id(part), None)
         self.parts = [part for _, part in parts.values()]
-        self._settings = [Variable(name, part, type(part).settings) for name, part in parts.values()]
+        self._settings = [Variable(name, part, _settings_of) for name, part in parts.values()]
         self._names: dict[str, Variable] = {}
 
     def conditions(self, named: Callable[[Any, str], str]) -> list[str]:
@@ -168,9 +169,9 @@ class Surroundings:
         told = [(_is_slight(v, now), v.changes, v, now) for v, now in changes if not same_number(v.value, now)]
         if told:
             is_slight, patience, variable, now = min(told, key=operator.itemgetter(0, 1))
-            change = f"was {variable.value!r} when it was compiled and is now {now!r}" if is_slight else ""
-            if not change or len(change) > 3 * LONGEST_TEXT:
-                change = f"is another {type(now).__name__} than when it was compiled"
+            change = f"is another {type(now).__name__} than when it was compiled"
+            if is_slight and len(texts := f"was {variable.value!r} when it was compiled and is now {now!r}") < _LONGEST:
+                change = texts
             problem = RuntimeError(
                 f"compile: the step reads {variable.name!r}, which {change}: make it an argument of the step, or "
                 "compile again"
@@ -186,6 +187,11 @@ class Surroundings:
             variable.changes += 1
         for variable, now in changes:
             variable.value = now
+
+
+def _settings_of(part: Stateful) -> Any:
+    """Give all that a module or an optimizer depends on, as one thing."""
+    return part.settings()
 
 
 def _is_slight(variable: Variable, now: Any) -> bool:
