@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import collections
+import contextlib
 import contextvars
 import enum
 import functools
@@ -488,6 +489,21 @@ def test_what_a_step_does_not_read_may_change() -> None:
     job.rate = 4.0  # though others have changed so often that they are no longer looked into
     with pytest.raises(RuntimeError, match=r"job\.rate"):
         compiled(X)
+
+
+@pytest.mark.parametrize("make", [np.full, lambda *args: Tensor(np.full(*args))], ids=["array", "Tensor"])
+def test_arrays_that_a_step_does_not_read_may_change(make: Any) -> None:
+    ring, job = [make(2, 2.0) for _ in range(4)], Space(ring=0)
+    compiled = ad.compile(lambda x: x * ring[0])
+    for count in range(12):
+        ring[1 + count % 3] = make(2, count + 0.5)
+        job.ring = make(2, count + 0.5)
+        np.testing.assert_array_equal(ad.stop_gradient(compiled(X)), X * 2)
+    ring[0] = make(2, 2.0)
+    with contextlib.suppress(RuntimeError):  # it may be refused, or is read from now on
+        compiled(X)
+        getattr(ring[0], "_array", ring[0])[...] = 3
+        np.testing.assert_allclose(ad.stop_gradient(compiled(X)), X * 3, rtol=1e-6)
 
 
 def test_another_thread_may_set_what_is_not_read() -> None:

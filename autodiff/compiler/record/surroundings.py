@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.state import Stateful
+from autodiff.core.record import data_of
 from autodiff.core.tensor import Tensor
 from autodiff.transforms.containers import flatten, walk
 
@@ -170,7 +171,11 @@ class Surroundings:
         if told:
             is_slight, patience, variable, now = min(told, key=operator.itemgetter(0, 1))
             change = f"is another {type(now).__name__} than when it was compiled"
-            if is_slight and len(texts := f"was {variable.value!r} when it was compiled and is now {now!r}") < _LONGEST:
+            if (
+                is_slight
+                and not is_a(now, _ARRAYS)
+                and len(texts := f"was {variable.value!r} when it was compiled and is now {now!r}") < _LONGEST
+            ):
                 change = texts
             problem = RuntimeError(
                 f"compile: the step reads {variable.name!r}, which {change}: make it an argument of the step, or "
@@ -195,7 +200,10 @@ def _settings_of(part: Stateful) -> Any:
 
 
 def _is_slight(variable: Variable, now: Any) -> bool:
-    """Whether a change is one of numbers, or of how much there is of something."""
+    """Whether a change is one of numbers, or of how much there is of something: a record shows whether it matters."""
+    if is_a(variable.value, Tensor | np.ndarray) and is_a(now, Tensor | np.ndarray):
+        one, other = data_of(variable.value), data_of(now)  # between equal ones a record does not tell
+        return one.dtype != other.dtype or not np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
     return callable(variable.key) or all(one is ABSENT or same_number(one, one) for one in (variable.value, now))
 
 
