@@ -165,8 +165,8 @@ class Surroundings:
         Raises:
             RuntimeError: one is not what it was.
         """
-        read = [(variable, variable.read()) for variable in (*self._watched, *self._settings)]
-        changes = [(variable, now) for variable, now in read if not variable.is_same(variable.value, now)]
+        read = [(v, v.read()) for v in (*self._watched, *self._settings)]
+        changes = [(v, now) for v, now in read if not v.is_same(v.value, now)]
         told = [(_is_slight(v, now), v.changes, v, now) for v, now in changes if not same_number(v.value, now)]
         if told:
             is_slight, patience, variable, now = min(told, key=operator.itemgetter(0, 1))
@@ -213,12 +213,10 @@ def variables_of(*steps: Any) -> list[Variable]:
     It is what they name, and what functions of the user's that are found so name in turn; and under all those names the
     attributes and items of what is found, but for those of arrays, and of modules, optimizers and the like.
     """
-    names = dict.fromkeys(_UNNAMED)
-    while True:
-        size = len(names)
-        variables = _found(steps, names)
-        if len(names) == size:
-            return variables
+    names, size = dict.fromkeys(_UNNAMED), 0
+    while size != len(names):
+        size, variables = len(names), _found(steps, names)
+    return variables
 
 
 def _found(steps: Sequence[Any], names: dict[str, None]) -> list[Variable]:
@@ -230,12 +228,8 @@ def _found(steps: Sequence[Any], names: dict[str, None]) -> list[Variable]:
         if not isinstance(variable.holder, tuple) and not is_a(variable.value, types.ModuleType):
             by_place.setdefault((id(variable.holder), variable.key), variable)
         thing = variable.value
-        if (
-            id(thing) not in seen
-            and not callable(variable.key)
-            and not is_a(thing, _NUMBERS + _ARRAYS)
-            and len(seen) < _MOST
-        ):
+        is_whole = callable(variable.key) or is_a(thing, _NUMBERS + _ARRAYS)
+        if not is_whole and id(thing) not in seen and len(seen) < _MOST:
             seen.add(id(thing))
             found += _parts(variable.name, thing, names, variable.holder is steps)
     return list(by_place.values())
@@ -269,9 +263,7 @@ def _of_function(function: types.FunctionType, names: dict[str, None], is_step: 
         names.update(own)
         for name, cell in zip(code.co_freevars, function.__closure__ or ()):
             yield Variable(name, cell, _CELL)
-        for name in own if _is_users(space) else ():
-            if name in space:
-                yield Variable(name, space, name)
+        yield from (Variable(name, space, name) for name in own if name in space and _is_users(space))
         for key in _DEFAULTS:
             if key.__get__(function):
                 yield Variable(f"{function.__name__}.{key.__name__}", function, key)
