@@ -233,6 +233,14 @@ WATCHED: dict[str, Callable[[], Kind]] = {
     "object in a partial": call(
         lambda: functools.partial(lambda cfg, x: x * cfg.scale, Call()), lambda t: assign("scale", 3.0)(t.args[0])
     ),
+    "object with items": number(
+        lambda t: t["scale"], lambda: type("Own", (Call,), {"__getitem__": lambda self, key: vars(self)[key]})(),
+        assign("scale", 3.0),
+    ),
+    "object that answers by a function": number(
+        lambda t: t.other, lambda: type("Own", (Call,), {"__getattr__": lambda self, name: self.scale * 2})(),
+        assign("scale", 3.0),
+    ),
     "bound method": call(lambda: Call().__call__, lambda t: assign("scale", 3.0)(t.__self__)),
     "decorated function": call(
         lambda: decorated(Call()), lambda t: assign("scale", 3.0)(t.__wrapped__)

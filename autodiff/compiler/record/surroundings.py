@@ -35,8 +35,9 @@ _ARRAYS = Tensor, np.ndarray, np.random.Generator
 _FIELD = types.GetSetDescriptorType | types.MemberDescriptorType  # of Python's own: they run no code of the user's
 _CELL = types.CellType.__dict__["cell_contents"]
 _DEFAULTS = [types.FunctionType.__dict__[name] for name in ("__defaults__", "__kwdefaults__")]
-# Attributes that lead to what runs when something is called, without being named.
-_UNNAMED = ["__call__", "forward", "__wrapped__", "__func__", "__self__", "fget", "func", "args", "keywords"]
+# Attributes that lead to what runs without being named.
+_UNNAMED = ["__call__", "forward", "__getitem__", "__getattr__", "__wrapped__", "__func__", "__self__", "fget"]
+_UNNAMED += ["func", "args", "keywords"]
 
 
 class _Absent:
