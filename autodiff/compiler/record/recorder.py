@@ -128,14 +128,21 @@ class Recording:
         self._constants.clear()
         return constants
 
-    def call(self, function: Function, args: Any, kwargs: Mapping[str, Any] | None = None, effect: bool = False) -> Any:
-        """Run a function on what the recording arrays hold, and write the call down."""
+    def call(
+        self,
+        function: Function,
+        args: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        effect: bool = False,
+        run: Function | None = None,
+    ) -> Any:
+        """Run a function, or what does the same in other memory, on what the arrays hold, and write the call down."""
         kwargs = kwargs or {}
         if self.is_elsewhere():
             return function(*map(self.original, args), **{name: self.original(arg) for name, arg in kwargs.items()})
         symbols = [mapped(arg, self.symbol) for arg in args]
         options = {name: mapped(arg, self.symbol) for name, arg in kwargs.items()}
-        result = memory = function(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
+        result = memory = (run or function)(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
         if isinstance(result, np.ndarray):
             function = UFUNCS.get(function, function)
             result = result if result.ndim else result[()]
@@ -368,13 +375,21 @@ def _define_operator(name: str) -> None:
     def in_place(self: Recorded, other: Any) -> Any:
         if isinstance(other, Tensor) or not isinstance(self.data, np.ndarray):
             return method(self, other)
-        self.recording.write(self, self.recording.call(function, (self, other)))
+        run = getattr(operator, f"i{word}") if _holds_what_it_gives(self.data, held(other)) else None
+        self.recording.write(self, self.recording.call(function, (self, other), run=run))
         return self
 
     setattr(Recorded, f"__{word}__", method)
     if word not in ("lt", "le", "gt", "ge", "eq", "ne"):
         setattr(Recorded, f"__r{word}__", reflected)
         setattr(Recorded, f"__i{word}__", in_place)
+
+
+def _holds_what_it_gives(array: Array, other: Any) -> bool:
+    """Whether what an operator gives of two is like the first, so that it needs no memory of its own."""
+    are_alike = np.shape(other) in ((), array.shape) and np.result_type(array, other) == array.dtype
+    are_in_order = array.flags.c_contiguous and getattr(other, "flags", array.flags).c_contiguous
+    return are_alike and are_in_order and array.dtype.kind == "f" and array.flags.writeable
 
 
 def _define_sign(name: str) -> None:
