@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import operator
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ import numpy as np
 from autodiff.core.hooks import HOOKS, hooks_of
 from autodiff.core.tensor import Tensor
 from autodiff.transforms.containers import walk
+
+LARGE = 2**18  # bytes of arrays whose copies lie in a file
 
 
 @dataclass(frozen=True)
@@ -279,27 +282,47 @@ def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
 
     The block is given a function that does so before its end.
     """
-    originals = []
-    for place in places:
-        original = place.get()
-        tensor = place.tensor
-        marks = None if tensor is None else (tensor._age, tensor._grad, hooks_of(tensor))
-        originals.append((place, original, copy.deepcopy(original), marks))
+    originals = [place.get() for place in places]
+    copies = copied(originals)
+    tensors = [place.tensor for place in places if place.tensor is not None]
+    marks = [(tensor, tensor._age, tensor._grad, hooks_of(tensor)) for tensor in tensors]
 
     def restore() -> None:
-        for place, original, saved, marks in originals:
+        for place, original, saved in zip(places, originals, copies):
             if isinstance(original, np.random.Generator):
                 original.bit_generator.state = saved.bit_generator.state
             elif isinstance(original, np.ndarray) and original.flags.writeable:
                 np.copyto(original, saved)
             place.set(original)
-            if place.tensor is not None and marks is not None:
-                place.tensor._age, place.tensor._grad, hooks = marks
-                if hooks_of(place.tensor) != hooks:
-                    place.tensor._hooks = hooks
-                    HOOKS.update(hooks)
+        for tensor, age, gradient, hooks in marks:
+            tensor._age, tensor._grad = age, gradient
+            if hooks_of(tensor) != hooks:
+                tensor._hooks = hooks
+                HOOKS.update(hooks)
 
     try:
         yield restore
     finally:
         restore()
+
+
+def copied(values: Sequence[Any]) -> list[Any]:
+    """Copy the arrays and Generators among some values, and give all else as it is.
+
+    Large arrays are copied to a temporary file, if there is room: a state, what a step makes of it and what a program
+    does, all in memory, would be more than twice what the step itself needs.
+    """
+    arrays = [value for value in values if isinstance(value, np.ndarray) and not value.dtype.hasobject]
+    copies: dict[int, Any] = {}
+    if sum(array.nbytes for array in arrays) > LARGE:
+        with contextlib.suppress(OSError), tempfile.TemporaryFile() as file:
+            for array in arrays:
+                file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            rest = np.asarray(np.memmap(file, np.uint8, "r"))
+            for array in arrays:
+                piece, rest = np.split(rest, [array.nbytes])
+                copies[id(array)] = piece.view(array.dtype).reshape(array.shape)
+    for value in values:
+        if id(value) not in copies:
+            copies[id(value)] = copy.deepcopy(value) if isinstance(value, np.ndarray | np.random.Generator) else value
+    return [copies[id(value)] for value in values]

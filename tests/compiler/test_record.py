@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
-import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +18,6 @@ import autodiff as ad
 import autodiff.compiler.pipeline
 import nn
 from autodiff import Tensor
-from nn import functional
 from tests.compiler.trainings import ROWS, X
 
 # What cannot be a program
@@ -134,30 +132,6 @@ def test_refused(call: Callable[[], Any], error: type[Exception], message: str) 
 
 
 # What recording leaves as it was
-
-
-def test_recording_takes_one_copy_of_the_state() -> None:
-    def peak(compiles: bool) -> int:
-        model = nn.MLP([300, 300, 4], rng=0)
-        optimizer = nn.optim.Adam(model.parameters())
-
-        def step(x: Any, labels: Any) -> Any:
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(model(x), labels)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        call = ad.compile(step, [model, optimizer], check=False) if compiles else step
-        batch = np.ones((16, 300), np.float32), np.zeros(16, int)
-        tracemalloc.start()
-        for _ in range(2):
-            call(*batch)
-        most = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return most + sum(parameter.data.nbytes for parameter in model.parameters())
-
-    assert peak(compiles=True) < 1.8 * peak(compiles=False)
 
 
 def test_recording_does_not_warn() -> None:
