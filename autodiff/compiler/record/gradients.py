@@ -85,7 +85,8 @@ def _with_other_gradients(step: Step, tensors: list[Tensor], args: Any, kwargs: 
     before = [tensor._grad for tensor in tensors]
     try:
         for tensor in tensors:
-            tensor._grad = np.zeros_like(tensor._array)[()] if tensor._grad is None else None
+            zeros = np.broadcast_to(np.zeros((), tensor.dtype), tensor.shape)[()]  # which take no memory
+            tensor._grad = zeros if tensor._grad is None else None
         return trace(step, args, kwargs)
     finally:
         for tensor, gradient in zip(tensors, before):

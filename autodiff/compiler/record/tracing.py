@@ -317,13 +317,15 @@ class _GradientBefore:
         self._tensor = tensor
         self._name = name
         self._recording = recording
-        self._gradient = tensor._grad
-        self._value = data_of(tensor._grad).value if isinstance(data_of(tensor._grad), Recorded) else None
+        gradient = tensor._grad
+        self._value = data_of(gradient).value if isinstance(data_of(gradient), Recorded) else None
+        # The step may let go of it before it needs the memory for the next.
+        self._gradient: Callable[[], Any] = (lambda: gradient) if self._value is None else ref(gradient)
 
     def after(self, of: Tensor | int) -> Gradient:
         """Say what the step has done with it."""
         now, value = self._tensor._grad, self._value
-        if now is self._gradient and (value is None or data_of(now).value is value):
+        if now is self._gradient() and (value is None or (now is not None and data_of(now).value is value)):
             return Gradient(of, "none" if now is None else "left", value)
         if now is None:
             return Gradient(of, "cleared", value)
