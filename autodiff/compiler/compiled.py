@@ -64,7 +64,7 @@ def compile(
         state: what the step changes: modules, optimizers, schedules, Tensors, arrays, Generators and compiled steps
             that it calls, or lists of them.
         check: compare the program with the step when it is made, over two steps on copies of the state, and record the
-            step anew in later calls.
+            step anew in later calls. Copies of large arrays lie in temporary files while that lasts.
         exact: leave out simplifications that change rounding; results are then the step's to the last bit.
         without: names of simplifications that are to be left out.
         backend: ``"numpy"`` for plain NumPy calls, or ``"numba"`` for machine code: elementwise calls are joined into
