@@ -282,18 +282,12 @@ def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
 
     The block is given a function that does so before its end.
     """
-    originals = [place.get() for place in places]
-    copies = copied(originals)
+    put_back = saving(places)
     tensors = [place.tensor for place in places if place.tensor is not None]
     marks = [(tensor, tensor._age, tensor._grad, hooks_of(tensor)) for tensor in tensors]
 
     def restore() -> None:
-        for place, original, saved in zip(places, originals, copies):
-            if isinstance(original, np.random.Generator):
-                original.bit_generator.state = saved.bit_generator.state
-            elif isinstance(original, np.ndarray) and original.flags.writeable:
-                np.copyto(original, saved)
-            place.set(original)
+        put_back()
         for tensor, age, gradient, hooks in marks:
             tensor._age, tensor._grad = age, gradient
             if hooks_of(tensor) != hooks:
@@ -304,6 +298,22 @@ def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
         yield restore
     finally:
         restore()
+
+
+def saving(places: Sequence[Place]) -> Callable[[], None]:
+    """Give a function that puts back what lies in places now, and what it holds."""
+    originals = [place.get() for place in places]
+    copies = copied(originals)
+
+    def put_back() -> None:
+        for place, original, saved in zip(places, originals, copies):
+            if isinstance(original, np.random.Generator):
+                original.bit_generator.state = saved.bit_generator.state
+            elif isinstance(original, np.ndarray) and original.flags.writeable:
+                np.copyto(original, saved)
+            place.set(original)
+
+    return put_back
 
 
 def copied(values: Sequence[Any]) -> list[Any]:

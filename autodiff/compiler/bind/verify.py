@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.state import Place, copied, restoring
+from autodiff.compiler.state import Place, copied, restoring, saving
 from autodiff.core.record import constant, data_of
 from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor
@@ -52,7 +52,7 @@ class Verification:
     suspects: Sequence[str]
 
     def run(self) -> None:
-        """Take two steps both ways, from the same state, and compare what each gives and what it leaves.
+        """Take two steps both ways, each from the same state, and compare what each gives and what it leaves.
 
         Where rounding grows, so does what may differ: Adam's first step is a whole learning rate also for a gradient
         that is zero but for rounding. So where something differs, the program also runs on numbers that differ in their
@@ -61,37 +61,43 @@ class Verification:
         Raises:
             RuntimeError: something differs; the message says what differs most.
         """
-        arrays = [place.get() for place in self.places]
         with restoring(self.places) as restore:
-            settings, inputs, expected = self.settings(), list[Sequence[Any]](), list[Outcome]()
+            settings, starts, expected = self.settings(), [restore], [_kept(self._outcome(self.eager))]
             while len(expected) < STEPS and self.settings() == settings:  # else another program takes the next step
-                inputs.append([_apart_from(arrays, one) for one in self.inputs] if expected else self.inputs)
+                starts.append(saving(self.places))
                 expected.append(_kept(self._outcome(self.eager)))
-            restore()
-            problem = self._problem(expected, (self._outcome(self.compiled, given) for given in inputs))
+            problem = self._problem(expected, self._outcomes(self._run, starts))
             if problem and not self.exact:
-                restore()
-                actual = [_kept(self._outcome(self.compiled, given)) for given in inputs]
-                restore()
-                problem = self._problem(expected, actual, self._disturbed_outcomes(inputs) or actual)
+                actual, disturbed = list(map(_kept, self._outcomes(self._run, starts))), list[Outcome]()
+                with contextlib.suppress(Exception):  # a program may refuse what lies beside a bound
+                    disturbed += map(_kept, self._outcomes(self._run_disturbed, starts))
+                problem = self._problem(expected, actual, [*disturbed, *actual[len(disturbed) :]])
         if problem:
             raise RuntimeError(f"compile: {problem}")
 
-    def _outcome(self, step: Callable[..., Any], *inputs: Any) -> Outcome:
+    def _outcome(self, step: Callable[[], Any]) -> Outcome:
         """Take a step, and give what it returned and what it left in the state, by name."""
-        outcome = {f"result{path}": data_of(leaf) for path, leaf in walk(step(*inputs))}
+        outcome = {f"result{path}": data_of(leaf) for path, leaf in walk(step())}
         return outcome | {f"state {place.name!r}": data_of(place.get()) for place in self.places}
 
-    def _disturbed_outcomes(self, inputs: list[Sequence[Any]]) -> list[Outcome]:
-        """Give the program's outcomes where the last digits of inputs and state are others."""
-        with contextlib.suppress(Exception):  # a program may refuse what lies beside a bound
-            for place in self.places:
-                value = place.get()
-                if isinstance(value, np.ndarray) and value.flags.writeable:
-                    np.copyto(value, _disturbed(value, copy=None))
-            changed = [[_with_data(x, _disturbed(data_of(x))) for x in given] for given in inputs]
-            return [_kept(self._outcome(self.compiled, given)) for given in changed]
-        return []
+    def _outcomes(self, step: Callable[[], Any], starts: Sequence[Callable[[], None]]) -> Iterator[Outcome]:
+        """Take each step from where it started as it was written; before, older arrays hold what they held then."""
+        for number in range(len(starts)):
+            for start in starts[: number + 1]:
+                start()
+            yield self._outcome(step)
+
+    def _run(self) -> Any:
+        return self.compiled(self.inputs)
+
+    def _run_disturbed(self) -> Any:
+        """Run the program where the last digits of inputs and state are others."""
+        others = [constant(_disturbed(x.data)) if isinstance(x, Tensor) else _disturbed(x) for x in self.inputs]
+        for place in self.places:
+            value = place.get()
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                np.copyto(value, _disturbed(value, copy=None))
+        return self.compiled(others)
 
     def _problem(self, expected: list[Outcome], actual: Iterable[Outcome], disturbed: Sequence[Outcome] = ()) -> str:
         """Say what differs most in the first step in which something does, or nothing."""
@@ -118,9 +124,9 @@ class Verification:
         """Give how far two values are apart, by the size of the first, and say it, which is nothing if they agree."""
         if isinstance(one, np.random.Generator):
             one, other = repr(one.bit_generator.state), repr(other.bit_generator.state)
+        if not (_is_number(one) and _is_number(other)):
+            return math.inf, "" if one is other or np.all(one == other) else f"{one!r} against {other!r}"
         a, b = np.asarray(one), np.asarray(other)
-        if not {a.dtype.kind, b.dtype.kind} <= set("biufc"):
-            return math.inf, "" if one is other or np.array_equal(one, other) else f"{one!r} against {other!r}"
         if a.shape != b.shape or a.dtype != b.dtype:
             return math.inf, f"{a.dtype} of shape {a.shape} against {b.dtype} of shape {b.shape}"
         tolerance = TOLERANCE[min(a.dtype.itemsize, self.coarsest)] if a.dtype.kind == "f" else 0.0
@@ -139,17 +145,6 @@ class Verification:
         return most / scale, f"{text} in {count} of {a.size} elements" if text and a.ndim else text
 
 
-def _apart_from(arrays: Sequence[Any], given: Any) -> Any:
-    """Give what a program is given, or a copy if it lies in the state: for there the program has written since."""
-    data = data_of(given)
-    is_shared = isinstance(data, np.ndarray) and any(np.may_share_memory(data, one) for one in arrays)
-    return _with_data(given, data.copy(order="K")) if is_shared else given
-
-
-def _with_data(given: Any, data: Any) -> Any:
-    return constant(data) if isinstance(given, Tensor) else data
-
-
 def _disturbed(value: Array, copy: bool | None = True) -> Array:
     """Change the last digits of every second number, towards zero: so it stays in an interval around it."""
     dtype = getattr(value, "dtype", np.dtype(type(value)))
@@ -158,6 +153,10 @@ def _disturbed(value: Array, copy: bool | None = True) -> Array:
     array = np.array(value, order="C", copy=copy)
     array.reshape(-1)[::2] *= 1 - DISTURBANCE * np.finfo(dtype).eps
     return array if isinstance(value, np.ndarray) else type(value)(array)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic | float | int) and np.asarray(value).dtype.kind in "biufc"
 
 
 def _largest_difference(one: Array, other: Array) -> float:
