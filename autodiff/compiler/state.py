@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from autodiff.core.hooks import HOOKS, hooks_of
+from autodiff.core.record import data_of
 from autodiff.core.tensor import Tensor
 from autodiff.transforms.containers import walk
 
@@ -303,14 +304,15 @@ def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
 def saving(places: Sequence[Place]) -> Callable[[], None]:
     """Give a function that puts back what lies in places now, and what it holds."""
     originals = [place.get() for place in places]
-    copies = copied(originals)
+    arrays = list(map(data_of, originals))  # a gradient may be a Tensor
+    copies = copied(arrays)
 
     def put_back() -> None:
-        for place, original, saved in zip(places, originals, copies):
-            if isinstance(original, np.random.Generator):
-                original.bit_generator.state = saved.bit_generator.state
-            elif isinstance(original, np.ndarray) and original.flags.writeable:
-                np.copyto(original, saved)
+        for place, original, array, saved in zip(places, originals, arrays, copies):
+            if isinstance(array, np.random.Generator):
+                array.bit_generator.state = saved.bit_generator.state
+            elif isinstance(array, np.ndarray) and array.flags.writeable:
+                np.copyto(array, saved)
             place.set(original)
 
     return put_back

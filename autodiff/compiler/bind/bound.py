@@ -186,8 +186,7 @@ def _left(gradient: Gradient, is_kept: bool, called: str) -> Any:
 
 
 def _place_of_gradient(tensor: Tensor) -> Place:
-    """Make the place of a gradient, which is put back with its Tensor."""
-    return Place(f"gradient of {tensor._label()}", lambda: data_of(tensor._grad), lambda value: None)
+    return Place(f"gradient of {tensor._label()}", lambda: tensor._grad, lambda value: setattr(tensor, "_grad", value))
 
 
 def _suspects(step: Step) -> list[str]:
