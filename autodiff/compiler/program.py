@@ -1,15 +1,57 @@
-"""What a recorded step is: a straight list of calls on values, each value made once."""
+"""What a step is from its recording to its text: a straight list of calls on values, each value made once.
+
+A `Value` stands for an array or number of known shape and dtype. It is of one of four kinds: an **input**, which each
+run is given; a piece of the **state**, as a run finds it; a **constant**, an array that all runs share; or what a
+**call** gives. Numbers that all runs share are no values: they stand where they are used.
+
+A `Call` is a function, its arguments and what it gives. A value is made before it is used, and never written into: so
+two calls of one function on the same values give the same, and what nobody uses may be left out. The exception is a
+call with an **effect**, which draws from a Generator, or raises where a condition does not hold: all stay, in order.
+
+A `Program` ends with its **results**, and with the value that each piece of **state** becomes, of the same shape and
+dtype; what does not change is paired with itself.
+
+Values are what NumPy gives, but that a call of one result gives a number where NumPy gives an array without axes. All
+this may be assumed of a program; `Program.check` says where it does not hold. Printed, a program has a line for each
+value that is given and for each call, and then says how it ends:
+
+    >>> f4 = np.dtype("float32")
+    >>> x, rate = Value("input", (3, 2), f4, True, "x"), Value("input", (), float, False, "rate")
+    >>> w, total = Value("state", (2,), f4, True, "w"), Value("call", (3,), f4, True, "total")
+    >>> scaled, new = Value("call", (2,), f4, True), Value("call", (2,), f4, True)
+    >>> calls = [Call(np.matmul, (x, w), {}, [total]), Call(np.multiply, (rate, w), {}, [scaled])]
+    >>> program = Program([x, rate], [(w, new)], [*calls, Call(np.subtract, (w, scaled), {}, [new])], [total])
+    >>> print(program)
+    x: float32 (3, 2) = input
+    rate: float = input
+    w: float32 (2,) = state
+    total: float32 (3,) = np.matmul(x, w)
+    v1: float32 (2,) = np.multiply(rate, w)
+    v2: float32 (2,) = np.subtract(w, v1)
+    return total
+    w becomes v2
+    >>> program.check()
+    >>> program.calls.reverse()
+    >>> program.check()
+    Traceback (most recent call last):
+    ValueError: v1: float32 (2,) is used before it is made, in v2: float32 (2,) = np.subtract(w, v1)
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from autodiff.core.rule import Array, Function
+from autodiff.compiler.naming import identifier
+from autodiff.core.rule import Array, Function, name_of
 
 ValueKind = Literal["input", "state", "constant", "call"]
 
@@ -42,6 +84,11 @@ class Value:
         dtype = data.dtype if hasattr(data, "dtype") else type(data)
         constant = data if kind == "constant" else None
         return cls(kind, np.shape(data), dtype, isinstance(data, np.ndarray), name, constant, memory_order(data))
+
+    @property
+    def form(self) -> Any:
+        """What NumPy tells values apart by, beside their elements; a Python number is none of NumPy's."""
+        return self.shape, self.dtype, isinstance(self.dtype, type), self.is_array
 
     @property
     def nbytes(self) -> int:
@@ -81,8 +128,8 @@ class Call:
         for arg in (*self.args, *self.kwargs.values()):
             yield from values_in(arg)
 
-    def with_values(self, new: Mapping[Value, Value]) -> Call:
-        """Give the same call on other values."""
+    def with_values(self, new: Mapping[Value, Any]) -> Call:
+        """Give the same call on other values, or numbers."""
         if not any(value in new for value in self.operands()):
             return self
         args = tuple(replaced(arg, new) for arg in self.args)
@@ -109,14 +156,169 @@ class Program:
         """List the values that are still wanted when the last call is done."""
         return [*self.results, *(after for before, after in self.state if after is not before)]
 
-    def replacing(self, calls: Iterable[Call], new: Mapping[Value, Value]) -> Program:
-        """Give the program with other calls, and with other values for some of its results."""
-        return Program(
-            self.inputs,
-            [(before, new.get(after, after)) for before, after in self.state],
-            list(calls),
-            [new.get(value, value) for value in self.results],
+    def use_counts(self) -> Counter[Value]:
+        """Count how often each value is used, as an argument or as an outcome."""
+        return Counter([*values_in(self.outcomes()), *(value for call in self.calls for value in call.operands())])
+
+    def replacing(self, calls: Iterable[Call], new: Mapping[Value, Any]) -> Program:
+        """Give the program with other calls, and with other values or numbers for some of its outcomes."""
+        state = [(before, replaced(after, new)) for before, after in self.state]
+        return Program(self.inputs, state, list(calls), [replaced(value, new) for value in self.results])
+
+    def __str__(self) -> str:
+        names = self._names()
+        lines = [f"{_declaration(value, names)} = {value.kind}" for value in names if value.kind != "call"]
+        lines += [_line(call, names) for call in self.calls]
+        if self.results:
+            lines.append(f"return {', '.join(_written(value, names) for value in self.results)}")
+        changes = {before: after for before, after in self.state if after is not before}
+        return "\n".join([*lines, *(f"{names[old]} becomes {_written(new, names)}" for old, new in changes.items())])
+
+    def _names(self) -> dict[Value, str]:
+        """Name all values, no two alike: as the user does, or by a number."""
+        used = (value for call in self.calls for value in (*call.operands(), *call.outputs))
+        names: dict[Value, str] = {}
+        taken: set[str] = set()
+        numbers = itertools.count(1)
+        for value in values_in([*self.inputs, *(before for before, _ in self.state), *used, *self.outcomes()]):
+            if value not in names:
+                wish = identifier(value.name) if value.name else f"v{next(numbers)}"
+                others = (f"{wish}_{number}" for number in itertools.count(2))
+                names[value] = next(name for name in itertools.chain([wish], others) if name not in taken)
+                taken.add(names[value])
+        return names
+
+    def check(self, before: Program | None = None) -> None:
+        """See whether this is a program as defined above.
+
+        Calls without effect of functions that are NumPy's, Python's or ours are made on zeros, to see what they give.
+
+        Args:
+            before: the program that this was made of: it must be given the same, give as much, and have the same
+                effects. What calls give that both have is not looked at again.
+
+        Raises:
+            ValueError: it is none; the message names the value and the call.
+        """
+        given = [*self.inputs, *(value for value, _ in self.state)]
+        there, known = set(given), set(() if before is None else before.calls)
+        problems: list[tuple[Any, str, Call | None]] = []
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            for call in self.calls:
+                for value in call.operands():
+                    if value.kind == "constant" and value.form != Value.of(value.data, "constant").form:
+                        problems.append((value, "has other data", call))
+                    elif value not in there and value.kind != "constant":
+                        problems.append((value, "is used before it is made", call))
+                problems += [(one, "is made twice", call) for one in call.outputs if one in there or one.kind != "call"]
+                if not problems and call not in known:
+                    problems += [(value, problem, call) for value, problem in _misfits(call)]
+                there.update(call.outputs)
+        ends = [value for value in values_in(self.outcomes()) if value.kind != "constant"]
+        problems += [(value, "is wanted at the end and never made", None) for value in ends if value not in there]
+        changes = [(old, after) for old, after in self.state if _form(old)[:2] != _form(after)[:2]]
+        problems += [(after, f"is what {old.form} of the state becomes", None) for old, after in changes]
+        effects = [call for call in self.calls if call.effect]
+        problems += [
+            (b.output, "has its effect too late", b) for a, b in itertools.pairwise(effects) if b.stamp > a.stamp
+        ]
+        if before is not None:
+            pairs = {
+                "inputs": (self.inputs, before.inputs),
+                "state": ([old for old, _ in self.state], [old for old, _ in before.state]),
+                "results": ([*map(_form, self.results)], [*map(_form, before.results)]),
+                "effects": ([one.outputs for one in effects], [one.outputs for one in before.calls if one.effect]),
+            }
+            problems += [("the program", f"has other {what}", None) for what, (a, b) in pairs.items() if a != b]
+        for value, problem, place in problems:
+            names = self._names()
+            subject = _declaration(value, names) if isinstance(value, Value) else value
+            raise ValueError(f"{subject} {problem}{f', in {_line(place, names)}' if place else ''}")
+
+
+class _Text(str):
+    """A text that is shown as it is, also within a list."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _written(arg: Any, names: Mapping[Value, str]) -> str:
+    """Write an argument, in one line."""
+
+    def write(item: Any) -> Any:
+        if isinstance(item, Value):
+            return _Text(names[item])
+        if callable(item):
+            return _Text(_dotted(item))
+        if isinstance(item, np.dtype):
+            return _Text(f"np.{item!r}")
+        is_plain = (
+            item is None or item is Ellipsis or isinstance(item, str | bytes | complex | float | int | np.generic)
         )
+        return item if is_plain else _Text(f"<{type(item).__name__}>")
+
+    return repr(mapped(arg, write))
+
+
+def _dotted(function: Function) -> str:
+    """Name a function with its module, if that is NumPy or of Python's operators."""
+    name = name_of(function)
+    in_numpy = getattr(np, name.partition(".")[0], name)
+    if in_numpy is function or in_numpy is getattr(function, "__self__", None):
+        return f"np.{name}"
+    module = str(getattr(function, "__module__", "")).replace("numpy", "np").lstrip("_")
+    return f"{module}.{name}" if module in ("operator", "np.linalg", "np.fft") else name
+
+
+def _declaration(value: Value, names: Mapping[Value, str]) -> str:
+    kind = getattr(value.dtype, "name", None) or value.dtype.__name__
+    order = "" if value.axes is None else f" by axes {value.axes}"
+    return f"{names[value]}: {kind}{f' {value.shape}' if value.is_array else ''}{order}"
+
+
+def _line(call: Call, names: Mapping[Value, str]) -> str:
+    """Write a call as a line."""
+    args = [*(_written(arg, names) for arg in call.args)]
+    args += [f"{name}={_written(arg, names)}" for name, arg in call.kwargs.items()]
+    outputs = ", ".join(_declaration(value, names) for value in call.outputs)
+    comma, effect = "," if call.several and len(call.outputs) == 1 else "", "  # effect" if call.effect else ""
+    return f"{outputs}{comma} = {_dotted(call.function)}({', '.join(args)}){effect}"
+
+
+def _form(arg: Any) -> Any:
+    """Give the form of a value, or of what is none."""
+    return (arg if isinstance(arg, Value) else Value.of(arg, "call")).form
+
+
+def _misfits(call: Call) -> list[tuple[Value, str]]:
+    """Say which outputs of a call are of another form than what it gives, for numbers of no meaning."""
+    module = str(getattr(call.function, "__module__", None) or "numpy").lstrip("_").partition(".")[0]
+    if call.effect or module not in ("numpy", "scipy", "operator", "builtins", "autodiff"):
+        return []
+
+    def stand_in(item: Any) -> Any:
+        if not isinstance(item, Value):
+            return item
+        if item.kind == "constant":
+            return np.broadcast_to(item.data, item.shape)  # which cannot be written into
+        numbers = 0.75 + 0.25 * np.sin(np.arange(math.prod(item.shape)) ** 2.0)  # of full rank, as integers 0
+        numbers = numbers.reshape(item.shape).astype(item.dtype)
+        return numbers if item.is_array else numbers.item() if isinstance(item.dtype, type) else numbers[()]
+
+    try:
+        options = {name: mapped(arg, stand_in) for name, arg in call.kwargs.items()}
+        result = call.function(*(mapped(arg, stand_in) for arg in call.args), **options)
+    except (ArithmeticError, np.linalg.LinAlgError):
+        return []  # which depends on the numbers
+    except Exception as error:
+        return [(call.output, f"cannot be computed ({error})")]
+    several = isinstance(result, list | tuple)
+    results = list(result) if several else [result[()] if isinstance(result, np.ndarray) else result]
+    if (several, len(results)) != (call.several, len(call.outputs)):
+        return [(call.output, f"is one of {len(call.outputs)}, and the call gives {len(results)}")]
+    pairs = zip(call.outputs, map(_form, results))
+    return [(value, f"should be {form}") for value, form in pairs if value.form != form]
 
 
 def memory_order(data: Array) -> tuple[int, ...] | None:
@@ -152,6 +354,6 @@ def mapped(arg: Any, change: Callable[[Any], Any]) -> Any:
     return change(arg)
 
 
-def replaced(arg: Any, new: Mapping[Value, Value]) -> Any:
-    """Put other values in an argument."""
+def replaced(arg: Any, new: Mapping[Value, Any]) -> Any:
+    """Put other values, or numbers, in an argument."""
     return mapped(arg, lambda item: new.get(item, item) if isinstance(item, Value) else item)
