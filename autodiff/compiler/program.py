@@ -191,7 +191,7 @@ class Program:
     def check(self, before: Program | None = None) -> None:
         """See whether this is a program as defined above.
 
-        Calls without effect of functions that are NumPy's, Python's or ours are made on zeros, to see what they give.
+        Calls without effect, of functions that are NumPy's, Python's or ours, are made to see what they give.
 
         Args:
             before: the program that this was made of: it must be given the same, give as much, and have the same
@@ -292,33 +292,45 @@ def _form(arg: Any) -> Any:
 
 
 def _misfits(call: Call) -> list[tuple[Value, str]]:
-    """Say which outputs of a call are of another form than what it gives, for numbers of no meaning."""
+    """Say which outputs of a call are not of the form of what it gives, if that is the same for any numbers."""
     module = str(getattr(call.function, "__module__", None) or "numpy").lstrip("_").partition(".")[0]
     if call.effect or module not in ("numpy", "scipy", "operator", "builtins", "autodiff"):
         return []
+    wanted = [call.several, *(value.form for value in call.outputs)]
+    found = _forms(call, 0)
+    if found in (None, wanted) or found != _forms(call, 1):
+        return []
+    several, *forms = found if isinstance(found, list) else [False]
+    if isinstance(found, str) or (several, len(forms)) != (call.several, len(call.outputs)):
+        return [(call.output, found if isinstance(found, str) else f"is one of {len(wanted) - 1} and not {len(forms)}")]
+    return [(value, f"should be {form}") for value, form in zip(call.outputs, forms) if value.form != form]
+
+
+def _forms(call: Call, least: int) -> list[Any] | str | None:
+    """Give whether a call gives several values, and their forms, or else the error, or None if numbers do not suit it.
+
+    It is made with the integer ``least`` and floats that are a little larger.
+    """
 
     def stand_in(item: Any) -> Any:
         if not isinstance(item, Value):
             return item
         if item.kind == "constant":
             return np.broadcast_to(item.data, item.shape)  # which cannot be written into
-        numbers = 0.75 + 0.25 * np.sin(np.arange(math.prod(item.shape)) ** 2.0)  # of full rank, as integers 0
-        numbers = numbers.reshape(item.shape).astype(item.dtype)
+        numbers = least + 0.75 + 0.2 * np.sin(np.arange(math.prod(item.shape)) ** 2.0)  # matrices of full rank
+        numbers = (numbers > 1 if item.dtype == bool else numbers).reshape(item.shape).astype(item.dtype)
         return numbers if item.is_array else numbers.item() if isinstance(item.dtype, type) else numbers[()]
 
     try:
         options = {name: mapped(arg, stand_in) for name, arg in call.kwargs.items()}
         result = call.function(*(mapped(arg, stand_in) for arg in call.args), **options)
     except (ArithmeticError, np.linalg.LinAlgError):
-        return []  # which depends on the numbers
+        return None
     except Exception as error:
-        return [(call.output, f"cannot be computed ({error})")]
+        return f"cannot be computed ({error})"
     several = isinstance(result, list | tuple)
-    results = list(result) if several else [result[()] if isinstance(result, np.ndarray) else result]
-    if (several, len(results)) != (call.several, len(call.outputs)):
-        return [(call.output, f"is one of {len(call.outputs)}, and the call gives {len(results)}")]
-    pairs = zip(call.outputs, map(_form, results))
-    return [(value, f"should be {form}") for value, form in pairs if value.form != form]
+    results = result if several else [result[()] if isinstance(result, np.ndarray) else result]
+    return [several, *map(_form, results)]
 
 
 def memory_order(data: Array) -> tuple[int, ...] | None:

@@ -1,11 +1,18 @@
-"""What the tests of machine code share."""
+"""What the tests of compiled steps share: programs are checked between all simplifications."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from autodiff.compiler import pipeline
+from autodiff.compiler.program import Program
+from autodiff.compiler.simplify.passes import PASSES, Pass
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +22,25 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTODIFF_CACHE_DIR", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def checked_programs() -> Iterator[None]:
+    """Check each program that is recorded, and what each simplification makes of it."""
+    simplified = pipeline.simplified
+
+    def check_first(program: Program, *args: Any, **kwargs: Any) -> Program:
+        if not any(call.function is np.copyto for call in program.calls):  # which writes, as NumPy's full_like does
+            program.check()
+        return simplified(program, *args, **kwargs)
+
+    def check_then(simplify: Pass, program: Program) -> Program:
+        after = simplify(program)
+        after.check(program)
+        return after
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "simplified", check_first)
+        for name, simplify in PASSES.items():
+            patch.setitem(PASSES, name, functools.wraps(simplify)(functools.partial(check_then, simplify)))
+        yield

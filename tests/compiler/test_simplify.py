@@ -12,7 +12,7 @@ import pytest
 import autodiff as ad
 import nn
 from autodiff import Tensor
-from autodiff.compiler.simplify.passes import INEXACT, PASSES
+from autodiff.compiler.simplify.passes import PASSES
 from tests.compiler.trainings import TRAININGS
 
 rng = np.random.default_rng(0)
@@ -36,7 +36,7 @@ SQUARE = rng.normal(size=(40, 40))
         ("repeated", lambda x: np.exp(x) + np.exp(x), 1),
         ("constant", lambda x: x * (ad.grad(np.square)(np.float64(3.0)) - np.shape(x)[0]), 0),
         ("copies", lambda x: np.exp(x * 1.0), 1),
-        ("neutral", lambda x: np.tanh(np.negative(-x)), 1),
+        ("copies", lambda x: np.tanh(np.negative(-x)), 1),
         ("neutral", lambda x: np.tanh(np.reshape(np.expand_dims(np.exp(x), 0), (40, 40))), 1),
         ("powers", lambda x: np.exp(x**4), -1),
         ("factors", lambda x: np.exp(-(x * 2) / 3 * 5), 3),
@@ -47,7 +47,9 @@ def test_a_simplification_makes_fewer_calls(name: str, step: Callable[..., Any],
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("copied", [np.copy, lambda x: x * 1.0, lambda x: x**1, lambda x: x / 1, np.positive])
+@pytest.mark.parametrize(
+    "copied", [np.copy, lambda x: x * 1.0, lambda x: x**1, lambda x: x / 1, np.positive, lambda x: np.negative(-x)]
+)
 def test_exact_programs_keep_copies_of_arrays_with_gaps(copied: Any, dtype: Any) -> None:
     x, v = rng.normal(size=(33, 17)).astype(dtype), rng.normal(size=9).astype(dtype)
 
@@ -90,8 +92,6 @@ def test_what_changes_rounding_is_left_out_of_exact_programs() -> None:
     assert any("np.dot(ones" in line for line in calls(step, SQUARE))
     assert not any("np.dot(ones" in line for line in calls(step, SQUARE, exact=True))
     assert not any("np.dot(ones" in line for line in calls(step, SQUARE, without=["sums_as_products"]))
-    for name in INEXACT:
-        assert "ounding changes" in str(PASSES[name].__doc__) or "order of summation" in str(PASSES[name].__doc__)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

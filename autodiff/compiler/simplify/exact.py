@@ -1,4 +1,4 @@
-"""Simplifications of a program that change no result, each a function that gives another program."""
+"""Simplifications of a program that keep every bit, each a function that gives another program."""
 
 from __future__ import annotations
 
@@ -9,101 +9,83 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.program import Call, Program, Value, mapped
-from autodiff.compiler.record.recorder import updated
-from autodiff.compiler.simplify.rewriting import fresh, like, original, rewrite, same_kind
+from autodiff.compiler.simplify.rewriting import Makers, fresh, is_float, like, made_by, original, rewrite
 from autodiff.core.rule import Function, is_elementwise
 
 # What a longer name comes down to.
 _REDUCTIONS: dict[Function, Any] = {
-    np.sum: np.add.reduce,
-    np.prod: np.multiply.reduce,
-    np.max: np.maximum.reduce,
-    np.amax: np.maximum.reduce,
-    np.min: np.minimum.reduce,
-    np.amin: np.minimum.reduce,
-    np.all: np.logical_and.reduce,
-    np.any: np.logical_or.reduce,
-}
-REDUCERS = {ufunc.reduce for ufunc in (np.add, np.multiply, np.maximum, np.minimum, np.logical_and, np.logical_or)}
+    np.sum: np.add.reduce, np.mean: np.add.reduce, np.prod: np.multiply.reduce,
+    np.max: np.maximum.reduce, np.amax: np.maximum.reduce, np.min: np.minimum.reduce, np.amin: np.minimum.reduce,
+    np.all: np.logical_and.reduce, np.any: np.logical_or.reduce,
+}  # fmt: skip
+REDUCERS = {*_REDUCTIONS.values()}
+_OPTIONS = ("axis", "dtype", "out", "keepdims", "initial", "where")  # in the order in which they may be given
 
 
 def lower(program: Program) -> Program:
-    """Write reductions as those of ufuncs, means as sums divided and powers as NumPy computes them."""
+    """Say what has a longer name as NumPy computes it.
 
-    def change(call: Call) -> list[Call] | Value | None:
+    Requires nothing. Gives reductions by ufuncs, of one argument, over axes in order, and without ``keepdims``, so that
+    two of the same are seen to be; means as sums divided; products, roots and quotients for powers; ones and zeros
+    that depend on nothing. Keeps every bit.
+    """
+
+    def change(call: Call, _: Makers) -> Any:
         function, args, kwargs = call.function, call.args, dict(call.kwargs)
-        x = args[0] if args and isinstance(args[0], Value) else None
-        if x is None:
+        x = args[0] if args else None
+        if not isinstance(x, Value):
             return None
-        if function is np.broadcast_to and same_kind(x, call.output):
+        if function is np.broadcast_to and x.form == call.output.form:
             return x
-        if function is updated and args[1] is Ellipsis and isinstance(args[2], Value) and same_kind(args[2], x):
-            return args[2]
-        if function in (np.ones_like, np.zeros_like) and len(args) == 1 and not kwargs:
-            make = np.ones if function is np.ones_like else np.zeros
-            if x.is_array:
-                return [like(call, make, (x.shape, np.dtype(x.dtype)), {})]
-            return [like(call, np.dtype(x.dtype).type, (int(function is np.ones_like),), {})]
-        if function in (np.transpose, np.swapaxes) and x.is_array and len(x.shape) == 2:
-            order = args[1:] if function is np.transpose else sorted(k % 2 for k in args[1:])
-            if function is np.swapaxes and order == [0, 1]:
-                return [like(call, np.transpose, (x,), {})]
-        if function is np.square and x.is_array:
+        if function in (np.ones_like, np.zeros_like) and len(args) == 1 and not kwargs and call.output.axes is None:
+            dtype, is_one = call.output.dtype, function is np.ones_like
+            return [like(call, np.ones if is_one else np.zeros, (x.shape, dtype))] if x.is_array else dtype.type(is_one)
+        if function is np.swapaxes and len(x.shape) == 2 and sorted(k % 2 for k in args[1:]) == [0, 1]:
+            return [like(call, np.transpose, (x,))]
+        if function is np.square and x.is_array and x.form == call.output.form:
             return [like(call, np.multiply, (x, x), kwargs)]
-        if function is np.power and not kwargs and x.is_array and same_kind(x, call.output):
-            return _powered(call, x, args[1])
-        if function in _REDUCTIONS:
-            settings = {key: value for key, value in kwargs.items() if value is not np._NoValue}
-            names = ("axis", "dtype", "out", "keepdims", "initial", "where")
-            settings |= dict(zip(names, args[1:]))
-            settings.setdefault("axis", None)
-            return _reduced(call, _REDUCTIONS[function], x, settings)
-        if function in REDUCERS and (len(args) > 1 or kwargs.get("keepdims")):
-            settings = kwargs | dict(zip(("axis", "dtype", "out", "keepdims"), args[1:]))
-            return _reduced(call, function, x, {"axis": 0} | settings)
-        if function is np.mean and x.is_array and np.dtype(x.dtype).kind == "f" and np.dtype(x.dtype).itemsize > 2:
-            settings = {key: value for key, value in kwargs.items() if value is not np._NoValue}
-            settings |= dict(zip(("axis", "dtype", "out", "keepdims"), args[1:]))
-            if settings.get("dtype") is None and not settings.get("where"):
-                total = fresh(call.output)
-                sums = _reduced(like(call, function, args, kwargs, total), np.add.reduce, x, {"axis": None} | settings)
-                count = math.prod(x.shape) // max(1, math.prod(call.output.shape))
-                divide = np.divide if call.output.is_array else operator.truediv
-                return [*sums, like(call, divide, (total, count), {})]
+        if function is np.power and not kwargs and is_float(x) and x.form == call.output.form:
+            ways: Any = {2: (np.multiply, (x, x)), 0.5: (np.sqrt, (x,)), -1: (np.divide, (1, x))}
+            way = ways.get(args[1]) if isinstance(args[1], int | float) else None
+            return [like(call, *way)] if way else None
+        if function in _REDUCTIONS or (function in REDUCERS and (len(args) > 1 or kwargs.get("keepdims"))):
+            return _reduced(call, x, kwargs)
         return None
 
     return rewrite(program, change)
 
 
-def _powered(call: Call, x: Value, exponent: Any) -> list[Call] | None:
-    """Say a power of floats as what NumPy computes for it, to the last bit."""
-    if x.dtype not in (np.float32, np.float64) or not isinstance(exponent, int | float):
+def _reduced(call: Call, x: Value, kwargs: dict[str, Any]) -> list[Call] | None:
+    """Reduce by a ufunc and without keeping axes, which come back as a view."""
+    reduce, is_mean = _REDUCTIONS.get(call.function, call.function), call.function is np.mean
+    has_dtype = call.function == reduce or reduce in (np.add.reduce, np.multiply.reduce)
+    given = dict(zip([name for name in _OPTIONS if has_dtype or name != "dtype"], call.args[1:])) | kwargs
+    options = {name: value for name, value in given.items() if value is not None and value is not np._NoValue}
+    keepdims = options.pop("keepdims", False)
+    if is_mean and (options.keys() - {"axis"} or not x.is_array or x.dtype.kind != "f" or x.dtype.itemsize == 2):
         return None
-    ways = {2: (np.multiply, (x, x)), 0.5: (np.sqrt, (x,)), -1: (np.divide, (1, x))}
-    return [like(call, *ways[exponent], {})] if exponent in ways else None
-
-
-def _reduced(call: Call, reduce: Function, x: Value, settings: dict[str, Any]) -> list[Call]:
-    """Reduce without keeping axes, which come back as a view: so the same reduction is seen to be the same."""
-    keepdims = settings.pop("keepdims", False)
-    settings = {key: value for key, value in settings.items() if value is not None or key == "axis"}
-    axis = settings["axis"]
+    axis = given.get("axis", 0 if call.function == reduce else None)
     axes = tuple(range(len(x.shape))) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes = tuple(sorted(k % len(x.shape) for k in axes)) if x.shape else ()
-    settings["axis"] = axes[0] if len(axes) == 1 else None if len(axes) == len(x.shape) else axes
-    if not keepdims:
-        return [like(call, reduce, (x,), settings)]
+    options["axis"] = axes[0] if len(axes) == 1 else None if len(axes) == len(x.shape) else axes
+    total = fresh(call.output) if is_mean else call.output
     shape = tuple(n for k, n in enumerate(x.shape) if k not in axes)
-    reduced = Value("call", shape, call.output.dtype, bool(shape))
-    view = np.expand_dims if shape else np.reshape
-    return [
-        like(call, reduce, (x,), settings, reduced),
-        like(call, view, (reduced, axes if shape else call.output.shape), {}),
-    ]
+    reduced = Value("call", shape, total.dtype, bool(shape)) if keepdims else total
+    calls = [like(call, reduce, (x,), options, reduced)]
+    if keepdims:
+        view, argument = (np.expand_dims, axes) if shape else (np.reshape, total.shape)
+        calls.append(like(call, view, (reduced, argument), {}, total))
+    if is_mean:
+        count = math.prod(x.shape) // max(1, math.prod(total.shape))
+        calls.append(like(call, np.divide if total.is_array else operator.truediv, (total, count)))
+    return calls
 
 
 def dead(program: Program) -> Program:
-    """Leave out calls whose values nobody uses."""
+    """Leave out calls whose values nobody uses.
+
+    Requires nothing. Gives only calls with effects, and those on which they and the outcomes depend. Keeps every bit.
+    """
     needs = {value for value in program.outcomes() if isinstance(value, Value)}
     calls = []
     for call in reversed(program.calls):
@@ -114,70 +96,58 @@ def dead(program: Program) -> Program:
 
 
 def repeated(program: Program) -> Program:
-    """Make a call once that is made several times on the same values."""
+    """Make a call once that is made several times on the same values.
+
+    Requires nothing, but sees more to be the same after `lower` and `neutral`. Gives no two calls that are the same,
+    but for effects and those of several results. Keeps every bit.
+    """
     outputs: dict[Any, Value] = {}
 
-    def change(call: Call) -> Value | None:
+    def change(call: Call, _: Makers) -> Value | None:
         if call.effect or call.several:
             return None
-        key = call.function, _key(call.args), _key(tuple(sorted(call.kwargs.items())))
-        if key in outputs:
-            return outputs[key]
-        outputs[key] = call.output
-        return None
+        first = outputs.setdefault((call.function, _key((call.args, sorted(call.kwargs.items())))), call.output)
+        return None if first is call.output else first
 
     return rewrite(program, change)
 
 
-def _key(arg: Any) -> Any:
-    """Give something hashable that is the same only for the same argument: 1, 1.0 and True are different."""
-    if isinstance(arg, list | tuple):
-        return type(arg), tuple(map(_key, arg))
-    if isinstance(arg, slice):
-        return slice, _key((arg.start, arg.stop, arg.step))
-    if isinstance(arg, bool | int | float | np.generic):
-        return type(arg), repr(arg)
-    return arg if isinstance(arg, Value | str | type | np.dtype) or callable(arg) else (type(arg), id(arg), repr(arg))
+def _key(arg: Any) -> str:
+    """Give a text that is the same only for the same argument: 1, 1.0 and True are different."""
+    plain = str | int | float | np.generic | np.dtype
+    return repr(mapped(arg, lambda item: (type(item), item) if isinstance(item, plain) else id(item)))
 
 
 def fold_constants(program: Program) -> Program:
-    """Compute numbers that depend on nothing."""
-    numbers: dict[Value, Any] = {}
+    """Compute numbers that depend on nothing.
 
-    def number(arg: Any) -> Any:
-        return mapped(arg, lambda item: numbers.get(item, item) if isinstance(item, Value) else item)
+    Requires nothing. Gives numbers where they are used, and no calls of numbers that give one. Keeps every bit.
+    """
 
-    def change(call: Call) -> list[Call] | None:
-        args = tuple(map(number, call.args))
-        kwargs = {key: number(value) for key, value in call.kwargs.items()}
-        simpler = Call(call.function, args, kwargs, call.outputs, call.several, call.stamp, call.effect)
-        if call.effect or call.several or call.output.is_array or any(True for _ in simpler.operands()):
-            return [simpler]
-        result = call.function(*args, **kwargs)
-        numbers[call.output] = result[()] if isinstance(result, np.ndarray) else result
-        return []
+    def change(call: Call, _: Makers) -> Any:
+        if call.effect or call.several or call.output.is_array or any(True for _ in call.operands()):
+            return None
+        result = call.function(*call.args, **call.kwargs)
+        return result[()] if isinstance(result, np.ndarray) else result
 
-    rewritten = rewrite(program, change)
-    rewritten.results = [number(value) for value in rewritten.results]
-    return rewritten
+    return rewrite(program, change)
 
 
 def neutral(program: Program) -> Program:
-    """Leave out what changes nothing: copies of what was computed, products with one, views that undo each other."""
-    makers: dict[Value, Call] = {}
+    """Leave out what changes nothing: copies of what was computed, products with one, views that undo each other.
 
-    def change(call: Call) -> Value | None:
-        makers[call.output] = call
-        before = makers.get(call.args[0]) if call.args and isinstance(call.args[0], Value) else None
-        if before is not None and before.args and call.output.is_array:
-            first = before.args[0]
-            undone = {np.negative: np.negative, np.reshape: np.expand_dims}.get(call.function) == before.function
-            if undone and isinstance(first, Value) and same_kind(first, call.output):
-                return first
-        x = original(call)
-        maker = makers.get(x) if x is not None else None  # a view, or an array of the user, may have gaps in memory
-        is_dense = maker is not None and (isinstance(maker.function, np.ufunc) or maker.function in REDUCERS)
-        return x if is_dense or (x is not None and not x.is_array) else None
+    Requires nothing. Gives no copies but of what may have gaps in memory, as views and arrays of the user's, or lies
+    in another order: sums and products of the copy may round in another way. Keeps every bit.
+    """
+
+    def change(call: Call, makers: Makers) -> Any:
+        view = made_by(call.args[0], np.expand_dims, makers) if call.function is np.reshape and call.args else None
+        if view and view.args[0].form == call.output.form:
+            return view.args[0]
+        x = original(call, makers)
+        maker = makers.get(x) if x else None
+        is_dense = maker and (isinstance(maker.function, np.ufunc) or maker.function in REDUCERS)
+        return x if x and (not x.is_array or (is_dense and x.axes == call.output.axes)) else None
 
     return rewrite(program, change)
 
@@ -187,22 +157,26 @@ _AS_THEY_ARE: set[Function] = {np.power, np.where}
 
 
 def filled(program: Program) -> Program:
-    """Say an array that is one number in all places as that number, beside an array of the full shape."""
+    """Say an array that is one number in all places as that number, beside an array of the full shape.
+
+    Requires that `lower` has made ones and zeros of a shape, and that `fold_constants` has run. Gives ufuncs of numbers
+    in place of such arrays, which then may be of no use. Keeps every bit.
+    """
     numbers: dict[Value, Any] = {}
 
-    def change(call: Call) -> list[Call] | None:
+    def change(call: Call, _: Makers) -> list[Call] | None:
         output = call.output
-        if call.function is np.broadcast_to and isinstance(call.args[0], np.generic):
+        if call.function is np.broadcast_to and call.args and isinstance(call.args[0], np.generic):
             numbers[output] = call.args[0]
         elif call.function in (np.ones, np.zeros) and len(call.args) == 2:
             numbers[output] = np.dtype(output.dtype).type(call.function is np.ones)
         elif is_elementwise(call.function) and call.function not in _AS_THEY_ARE and not (call.several or call.kwargs):
-            args = [numbers.get(arg, arg) if isinstance(arg, Value) else arg for arg in call.args]
-            others = [arg for arg in args if isinstance(arg, Value)]
+            simpler = call.with_values(numbers)
+            others = list(simpler.operands())
             if not others and output.is_array:
-                numbers[output] = call.function(*args)
+                numbers[output] = call.function(*simpler.args)
             elif any(value.shape == output.shape for value in others):
-                return [like(call, call.function, args, {})]
+                return [simpler]
         return None
 
     return rewrite(program, change)

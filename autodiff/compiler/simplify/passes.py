@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from autodiff.compiler.program import Program
-from autodiff.compiler.simplify import exact, rounding
-
-Pass = Callable[[Program], Program]
+from autodiff.compiler.simplify import exact, rewriting, rounding
+from autodiff.compiler.simplify.rewriting import Pass
 
 PASSES: dict[str, Pass] = {
     "variances": rounding.variances,
@@ -26,11 +23,9 @@ PASSES: dict[str, Pass] = {
     "scaled_products": rounding.scaled_products,
     "updates_as_products": rounding.updates_as_products,
 }
-INEXACT = {name for name, simplify in PASSES.items() if simplify.__module__ == rounding.__name__}
+INEXACT = {name for name, simplify in PASSES.items() if simplify in rewriting.INEXACT}
 OF_BACKEND = {  # those that pay for one backend only
-    "sums_as_products": "numpy",
-    "rates_first": "numpy",
-    "scaled_products": "numpy",
+    **dict.fromkeys(["sums_as_products", "rates_first", "scaled_products"], "numpy"),
     "updates_as_products": "numba",
 }
 

@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from autodiff.compiler.program import Call, Program, Value
+from autodiff.compiler.record.recorder import updated
 from autodiff.core.rule import Function, facts_of
 
+Pass = Callable[[Program], Program]
+Makers = Mapping[Value, Call]  # the call that makes each value
 
-def rewrite(program: Program, change: Callable[[Call], list[Call] | Value | None]) -> Program:
+INEXACT: set[Pass] = set()
+
+
+def inexact(simplify: Pass) -> Pass:
+    """Say of a simplification that it may change rounding."""
+    INEXACT.add(simplify)
+    return simplify
+
+
+def rewrite(program: Program, change: Callable[[Call, Makers], Any]) -> Program:
     """Go through the calls in order and change them.
 
     Args:
         program: the program.
-        change: given a call, on the values as they are by then, gives None to leave it, calls to put in its place, of
-            which the last gives the values that it gave, or an older value that is the same as its output.
+        change: given a call, on the values as they are by then, and what made these, gives None to leave it; calls to
+            put in its place, of which the last has its outputs; or what its output is: an older value, or a number.
     """
-    new: dict[Value, Value] = {}
+    new: dict[Value, Any] = {}
     calls: list[Call] = []
+    makers: dict[Value, Call] = {}
     for call in program.calls:
         call = call.with_values(new)
-        instead = change(call)
-        if isinstance(instead, Value):
+        instead = change(call, makers)
+        if instead is not None and not isinstance(instead, list):
             new[call.output] = instead
-        else:
-            calls += [call] if instead is None else instead
+            continue
+        for one in [call] if instead is None else instead:
+            makers.update(dict.fromkeys(one.outputs, one))
+            calls.append(one)
     return program.replacing(calls, new)
 
 
-def like(call: Call, function: Function, args: Any, kwargs: Any, output: Value | None = None) -> Call:
+def like(call: Call, function: Function, args: Any, kwargs: Any = None, output: Value | None = None) -> Call:
     """Make another call at the place of one, by default for its output."""
-    return Call(function, tuple(args), kwargs, call.outputs if output is None else [output], False, call.stamp)
+    return Call(function, tuple(args), kwargs or {}, [output] if output else call.outputs, False, call.stamp)
 
 
 def fresh(value: Value) -> Value:
@@ -43,30 +57,33 @@ def fresh(value: Value) -> Value:
     return Value("call", value.shape, value.dtype, value.is_array, axes=value.axes)
 
 
-def same_kind(value: Value, output: Value) -> bool:
-    """Whether two values have the same shape and dtype, and are both arrays or both numbers."""
-    return (value.shape, value.dtype, value.is_array) == (output.shape, output.dtype, output.is_array)
+def is_float(x: Any) -> TypeGuard[Value]:
+    """Whether something is an array of float32 or float64."""
+    return isinstance(x, Value) and x.is_array and x.dtype in (np.float32, np.float64)
 
 
-def use_counts(program: Program) -> Counter[Value]:
-    """Count how often each value is used, as an argument or as a result."""
-    uses = Counter(operand for call in program.calls for operand in call.operands())
-    uses.update(value for value in program.outcomes() if isinstance(value, Value))
-    return uses
+def made_by(x: Any, function: Function, makers: Makers) -> Call | None:
+    """Give the call that makes a value, if it is one of a function without options."""
+    call = makers.get(x) if isinstance(x, Value) else None
+    return call if call is not None and call.function is function and not call.kwargs else None
 
 
-def original(call: Call) -> Value | None:
-    """Give the value of which a call only makes a copy, perhaps with other strides."""
+def original(call: Call, makers: Makers) -> Value | None:
+    """Give the value whose elements a call gives again, though perhaps elsewhere in memory, with other gaps."""
     function, args = call.function, call.args
-    pairs = [args[:2]] if len(args) == 2 else []
-    if facts_of(function).is_copy:
-        pairs = [(args[0], 1)]
-    elif function in (np.multiply, operator.mul):
-        pairs += [args[::-1]]
-    elif function not in (np.divide, operator.truediv, np.power):
+    if call.kwargs or not args:
         return None
-    for x, number in pairs:
-        is_one = isinstance(number, int | float | np.generic) and not isinstance(number, bool) and number == 1
-        if isinstance(x, Value) and is_one and same_kind(x, call.output):
-            return x
-    return None
+    are_ones = [isinstance(arg, int | float | np.generic) and arg == 1 for arg in args]
+    if facts_of(function).is_copy:
+        x = args[0]
+    elif function is updated and args[1] is Ellipsis:
+        x = args[2]
+    elif function is np.negative and (first := made_by(args[0], np.negative, makers)):
+        x = first.args[0]
+    elif function in (np.multiply, operator.mul) and are_ones[0]:
+        x = args[1]
+    elif function in (np.multiply, operator.mul, np.divide, operator.truediv, np.power) and are_ones[1]:
+        x = args[0]
+    else:
+        return None
+    return x if isinstance(x, Value) and x.form == call.output.form else None

@@ -4,108 +4,111 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.program import Call, Program, Value
+from autodiff.compiler.program import Call, Program, Value, values_in
 from autodiff.compiler.simplify.exact import dead, fold_constants
-from autodiff.compiler.simplify.rewriting import fresh, like, original, rewrite, same_kind, use_counts
+from autodiff.compiler.simplify.rewriting import Makers, fresh, inexact, is_float, like, made_by, original, rewrite
 from autodiff.core.rule import Array, Function
 
 
+@inexact
 def variances(program: Program) -> Program:
-    """Say variances and standard deviations by sums, which others may need too. Rounding changes."""
+    """Say variances and standard deviations of floats by sums, which others may need too.
 
-    def change(call: Call) -> list[Call] | None:
-        x = call.args[0] if call.args else None
-        if (
-            call.function not in (np.var, np.std)
-            or len(call.args) != 1
-            or call.kwargs.keys() - {"axis", "keepdims", "ddof"}
-        ):
+    Requires nothing, but `lower` must go on. Gives no `np.var` and `np.std`, but of rare options and few numbers.
+    May change rounding, since squares are added in another order.
+    """
+
+    def change(call: Call, _: Makers) -> list[Call] | None:
+        x = call.args[0] if len(call.args) == 1 else None
+        axis, keepdims, ddof, *others = ({"axis": None, "keepdims": False, "ddof": 0} | dict(call.kwargs)).values()
+        if call.function not in (np.var, np.std) or not is_float(x) or others or not isinstance(ddof, int | float):
             return None
-        if not isinstance(x, Value) or not x.shape or x.dtype not in (np.float32, np.float64):
-            return None
-        axis = call.kwargs.get("axis")
         axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         reduced = {k % len(x.shape) for k in axes}
-        shape = tuple(1 if k in reduced else n for k, n in enumerate(x.shape))
-        count = math.prod(x.shape) // max(1, math.prod(shape)) - call.kwargs.get("ddof", 0)
-        if count <= 0:
+        kept = tuple(1 if k in reduced else n for k, n in enumerate(x.shape))
+        count = math.prod(x.shape) // max(1, math.prod(kept)) - ddof
+        if count <= 0 or not x.shape:
             return None
-        mean = Value("call", shape, x.dtype, True)
-        error, square = (Value("call", x.shape, x.dtype, True) for _ in range(2))
-        total, variance = fresh(call.output), fresh(call.output)
-        is_root = call.function is np.std
-        divide = np.divide if call.output.is_array else operator.truediv
+        mean, error, square = (Value("call", shape, x.dtype, True) for shape in (kept, x.shape, x.shape))
+        total, variance = fresh(call.output), fresh(call.output) if call.function is np.std else call.output
         calls = [
             like(call, np.mean, (x,), {"axis": axis, "keepdims": True}, mean),
             like(call, np.subtract, (x, mean), {}, error),
             like(call, np.multiply, (error, error), {}, square),
-            like(call, np.sum, (square,), {"axis": axis, "keepdims": call.kwargs.get("keepdims", False)}, total),
-            like(call, divide, (total, count), {}, variance if is_root else call.output),
+            like(call, np.sum, (square,), {"axis": axis, "keepdims": keepdims}, total),
+            like(call, np.divide if total.is_array else operator.truediv, (total, count), {}, variance),
         ]
-        return [*calls, like(call, np.sqrt, (variance,), {})] if is_root else calls
+        return calls if variance is call.output else [*calls, like(call, np.sqrt, (variance,))]
 
     return rewrite(program, change)
 
 
+@inexact
 def copies(program: Program) -> Program:
-    """Leave out copies of any array. Rounding changes, if BLAS has another way for one with gaps in memory."""
+    """Leave out copies of any array, and what else gives the elements of one again.
+
+    Requires nothing. Gives no copies. May change rounding, if BLAS has another way for an array with gaps in memory.
+    """
     return rewrite(program, original)
 
 
+@inexact
 def vectors(program: Program) -> Program:
-    """Multiply a matrix by a vector itself, and not by a column of it. Rounding changes if BLAS has another way."""
-    makers = {call.output: call for call in program.calls}
+    """Multiply a matrix by a vector itself, and not by a column of it.
 
-    def change(call: Call) -> list[Call] | None:
-        product = makers.get(call.args[0]) if _is_item(call, (Ellipsis, 0)) else None
-        if product is None or product.function is not np.matmul or len(product.output.shape) != 2:
+    Requires nothing. Gives ``A @ v`` for ``(A @ v[..., None])[..., 0]``. May change rounding, if BLAS has another way.
+    """
+
+    def change(call: Call, makers: Makers) -> list[Call] | None:
+        is_first = call.function is operator.getitem and call.args[1] == (Ellipsis, 0)
+        product = made_by(call.args[0], np.matmul, makers) if is_first else None
+        column = made_by(product.args[1], operator.getitem, makers) if product else None
+        if not product or not column or column.args[1] != (Ellipsis, None):
             return None
-        left, right = product.args
-        column = makers.get(right) if isinstance(right, Value) else None
-        if column is None or not _is_item(column, (Ellipsis, None)):
-            return None
-        return [like(call, np.matmul, (left, column.args[0]), {})]
+        is_vector = len(product.output.shape) == 2 and call.output.shape == product.output.shape[:1]
+        return [like(call, np.matmul, (product.args[0], column.args[0]))] if is_vector else None
 
     return rewrite(program, change)
 
 
-def _is_item(call: Call, index: Any) -> bool:
-    """Whether a call picks from an array by an index."""
-    return call.function is operator.getitem and call.args[1] == index
-
-
+@inexact
 def powers(program: Program) -> Program:
-    """Say third and fourth powers as products. Rounding changes."""
+    """Say third and fourth powers of floats as products.
 
-    def change(call: Call) -> list[Call] | None:
-        if call.function is not np.power or not call.output.is_array or call.kwargs:
-            return None
-        x, exponent = call.args
-        if not isinstance(x, Value) or not same_kind(x, call.output) or not isinstance(exponent, int | float):
-            return None
-        if x.dtype not in (np.float32, np.float64) or exponent not in (3, 4):
+    Requires nothing; squares are for `lower`. Gives two products for each. May change rounding, as both are rounded.
+    """
+
+    def change(call: Call, _: Makers) -> list[Call] | None:
+        x, exponent = (*call.args, None, None)[:2]
+        is_power = call.function is np.power and not call.kwargs and is_float(x) and x.form == call.output.form
+        if not is_power or not isinstance(exponent, int | float) or exponent not in (3, 4):
             return None
         square = fresh(x)
         rest = x if exponent == 3 else square
-        return [like(call, np.multiply, (x, x), {}, square), like(call, np.multiply, (square, rest), {})]
+        return [like(call, np.multiply, (x, x), {}, square), like(call, np.multiply, (square, rest))]
 
     return rewrite(program, change)
 
 
+@inexact
 def factors(program: Program) -> Program:
-    """Multiply by a product of numbers instead of by one after the other. Rounding changes."""
-    uses = use_counts(program)
+    """Multiply floats by a product of numbers, where it is one that they can have, instead of by one after the other.
+
+    Requires nothing, but sees numbers only where `fold_constants` has run. Gives one product for negations, products
+    and quotients by numbers, of what is used for nothing else. May change rounding, since there is less of it.
+    """
+    uses = program.use_counts()
     scaled: dict[Value, tuple[float, Value]] = {}
 
-    def change(call: Call) -> list[Call] | None:
-        scaling = _scaling(call)
-        if scaling is None:
+    def change(call: Call, _: Makers) -> list[Call] | None:
+        factor, x = _scaling(call)
+        if x is None:
             return None
-        factor, x = scaling
         is_second = x in scaled and uses[x] == 1
         if is_second:
             first, x = scaled[x]
@@ -114,73 +117,58 @@ def factors(program: Program) -> Program:
         if not limits.tiny <= abs(factor) <= limits.max:
             return None
         scaled[call.output] = factor, x
-        return [like(call, np.multiply, (factor, x), {})] if is_second else None
+        return [like(call, np.multiply, (factor, x))] if is_second else None
 
     return rewrite(program, change)
 
 
-def _scaling(call: Call) -> tuple[float, Value] | None:
+def _scaling(call: Call) -> tuple[float, Value | None]:
     """Give the number and the array, if a call multiplies floats by a known number, divides by one or negates."""
-    if call.kwargs or not call.output.is_array or call.output.dtype not in (np.float32, np.float64):
-        return None
-    first, *others = call.args
-    if call.function is np.negative:
-        factor, x = -1.0, first
-    elif call.function is np.multiply and isinstance(first, int | float | np.floating):
-        factor, x = float(first), others[0]
-    elif call.function is np.multiply and isinstance(others[0], int | float | np.floating):
-        factor, x = float(others[0]), first
-    elif call.function is np.divide and isinstance(others[0], int | float | np.floating) and others[0]:
-        factor, x = 1 / float(others[0]), first
-    else:
-        return None
-    return (factor, x) if isinstance(x, Value) and same_kind(x, call.output) else None
+    x, number = (*call.args, -1.0, None)[:2]
+    if call.function is np.multiply and not isinstance(x, Value):
+        x, number = number, x
+    is_scaled = call.function in (np.multiply, np.divide, np.negative) and isinstance(number, int | float | np.floating)
+    if not is_scaled or call.kwargs or not is_float(x) or x.form != call.output.form:
+        return 0.0, None
+    if call.function is np.divide:
+        number = 1 / float(number) if number else 0.0
+    return float(number), x
 
 
 LONGEST_SUM = 1024  # more floats lose digits where they are added one by one, and not in pairs as by NumPy
 
 
+@inexact
 def sums_as_products(program: Program) -> Program:
     """Sum products by one of vectors, and rows, columns or vectors by one with ones, as BLAS does faster.
 
-    The order of summation changes.
+    Requires `lower`, which says sums in one way. Gives `np.vdot`, `np.dot` or `np.matmul` for sums of floats, but of
+    many one by one. May change rounding, as the order of summation.
     """
-    makers = {call.output: call for call in program.calls}
-    uses = use_counts(program)
+    uses = program.use_counts()
 
-    def change(call: Call) -> list[Call] | None:
-        x = call.args[0] if call.args else None
-        if call.function != np.add.reduce or call.kwargs.keys() - {"axis"} or not isinstance(x, Value):
+    def change(call: Call, makers: Makers) -> list[Call] | None:
+        x = call.args[0] if len(call.args) == 1 else None
+        if call.function != np.add.reduce or call.kwargs.keys() - {"axis"} or not is_float(x):
             return None
-        axis = call.kwargs.get("axis", 0)
-        axis = 0 if axis is None and len(x.shape) == 1 else axis
-        if uses[x] == 1 and not call.output.shape and 1 < math.prod(x.shape) <= LONGEST_SUM:
-            pair = _multiplied(makers.get(x))
-            if pair:
-                call.output.name = call.output.name or "total"
-                return [like(call, np.vdot, pair, {})]
-        if len(x.shape) not in (1, 2) or axis not in (0, 1) or x.dtype not in (np.float32, np.float64):
+        product = made_by(x, np.multiply, makers) if uses[x] == 1 else None
+        is_of_two = product and all(is_float(arg) and arg.form == x.form for arg in product.args)
+        axis, ndim = call.kwargs.get("axis", 0), len(x.shape)
+        axis = 0 if axis is None and ndim == 1 else axis
+        if product and is_of_two and not call.output.shape and 1 < math.prod(x.shape) <= LONGEST_SUM:
+            calls = [like(call, np.vdot, product.args)]
+        # columns NumPy adds one by one too
+        elif ndim in (1, 2) and axis in (0, 1) and 2 <= x.shape[axis] <= (math.inf if axis < ndim - 1 else LONGEST_SUM):
+            ones = Value("call", (x.shape[axis],), x.dtype, True)
+            pair = (x, ones) if axis == 1 else (ones, x)
+            calls = [like(call, np.ones, (*ones.shape, np.dtype(x.dtype)), {}, ones)]
+            calls.append(like(call, np.dot if ndim == 1 else np.matmul, pair))
+        else:
             return None
-        count, is_column = x.shape[axis], (len(x.shape), axis) == (2, 0)  # columns NumPy adds one by one too
-        if count < 2 or (count > LONGEST_SUM and not is_column):
-            return None
-        ones = Value("call", (count,), x.dtype, True)
-        make = like(call, np.ones, (count, np.dtype(x.dtype)), {}, ones)
-        product = np.dot if len(x.shape) == 1 else np.matmul
         call.output.name = call.output.name or "total"
-        return [make, like(call, product, (x, ones) if axis == 1 else (ones, x), {})]
+        return calls
 
     return rewrite(program, change)
-
-
-def _multiplied(call: Call | None) -> tuple[Value, Value] | None:
-    """Give the two arrays of floats of one shape that a call multiplies."""
-    if call is None or call.function is not np.multiply or call.kwargs:
-        return None
-    one, other = call.args
-    if not isinstance(one, Value) or not isinstance(other, Value) or one.shape != other.shape:
-        return None
-    return (one, other) if one.dtype == other.dtype and one.dtype in (np.float32, np.float64) else None
 
 
 _LINEAR: set[Function] = {
@@ -189,11 +177,14 @@ _LINEAR: set[Function] = {
 _SUMS: set[Function] = {np.add, np.subtract}
 
 
+@inexact
 def rates_first(program: Program) -> Program:
-    """Multiply by a learning rate where a backward pass begins with a product by a number. Rounding changes.
+    """Multiply by a learning rate where a backward pass begins with a product by a number, if all is linear from there.
 
-    All is linear from there to ``rate * gradient``, as in ``rate * (Xᵀ (c G)) = Xᵀ ((rate c) G)``. So the gradients
-    come out multiplied, if they are used for nothing else.
+    So the gradients come out multiplied, as in ``rate * (Xᵀ (c G)) = Xᵀ ((rate c) G)``, if used for nothing else.
+
+    Requires `lower`, which says sums in one way, and `factors`, which leaves one number to begin with. Gives no product
+    of a gradient and a rate, or the program itself. May change rounding, since sums are taken of other numbers.
     """
     rates = _rates(program)
     multiplied: dict[Value, None] = {}
@@ -213,7 +204,7 @@ def rates_first(program: Program) -> Program:
             if key not in factors:
                 factors[key] = Value("call", (), float, False)
                 calls.append(like(call, operator.mul, key, {}, factors[key]))
-            other = like(call, np.multiply, (factors[key], new.get(arrays[0], arrays[0])), {})
+            other = like(call, np.multiply, (factors[key], new.get(arrays[0], arrays[0])))
             multiplied[output] = None
         elif count and call.function is np.multiply and len(arrays) == 1:  # the end: what was to be multiplied is
             new[output] = arrays[0]
@@ -225,11 +216,10 @@ def rates_first(program: Program) -> Program:
 
 
 def _factor(call: Call) -> Any:
-    """Give the number by which a call multiplies an array, if a rate times it surely is no less exact."""
-    numbers = [arg for arg in call.args if not (isinstance(arg, Value) and arg.is_array)]
-    if call.function is not np.multiply or len(numbers) != 1:
-        return None
-    return numbers[0] if _is_moderate(numbers[0]) else None
+    """Give the number by which a call multiplies floats, if a rate times it surely is no less exact."""
+    others = [arg for arg in call.args if not is_float(arg) or arg.form != call.output.form]
+    is_product = call.function is np.multiply and len(others) == 1 and not call.kwargs
+    return others[0] if is_product and _is_moderate(others[0]) else None
 
 
 def _is_moderate(x: Any) -> bool:
@@ -238,77 +228,68 @@ def _is_moderate(x: Any) -> bool:
 
 
 def _rates(program: Program) -> dict[Value, Any]:
-    """Find the values that are only used for what is then multiplied by a rate: value → linear calls → rate * result.
-
-    Returns:
-        The rate of each such value. Of two uses with two rates neither counts.
-    """
-    users: dict[Value, list[Call]] = {}
-    for call in program.calls:
-        for value in call.operands():
-            users.setdefault(value, []).append(call)
-    outcomes = set(program.outcomes())
+    """Give the one rate by which all that is computed of a value, in linear calls, is multiplied in the end."""
+    found: dict[Value, set[Any]] = defaultdict(set, {value: {None} for value in values_in(program.outcomes())})
     rates: dict[Value, Any] = {}
-
-    def rate_after(call: Call, value: Value) -> Any:
-        if call.function is np.multiply and call.output not in rates:
-            numbers = [arg for arg in call.args if _is_given_number(arg)]
-            return numbers[0] if numbers else None
-        is_linear = call.function in _LINEAR and sum(operand is value for operand in call.operands()) == 1
-        is_sum = call.function in _SUMS and all(isinstance(arg, Value) and arg.is_array for arg in call.args)
-        is_plain = call.kwargs.keys() <= {"axis"}  # initial= and the like would be added unmultiplied
-        return rates.get(call.output) if (is_linear or is_sum) and is_plain else None
-
     for call in reversed(program.calls):
-        value = call.output
-        factors = {rate_after(user, value) for user in users.get(value, ())}
-        is_float = value.is_array and value.dtype in (np.float32, np.float64)
-        if is_float and value not in outcomes and len(factors) == 1 and None not in factors:
-            (rates[value],) = factors
+        output, operands = call.output, Counter(call.operands())
+        if is_float(output) and len(found[output]) == 1 and None not in found[output]:
+            (rates[output],) = found[output]
+        is_sum = call.function in _SUMS and all(isinstance(arg, Value) and arg.is_array for arg in call.args)
+        rate = rates.get(output) if is_sum or call.function in _LINEAR else None
+        if call.function is np.multiply and output not in rates:
+            rate = next(filter(_is_given_number, call.args), None)
+        is_plain = call.kwargs.keys() <= {"axis"}  # initial= and the like would be added unmultiplied
+        for value, count in operands.items():
+            found[value].add(rate if is_plain and (is_sum or count == 1) else None)
     return rates
 
 
+@inexact
 def scaled_products(program: Program) -> Program:
-    """Say ``rate * (X.T @ G)`` as ``X.T @ (rate * G)`` where G is smaller, or is scaled anyway. Rounding changes."""
-    makers = {call.output: call for call in program.calls}
-    uses = use_counts(program)
-    products: dict[Value, tuple[Any, Value]] = {}  # output of a product -> what it is multiplied by, and the result
-    for call in program.calls:
-        if call.function is np.multiply and call.output.is_array and not call.kwargs:
-            for scale, value in (call.args, call.args[::-1]):
-                maker = makers.get(value) if isinstance(value, Value) else None
-                if maker and maker.function is np.matmul and uses[value] == 1 and _is_given_number(scale):
-                    call.output.name = value.name and f"scaled_{value.name}"
-                    products[value] = scale, call.output
+    """Say ``rate * (X.T @ G)`` as ``X.T @ (rate * G)`` where G is smaller, or is scaled anyway.
+
+    Requires nothing; it is for what `rates_first` has left. Gives no product of a matrix and a rate where that pays.
+    May change rounding, since sums are taken of other numbers.
+    """
+    makers = {output: call for call in program.calls for output in call.outputs}
+    uses = program.use_counts()
+    found = [(call.output, *_scaled_product(call, makers, uses)) for call in program.calls]
+    results = {product.output: (rate, result) for result, rate, product in found if product}
     scaled: dict[Any, Value] = {}
     done: set[Value] = set()
 
-    def change(call: Call) -> list[Call] | None:
-        if call.output in done:
-            return []
-        if call.output not in products:
-            return None
-        scale, output = products[call.output]
+    def change(call: Call, _: Makers) -> list[Call] | None:
+        if call.output in done or call.output not in results:
+            return [] if call.output in done else None
+        rate, output = results[call.output]
         left, right = call.args
-        key = scale, right
+        key = rate, right
         pays = np.prod(right.shape) <= np.prod(output.shape)
         if len(output.shape) > 2 or right.dtype != output.dtype or not (pays or key in scaled):
             return None
-        before = []
-        if key not in scaled:
-            scaled[key] = fresh(right)
-            before.append(like(call, np.multiply, (scale, right), {}, scaled[key]))
+        before = [] if key in scaled else [like(call, np.multiply, key, {}, scaled.setdefault(key, fresh(right)))]
+        output.name = call.output.name and f"scaled_{call.output.name}"
         done.add(output)
         return [*before, like(call, np.matmul, (left, scaled[key]), {}, output)]
 
     return rewrite(program, change)
 
 
+def _scaled_product(call: Call | None, makers: Makers, uses: Counter[Value]) -> Any:
+    """Give the rate and the product of matrices, used for nothing else, that a call multiplies, or None for both."""
+    if call and call.function is np.multiply and call.output.is_array and not call.kwargs:
+        for rate, value in (call.args, call.args[::-1]):
+            product = made_by(value, np.matmul, makers)
+            if product and uses[value] == 1 and _is_given_number(rate):
+                return rate, product
+    return None, None
+
+
 def _is_given_number(x: Any) -> bool:
     """Whether something is a Python number that is known before the first call, and may be multiplied by others."""
-    return (type(x) is float and _is_moderate(x)) or (
-        isinstance(x, Value) and x.kind in ("input", "state") and x.dtype is float
-    )
+    is_given = isinstance(x, Value) and x.kind in ("input", "state") and x.dtype is float
+    return is_given or (type(x) is float and _is_moderate(x))
 
 
 def add_product(out: Array, scale: Any, left: Array, right: Array) -> Array:
@@ -321,33 +302,28 @@ def added_product(call: Call) -> bool:
     return call.function is add_product
 
 
+@inexact
 def updates_as_products(program: Program) -> Program:
-    """Say ``W - rate * (X.T @ G)`` as one call of BLAS, if the product is used for nothing else. Rounding changes."""
-    makers = {output: call for call in program.calls for output in call.outputs}
-    uses = use_counts(program)
+    """Say ``W - rate * (X.T @ G)`` as one call of BLAS, if the product is used for nothing else.
+
+    Requires nothing. Gives `add_product` for such updates of matrices of the state, and nothing that is then of no use.
+    May change rounding, since the sum is taken in another order.
+    """
+    uses = program.use_counts()
     state = {after: before for before, after in program.state if after is not before}
     opposites: dict[Any, Value] = {}
 
-    def only_made_by(value: Any, function: Function) -> Call | None:
-        maker = makers.get(value) if isinstance(value, Value) else None
-        return maker if maker is not None and maker.function is function and uses[value] == 1 else None
-
-    def change(call: Call) -> list[Call] | None:
+    def change(call: Call, makers: Makers) -> list[Call] | None:
         before = state.get(call.output)
         if call.function is not np.subtract or before is None or call.args[0] is not before or len(before.shape) != 2:
             return None
-        scaled = only_made_by(call.args[1], np.multiply)
-        for rate, value in () if scaled is None else (scaled.args, scaled.args[::-1]):
-            product = only_made_by(value, np.matmul)
-            if (
-                product is not None
-                and _is_given_number(rate)
-                and {v.dtype for v in product.operands()} == {before.dtype}
-            ):
-                is_new = rate not in opposites
-                negative = opposites.setdefault(rate, Value("call", (), float, False, "negative_rate"))
-                update = like(call, add_product, (before, negative, *product.args), {})
-                return [like(call, operator.neg, (rate,), {}, negative), update] if is_new else [update]
-        return None
+        scaled = made_by(call.args[1], np.multiply, makers) if uses[call.args[1]] == 1 else None
+        rate, product = _scaled_product(scaled, makers, uses)
+        if not product or product.output.form != before.form or any(v.dtype != before.dtype for v in product.args):
+            return None
+        is_new = rate not in opposites
+        negative = opposites.setdefault(rate, Value("call", (), float, False, "negative_rate"))
+        update = like(call, add_product, (before, negative, *product.args))
+        return [like(call, operator.neg, (rate,), {}, negative), update] if is_new else [update]
 
     return dead(rewrite(program, change))
