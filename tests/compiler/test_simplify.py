@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,61 @@ def test_exact_programs_keep_copies_of_arrays_with_gaps(copied: Any, dtype: Any)
     np.testing.assert_array_equal(ad.compile(step, exact=True)(x, v), step(x, v))
     np.testing.assert_allclose(ad.compile(step)(x, v), step(x, v), rtol=1e-5, atol=1e-5)
     assert len(calls(lambda x: np.exp(copied(np.tanh(x))), x, exact=True)) == 2
+
+
+def filled_with(x: Any) -> Any:
+    rows = np.zeros_like(x[:, ::2]) * 2
+    rows[...] = x[:, ::2]
+    return rows @ x[0, ::2]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda x: np.square(x > 0),
+        lambda x: np.max(x, 0, None, True),
+        lambda x: np.all(x > 0, 1, None, True),
+        lambda x: np.sum(np.copy(np.tanh(x), order="F")),
+        lambda x: np.copy(a=x),
+        lambda x: np.mean(x, where=False),
+        filled_with,
+    ],
+)
+def test_exact_programs_keep_dtypes_options_and_the_order_of_sums(step: Callable[..., Any]) -> None:
+    x = rng.normal(size=(33, 34)).astype(np.float32)
+    with warnings.catch_warnings(action="ignore"):
+        np.testing.assert_array_equal(ad.compile(step, exact=True)(x), step(x), strict=True)
+
+
+def test_a_number_of_the_state_may_become_one_that_is_known() -> None:
+    w = Tensor(np.float64(3))
+
+    def step(x: Any) -> Any:
+        w.data = np.zeros_like(w.data)
+        return x * 2
+
+    assert ad.compile(step, w)(1.5) == 3.0
+    assert w.data == 0.0
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_update_may_be_broadcast_and_of_another_dtype(dtype: Any, backend: str) -> None:
+    def make() -> tuple[Tensor, Callable[..., Any]]:
+        w = Tensor(np.zeros((3, 4)))
+
+        def step(x: Any, m: Any, rate: float) -> None:
+            w.data = w.data - rate * (x @ (np.float64(0.3) * m))
+
+        return w, step
+
+    (w, step), (other, eager) = make(), make()
+    compiled = ad.compile(step, w, backend=backend)
+    x, m = rng.normal(size=(1, 5)).astype(dtype), rng.normal(size=(5, 4)).astype(dtype)
+    for _ in range(2):
+        compiled(x, m, 0.1)
+        eager(x, m, 0.1)
+    np.testing.assert_allclose(w.data, other.data, rtol=1e-14)
 
 
 def test_an_array_of_one_number_is_that_number() -> None:
