@@ -46,11 +46,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import Any, Literal
 
 import numpy as np
 
-from autodiff.compiler.naming import identifier
+from autodiff.compiler.naming import identifier, line
 from autodiff.core.rule import Array, Function, name_of
 
 ValueKind = Literal["input", "state", "constant", "call"]
@@ -253,9 +254,7 @@ def _written(arg: Any, names: Mapping[Value, str]) -> str:
             return _Text(_dotted(item))
         if isinstance(item, np.dtype):
             return _Text(f"np.{item!r}")
-        is_plain = (
-            item is None or item is Ellipsis or isinstance(item, str | bytes | complex | float | int | np.generic)
-        )
+        is_plain = isinstance(item, str | bytes | int | float | complex | np.generic | EllipsisType | None)
         return item if is_plain else _Text(f"<{type(item).__name__}>")
 
     return repr(mapped(arg, write))
@@ -263,7 +262,7 @@ def _written(arg: Any, names: Mapping[Value, str]) -> str:
 
 def _dotted(function: Function) -> str:
     """Name a function with its module, if that is NumPy or of Python's operators."""
-    name = name_of(function)
+    name = line(name_of(function))
     in_numpy = getattr(np, name.partition(".")[0], name)
     if in_numpy is function or in_numpy is getattr(function, "__self__", None):
         return f"np.{name}"
@@ -280,7 +279,7 @@ def _declaration(value: Value, names: Mapping[Value, str]) -> str:
 def _line(call: Call, names: Mapping[Value, str]) -> str:
     """Write a call as a line."""
     args = [*(_written(arg, names) for arg in call.args)]
-    args += [f"{name}={_written(arg, names)}" for name, arg in call.kwargs.items()]
+    args += [f"{line(name)}={_written(arg, names)}" for name, arg in call.kwargs.items()]
     outputs = ", ".join(_declaration(value, names) for value in call.outputs)
     comma, effect = "," if call.several and len(call.outputs) == 1 else "", "  # effect" if call.effect else ""
     return f"{outputs}{comma} = {_dotted(call.function)}({', '.join(args)}){effect}"
@@ -300,10 +299,11 @@ def _misfits(call: Call) -> list[tuple[Value, str]]:
     found = _forms(call, 0)
     if found in (None, wanted) or found != _forms(call, 1):
         return []
-    several, *forms = found if isinstance(found, list) else [False]
-    if isinstance(found, str) or (several, len(forms)) != (call.several, len(call.outputs)):
-        return [(call.output, found if isinstance(found, str) else f"is one of {len(wanted) - 1} and not {len(forms)}")]
-    return [(value, f"should be {form}") for value, form in zip(call.outputs, forms) if value.form != form]
+    if isinstance(found, str) or found is None:
+        return [(call.output, f"cannot be computed ({found})")]
+    if (found[0], len(found)) != (call.several, len(wanted)):
+        return [(call.output, f"is one of {len(call.outputs)} and not {len(found) - 1}")]
+    return [(value, f"should be {form}") for value, form in zip(call.outputs, found[1:]) if value.form != form]
 
 
 def _forms(call: Call, least: int) -> list[Any] | str | None:
@@ -327,7 +327,7 @@ def _forms(call: Call, least: int) -> list[Any] | str | None:
     except (ArithmeticError, np.linalg.LinAlgError):
         return None
     except Exception as error:
-        return f"cannot be computed ({error})"
+        return str(error)
     several = isinstance(result, list | tuple)
     results = result if several else [result[()] if isinstance(result, np.ndarray) else result]
     return [several, *map(_form, results)]

@@ -25,9 +25,8 @@ _OPTIONS = ("axis", "dtype", "out", "keepdims", "initial", "where")  # in the or
 def lower(program: Program) -> Program:
     """Say what has a longer name as NumPy computes it.
 
-    Requires nothing. Gives reductions by ufuncs, of one argument, over axes in order, and without ``keepdims``, so that
-    two of the same are seen to be; means as sums divided; products, roots and quotients for powers; ones and zeros
-    that depend on nothing. Keeps every bit.
+    Requires nothing. Gives reductions by ufuncs, of one argument, over axes in order, without ``keepdims``; means as
+    quotients; products, roots and quotients for powers; ones and zeros that depend on nothing. Keeps every bit.
     """
 
     def change(call: Call, _: Makers) -> Any:

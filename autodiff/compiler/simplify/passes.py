@@ -33,7 +33,6 @@ OF_BACKEND = {  # those that pay for one backend only
 def simplified(program: Program, exact: bool, without: frozenset[str] = frozenset(), backend: str = "numpy") -> Program:
     """Run the passes."""
     for name, simplify in PASSES.items():
-        is_for_it = OF_BACKEND.get(name, backend) == backend
-        if is_for_it and name not in without and not (exact and name in INEXACT):
+        if name not in without and OF_BACKEND.get(name, backend) == backend and not (exact and name in INEXACT):
             program = simplify(program)
     return program

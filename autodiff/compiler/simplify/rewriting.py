@@ -27,10 +27,8 @@ def inexact(simplify: Pass) -> Pass:
 def rewrite(program: Program, change: Callable[[Call, Makers], Any]) -> Program:
     """Go through the calls in order and change them.
 
-    Args:
-        program: the program.
-        change: given a call, on the values as they are by then, and what made these, gives None to leave it; calls to
-            put in its place, of which the last has its outputs; or what its output is: an older value, or a number.
+    Given a call, on the values as they are by then, and what made these, ``change`` gives None to leave it, calls in
+    its place, of which the last has its outputs, or what its output is: an older value, or a number.
     """
     new: dict[Value, Any] = {}
     calls: list[Call] = []
@@ -71,9 +69,10 @@ def made_by(x: Any, function: Function, makers: Makers) -> Call | None:
 def original(call: Call, makers: Makers) -> Value | None:
     """Give the value whose elements a call gives again, though perhaps elsewhere in memory, with other gaps."""
     function, args = call.function, call.args
+    x = None
+    are_ones = [isinstance(arg, int | float | np.generic) and arg == 1 for arg in args]
     if call.kwargs or not args:
         return None
-    are_ones = [isinstance(arg, int | float | np.generic) and arg == 1 for arg in args]
     if facts_of(function).is_copy:
         x = args[0]
     elif function is updated and args[1] is Ellipsis:
@@ -84,6 +83,4 @@ def original(call: Call, makers: Makers) -> Value | None:
         x = args[1]
     elif function in (np.multiply, operator.mul, np.divide, operator.truediv, np.power) and are_ones[1]:
         x = args[0]
-    else:
-        return None
     return x if isinstance(x, Value) and x.form == call.output.form else None

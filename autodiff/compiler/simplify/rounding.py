@@ -70,8 +70,8 @@ def vectors(program: Program) -> Program:
         column = made_by(product.args[1], operator.getitem, makers) if product else None
         if not product or not column or column.args[1] != (Ellipsis, None):
             return None
-        is_vector = len(product.output.shape) == 2 and call.output.shape == product.output.shape[:1]
-        return [like(call, np.matmul, (product.args[0], column.args[0]))] if is_vector else None
+        matrix, vector = product.args[0], column.args[0]
+        return [like(call, np.matmul, (matrix, vector))] if call.output.shape == matrix.shape[:1] else None
 
     return rewrite(program, change)
 
@@ -89,8 +89,8 @@ def powers(program: Program) -> Program:
         if not is_power or not isinstance(exponent, int | float) or exponent not in (3, 4):
             return None
         square = fresh(x)
-        rest = x if exponent == 3 else square
-        return [like(call, np.multiply, (x, x), {}, square), like(call, np.multiply, (square, rest))]
+        rest = square, x if exponent == 3 else square
+        return [like(call, np.multiply, (x, x), {}, square), like(call, np.multiply, rest)]
 
     return rewrite(program, change)
 
@@ -130,12 +130,10 @@ def _scaling(call: Call) -> tuple[float, Value | None]:
     is_scaled = call.function in (np.multiply, np.divide, np.negative) and isinstance(number, int | float | np.floating)
     if not is_scaled or call.kwargs or not is_float(x) or x.form != call.output.form:
         return 0.0, None
-    if call.function is np.divide:
-        number = 1 / float(number) if number else 0.0
-    return float(number), x
+    return 1 / float(number) if number and call.function is np.divide else float(number), x
 
 
-LONGEST_SUM = 1024  # more floats lose digits where they are added one by one, and not in pairs as by NumPy
+LONGEST_SUM = 1024  # more floats lose digits where they are added one by one, as NumPy adds columns only
 
 
 @inexact
@@ -157,12 +155,10 @@ def sums_as_products(program: Program) -> Program:
         axis = 0 if axis is None and ndim == 1 else axis
         if product and is_of_two and not call.output.shape and 1 < math.prod(x.shape) <= LONGEST_SUM:
             calls = [like(call, np.vdot, product.args)]
-        # columns NumPy adds one by one too
         elif ndim in (1, 2) and axis in (0, 1) and 2 <= x.shape[axis] <= (math.inf if axis < ndim - 1 else LONGEST_SUM):
             ones = Value("call", (x.shape[axis],), x.dtype, True)
-            pair = (x, ones) if axis == 1 else (ones, x)
             calls = [like(call, np.ones, (*ones.shape, np.dtype(x.dtype)), {}, ones)]
-            calls.append(like(call, np.dot if ndim == 1 else np.matmul, pair))
+            calls.append(like(call, np.dot if ndim == 1 else np.matmul, (x, ones) if axis == 1 else (ones, x)))
         else:
             return None
         call.output.name = call.output.name or "total"
