@@ -11,7 +11,8 @@ call with an **effect**, which draws from a Generator, or raises where a conditi
 A `Program` ends with its **results**, and with the value that each piece of **state** becomes, of the same shape and
 dtype; what does not change is paired with itself.
 
-Values are what NumPy gives, but that a call of one result gives a number where NumPy gives an array without axes. All
+Values are what NumPy gives, but that a call of one result gives a number where NumPy gives an array without axes. Names
+are for readers, and a simplification may change them in the program that it is given, too; nothing else is changed. All
 this may be assumed of a program; `Program.check` says where it does not hold. Printed, a program has a line for each
 value that is given and for each call, and then says how it ends:
 
