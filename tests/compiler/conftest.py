@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True, scope="module")
 def checked_programs() -> Iterator[None]:
-    """Check each program that is recorded, and what each simplification makes of it."""
+    """Check each program that is recorded, and what each simplification makes of it, but where memory is measured."""
     simplified = pipeline.simplified
 
     def check_first(program: Program, *args: Any, **kwargs: Any) -> Program:
-        if not any(call.function is np.copyto for call in program.calls):  # which writes, as NumPy's full_like does
+        writes = any(call.function is np.copyto for call in program.calls)  # as NumPy's full_like does
+        if not writes and not tracemalloc.is_tracing():
             program.check()
         return simplified(program, *args, **kwargs)
 
     def check_then(simplify: Pass, program: Program) -> Program:
         after = simplify(program)
-        after.check(program)
+        if not tracemalloc.is_tracing():
+            after.check(program)
         return after
 
     with pytest.MonkeyPatch.context() as patch:
