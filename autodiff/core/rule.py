@@ -45,7 +45,7 @@ class Facts:
             gradients with None where none came.
         is_constant: its result does not vary with its arguments, or not by derivatives; it is a plain array.
         is_question: it asks for the form of an array, not for its elements.
-        is_of_unknown_size: the shape of its result depends on the elements of its argument.
+        sized_by: the argument, by position, on whose elements the shape of its result depends.
         is_view: its result shows the memory of its argument, with axes moved, dropped, or new.
         is_new: its result shows the memory of no argument.
         is_copy: its result has the elements of its argument, perhaps in another dtype.
@@ -64,7 +64,7 @@ class Facts:
     rule_with_graph: Callable[[Any, Any], Rule | None] | None = None
     is_constant: bool = False
     is_question: bool = False
-    is_of_unknown_size: bool = False
+    sized_by: int | None = None
     is_view: bool = False
     is_new: bool = False
     is_copy: bool = False

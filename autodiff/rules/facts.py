@@ -36,8 +36,9 @@ describe(
     np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.extract, np.trim_zeros, np.bincount,
     np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.unique_all, np.unique_counts, np.unique_inverse,
     np.unique_values,
-    is_of_unknown_size=True,
+    sized_by=0,
 )  # fmt: skip
+describe(np.repeat, np.delete, np.insert, np.tile, np.pad, np.resize, np.array_split, np.split, sized_by=1)
 
 # Where results lie. Ufuncs and their methods need no word: they take ``out``, and give new memory without it.
 

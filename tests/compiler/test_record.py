@@ -217,3 +217,40 @@ def test_texts_of_the_user_are_names_or_quoted(backend: str, texts: list[str]) -
     nodes = [node for node in ast.walk(ast.parse(sources[0])) if not isinstance(node, ast.keyword)]
     words = {getattr(node, "id", getattr(node, "arg", None)) for node in nodes}
     assert not words & {RAN, "__import__", "builtins", "exec", "eval"}
+
+
+# Shapes, and what is copied
+
+
+@pytest.mark.parametrize(
+    ("function", "change"),
+    [(lambda x, t: np.repeat(x, t, axis=0), 3), (lambda x, t: x[t > 1], 5), (lambda x, t: np.delete(x, t, axis=0), 0)],
+)
+def test_what_says_the_size_of_a_result_stays_as_it_was(function: Callable[[Any, Any], Any], change: int) -> None:
+    outside, rows = np.array([1, 2, 1]), X[:3]
+    compiled = ad.compile(lambda x: function(x, outside) * 2)
+    np.testing.assert_array_equal(compiled(rows), 2 * function(rows, outside))
+    outside[0] = change
+    with pytest.raises(RuntimeError, match=r"is given other contents of an array|compile again"):
+        compiled(rows)
+    with pytest.raises(TypeError, match=r"depends on values, and a program|taken out of the step"):
+        ad.compile(function)(rows, outside)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_copyto_changes_the_state(check: bool) -> None:
+    w, v = np.zeros(2), np.zeros(2)
+
+    def step(x: Any) -> Any:
+        np.copyto(w, x)
+        np.copyto(v, x, where=x > 1)
+        return w * v
+
+    compiled = ad.compile(step, [w, v], check=check)
+    for x, expected in (([0.0, 2.0], [0.0, 4.0]), ([3.0, 0.0], [9.0, 0.0])):
+        np.testing.assert_array_equal(compiled(np.array(x)), expected)
+    np.testing.assert_array_equal(w, [3, 0])
+    np.testing.assert_array_equal(v, [3, 2])
+    whole = np.zeros(2, int)
+    with pytest.raises(TypeError, match="copyto: cannot cast from float64 to int64"):
+        ad.compile(lambda x: np.copyto(whole, x), whole)(np.ones(2))

@@ -74,7 +74,10 @@ class Bound:
             build=build,
             inputs=inputs,
             only_inputs=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
-            late=[(value in source.late, value in recorded.trace.exposed) for value in program.inputs[: len(inputs)]],
+            late=[
+                (value in source.late, value.is_array and value in recorded.trace.exposed)
+                for value in program.inputs[: len(inputs)]
+            ],
             arrays=[(by_value[value], value) for value in source.arrays],
             changes=[value in changed for value in source.arrays],
             given=[gradient.of for gradient in recorded.given],

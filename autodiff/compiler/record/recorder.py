@@ -206,6 +206,23 @@ class Recording:
         return arg
 
 
+def _of_known_size(function: Function, position: int, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Give arguments among which those that say of what shape a result is are the program's for ever.
+
+    Raises:
+        TypeError: they are none of the program's.
+    """
+
+    def fixed(item: Any) -> Any:
+        if isinstance(item, Recorded):
+            raise refusal(f"the size of what {name_of(function)} gives depends on values, and a program's may not")
+        return item.copy() if isinstance(item, np.ndarray) else item
+
+    sizes = [mapped(arg, fixed) for arg in args[position : position + 1]]
+    options = {key: mapped(arg, fixed) if len(args) <= position else arg for key, arg in kwargs.items()}
+    return (*args[:position], *sizes, *args[position + 1 :]), options
+
+
 def held(arg: Any) -> Any:
     """Give an argument with what the recording arrays in it hold."""
     return mapped(arg, lambda item: item.memory if isinstance(item, Recorded | RecordedGenerator) else item)
@@ -279,8 +296,11 @@ class Recorded:
         facts = facts_of(function)
         if facts.is_question:
             return function(*held(list(args)), **{name: held(arg) for name, arg in kwargs.items()})
-        if facts.is_of_unknown_size and isinstance(args[0], Recorded):
-            raise refusal(f"the size of what {name_of(function)} gives depends on values, and a program's may not")
+        if facts.sized_by is not None:
+            args, kwargs = _of_known_size(function, facts.sized_by, args, kwargs)
+        if function is np.copyto:
+            self._copy_to(*args, **kwargs)
+            return None
         if out is not None and (isinstance(out, tuple) or kwargs.get("where", True) is not True):
             raise refusal(f"{name_of(function)} with several out= or with where= cannot be recorded")
         result = self.recording.call(function, args, kwargs)
@@ -288,6 +308,15 @@ class Recorded:
             return result
         self.recording.write(out, result)
         return out
+
+    def _copy_to(self, dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+        """Do what `np.copyto` does."""
+        if not np.can_cast(np.result_type(held(src)), np.result_type(held(dst)), casting):  # type: ignore[arg-type]
+            raise TypeError(f"copyto: cannot cast from {src.dtype} to {dst.dtype} with casting={casting!r}")
+        result = src if where is True else self.recording.call(np.where, (where, src, dst))
+        self.recording.write(
+            dst, result if isinstance(result, Recorded) else self.recording.call(np.asarray, (result,))
+        )
 
     def __array_call__(self, function: Function, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """Write a call down whose function looks into the arrays; of others, NumPy's calls within are written down."""
@@ -307,8 +336,13 @@ class Recorded:
                 raise refusal(
                     "the size of x[mask] depends on values, and a program's may not: use np.where(mask, x, 0)"
                 )
-        index = mapped(index, lambda item: item.item() if isinstance(item, np.generic) else item)  # as it is written
-        return self.recording.call(operator.getitem, (self, index))
+
+        def as_written(item: Any) -> Any:
+            if isinstance(item, np.ndarray) and item.dtype == bool:  # a copy, whose size is known
+                return item.copy()
+            return item.item() if isinstance(item, np.generic) else item
+
+        return self.recording.call(operator.getitem, (self, mapped(index, as_written)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.recording.write(self, self.recording.call(updated, (self, index, value)))
