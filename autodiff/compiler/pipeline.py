@@ -12,13 +12,12 @@ from typing import Any
 from autodiff.compiler.bind.bound import Bound
 from autodiff.compiler.bind.modules import build_of
 from autodiff.compiler.naming import line
-from autodiff.compiler.plan.memory import layout_of
+from autodiff.compiler.plan.plan import plan
 from autodiff.compiler.record.gradients import Record
 from autodiff.compiler.record.log import Log
 from autodiff.compiler.record.tracing import Step
 from autodiff.compiler.simplify.passes import simplified
-from autodiff.compiler.write.machine import MachineWriter, cached_module
-from autodiff.compiler.write.source import Writer
+from autodiff.compiler.write.write import write
 from autodiff.core import clock
 from autodiff.core.rule import name_of
 
@@ -29,11 +28,5 @@ def bound(
     """Make the program of a step that was recorded with some arguments."""
     program = simplified(recorded.program, exact, without, backend)
     called, log = line(name_of(step.function)), Log(clock.latest(), recorded.trace.watch)
-    writer = (
-        Writer(program, layout_of(program, exact), called, log)
-        if backend == "numpy"
-        else MachineWriter(program, called, log)
-    )
-    text = writer.source()
-    build = build_of(text, called) if backend == "numpy" else cached_module(text).build
-    return Bound(step, recorded, program, writer, text, build, args, kwargs)
+    source = write(plan(program, backend, exact), called, log)
+    return Bound(step, recorded, program, source, build_of(source.text, called, backend), args, kwargs)

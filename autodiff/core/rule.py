@@ -48,6 +48,7 @@ class Facts:
         sized_by: the argument, by position, on whose elements the shape of its result depends.
         is_view: its result shows the memory of its argument, with axes moved, dropped, or new.
         is_new: its result shows the memory of no argument.
+        is_array: its result is an array, if one without axes, where others that make a new one give a number.
         is_copy: its result has the elements of its argument, perhaps in another dtype.
         takes_out: it can write its result into an array given as ``out``.
         refuses: raises for a call that has no derivative, of its arrays and options; asked where a gradient is wanted.
@@ -67,6 +68,7 @@ class Facts:
     sized_by: int | None = None
     is_view: bool = False
     is_new: bool = False
+    is_array: bool = False
     is_copy: bool = False
     takes_out: bool = False
     refuses: Function | None = None

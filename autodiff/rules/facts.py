@@ -52,4 +52,5 @@ describe(
     np.linalg.solve, np.linalg.inv, np.vdot, astype,
     is_new=True,
 )  # fmt: skip
+describe(np.where, np.zeros_like, np.ones_like, np.full_like, np.copy, is_array=True)
 describe(np.copy, np.positive, np.astype, astype, is_copy=True)

@@ -329,11 +329,11 @@ def test_the_same_step_is_the_same_text_each_time(monkeypatch: pytest.MonkeyPatc
     class Written(Exception):  # noqa: N818 (it is no error)
         pass
 
-    def note(source: str) -> Any:
+    def note(source: str, *others: str) -> Any:
         texts.add(source)
         raise Written
 
-    monkeypatch.setattr("autodiff.compiler.pipeline.cached_module", note)
+    monkeypatch.setattr("autodiff.compiler.pipeline.build_of", note)
     unrelated = []  # which moves what is made later to other places in memory
     for count in range(12):
         model, optimizer, step = trainer(nn.MLP([7, 6, 5], rng=0), F.cross_entropy, lambda p: nn.optim.Adam(p))

@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.compiler.bind.again import Repetition
 from autodiff.compiler.bind.binding import Binding
+from autodiff.compiler.bind.modules import Build
 from autodiff.compiler.bind.verify import Verification
 from autodiff.compiler.program import Program
 from autodiff.compiler.record.comparison import difference
@@ -17,6 +18,7 @@ from autodiff.compiler.record.gradients import Record
 from autodiff.compiler.record.surroundings import Surroundings, is_a
 from autodiff.compiler.record.tracing import Gradient, Step, is_input, standing_for, trace
 from autodiff.compiler.state import Place, Unkept
+from autodiff.compiler.write.module import Source
 from autodiff.core.record import constant, data_of
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
@@ -31,6 +33,7 @@ class Bound:
         recorded: the record that it was made of.
         program: this, simplified.
         source: its text.
+        build: the function of that name in it.
         args, kwargs: the arguments of the first call.
 
     Attributes:
@@ -43,15 +46,14 @@ class Bound:
         step: Step,
         recorded: Record,
         program: Program,
-        source: Any,
-        text: str,
-        build: Any,
+        source: Source,
+        build: Build,
         args: Any,
         kwargs: Any,
     ) -> None:
         leaves, rebuild = flatten((args, kwargs))
         called = name_of(step.function)
-        self.source = text
+        self.source = source.text
         self.program = program
         self._step = step
         self._record = recorded

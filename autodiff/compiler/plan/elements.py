@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,13 +17,15 @@ import numpy as np
 
 from autodiff.arrays.placement import is_basic
 from autodiff.arrays.whole import require
+from autodiff.compiler.plan.lifetimes import is_view
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.record.recorder import UFUNCS
 from autodiff.compiler.simplify.exact import REDUCERS
+from autodiff.compiler.simplify.rewriting import like, rewrite
 from autodiff.compiler.simplify.rounding import added_product
-from autodiff.core.rule import facts_of
 from autodiff.core.tensor import astype
 
+LETTERS = "ijklmn"  # of the axes of a nest
 CallKind = Literal["view", "reshaped", "elementwise", "reduction", "gather", "product", "require", "opaque"]
 
 DTYPES = {np.dtype(code) for code in "?bhilBHILfd"}
@@ -69,6 +72,16 @@ class Index:
     start: int = 0
     step: int = 1
 
+    def __str__(self) -> str:
+        """Write it as in a program."""
+        if self.axis is None:
+            return str(self.start)
+        letter = LETTERS[self.axis]
+        if self.step == -1:
+            return f"{self.start} - {letter}"
+        text = letter if self.step == 1 else f"{self.step} * {letter}"
+        return text if not self.start else f"{text} + {self.start}"
+
 
 Indices = tuple[Index, ...]
 NOWHERE = Index(None)
@@ -85,12 +98,17 @@ class Elements:
     Args:
         program: the program.
         fixed: values that are made once and are arrays in memory.
+
+    Attributes:
+        makers: the call that makes each value.
+        kinds: of each call.
     """
 
-    def __init__(self, program: Program, fixed: set[Value]) -> None:
+    def __init__(self, program: Program, fixed: Collection[Value] = ()) -> None:
         self.makers = {output: call for call in program.calls for output in call.outputs}
         self.kinds: dict[Call, CallKind] = {}
         self._fixed = fixed
+        self._shown: dict[Call, Indices] = {}  # where in its source a view is, for indices along the axes of the view
         for call in program.calls:
             self.kinds[call] = self._kind(call)
 
@@ -99,9 +117,13 @@ class Elements:
         maker = self.makers.get(value)
         return None if maker is None else self.kinds[maker]
 
+    def is_view(self, value: Value) -> bool:
+        """Whether a value is a view, or an array of another shape in the same memory."""
+        return self.kind_of(value) in ("view", "reshaped")
+
     def root(self, value: Value) -> Value:
         """Give the value whose memory a view or an array of another shape shows."""
-        while self.kind_of(value) in ("view", "reshaped"):
+        while self.is_view(value):
             value = self.makers[value].args[0]
         return value
 
@@ -109,44 +131,48 @@ class Elements:
         """Give what an element of a value is an element of, looking through views."""
         while self.kind_of(value) == "view":
             call = self.makers[value]
-            source = call.args[0]
-            places = _through(call, source, indices)
-            indices = tuple(NOWHERE if size == 1 else index for index, size in zip(places, source.shape, strict=True))
-            value = source
+            value, indices = call.args[0], self._through(call, indices)
         return value, indices
 
-    def is_whole(self, value: Value) -> bool:
-        """Whether a value is all of an array in memory, or its transpose."""
+    def is_whole(self, value: Value, transposed: bool = False) -> bool:
+        """Whether a value is all of an array in memory, or else its transpose if that will do as well."""
         root, indices = self.look(value, axis_indices(value.shape))
         whole = axis_indices(value.shape)
         return (root.shape == value.shape and indices == whole) or (
-            root.shape == value.shape[::-1] and len(root.shape) == 2 and indices == whole[::-1]
+            transposed and root.shape == value.shape[::-1] and len(root.shape) == 2 and indices == whole[::-1]
         )
+
+    def space(self, call: Call) -> tuple[int, ...]:
+        """Give the shape over which a call runs: that of its result, or of what it reduces."""
+        shape: tuple[int, ...] = (call.args[0] if self.kinds[call] == "reduction" else call.output).shape
+        return shape
 
     def reads(self, call: Call) -> list[tuple[Value, Indices]]:
         """List the elements from which one element of an elementwise call or of a reduction is computed.
 
         The indices are along the axes of the result, or those of what is reduced.
         """
-        if self.kinds[call] == "reduction":
-            return [self.look(call.args[0], axis_indices(call.args[0].shape))]
-        if self.kinds[call] == "gather":
-            return [self.element(arg, call.output.shape) for arg in indices_of(call)]
-        if call.function is operator.getitem:
-            source = call.args[0]
-            return [self._looked(source, _basic(source.shape, call.args[1], ()))]
-        return [self.element(arg, call.output.shape) for arg in call.args if isinstance(arg, Value)]
+        if call.function is operator.getitem and self.kinds[call] == "elementwise":
+            return [self.look(call.args[0], self._through(call, ()))]
+        arrays = gathered_at(call) if self.kinds[call] == "gather" else call.args
+        return [self.element(arg, self.space(call)) for arg in arrays if isinstance(arg, Value)]
 
     def element(self, value: Value, shape: tuple[int, ...]) -> tuple[Value, Indices]:
         """Give the element of an argument that NumPy's broadcasting brings to an element of the result."""
         skipped = len(shape) - len(value.shape)
-        return self.look(
-            value, tuple(NOWHERE if size == 1 else Index(axis + skipped) for axis, size in enumerate(value.shape))
-        )
+        places = (NOWHERE if size == 1 else Index(axis + skipped) for axis, size in enumerate(value.shape))
+        return self.look(value, tuple(places))
 
-    def _looked(self, value: Value, indices: Indices) -> tuple[Value, Indices]:
-        indices = tuple(NOWHERE if size == 1 else index for index, size in zip(indices, value.shape, strict=True))
-        return self.look(value, indices)
+    def _through(self, call: Call, indices: Indices) -> Indices:
+        """Give the indices of what a view shows for those of the view."""
+        if call not in self._shown:
+            self._shown[call] = _shown_by(call)
+        places = []
+        for one in self._shown[call]:
+            of_view = NOWHERE if one.axis is None else indices[one.axis]
+            step = 1 if of_view.axis is None else one.step * of_view.step
+            places.append(Index(of_view.axis, one.start + one.step * of_view.start, step))
+        return tuple(places)
 
     def _kind(self, call: Call) -> CallKind:
         if call.function is require:
@@ -160,128 +186,95 @@ class Elements:
             return "opaque"
         x = call.args[0] if call.args else None
         if isinstance(x, Value):
-            if call.output.is_array and _is_view(call, x):
+            if call.output.is_array and _is_plain_view(call, x):
                 return "view"
-            if call.output.is_array and x.is_array and _is_reshape(call):
+            if call.output.is_array and x.is_array and _is_reshape(call) and not call.kwargs:
                 return "reshaped"
             if call.function in REDUCERS:
                 return "reduction" if _is_reduction(call, x) else "opaque"
-            parts = gathered(call)
-            if parts is not None:
-                whole = axis_indices(parts[0].shape)
-                is_plain = self.look(parts[0], whole) == (self.root(parts[0]), whole)
-                return "gather" if is_plain else "opaque"
+            if gathered_at(call):
+                whole = axis_indices(x.shape)
+                return "gather" if self.look(x, whole) == (self.root(x), whole) else "opaque"
         return "elementwise" if is_computable(call) else "opaque"
 
 
 def _is_known(value: Value) -> bool:
     """Whether machine code has numbers of this type, and loops of this many axes."""
-    if len(value.shape) > 6:
+    if len(value.shape) > len(LETTERS):
         return False
-    if isinstance(value.dtype, type) and value.dtype in (bool, int, float):
-        return True
-    return isinstance(value.dtype, np.dtype) and value.dtype in DTYPES and value.dtype.isnative
+    return value.dtype in (bool, int, float) or (isinstance(value.dtype, np.dtype) and value.dtype in DTYPES)
 
 
 def _is_product(call: Call) -> bool:
     matrices = list(call.operands()) if call.function is np.matmul else [call.args[0], *call.args[2:]]
     if call.kwargs or not all(isinstance(value, Value) for value in matrices) or not call.output.is_array:
         return False
-    values = [*matrices, call.output]
     ranks = {(2, 2), (1, 2), (2, 1)} if call.function is np.matmul else {(2, 2, 2)}
     return (
         tuple(len(value.shape) for value in matrices) in ranks
-        and len({value.dtype for value in values}) == 1
-        and call.output.dtype in (np.float32, np.float64)
-        and all(math.prod(value.shape) for value in values)
+        and {value.dtype for value in (*matrices, call.output)} in ({np.dtype("f")}, {np.dtype("d")})
+        and all(math.prod(value.shape) for value in (*matrices, call.output))
     )
 
 
 # Views
 
 
-def _is_view(call: Call, source: Value) -> bool:
-    if facts_of(call.function).is_view:
-        return source.is_array or call.function is np.broadcast_to or call.function is np.expand_dims
-    if call.function is operator.getitem:
-        return source.is_array and is_basic(call.args[1])
-    if call.function in (np.reshape, np.ravel) and len(call.args) + len(call.kwargs) <= 2:
-        same = [size for size in source.shape if size != 1] == [size for size in call.output.shape if size != 1]
-        return same and "order" not in call.kwargs
-    return False
+def _is_plain_view(call: Call, source: Value) -> bool:
+    """Whether elements of the result are elements of the source, each at an index along one of the axes."""
+    if not math.prod(source.shape):
+        return False  # there are none, and no strides that would say which
+    if is_view(call):
+        return source.is_array or call.function in (np.broadcast_to, np.expand_dims)
+    same = [size for size in source.shape if size != 1] == [size for size in call.output.shape if size != 1]
+    return _is_reshape(call) and same and "order" not in call.kwargs
 
 
 def _is_reshape(call: Call) -> bool:
-    return call.function in (np.reshape, np.ravel) and len(call.args) + len(call.kwargs) <= 2 and not call.kwargs
+    return call.function in (np.reshape, np.ravel) and len(call.args) + len(call.kwargs) <= 2
 
 
-def _through(call: Call, source: Value, indices: Indices) -> Indices:
-    """Give the indices of what a view shows for those of the view."""
+def _shown_by(call: Call) -> Indices:
+    """Give the index in the source of a view for each axis, found by the strides of the same view of no real array."""
+    shape = call.args[0].shape
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.insert(0, strides[0] * 2 * max(size, 1))  # each larger than any way along the later axes
+    source = np.lib.stride_tricks.as_strided(np.empty((), np.int8), shape, strides[: len(shape)])
     if call.function is operator.getitem:
-        return _basic(source.shape, call.args[1], indices)
-    if call.function in (np.transpose, np.swapaxes, np.moveaxis):
-        sizes = tuple(range(2, 2 + len(source.shape)))  # all different, so that they tell the axes apart
-        order = call.function(np.broadcast_to(0, sizes), *call.args[1:], **call.kwargs).shape
-        return tuple(indices[order.index(size)] for size in sizes)
-    if call.function is np.broadcast_to:
-        return indices[len(indices) - len(source.shape) :]
-    if call.function is np.expand_dims:
-        axis = call.args[1] if len(call.args) > 1 else call.kwargs["axis"]
-        rank = len(call.output.shape)
-        new = {k % rank for k in (axis if isinstance(axis, tuple) else (axis,))}
-        return tuple(index for k, index in enumerate(indices) if k not in new)
-    longer = iter([index for index, size in zip(indices, call.output.shape, strict=True) if size != 1])
-    return tuple(NOWHERE if size == 1 else next(longer) for size in source.shape)
-
-
-def _basic(shape: tuple[int, ...], index: Any, indices: Indices) -> Indices:
-    """Give the indices of an array for those of ``array[index]``."""
-    items = list(index if isinstance(index, tuple) else (index,))
-    named = sum(item is not None and item is not Ellipsis for item in items)
-    if Ellipsis not in items:
-        items.append(Ellipsis)
-    place = items.index(Ellipsis)
-    items[place : place + 1] = [slice(None)] * (len(shape) - named)
-    of_result, sizes, of_array = iter(indices), iter(shape), []
-    for item in items:
-        if item is None:
-            next(of_result)
-        elif isinstance(item, slice):
-            size, of_view = next(sizes), next(of_result)
-            start, stop, step = item.indices(size)
-            if len(range(start, stop, step)) == 1:
-                of_view = NOWHERE
-            of_array.append(Index(of_view.axis, start + step * of_view.start, step * of_view.step))
-        else:
-            of_array.append(Index(None, item % next(sizes)))
-    return tuple(of_array)
+        items = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+        view = source[items if any(item is Ellipsis for item in items) else (*items, ...)]  # an array, if without axes
+    elif _is_reshape(call):
+        view = source.reshape(call.output.shape)
+    else:
+        view = call.function(source, *call.args[1:], **call.kwargs)
+    offset = view.__array_interface__["data"][0] - source.__array_interface__["data"][0]
+    axes = {axis: step for axis, step in enumerate(view.strides) if view.shape[axis] != 1 and step}
+    indices = []
+    for stride in strides[: len(shape)]:
+        start, offset = divmod(offset, stride)
+        axis = next((axis for axis, step in axes.items() if abs(step) >= stride), None)
+        indices.append(Index(None, start) if axis is None else Index(axis, start, axes.pop(axis) // stride))
+    return tuple(indices)
 
 
 # Gathers
 
 
-def gathered(call: Call) -> tuple[Value, list[Value]] | None:
-    """Give the array and the arrays of indices of a call that takes elements, or rows, at computed places."""
-    x = call.args[0] if call.args else None
-    if not isinstance(x, Value) or not x.is_array or not math.prod(x.shape):
-        return None
-    if call.function is operator.getitem:
-        items = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
-        is_whole = len(items) == len(x.shape)
-    else:
-        return None
-    shape = call.output.shape
-    if not (is_whole and call.output.is_array and all(isinstance(item, Value) and item.is_array for item in items)):
-        return None
-    if any(np.dtype(item.dtype).kind not in "iu" or item.shape != shape for item in items):
-        return None
-    return x, list(items)
-
-
-def indices_of(call: Call) -> list[Value]:
-    """List the arrays of indices of a call that takes elements at computed places."""
-    parts = gathered(call)
-    return [] if parts is None else parts[1]
+def gathered_at(call: Call) -> list[Value]:
+    """List the arrays of indices, one an axis, of a call that takes elements at computed places; else nothing."""
+    if call.function is not operator.getitem or not call.output.is_array:
+        return []
+    x, index = call.args
+    items = list(index) if isinstance(index, tuple) else [index]
+    are_places = all(
+        isinstance(item, Value)
+        and item.is_array
+        and item.shape == call.output.shape
+        and np.dtype(item.dtype).kind in "iu"
+        for item in items
+    )
+    return items if are_places and x.is_array and len(items) == len(x.shape) and math.prod(x.shape) else []
 
 
 # Elementwise calls and reductions
@@ -368,19 +361,22 @@ def _is_reduction(call: Call, x: Value) -> bool:
 
 
 def copies_for_products(program: Program) -> Program:
-    """Copy what is multiplied, or given another shape, where it is only a part of an array in memory."""
-    elements = Elements(program, set())
+    """Copy what is multiplied, or given another shape, where it is only a part of an array in memory.
+
+    Requires nothing; gives a program in which BLAS finds each matrix, or its transpose, whole. It keeps every bit but
+    for products, of which BLAS may add in another order.
+    """
+    elements = Elements(program)
     counter = itertools.count()
-    calls: list[Call] = []
-    for call in program.calls:
-        if elements.kinds[call] in ("product", "reshaped"):
-            new: dict[Value, Value] = {}
-            for value in dict.fromkeys(call.operands()):
-                root, indices = elements.look(value, axis_indices(value.shape))
-                is_all = root.shape == value.shape and indices == axis_indices(value.shape)
-                if not (is_all or (elements.kinds[call] == "product" and elements.is_whole(value))):
-                    new[value] = Value("call", value.shape, value.dtype, True, f"copy_{next(counter)}")
-                    calls.append(Call(np.copy, (value,), {}, [new[value]], stamp=call.stamp))
-            call = call.with_values(new)
-        calls.append(call)
-    return program.replacing(calls, {})
+
+    def change(call: Call) -> list[Call] | None:
+        kind = elements.kinds[call]
+        parts = [
+            value
+            for value in (dict.fromkeys(call.operands()) if kind in ("product", "reshaped") else ())
+            if not elements.is_whole(value, transposed=kind == "product")
+        ]
+        new = {value: Value("call", value.shape, value.dtype, True, f"copy_{next(counter)}") for value in parts}
+        return [*(like(call, np.copy, (value,), {}, new[value]) for value in parts), call.with_values(new)]
+
+    return rewrite(program, change)

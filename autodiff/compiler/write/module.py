@@ -1,0 +1,204 @@
+"""The module that a program becomes, with either backend: ``build``, which makes what runs use, and in it ``step``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.plan.lifetimes import Buffer, Planned, may_view
+from autodiff.compiler.program import Value, mapped, values_in
+from autodiff.compiler.record.log import Log
+from autodiff.compiler.write.statements import Statements
+from autodiff.compiler.write.texts import WIDTH, Texts, wrapped
+from autodiff.core.rule import Array
+
+
+@dataclass
+class Source:
+    """A program as text, and what it must be given.
+
+    Attributes:
+        text: of a module with a function ``build``, which is given arrays, constants and what has no text, and gives
+            ``step``: a function of the inputs and of numbers, which returns the results and the changed numbers.
+        arrays: the arrays and Generators of the state.
+        numbers: the numbers of the state.
+        constants: arrays that are not written in the text.
+        given: what has no text.
+        changed_numbers: what numbers of the state become, each once, as the places of several may hold it.
+        late: inputs that are read when the state may have been written into.
+    """
+
+    text: str
+    arrays: list[Value]
+    numbers: list[Value]
+    constants: list[Value]
+    given: list[Any]
+    changed_numbers: list[Any]
+    late: set[Value]
+
+
+class Module:
+    """Names what a program is given and what it makes once, and writes the frame of its text.
+
+    Args:
+        planned: the program.
+        called: the name of the step.
+        log: who was at work while the program was recorded, for names and comments.
+        taken: names that already mean something.
+        inlined: values whose expression is written where they are used.
+
+    Attributes:
+        planned: the program.
+        texts: the names of the program.
+        statements: what writes its calls.
+        source: what the program must be given.
+    """
+
+    def __init__(
+        self, planned: Planned, called: str, log: Log, taken: Iterable[str] = (), inlined: Collection[Value] = ()
+    ) -> None:
+        program = planned.program
+        self.planned = planned
+        self.texts = Texts({*taken, *_packages(planned)})
+        self.statements = Statements(self.texts, log.around([call.stamp for call in program.calls]), inlined)
+        self._called = called
+        # Those of Tensors come first: the binding of a program to its arrays relies on it.
+        arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
+        numbers = list(dict.fromkeys(value for value, _ in program.state if value not in set(arrays)))
+        values = [value for call in (*planned.once, *planned.calls) for value in call.operands()]
+        constants = [
+            value for value in dict.fromkeys([*values, *values_in(program.outcomes())]) if value.kind == "constant"
+        ]
+        texts = {value: text for value in constants if (text := _regular(value.data)) is not None}
+        constants = [value for value in constants if value not in texts]
+        changed = changed_numbers(planned)
+        self.source = Source("", arrays, numbers, constants, self.texts.given, changed, planned.late)
+        for value in (*arrays, *program.inputs, *numbers):
+            self.texts.name(value, value.name or "x")
+        for value, text in texts.items():
+            self.texts.named(value, value.name or text[3:].partition("(")[0], text)
+        for number, value in enumerate(constants):
+            self.texts.name(value, value.name or f"constant_{number}")
+
+    def make_once(self, wishes: Mapping[Buffer, str] = MappingProxyType({})) -> None:
+        """Write the lines that make buffers, some named as wished, and the calls that are made once."""
+        for buffer in self.planned.buffers:
+            maker = next((call for call in self.planned.calls if buffer.value in call.outputs), None)
+            self._allocate(buffer, wishes.get(buffer) or self.statements.wish(buffer.value, maker))
+        for value, home in self.planned.home.items():
+            self.texts[value] = self.texts[home.value if home.is_state else home]
+        for call in self.planned.once:
+            self.texts.fixed += self.statements.statement(call)
+
+    def _allocate(self, buffer: Buffer, wish: str) -> None:
+        value, texts = buffer.value, self.texts
+        name = texts.name(buffer, wish)
+        if buffer.axes is None:
+            texts.fixed.append(f"{name} = np.empty({value.shape}, {texts.dtype(value.dtype)})")
+            return
+        shape = tuple(value.shape[axis] for axis in buffer.axes)
+        rows = texts.name((buffer, "T"), f"{name}_T" if buffer.columns else f"{name}_memory")
+        turned = "T" if buffer.columns else f"transpose{tuple(np.argsort(buffer.axes).tolist())}"
+        texts.fixed += [f"{rows} = np.empty({shape}, {texts.dtype(value.dtype)})", f"{name} = {rows}.{turned}"]
+
+    def ending(self) -> list[str]:
+        """Write what is left to be copied into the state, and what is returned: the caller's from then on."""
+        planned, texts = self.planned, self.texts
+        makers = {output: call for call in planned.calls for output in call.outputs}
+        lines = []
+        results = list(map(texts.text, planned.program.results))
+        for position, value in enumerate(planned.program.results):
+            is_array = isinstance(value, Value) and value.is_array
+            if is_array and (value not in makers or value in planned.home or may_view(makers[value])):
+                results[position] += ".copy()"
+                if planned.copies:
+                    text, results[position] = results[position], texts.name(object(), "result")
+                    lines.append(f"{results[position]} = {text}")
+        copies = {after: texts.text(after) for _, after in planned.copies}
+        for after in copies:
+            if after in planned.kept:
+                text, copies[after] = copies[after], texts.name(object(), "kept")
+                lines.append(f"{copies[after]} = {text}.copy()")
+        lines += [f"{texts[before]}[...] = {copies[after]}" for before, after in planned.copies]
+        results += map(texts.text, self.source.changed_numbers)
+        return [*lines, f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()"]
+
+    def finished(self, body: Sequence[str], head: Sequence[str] = ()) -> Source:
+        """Give the source, with the lines of ``step``, and perhaps others before ``build``."""
+        texts, source = self.texts, self.source
+        parameters = ", ".join(texts[value] for value in (*self.planned.program.inputs, *source.numbers))
+        arguments = ", ".join(
+            [*(texts[value] for value in (*source.arrays, *source.constants)), *texts.names_of_given()]
+        )
+        lines = [
+            *sorted(texts.imports, key=lambda line: (line != "import numpy as np", line)),
+            *(head or ["", ""]),
+            *wrapped(f"def build({arguments}):"),
+            *(f"    {line}".rstrip() for line in self._docstring()),
+            *(f"    {line}" for line in texts.fixed),
+            "",
+            *(f"    {line}" for line in wrapped(f"def step({parameters}):")),
+            *(f"        {line}" for line in body),
+            "",
+            "    return step",
+        ]
+        source.text = "\n".join(lines) + "\n"
+        return source
+
+    def _docstring(self) -> list[str]:
+        """Say how the module is used."""
+        texts, program = self.texts, self.planned.program
+        arguments = [
+            f"{texts[value]}: {value.shape} {np.dtype(value.dtype).name}" if value.is_array else texts[value]
+            for value in (*program.inputs, *self.source.numbers)
+        ]
+        numbers = {texts[one]: one for one, after in program.state if one in self.source.numbers and after is not one}
+        text = f"Give step({', '.join(arguments)})."
+        if program.state:
+            text = f"{text[:-1]}, which changes the arrays that are given here."
+        if numbers:
+            text += (
+                f" It returns what {self._called} returns, and after that the {', '.join(numbers)} of the next call."
+            )
+        first, *rest = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
+        return [f'"""{first}', *rest, '"""'] if rest else [f'"""{first}"""']
+
+
+def changed_numbers(planned: Planned) -> list[Any]:
+    """List what the numbers of the state become, and name those that are computed."""
+    changed: list[Any] = []
+    for before, after in planned.program.state:
+        is_number = not before.is_array and before.dtype is not np.random.Generator
+        if is_number and after is not before and after not in changed:
+            if isinstance(after, Value) and after.kind == "call":
+                after.name = after.name or f"next_{before.name}"
+            changed.append(after)
+    return changed
+
+
+def _packages(planned: Planned) -> set[str]:
+    """List the packages whose functions a program may name."""
+    found = {"scipy"}
+    for call in planned.program.calls:
+        mapped(
+            [call.function, *call.args, *call.kwargs.values()],
+            lambda item: found.add(str(getattr(item, "__module__", "")).partition(".")[0]),
+        )
+    return found
+
+
+def _regular(array: Array) -> str | None:
+    """Write an array that a short call makes, or None."""
+    if not isinstance(array, np.ndarray) or not array.flags.c_contiguous or array.dtype.kind not in "fiub":
+        return None
+    name = f"np.{array.dtype.name}" if array.dtype.name != "bool" else "np.bool"
+    if array.ndim == 1 and array.dtype.kind in "iu" and np.array_equal(array, np.arange(len(array))):
+        return f"np.arange({len(array)})" if array.dtype == np.intp else f"np.arange({len(array)}, dtype={name})"
+    if array.size and np.isfinite(array.flat[0]) and (array == array.flat[0]).all() and not np.signbit(array.flat[0]):
+        return f"np.full({array.shape}, {array.flat[0].item()!r}, {name})"
+    return None
