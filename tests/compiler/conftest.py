@@ -1,4 +1,4 @@
-"""What the tests of compiled steps share: programs are checked between all simplifications."""
+"""What the tests of compiled steps share: programs are checked between all simplifications, and when planned."""
 
 from __future__ import annotations
 
@@ -40,8 +40,14 @@ def checked_programs() -> Iterator[None]:
             after.check(program)
         return after
 
+    def check_plan(*args: Any) -> Any:
+        planned = plan(*args)
+        planned.check()
+        return planned
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "simplified", check_first)
+        patch.setattr(pipeline, "plan", check_plan)
         for name, simplify in PASSES.items():
             patch.setitem(PASSES, name, functools.wraps(simplify)(functools.partial(check_then, simplify)))
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -15,7 +16,8 @@ class Labels(dict[Value, str]):
 
     def __missing__(self, value: Value) -> str:
         wish, taken = value.name or f"v{len(self)}", set(self.values())
-        self[value] = wish if wish not in taken else f"{wish}_{len(self)}"
+        others = (f"{wish}_{number}" for number in itertools.count(2))
+        self[value] = next(name for name in itertools.chain([wish], others) if name not in taken)
         return self[value]
 
     def call(self, call: Call, texts: Iterable[str] = ()) -> str:
@@ -48,12 +50,12 @@ class Labels(dict[Value, str]):
         copies = [f"copy {self[after]} into {self[before]}" for before, after in planned.copies]
         return [*copies, f"return {', '.join(results)}"]
 
-    def line(self, planned: Planned, call: Call) -> str:
+    def line(self, planned: Planned, call: Call, texts: Iterable[str] = ()) -> str:
         """Write a call, with the names of what it gives, and of the memory that this is written into."""
         outputs = [value for value in call.outputs if value.dtype is not type(None)]
         homes = (planned.home.get(value) for value in outputs)
         kept = "".join(f"  # in {self[home.value]}" for home in homes if home is not None)
-        return f"{', '.join(self[value] for value in outputs)}{' = ' if outputs else ''}{self.call(call)}{kept}"
+        return f"{', '.join(self[value] for value in outputs)}{' = ' if outputs else ''}{self.call(call, texts)}{kept}"
 
 
 class _Text(str):

@@ -77,8 +77,17 @@ class LoopProgram(Planned):
                 if isinstance(item, Loop):
                     lines += (f"    {line}" for line in self._nest(item, labels))
                 else:
-                    lines.append(f"    {labels.line(self, item)}")
+                    texts = self._matrices(item, labels) if part.in_machine else ()
+                    lines.append(f"    {labels.line(self, item, texts)}")
         return "\n".join([*lines, *labels.ending(self)])
+
+    def _matrices(self, call: Call, labels: Labels) -> list[str]:
+        """Write what a product reads, and how it is seen if that is a view, which machine code does not make."""
+        makers = self.elements.makers
+        return [
+            labels.call(makers[one], self._matrices(makers[one], labels)) if self.elements.is_view(one) else labels[one]
+            for one in call.operands()
+        ]
 
     def _nest(self, loop: Loop, labels: Labels) -> Iterator[str]:
         """Write the loops of a nest, and what is computed in each."""
