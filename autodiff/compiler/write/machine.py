@@ -19,7 +19,7 @@ from autodiff.compiler.record.log import Log
 from autodiff.compiler.simplify.rounding import added_product
 from autodiff.compiler.write.module import Module, Source
 from autodiff.compiler.write.nests import FROM_TO, NestText
-from autodiff.compiler.write.scope import Machine, Scope
+from autodiff.compiler.write.scope import Scope
 from autodiff.compiler.write.texts import wrapped
 
 TAKEN = {
@@ -32,7 +32,6 @@ def machine_source(loops: LoopProgram, called: str, log: Log) -> Source:
     """Write a program for Numba: a function a part in machine code, and a statement a call of Python."""
     module = Module(loops, called, log, TAKEN)
     texts, statements = module.texts, module.statements
-    machine = Machine(loops, texts, statements)
     makers = loops.elements.makers
     module.make_once({buffer: f"{statements.wish(value, makers[value])}_row" for value, buffer in loops.rows.items()})
     texts |= {value: texts[buffer] for value, buffer in loops.rows.items()}
@@ -44,7 +43,7 @@ def machine_source(loops: LoopProgram, called: str, log: Log) -> Source:
     step: list[str] = []
     for number, part in enumerate(loops.parts, start=1):
         if part.in_machine:
-            lines, call_of_it = _function(machine, texts.name(object(), f"part_{number}"), part)
+            lines, call_of_it = _function(Scope(loops, texts, statements, texts.name(object(), f"part_{number}")), part)
             functions += ["", "", *lines]
             step += call_of_it
             continue
@@ -56,15 +55,15 @@ def machine_source(loops: LoopProgram, called: str, log: Log) -> Source:
     step += module.ending()
     if functions:
         texts.imports.add("from numba import njit")
-        machine.kernels |= {"Memory", "array_at", "size"}
-        texts.fixed += wrapped(f"memory = Memory({', '.join(machine.addressed.values())})")
-    kernels = f"from autodiff.compiler.kernels import {', '.join(sorted(machine.kernels))}"
+        texts.kernels |= {"Memory", "array_at", "size"}
+        texts.fixed += wrapped(f"memory = Memory({', '.join(texts.addressed.values())})")
+    kernels = f"from autodiff.compiler.kernels import {', '.join(sorted({*texts.kernels, 'on_contiguous'}))}"
     return module.finished(step, ["", kernels, *functions, "", "", "@on_contiguous"])
 
 
-def _function(machine: Machine, title: str, part: Part) -> tuple[list[str], list[str]]:
+def _function(scope: Scope, part: Part) -> tuple[list[str], list[str]]:
     """Write a function in machine code, and how ``step`` calls it."""
-    loops, texts, statements, scope = machine.loops, machine.texts, machine.statements, Scope(machine, title)
+    loops, texts, statements = scope.loops, scope.texts, scope.statements
     bounds = FROM_TO if part.in_threads else ()
     failures = [item for item in part.items if isinstance(item, Call) and item.function is require]
     body: list[str] = []
@@ -86,17 +85,17 @@ def _function(machine: Machine, title: str, part: Part) -> tuple[list[str], list
                 key = "number", value
                 body.append(f"{scope.array(key, texts[key], (1,), value.dtype)}[0] = {scope.here[value]}")
     parameters = scope.parameters
-    opening = [f"addresses = array_at(memory, ({len(machine.addressed) + 2},), np.uint64)"] if scope.arrays else []
+    opening = [f"addresses = array_at(memory, ({len(texts.addressed) + 2},), np.uint64)"] if scope.arrays else []
     opening += [f"{name} = {view}" for name, view in scope.arrays.items()]
     opening += [f"{name} = np.ascontiguousarray({name})" for value, name in parameters.items() if value.shape]
     lines = [
         '@njit(error_model="numpy", nogil=True, cache=True)',
-        *wrapped(f"def {title}({', '.join([*bounds, 'memory', *parameters.values()])}):"),
+        *wrapped(f"def {scope.title}({', '.join([*bounds, 'memory', *parameters.values()])}):"),
         *(f"    {line}" for line in (*opening, *scope.shapes, *body, *(["return 0"] if failures else []))),
     ]
-    called = f"{title}({', '.join(['memory.address', *(texts[value] for value in parameters)])})"
+    called = f"{scope.title}({', '.join(['memory.address', *(texts[value] for value in parameters)])})"
     if part.in_threads:
-        machine.kernels.add("in_threads")
+        texts.kernels.add("in_threads")
         (loop,) = (item for item in part.items if isinstance(item, Loop))
         rounds = math.prod(loop.space) if loop in loops.flat else loop.space[0]
         called = called.replace("(", f", {rounds}, ", 1)
@@ -111,20 +110,20 @@ def _function(machine: Machine, title: str, part: Part) -> tuple[list[str], list
 
 def _product(scope: Scope, call: Call) -> list[str]:
     """Write a product, or its sum with what lies where the result does."""
-    machine, out = scope.machine, scope.memory(call.output)
+    texts, out = scope.texts, scope.memory(call.output)
     if not added_product(call):
         return wrapped(f"np.dot({_matrix(scope, call.args[0])}, {_matrix(scope, call.args[1])}, {out})")
     before, scale, left, right = call.args
-    machine.kernels.add("add_product")
+    texts.kernels.add("add_product")
     factor = scope.number(scale) if isinstance(scale, Value) else repr(scale)
-    text = f"{machine.texts.dtype(before.dtype)}({factor}), {_matrix(scope, left)}, {_matrix(scope, right)}"
-    is_there = machine.loops.home[call.output].value is before
+    text = f"{texts.dtype(before.dtype)}({factor}), {_matrix(scope, left)}, {_matrix(scope, right)}"
+    is_there = scope.loops.home[call.output].value is before
     lines = [] if is_there else [f"{out}[:] = {scope.memory(before)}"]
     return [*lines, f"add_product(addresses[{0 if before.dtype == np.float32 else 1}], {out}, {text})"]
 
 
 def _matrix(scope: Scope, value: Value) -> str:
     """Write a matrix, or vector, that is all of an array in memory, or its transpose."""
-    root, indices = scope.machine.loops.elements.look(value, tuple(map(Index, range(len(value.shape)))))
+    root, indices = scope.loops.elements.look(value, tuple(map(Index, range(len(value.shape)))))
     is_turned = [index.axis for index in indices] == [1, 0] or root.shape != value.shape
     return f"{scope.memory(root)}.T" if is_turned else scope.memory(root)

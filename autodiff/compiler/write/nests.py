@@ -10,7 +10,7 @@ from autodiff.compiler.plan.elements import LETTERS, TEMPLATES, Indices
 from autodiff.compiler.plan.nest import Loop, is_counted
 from autodiff.compiler.program import Call, Value
 from autodiff.compiler.record.recorder import UFUNCS
-from autodiff.compiler.write.expressions import Expressions, is_wide
+from autodiff.compiler.write import expressions
 from autodiff.compiler.write.scope import Scope
 from autodiff.compiler.write.statements import LONGEST
 
@@ -28,10 +28,8 @@ class NestText:
 
     def __init__(self, scope: Scope, loop: Loop, in_threads: bool) -> None:
         self._scope = scope
-        self._texts = scope.machine.texts
-        self._loops = scope.machine.loops
+        self._texts, self._loops = scope.texts, scope.loops
         self._elements = self._loops.elements
-        self._expressions = Expressions(scope.machine)
         self._loop = loop
         self._in_threads = in_threads
         self._flat = loop in self._loops.flat
@@ -87,7 +85,7 @@ class NestText:
                 (text,) = self._reads(call)
                 in_array = loop.level[value] == "after" and value in self._loops.home
                 total = self._place(value) if in_array else self._text[value]
-                lines.append(self._expressions.accumulated(call, total, text, in_array))
+                lines.append(expressions.accumulated(self._texts, call, total, text, in_array))
                 continue
             text = self._expression(call)
             if self._is_stored(value):
@@ -134,7 +132,7 @@ class NestText:
         else:
             letters = "".join(LETTERS[index.axis] for index in self._loop.where[value] if index.axis is not None)
             maker = self._elements.makers[value]
-            base = self._texts.get(value) or self._scope.machine.statements.wish(value, maker)
+            base = self._texts.get(value) or self._scope.statements.wish(value, maker)
             name = self._texts.name((self._loop, value), f"{base}_{letters}" if letters else base)
         self._text[value] = name
         return name
@@ -146,13 +144,13 @@ class NestText:
         """
         before, after = [], []
         for call in calls:
-            value, start = call.output, self._expressions.start(call)
+            value, start = call.output, expressions.start(self._texts, call)
             is_row = self._loop.level[value] == "row"
             if value in self._loops.home and not is_row:
                 before.append(f"{self._scope.memory(value)}[:] = {start}")
                 continue
             name = self._local(value)
-            if is_wide(call):
+            if expressions.is_wide(call):
                 wide = self._text[value] = self._texts.name((self._loop, value, "wide"), f"{name}_sum")
                 before.append(f"{wide} = np.float64({start})")
                 after.append(f"{name} = {self._texts.dtype(value.dtype)}({wide})")
@@ -167,12 +165,12 @@ class NestText:
     def _expression(self, call: Call) -> str:
         """Write how one element of a call is computed."""
         if self._elements.kinds[call] != "gather":
-            return self._expressions.computed(call, self._reads(call))
+            return expressions.computed(self._texts, call, self._reads(call))
         places = self._reads(call)
         sizes = zip(self._loop.reads[call], call.args[0].shape)
         are_inside = [is_counted(value) and value.shape[0] <= size for (value, _), size in sizes]
         array = self._scope.memory(self._elements.root(call.args[0]))
-        return self._expressions.gathered(array, call, places, are_inside)
+        return expressions.gathered(self._texts, array, call, places, are_inside)
 
     def _reads(self, call: Call) -> list[str]:
         """Write the elements that a call reads."""
@@ -190,7 +188,7 @@ class NestText:
         if not value.is_array:
             return self._scope.number(value)
         maker = self._elements.makers.get(value)
-        uniform = self._expressions.uniform(value, maker if maker in self._loops.once else None)
+        uniform = expressions.uniform(self._texts, value, maker if maker in self._loops.once else None)
         if uniform is not None:
             return uniform
         return str(indices[0]) if is_counted(value) and not self._flat else self._element(value, indices)

@@ -29,6 +29,8 @@ class Texts(dict[Any, str]):
         fixed: lines of ``build``, which make what all runs use.
         imports: lines that import modules.
         given: what cannot be written, and is given to ``build`` after the constants.
+        kernels: which functions of ours machine code calls.
+        addressed: the names of the arrays that machine code finds by their addresses.
     """
 
     def __init__(self, taken: Iterable[str]) -> None:
@@ -37,6 +39,8 @@ class Texts(dict[Any, str]):
         self.fixed: list[str] = []
         self.imports = {"import numpy as np"}
         self.given: list[Any] = []
+        self.kernels: set[str] = set()
+        self.addressed: dict[Any, str] = {}
 
     def name(self, key: Any, wish: str) -> str:
         """Give something a name that nothing else has."""
@@ -54,6 +58,11 @@ class Texts(dict[Any, str]):
         if key not in self:
             self.fixed.append(f"{self.name(key, wish)} = {text}")
         return self[key]
+
+    def address(self, key: Any, name: str) -> int:
+        """Give the number of an array among the addresses, of which the first two are those of BLAS."""
+        self.addressed.setdefault(key, name)
+        return list(self.addressed).index(key) + 2
 
     def dtype(self, dtype: Any) -> str:
         """Write a dtype."""
