@@ -239,7 +239,7 @@ def _shown_by(call: Call) -> Indices:
     shape = call.args[0].shape
     strides = [1]
     for size in reversed(shape[1:]):
-        strides.insert(0, strides[0] * 2 * max(size, 1))  # each larger than any way along the later axes
+        strides.insert(0, strides[0] * 2 * size)  # each larger than any way along the later axes
     source = np.lib.stride_tricks.as_strided(np.empty((), np.int8), shape, strides[: len(shape)])
     if call.function is operator.getitem:
         items = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,18 +15,9 @@ from autodiff.arrays.whole import require
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.core.rule import Function, facts_of
 
+# Items are what is done at once, and know their ``operands()`` and ``outputs``: calls, or loops of several.
+Sources = Mapping[Value, set[Value]]
 SHARED_BYTES = 2**16  # smaller arrays have memory of their own, so that they can have a name of their own
-
-
-class Item(Protocol):
-    """What is done at once: a call, or a loop of several."""
-
-    @property
-    def outputs(self) -> list[Value]:
-        """What it gives."""
-
-    def operands(self) -> Iterator[Value]:
-        """What it uses."""
 
 
 @dataclass(eq=False)
@@ -129,7 +120,7 @@ def sources_of(calls: Iterable[Call], shows: Callable[[Call], bool] = may_view) 
     return sources
 
 
-def last_uses(program: Program, items: Sequence[Item], sources: Mapping[Value, set[Value]]) -> dict[Value, int]:
+def last_uses(program: Program, items: Sequence[Any], sources: Sources) -> dict[Value, int]:
     """Say as which item each value is made or used for the last time, itself or by what may show its memory.
 
     Results, and what is left in the state, are used after all items, and the state that changes by each check, as it
@@ -166,9 +157,7 @@ class Memory:
         last: as which item each value is used for the last time.
     """
 
-    def __init__(
-        self, program: Program, items: Sequence[Item], sources: Mapping[Value, set[Value]], lends_state: bool
-    ) -> None:
+    def __init__(self, program: Program, items: Sequence[Any], sources: Sources, lends_state: bool) -> None:
         self.last = last_uses(program, items, sources)
         self.home = {before: Buffer(before) for before, _ in program.state if before.is_array}
         self.buffers: list[Buffer] = []
@@ -201,38 +190,21 @@ class Memory:
             axes: the order of the axes in memory.
             into_state: whether it can write into an array of the state, of whatever strides.
         """
-        home = self._find(value, position, reads, may_overwrite, axes, into_state)
+        before = self._owner.get(value) if into_state else None
+        homes = [self.home[before]] if before is not None and form_of(before) == form_of(value) else []
+        of_reads = (self.home[read] for read in reads if read in self.home and form_of(read) == form_of(value))
+        homes += [home for home in of_reads if home.axes == axes and (not home.is_state or home.value in self._lent)]
+        for home in homes:
+            until = self._until[home]
+            if until < position or (until == position and may_overwrite(home)):
+                break
+        else:
+            free = self._free[form_of(value), axes]
+            home = free.pop() if free and value.nbytes >= SHARED_BYTES else self.new(value, axes)
         self.home[value] = home
         self._until[home] = max(self._until.get(home, 0), self.last[value])
         self._dying[self.last[value]].append(home)
         return home
-
-    def _find(
-        self,
-        value: Value,
-        position: int,
-        reads: Iterable[Value],
-        may_overwrite: Callable[[Buffer], bool],
-        axes: tuple[int, ...] | None,
-        into_state: bool,
-    ) -> Buffer:
-        before = self._owner.get(value)
-        if into_state and before is not None and form_of(before) == form_of(value):
-            home = self.home[before]
-            if self._until[home] < position or (self._until[home] == position and may_overwrite(home)):
-                return home
-        for read in reads:
-            buffer = self.home.get(read)
-            if (
-                buffer is not None
-                and (not buffer.is_state or buffer.value in self._lent)
-                and self._until[buffer] <= position
-                and (form_of(read), buffer.axes) == (form_of(value), axes)
-                and may_overwrite(buffer)
-            ):
-                return buffer
-        free = self._free[form_of(value), axes]
-        return free.pop() if free and value.nbytes >= SHARED_BYTES else self.new(value, axes)
 
     def new(self, value: Value, axes: tuple[int, ...] | None = None) -> Buffer:
         """Make a buffer."""

@@ -79,13 +79,7 @@ class Statements:
         return _WORDS.get(name, name.removesuffix(".reduce").split(".")[-1])
 
     def statement(self, call: Call, out: str | None = None, called: str | None = None) -> list[str]:
-        """Write a call.
-
-        Args:
-            call: what is called.
-            out: the name of the memory into which the result is written.
-            called: the name of another function that gives the same.
-        """
+        """Write a call, perhaps into memory of some name, and as a call of another function that gives the same."""
         lines = self._statement(call, out, called)
         before, self._before = self._before, []
         return [*before, *lines]
