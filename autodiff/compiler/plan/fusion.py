@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import defaultdict
 from collections.abc import Collection
 
 from autodiff.compiler.plan.elements import Elements, Index, work_of
@@ -144,33 +143,8 @@ class _Fusion:
                 self.loop = grown
             else:
                 skipped = True
-        self.loop = self._without_early(calls)
-        self.loop.delay(elements)
         done = set(self.loop.calls)
         self.remaining = [call for call in calls if call not in done]
-
-    def _without_early(self, calls: list[Call]) -> Loop:
-        """Leave out what is only read by other loops, and can as well be computed there, from what is in memory."""
-        readers: dict[Value, list[Call]] = defaultdict(list)
-        for call in calls:
-            for value in call.operands():
-                readers[self._elements.root(value)].append(call)
-        members = list(self.loop.calls)
-        for call in reversed(self.loop.calls[1:]):
-            others = [reader for reader in readers[call.output] if reader not in members]
-            inside = [reader for reader in readers[call.output] if reader in members]
-            own = [self._elements.root(value) for value in call.operands()]
-            is_free = all(
-                root not in self.loop.where or any(reader not in members for reader in readers[root]) for root in own
-            )
-            if others and not inside and is_free and self._elements.kinds[call] == "elementwise":
-                members.remove(call)
-        if len(members) == len(self.loop.calls):
-            return self.loop
-        loop = Loop.of(members[0], self._elements)
-        for call in members[1:]:
-            loop.add(call, self._elements)
-        return loop
 
     def _uses(self, call: Call) -> bool:
         return any(self._elements.root(value) in self.loop.where for value in call.operands())

@@ -125,19 +125,6 @@ class Loop:
         is_row = level == "element" and 0 < outer < len(self.space) and gone == set(range(outer, len(self.space)))
         return (outer, rest, "row") if is_row and rows in (None, outer) else (rows, rest, "after")
 
-    def delay(self, elements: Elements) -> None:
-        """Compute what only needs memory in the inner loop that reads it first."""
-        for call in reversed(self.calls):
-            value = call.output
-            of_memory = not any(self.level.get(read) == "element" for read, _ in self.reads[call])
-            if elements.kinds[call] != "elementwise" or self.level[value] != "element" or not of_memory:
-                continue
-            turns = [self.turn[c.output] for c, reads in self.reads.items() if any(read is value for read, _ in reads)]
-            if turns and (value not in self.stored or min(turns) > self.turn[value]):
-                self.turn[value] = min(turns)
-                if len(set(turns)) == 1:
-                    self.stored.discard(value)
-
     def _places(self, shape: tuple[int, ...], reads: list[tuple[Value, Indices]]) -> dict[int, int] | None:
         """Find the axis of this loop for each axis of a call, so that it reads what is computed at the same indices."""
         places: dict[int, int] = {}
