@@ -66,12 +66,7 @@ class _Text(str):
 
 
 class Check:
-    """Goes through a planned program, and knows which values are there and what each piece of memory holds.
-
-    Args:
-        planned: the program.
-        sources: whose memory each value may show.
-    """
+    """Goes through a planned program, and knows which values are there and what each piece of memory holds."""
 
     def __init__(self, planned: Planned, sources: Mapping[Value, set[Value]]) -> None:
         self.labels = Labels()
@@ -104,13 +99,7 @@ class Check:
                 self.fail(value, f"is read after {by}")
 
     def do(self, reads: Collection[Value], outputs: Iterable[Value], may_overwrite: Collection[Value] = ()) -> None:
-        """See that what is read is there, and take note of what is computed and of the memory that it is written into.
-
-        Args:
-            reads: the values that are read.
-            outputs: the values that are computed.
-            may_overwrite: of what is read, that over which may be written.
-        """
+        """See that what is read is there, and take note of what is computed, perhaps over some of what is read."""
         for value in reads:
             self.read(value)
         shown = {one for value in reads if value not in may_overwrite for one in (value, *self._sources.get(value, ()))}

@@ -21,7 +21,6 @@ from autodiff.compiler.plan.lifetimes import is_view
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.record.recorder import UFUNCS
 from autodiff.compiler.simplify.exact import REDUCERS
-from autodiff.compiler.simplify.rewriting import like, rewrite
 from autodiff.compiler.simplify.rounding import added_product
 from autodiff.core.tensor import astype
 
@@ -200,9 +199,7 @@ class Elements:
 
 def _is_known(value: Value) -> bool:
     """Whether machine code has numbers of this type, and loops of this many axes."""
-    if len(value.shape) > len(LETTERS):
-        return False
-    return value.dtype in (bool, int, float) or (isinstance(value.dtype, np.dtype) and value.dtype in DTYPES)
+    return len(value.shape) <= len(LETTERS) and value.dtype in {bool, int, float, *DTYPES}
 
 
 def _is_product(call: Call) -> bool:
@@ -325,8 +322,7 @@ def work_of(call: Call) -> int:
 def loop_types(call: Call) -> tuple[np.dtype[Any], ...]:
     """Give the types of the arguments and of the result in the loop that NumPy would run."""
     function: Any = UFUNCS.get(call.function, call.function)
-    types = function.resolve_dtypes((*map(_type_of, call.args), None))
-    return tuple(types)
+    return tuple(function.resolve_dtypes((*map(_type_of, call.args), None)))
 
 
 def _type_of(arg: Any) -> Any:
@@ -368,15 +364,12 @@ def copies_for_products(program: Program) -> Program:
     """
     elements = Elements(program)
     counter = itertools.count()
-
-    def change(call: Call) -> list[Call] | None:
+    calls: list[Call] = []
+    for call in program.calls:
         kind = elements.kinds[call]
-        parts = [
-            value
-            for value in (dict.fromkeys(call.operands()) if kind in ("product", "reshaped") else ())
-            if not elements.is_whole(value, transposed=kind == "product")
-        ]
+        values = dict.fromkeys(call.operands()) if kind in ("product", "reshaped") else ()
+        parts = [value for value in values if not elements.is_whole(value, transposed=kind == "product")]
         new = {value: Value("call", value.shape, value.dtype, True, f"copy_{next(counter)}") for value in parts}
-        return [*(like(call, np.copy, (value,), {}, new[value]) for value in parts), call.with_values(new)]
-
-    return rewrite(program, change)
+        calls += [Call(np.copy, (value,), {}, [new[value]], stamp=call.stamp) for value in parts]
+        calls.append(call.with_values(new))
+    return program.replacing(calls, {})

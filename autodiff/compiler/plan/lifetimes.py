@@ -145,11 +145,7 @@ def last_uses(program: Program, items: Sequence[Any], sources: Sources) -> dict[
 class Memory:
     """Gives values their places, as one goes through what is done in order: `place`, and `end` after each item.
 
-    Args:
-        program: the program.
-        items: what is done, in order.
-        sources: whose memory each value may show.
-        lends_state: whether other values may lie in an array of the state after its last use, until it is written anew.
+    With ``lends_state`` other values may lie in an array of the state after its last use, until it is written anew.
 
     Attributes:
         buffers: those that are to be made.

@@ -45,13 +45,6 @@ class Source:
 class Module:
     """Names what a program is given and what it makes once, and writes the frame of its text.
 
-    Args:
-        planned: the program.
-        called: the name of the step.
-        log: who was at work while the program was recorded, for names and comments.
-        taken: names that already mean something.
-        inlined: values whose expression is written where they are used.
-
     Attributes:
         planned: the program.
         texts: the names of the program.
@@ -183,13 +176,10 @@ def changed_numbers(planned: Planned) -> list[Any]:
 
 def _packages(planned: Planned) -> set[str]:
     """List the packages whose functions a program may name."""
-    found = {"scipy"}
+    found: list[Any] = []
     for call in planned.program.calls:
-        mapped(
-            [call.function, *call.args, *call.kwargs.values()],
-            lambda item: found.add(str(getattr(item, "__module__", "")).partition(".")[0]),
-        )
-    return found
+        mapped([call.function, *call.args, *call.kwargs.values()], found.append)
+    return {"scipy", *(str(getattr(item, "__module__", "")).partition(".")[0] for item in found)}
 
 
 def _regular(array: Array) -> str | None:

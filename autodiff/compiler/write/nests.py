@@ -18,13 +18,7 @@ FROM_TO = ("first", "last")  # the bounds of a loop that is shared out among thr
 
 
 class NestText:
-    """Writes one loop nest.
-
-    Args:
-        scope: the arrays and numbers of the function.
-        loop: the nest.
-        in_threads: whether the outermost loop is shared out among threads.
-    """
+    """Writes one loop nest, whose outermost loop may be shared out among threads."""
 
     def __init__(self, scope: Scope, loop: Loop, in_threads: bool) -> None:
         self._scope = scope
@@ -131,8 +125,7 @@ class NestText:
             name = self._scope.local(value)
         else:
             letters = "".join(LETTERS[index.axis] for index in self._loop.where[value] if index.axis is not None)
-            maker = self._elements.makers[value]
-            base = self._texts.get(value) or self._scope.statements.wish(value, maker)
+            base = self._texts.get(value) or self._scope.statements.wish(value, self._elements.makers[value])
             name = self._texts.name((self._loop, value), f"{base}_{letters}" if letters else base)
         self._text[value] = name
         return name

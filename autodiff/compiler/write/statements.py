@@ -36,13 +36,7 @@ _VIEW_ENDINGS: dict[Function, str] = {np.transpose: "_T", np.expand_dims: "_colu
 
 
 class Statements:
-    """Writes calls, and chooses names for what they give.
-
-    Args:
-        texts: the names of the program.
-        log: who was at work while the program was recorded.
-        inlined: values whose expression, if it is short, is written where they are used.
-    """
+    """Writes calls, and chooses names for what they give; numbers of ``inlined`` are written where they are used."""
 
     def __init__(self, texts: Texts, log: Log, inlined: Collection[Value] = ()) -> None:
         self._texts = texts
@@ -107,13 +101,11 @@ class Statements:
         """Write what `require` does."""
         texts = self._texts
         holds = f"{texts.text(condition)}.all()" if condition.is_array else texts.operand(condition)
-        shown = []
-        for value in values:
-            text = texts.text(value)
-            if condition.is_array:
-                spread = text if value.shape == condition.shape else f"np.broadcast_to({text}, {condition.shape})"
-                text = f"{spread}[~{texts.text(condition)}][0]"
-            shown.append(text)
+        shown = list(map(texts.text, values))
+        if condition.is_array:  # of each value that of the first element that does not hold
+            wide = [one if v.shape == condition.shape else f"np.broadcast_to({one}, {condition.shape})"
+                    for one, v in zip(shown, values)]  # fmt: skip
+            shown = [f"{text}[~{texts.text(condition)}][0]" for text in wide]
         filling = f".format({', '.join(shown)})" if shown else ""
         pieces = [repr(piece) for piece in re.findall(r".{1,90}(?:\s+|$)|.{90}", message, re.DOTALL)] or ["''"]
         *first, last = (f"        {piece}" for piece in pieces)

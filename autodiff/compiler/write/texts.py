@@ -22,9 +22,6 @@ _PART = re.compile(r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^'"])+?(?:, |$)""
 class Texts(dict[Any, str]):
     """Names, or short texts, by what they stand for: values, buffers, numbers and all that has a name of its own.
 
-    Args:
-        taken: names that already mean something.
-
     Attributes:
         fixed: lines of ``build``, which make what all runs use.
         imports: lines that import modules.

@@ -11,11 +11,5 @@ from autodiff.compiler.write.source import numpy_source
 
 
 def write(planned: Layout | LoopProgram, called: str, log: Log) -> Source:
-    """Write the text of a planned program: of plain NumPy calls, or of loops for Numba.
-
-    Args:
-        planned: the program.
-        called: the name of the step.
-        log: who was at work while the program was recorded, for names and comments.
-    """
+    """Write the text of a planned program: of plain NumPy calls, or of loops for Numba; the log is for its comments."""
     return numpy_source(planned, called, log) if isinstance(planned, Layout) else machine_source(planned, called, log)
