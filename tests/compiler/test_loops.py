@@ -72,6 +72,13 @@ PRODUCT = """
     new: float64 (5, 3) = np.subtract(w, d)
     w becomes new
 """
+NUMBERS = """
+    x: float64 (8,) = input
+    total: float64 = np.add.reduce(x)
+    sorted: float64 (8,) = np.sort(x)
+    root: float64 = np.linalg.norm(sorted, total)
+    return root
+"""
 
 
 def test_a_chain_is_one_loop_and_only_its_end_lies_in_memory() -> None:
@@ -165,13 +172,7 @@ def test_elements_at_computed_places_are_taken_in_the_loop_that_computes_them() 
 
 
 def test_numbers_that_another_part_reads_are_handed_over() -> None:
-    loops = planned("""
-        x: float64 (8,) = input
-        total: float64 = np.add.reduce(x)
-        sorted: float64 (8,) = np.sort(x)
-        root: float64 = np.linalg.norm(sorted, total)
-        return root
-    """)
+    loops = planned(NUMBERS)
     assert [part.in_machine for part in loops.parts] == [False, True, False]
     assert names(loops.crossing) == {"total"}
 
@@ -285,6 +286,14 @@ def twice(loops: LoopProgram) -> None:
     loops.parts.append(Part(True, loops.parts[0].items[:1]))
 
 
+def not_handed_over(loops: LoopProgram) -> None:
+    loops.crossing.clear()
+
+
+def without_result(loops: LoopProgram) -> None:
+    del loops.home[loops.program.results[0]]
+
+
 def not_written(loops: LoopProgram) -> None:
     del loops.parts[0].items[-1]
 
@@ -294,6 +303,8 @@ def not_written(loops: LoopProgram) -> None:
     [
         (SOFTMAX, at_once, "largest is read by shifted before it is computed"),
         (SOFTMAX, without_rows, "power is read in a later inner loop, and is not kept"),
+        (CHAIN, without_result, "c is read from memory, and has none"),
+        (NUMBERS, not_handed_over, "total is read by another part, and not handed over"),
         (PRODUCT, without_home, "a is read from memory, and has none"),
         (PRODUCT, one_buffer, "b is written over a, which is still needed"),
         (PRODUCT, backwards, "d is read before it is computed"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from autodiff.compiler.plan.elements import Elements, Index, work_of
 from autodiff.compiler.plan.loops import Part
@@ -16,7 +16,11 @@ FOR_THREADS = 2**24  # the work of a loop, as `work_of` counts it: less gains no
 
 
 def parts_of(program: Program, elements: Elements, once: Collection[Call]) -> list[Part]:
-    """Put the calls in order: what Python does as early as it can, and what machine code does together."""
+    """Put the calls in order: what Python does as early as it can, and what machine code does together.
+
+    Requires calls in order, and which of them are made once; gives each of the others once, but no views, after all
+    that it reads, and those with effects in order. A large loop has a part of its own, for threads.
+    """
     order = _Order(program, elements, once)
     parts: list[Part] = []
     while order.remaining:
@@ -82,7 +86,10 @@ class _Order:
 
 
 def fused(calls: list[Call], elements: Elements) -> list[Loop | Call]:
-    """Join calls into loops."""
+    """Join calls into loops: each begins with the first call that is left, and grows by those that go with it.
+
+    Requires calls of machine code, none of which needs a later one; gives each once, in an order that is as good.
+    """
     items: list[Loop | Call] = []
     remaining = _checks_first(calls, elements)
     while remaining:
@@ -90,9 +97,9 @@ def fused(calls: list[Call], elements: Elements) -> list[Loop | Call]:
         if elements.kinds[first] not in FUSIBLE:
             items.append(first)
             continue
-        fusion = _Fusion(Loop.of(first, elements), remaining, elements)
-        items.append(fusion.loop)
-        remaining = fusion.remaining
+        loop = _grown(Loop.of(first, elements), remaining, elements)
+        items.append(loop)
+        remaining = [call for call in remaining if call not in loop.reads]
     return items
 
 
@@ -121,46 +128,29 @@ def _checks_first(calls: list[Call], elements: Elements) -> list[Call]:
     return [*early, *(call for call in calls if call not in early)]
 
 
-class _Fusion:
-    """The growth of one loop: calls that follow at once, later ones that use what it computes, and what they need."""
+def _grown(loop: Loop, calls: list[Call], elements: Elements) -> Loop:
+    """Add to a loop the calls that follow at once, later ones that use what it computes, and what they need."""
+    makers = {output: call for call in calls for output in call.outputs}
+    skipped = False
+    for call in calls:
+        if call.effect:
+            break
+        if call in loop.reads:
+            continue
+        uses = any(elements.root(value) in loop.where for value in call.operands())
+        follows = not skipped and tuple(size for size in elements.space(call) if size != 1) == loop.space
+        grown = loop.copied() if uses or follows else None
+        if grown is not None and _add(grown, call, makers, elements):
+            loop = grown
+        else:
+            skipped = True
+    return loop
 
-    def __init__(self, loop: Loop, calls: list[Call], elements: Elements) -> None:
-        self.loop = loop
-        self.remaining = calls
-        self._elements = elements
-        self._makers = {output: call for call in calls for output in call.outputs}
-        skipped = False
-        for call in calls:
-            if call.effect:
-                break
-            if call in self.loop.calls:
-                continue
-            if elements.kinds[call] not in FUSIBLE or not (self._uses(call) or self._follows(call, skipped)):
-                skipped = True
-                continue
-            grown = self.loop.copied()
-            if self._grow(grown, call):
-                self.loop = grown
-            else:
-                skipped = True
-        done = set(self.loop.calls)
-        self.remaining = [call for call in calls if call not in done]
 
-    def _uses(self, call: Call) -> bool:
-        return any(self._elements.root(value) in self.loop.where for value in call.operands())
-
-    def _follows(self, call: Call, skipped: bool) -> bool:
-        """Whether a call comes next, over the same space."""
-        shape = call.args[0].shape if self._elements.kinds[call] == "reduction" else call.output.shape
-        return not skipped and tuple(size for size in shape if size != 1) == self.loop.space
-
-    def _grow(self, loop: Loop, call: Call) -> bool:
-        """Add a call, and before it those that it needs."""
-        for value in call.operands():
-            root = self._elements.root(value)
-            maker = self._makers.get(root)
-            if maker is None or root in loop.where:
-                continue
-            if self._elements.kinds[maker] not in FUSIBLE or not self._grow(loop, maker):
-                return False
-        return loop.add(call, self._elements)
+def _add(loop: Loop, call: Call, makers: Mapping[Value, Call], elements: Elements) -> bool:
+    """Add a call to a loop, and before it those that it needs, if they can be."""
+    for value in call.operands():
+        root = elements.root(value)
+        if root in makers and root not in loop.where and not _add(loop, makers[root], makers, elements):
+            return False
+    return elements.kinds[call] in FUSIBLE and loop.add(call, elements)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from autodiff.compiler.plan.checking import Check, Labels
 from autodiff.compiler.plan.elements import LETTERS, Elements, Indices
 from autodiff.compiler.plan.lifetimes import Buffer, Planned, may_view, sources_of
 from autodiff.compiler.plan.nest import Loop
-from autodiff.compiler.program import Call, Value
+from autodiff.compiler.program import Call, Value, values_in
 from autodiff.compiler.simplify.rounding import added_product
 
 
@@ -135,16 +135,19 @@ class LoopProgram(Planned):
                 else:
                     check.effect(item)
                     check.do(reads, item.outputs, item.args[:1] if added_product(item) else ())
-                for root in map(self.elements.root, reads):
-                    if root not in in_machine:
-                        continue
-                    if root.is_array and root not in self.home:
-                        check.fail(root, "is read from memory, and has none")
-                    if not root.is_array and in_machine[root] != number and root not in self.crossing:
-                        check.fail(root, "is read by another part, and not handed over")
+                self._check_places(reads, number, in_machine, check)
                 if part.in_machine:
                     in_machine |= dict.fromkeys(item.outputs, number)
         check.end()
+        self._check_places(values_in(self.program.outcomes()), -1, in_machine, check)
+
+    def _check_places(self, reads: Iterable[Value], part: int, made: Mapping[Value, int], check: Check) -> None:
+        """See that what machine code computes, in a part of some number, has a place where others find it."""
+        for root in map(self.elements.root, reads):
+            if root in made and root.is_array and root not in self.home:
+                check.fail(root, "is read from memory, and has none")
+            if root in made and not root.is_array and made[root] != part and root not in self.crossing:
+                check.fail(root, "is read by another part, and not handed over")
 
     def _check_nest(self, loop: Loop, check: Check) -> None:
         """See that what a nest computes is there by the turn in which it is read, and kept if that is a later one."""

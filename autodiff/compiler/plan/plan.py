@@ -27,9 +27,10 @@ def loops_of(program: Program) -> LoopProgram:
     """
     program = copies_for_products(program)
     once = made_once(program)
-    elements = Elements(program, {output for call in once for output in call.outputs})
-    parts = with_views(parts_of(program, elements, once), elements, values_in(program.outcomes()))
-    calls = [call for call in program.calls if call not in once]
+    fixed = {output for call in once for output in call.outputs}
+    elements = Elements(program, fixed)
+    parts = with_views(parts_of(program, elements, set(once)), elements, values_in(program.outcomes()))
+    calls = [call for call in program.calls if fixed.isdisjoint(call.outputs)]
     loops = LoopProgram(program=program, once=once, calls=calls, elements=elements, parts=parts)
     loops.crossing = crossing(loops)
     place(loops)

@@ -155,9 +155,8 @@ class Module:
         if program.state:
             text = f"{text[:-1]}, which changes the arrays that are given here."
         if numbers:
-            text += (
-                f" It returns what {self._called} returns, and after that the {', '.join(numbers)} of the next call."
-            )
+            named = ", ".join(numbers)
+            text += f" It returns what {self._called} returns, and after that the {named} of the next call."
         first, *rest = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
         return [f'"""{first}', *rest, '"""'] if rest else [f'"""{first}"""']
 
