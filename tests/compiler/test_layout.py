@@ -5,8 +5,11 @@ from __future__ import annotations
 from textwrap import dedent
 from typing import Any
 
+import numpy as np
 import pytest
 
+import autodiff as ad
+from autodiff import Tensor
 from autodiff.arrays.whole import require
 from autodiff.compiler.plan.memory import Layout
 from autodiff.compiler.plan.plan import plan
@@ -129,6 +132,16 @@ def test_a_view_of_the_state_that_is_copied_into_the_state_is_kept() -> None:
         b becomes of_a
     """)
     assert {value.name for value in layout.kept} == {"of_a", "of_b"}
+    one, other = Tensor(np.arange(4.0).reshape(2, 2)), Tensor(np.ones((2, 2)))
+
+    def swap() -> None:
+        one.data, other.data = other.data.T, one.data.T
+
+    compiled = ad.compile(swap, [one, other])
+    for _ in range(3):
+        compiled()
+    np.testing.assert_array_equal(one.data, np.ones((2, 2)))
+    np.testing.assert_array_equal(other.data, np.arange(4.0).reshape(2, 2).T)
 
 
 def test_a_layout_is_printed() -> None:

@@ -40,7 +40,17 @@ class LoopProgram(Planned):
     What a `Loop` computes is a number for each element, and lies in memory only where it has to: if it is read by
     something else, it has a ``home``, and if only a later inner loop of the same row reads it, one of ``rows``. Machine
     code looks through views, which only Python makes. A number that one part computes and another reads has memory of
-    its own. ``print`` shows the nests, and `check` says whether each value is there when it is read.
+    its own. `check` says whether each value is there when it is read, and printed, the softmax of rows is::
+
+        for i < 8:
+            for j < 100:
+                largest[i] = maximum.reduce(x[i, j], axis=1)
+            for j < 100:
+                shifted[i, j] = subtract(x[i, j], largest[i])
+                power[i, j] = exp(shifted[i, j])  # in v0, a row
+                total[i] = add.reduce(power[i, j], axis=1)
+            for j < 100:
+                share[i, j] = divide(power[i, j], total[i])  # in share
 
     Attributes:
         elements: how each value is computed from others.
