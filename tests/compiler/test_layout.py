@@ -14,7 +14,7 @@ from autodiff.arrays.whole import require
 from autodiff.compiler.plan.memory import Layout
 from autodiff.compiler.plan.plan import plan
 from autodiff.compiler.program import Call, Value
-from tests.compiler.by_hand import read
+from tests.compiler.notation import read
 
 
 def laid_out(text: str, exact: bool = False) -> Layout:

@@ -15,7 +15,7 @@ from autodiff.compiler.plan.loops import LoopProgram, Part
 from autodiff.compiler.plan.nest import Loop
 from autodiff.compiler.plan.plan import plan
 from autodiff.compiler.program import Call, Program, Value
-from tests.compiler.by_hand import read
+from tests.compiler.notation import read
 
 
 def planned(text: str) -> LoopProgram:
