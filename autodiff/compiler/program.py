@@ -168,15 +168,15 @@ class Program:
         return Program(self.inputs, state, list(calls), [replaced(value, new) for value in self.results])
 
     def __str__(self) -> str:
-        names = self._names()
-        lines = [f"{_declaration(value, names)} = {value.kind}" for value in names if value.kind != "call"]
+        names = self.names()
+        lines = [f"{declared(value, names)} = {value.kind}" for value in names if value.kind != "call"]
         lines += [_line(call, names) for call in self.calls]
         if self.results:
-            lines.append(f"return {', '.join(_written(value, names) for value in self.results)}")
+            lines.append(f"return {', '.join(written(value, names) for value in self.results)}")
         changes = {before: after for before, after in self.state if after is not before}
-        return "\n".join([*lines, *(f"{names[old]} becomes {_written(new, names)}" for old, new in changes.items())])
+        return "\n".join([*lines, *(f"{names[old]} becomes {written(new, names)}" for old, new in changes.items())])
 
-    def _names(self) -> dict[Value, str]:
+    def names(self) -> dict[Value, str]:
         """Name all values, no two alike: as the user does, or by a number."""
         used = (value for call in self.calls for value in (*call.operands(), *call.outputs))
         names: dict[Value, str] = {}
@@ -233,8 +233,8 @@ class Program:
             }
             problems += [("the program", f"has other {what}", None) for what, (a, b) in pairs.items() if a != b]
         for value, problem, place in problems:
-            names = self._names()
-            subject = _declaration(value, names) if isinstance(value, Value) else value
+            names = self.names()
+            subject = declared(value, names) if isinstance(value, Value) else value
             raise ValueError(f"{subject} {problem}{f', in {_line(place, names)}' if place else ''}")
 
 
@@ -245,7 +245,7 @@ class _Text(str):
     __repr__ = str.__str__
 
 
-def _written(arg: Any, names: Mapping[Value, str]) -> str:
+def written(arg: Any, names: Mapping[Value, str]) -> str:
     """Write an argument, in one line."""
 
     def write(item: Any) -> Any:
@@ -271,7 +271,8 @@ def _dotted(function: Function) -> str:
     return f"{module}.{name}" if module in ("operator", "np.linalg", "np.fft") else name
 
 
-def _declaration(value: Value, names: Mapping[Value, str]) -> str:
+def declared(value: Value, names: Mapping[Value, str]) -> str:
+    """Write the name of a value with its dtype, shape and order in memory."""
     kind = getattr(value.dtype, "name", None) or value.dtype.__name__
     order = "" if value.axes is None else f" by axes {value.axes}"
     return f"{names[value]}: {kind}{f' {value.shape}' if value.is_array else ''}{order}"
@@ -279,11 +280,16 @@ def _declaration(value: Value, names: Mapping[Value, str]) -> str:
 
 def _line(call: Call, names: Mapping[Value, str]) -> str:
     """Write a call as a line."""
-    args = [*(_written(arg, names) for arg in call.args)]
-    args += [f"{line(name)}={_written(arg, names)}" for name, arg in call.kwargs.items()]
-    outputs = ", ".join(_declaration(value, names) for value in call.outputs)
+    outputs = ", ".join(declared(value, names) for value in call.outputs)
     comma, effect = "," if call.several and len(call.outputs) == 1 else "", "  # effect" if call.effect else ""
-    return f"{outputs}{comma} = {_dotted(call.function)}({', '.join(args)}){effect}"
+    return f"{outputs}{comma} = {called(call, names)}{effect}"
+
+
+def called(call: Call, names: Mapping[Value, str]) -> str:
+    """Write a call without what it gives."""
+    args = [*(written(arg, names) for arg in call.args)]
+    args += [f"{line(name)}={written(arg, names)}" for name, arg in call.kwargs.items()]
+    return f"{_dotted(call.function)}({', '.join(args)})"
 
 
 def _form(arg: Any) -> Any:

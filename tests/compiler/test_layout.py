@@ -149,10 +149,10 @@ def test_a_layout_is_printed() -> None:
         input x: float64 (3,)
         state w: float64 (3,)
         memory a: float64 (3,)
-        a = multiply(w, x)  # in a
-        new = subtract(w, a)  # in a
-        again = multiply(w, 2.0)  # in w
-        b = add.reduce(again)
+        a = np.multiply(w, x)  # in a
+        new = np.subtract(w, a)  # in a
+        again = np.multiply(w, 2.0)  # in w
+        b = np.add.reduce(again)
         copy new into w
         return b""")
 

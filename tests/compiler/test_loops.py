@@ -244,18 +244,18 @@ def test_a_view_is_looked_through(shape: tuple[int, ...], show: Callable[[Any], 
 def test_a_loop_program_is_printed() -> None:
     assert str(planned(SOFTMAX)) == dedent("""\
         input x: float64 (8, 100)
-        memory power: float64 (100,)
+        memory m8: float64 (100,)
         memory share: float64 (8, 100)
         part 1, machine code:
             for i < 8:
                 for j < 100:
-                    largest[i] = maximum.reduce(x[i, j], axis=1)
+                    largest[i] = np.maximum.reduce(x[i, j], axis=1)
                 for j < 100:
-                    shifted[i, j] = subtract(x[i, j], largest[i])
-                    power_2[i, j] = exp(shifted[i, j])  # in power, a row
-                    total[i] = add.reduce(power_2[i, j], axis=1)
+                    shifted[i, j] = np.subtract(x[i, j], largest[i])
+                    power[i, j] = np.exp(shifted[i, j])  # in m8, a row
+                    total[i] = np.add.reduce(power[i, j], axis=1)
                 for j < 100:
-                    share[i, j] = divide(power_2[i, j], total[i])  # in share
+                    share[i, j] = np.divide(power[i, j], total[i])  # in share
         return share""")
 
 

@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 from autodiff.compiler.plan.lifetimes import Buffer, Planned, changing
-from autodiff.compiler.program import Call, Value, mapped, values_in
-from autodiff.core.rule import name_of
+from autodiff.compiler.program import Call, Value, called, declared, values_in, written
 
 
 class Labels(dict[Value, str]):
-    """Names of the values of a planned program, no two alike: the user's, or numbers."""
+    """Names of the values of a planned program: those of the program, and others for what is planned beside them."""
+
+    def __init__(self, planned: Planned) -> None:
+        super().__init__(planned.program.names())
 
     def __missing__(self, value: Value) -> str:
-        wish, taken = value.name or f"v{len(self)}", set(self.values())
-        others = (f"{wish}_{number}" for number in itertools.count(2))
-        self[value] = next(name for name in itertools.chain([wish], others) if name not in taken)
+        self[value] = f"m{len(self)}"
         return self[value]
 
     def call(self, call: Call, texts: Iterable[str] = ()) -> str:
         """Write what a call computes, of its arguments or of other texts for those that are values."""
-        others = iter(texts)
-        names = {value: next(others, self[value]) for value in call.operands()}
-
-        def text(arg: Any) -> Any:
-            return _Text(names[arg] if isinstance(arg, Value) else name_of(arg) if callable(arg) else repr(arg))
-
-        arguments = [repr(mapped(arg, text)) for arg in call.args]
-        arguments += [f"{key}={mapped(arg, text)!r}" for key, arg in call.kwargs.items()]
-        return f"{name_of(call.function)}({', '.join(arguments)})"
-
-    def declared(self, values: Iterable[Value]) -> str:
-        """List values with their dtypes and shapes."""
-        return ", ".join(f"{self[value]}: {getattr(value.dtype, 'name', 'number')} {value.shape}" for value in values)
+        names = {value: self[value] for value in call.operands()}
+        return called(call, names | dict(zip(call.operands(), texts)))
 
     def opening(self, planned: Planned) -> list[str]:
         """Write what a planned program is given, and makes once."""
         program = planned.program
         given = {"input": program.inputs, "state": [before for before, _ in program.state]}
-        memory = [f"memory {self.declared([buffer.value])}" for buffer in planned.buffers]
+        lines = [f"{kind} {declared(value, self)}" for kind, values in given.items() for value in values]
+        lines += [f"memory {declared(buffer.value, self)}" for buffer in planned.buffers]
         once = [f"once {self[call.output]} = {self.call(call)}" for call in planned.once]
-        return [*(f"{kind} {self.declared(values)}" for kind, values in given.items() if values), *memory, *once]
+        return [*lines, *once]
 
     def ending(self, planned: Planned) -> list[str]:
         """Write what is copied into the state at the end, and what comes out."""
-        results = [self[value] if isinstance(value, Value) else repr(value) for value in planned.program.results]
+        results = [written(value, self) for value in planned.program.results]
         copies = [f"copy {self[after]} into {self[before]}" for before, after in planned.copies]
         return [*copies, f"return {', '.join(results)}"]
 
@@ -58,18 +46,11 @@ class Labels(dict[Value, str]):
         return f"{', '.join(self[value] for value in outputs)}{' = ' if outputs else ''}{self.call(call, texts)}{kept}"
 
 
-class _Text(str):
-    """A text that is its own `repr`."""
-
-    __slots__ = ()
-    __repr__ = str.__str__
-
-
 class Check:
     """Goes through a planned program, and knows which values are there and what each piece of memory holds."""
 
     def __init__(self, planned: Planned, sources: Mapping[Value, set[Value]]) -> None:
-        self.labels = Labels()
+        self.labels = Labels(planned)
         self._planned = planned
         self._sources = sources
         self._holds = {home: value for value, home in planned.home.items() if value.kind == "state"}

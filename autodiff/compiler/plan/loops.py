@@ -44,13 +44,13 @@ class LoopProgram(Planned):
 
         for i < 8:
             for j < 100:
-                largest[i] = maximum.reduce(x[i, j], axis=1)
+                largest[i] = np.maximum.reduce(x[i, j], axis=1)
             for j < 100:
-                shifted[i, j] = subtract(x[i, j], largest[i])
-                power[i, j] = exp(shifted[i, j])  # in v0, a row
-                total[i] = add.reduce(power[i, j], axis=1)
+                shifted[i, j] = np.subtract(x[i, j], largest[i])
+                power[i, j] = np.exp(shifted[i, j])  # in m8, a row
+                total[i] = np.add.reduce(power[i, j], axis=1)
             for j < 100:
-                share[i, j] = divide(power[i, j], total[i])  # in share
+                share[i, j] = np.divide(power[i, j], total[i])  # in share
 
     Attributes:
         elements: how each value is computed from others.
@@ -77,7 +77,7 @@ class LoopProgram(Planned):
         )
 
     def __str__(self) -> str:
-        labels = Labels()
+        labels = Labels(self)
         lines = labels.opening(self)
         for number, part in enumerate(self.parts, start=1):
             lines.append(

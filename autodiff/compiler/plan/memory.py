@@ -39,7 +39,7 @@ class Layout(Planned):
     exact: bool = False
 
     def __str__(self) -> str:
-        labels = Labels()
+        labels = Labels(self)
         calls = [labels.line(self, call) for call in self.calls]
         return "\n".join([*labels.opening(self), *calls, *labels.ending(self)])
 
