@@ -17,10 +17,9 @@ from autodiff.compiler.bind.bound import Bound
 from autodiff.compiler.bind.forms import form_of_arguments, gradient_form
 from autodiff.compiler.depiction import graph_of
 from autodiff.compiler.pipeline import bound
-from autodiff.compiler.record.gradients import record
 from autodiff.compiler.record.recorder import TRACING
 from autodiff.compiler.record.tracing import Step
-from autodiff.compiler.simplify.passes import PASSES
+from autodiff.compiler.simplify.passes import PASSES, Options
 from autodiff.compiler.state import Place, numbers_of, places_of, stateful_parts
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
@@ -113,7 +112,7 @@ def compile(
             )
         if importlib.util.find_spec("numba") is None or importlib.util.find_spec("scipy") is None:
             raise ImportError('compile: backend="numba" needs Numba and SciPy: pip install "autodiff[fast]"')
-    return Compiled(step, state, check, exact, frozenset(without), backend)
+    return Compiled(step, state, check, Options(exact, frozenset(without), backend))
 
 
 class Compiled:
@@ -124,16 +123,12 @@ class Compiled:
             that is used by every run, and gives the function of the step's arguments.
     """
 
-    def __init__(
-        self, step: Callable[..., Any], state: Any, check: bool, exact: bool, without: frozenset[str], backend: str
-    ) -> None:
+    def __init__(self, step: Callable[..., Any], state: Any, check: bool, options: Options) -> None:
         self._step = step
-        self._backend = backend
         self._state = state
         self._parts = stateful_parts(state)
         self._check = check
-        self._exact = exact
-        self._without = without
+        self._options = options
         self._programs: dict[_Form, list[Bound]] = {}
         self._inputs: set[Hashable] = set()  # numbers among the settings that are inputs of the programs
         self._looked_into: set[Hashable] = set()  # those that cannot be
@@ -209,14 +204,13 @@ class Compiled:
                 self._inputs -= changed
                 self._looked_into |= changed
         step = Step.of(self._step, self._state, self._inputs, (args, kwargs))
-        recorded = record(step, args, kwargs)
-        for program in self._programs.get(form, ()):
-            if program.is_of(recorded):
-                program.renew(args, kwargs)
-                return program
-        program = bound(step, recorded, args, kwargs, self._exact, self._without, self._backend)
+        made = self._programs.get(form, [])
+        program = bound(step, args, kwargs, self._options, made)
+        if program in made:
+            program.renew(args, kwargs)
+            return program
         if self._check:
-            program.verify(self.settings, self._exact)
+            program.verify(self.settings, self._options.exact)
         else:
             program.until_due = program.repetition.due = sys.maxsize
         if len(self._every()) == MOST_PROGRAMS:

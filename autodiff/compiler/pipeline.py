@@ -1,32 +1,29 @@
-"""The way from a step to the program that runs in its place: record, simplify, plan, write, bind.
+"""The way from a step to what runs in its place: record, simplify, plan, write, bind. A folder stands for each.
 
-A folder stands for each: what is recorded is a `Program`, which the simplifications make another one of; a plan says
-what of it runs together and where its arrays lie; what is written is the text of a Python module, and bound it is a
-function of the step's arguments.
+The step runs once on arrays that write down each NumPy call: a `Program`. Simplifications make another one of it, with
+fewer or faster calls. A plan says what of that runs together, and where its arrays lie. It is written as the text of a
+Python module, and bound: a function of the step's arguments, which knows where the state lies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from autodiff.compiler.bind.bound import Bound
-from autodiff.compiler.bind.modules import build_of
-from autodiff.compiler.naming import line
 from autodiff.compiler.plan.plan import plan
-from autodiff.compiler.record.gradients import Record
-from autodiff.compiler.record.log import Log
+from autodiff.compiler.record.gradients import record
 from autodiff.compiler.record.tracing import Step
-from autodiff.compiler.simplify.passes import simplified
+from autodiff.compiler.simplify.passes import Options, simplify
 from autodiff.compiler.write.write import write
-from autodiff.core import clock
-from autodiff.core.rule import name_of
 
 
-def bound(
-    step: Step, recorded: Record, args: Any, kwargs: Any, exact: bool, without: frozenset[str], backend: str
-) -> Bound:
-    """Make the program of a step that was recorded with some arguments."""
-    program = simplified(recorded.program, exact, without, backend)
-    called, log = line(name_of(step.function)), Log(clock.latest(), recorded.trace.watch)
-    source = write(plan(program, backend, exact), called, log)
-    return Bound(step, recorded, program, source, build_of(source.text, called, backend), args, kwargs)
+def bound(step: Step, args: Any, kwargs: Any, options: Options, others: Sequence[Bound]) -> Bound:
+    """Make what runs in place of a step for such arguments, or find that one of others is the same."""
+    recorded = record(step, args, kwargs)
+    if same := next((other for other in others if other.is_of(recorded)), None):
+        return same
+    program = simplify(recorded.program, options)
+    planned = plan(program, options.backend, options.exact)
+    source = write(planned, step.called, recorded.log)
+    return Bound(source, program, recorded, step, args, kwargs, options.backend)

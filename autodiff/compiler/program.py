@@ -16,6 +16,7 @@ are for readers, and a simplification may change them in the program that it is 
 this may be assumed of a program; `Program.check` says where it does not hold. Printed, a program has a line for each
 value that is given and for each call, and then says how it ends:
 
+    >>> from autodiff.compiler.program import Call, Program, Value
     >>> f4 = np.dtype("float32")
     >>> x, rate = Value("input", (3, 2), f4, True, "x"), Value("input", (), float, False, "rate")
     >>> w, total = Value("state", (2,), f4, True, "w"), Value("call", (3,), f4, True, "total")

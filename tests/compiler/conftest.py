@@ -27,15 +27,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True, scope="module")
 def checked_programs() -> Iterator[None]:
     """Check each program that is recorded, simplified or planned, but where memory is measured."""
-    simplified, plan = pipeline.simplified, pipeline.plan
+    simplify, plan = pipeline.simplify, pipeline.plan
 
     def check_first(program: Program, *args: Any, **kwargs: Any) -> Program:
         if not tracemalloc.is_tracing():
             program.check()
-        return simplified(program, *args, **kwargs)
+        return simplify(program, *args, **kwargs)
 
-    def check_then(simplify: Pass, program: Program) -> Program:
-        after = simplify(program)
+    def check_then(change: Pass, program: Program) -> Program:
+        after = change(program)
         if not tracemalloc.is_tracing():
             after.check(program)
         return after
@@ -47,8 +47,8 @@ def checked_programs() -> Iterator[None]:
         return planned
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "simplified", check_first)
+        patch.setattr(pipeline, "simplify", check_first)
         patch.setattr(pipeline, "plan", check_plan)
-        for name, simplify in PASSES.items():
-            patch.setitem(PASSES, name, functools.wraps(simplify)(functools.partial(check_then, simplify)))
+        for name, change in PASSES.items():
+            patch.setitem(PASSES, name, functools.wraps(change)(functools.partial(check_then, change)))
         yield

@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.compiler.bind.again import Repetition
 from autodiff.compiler.bind.binding import Binding
-from autodiff.compiler.bind.modules import Build
+from autodiff.compiler.bind.modules import build_of
 from autodiff.compiler.bind.verify import Verification
 from autodiff.compiler.program import Program
 from autodiff.compiler.record.comparison import difference
@@ -26,15 +26,15 @@ from autodiff.transforms.containers import flatten
 
 
 class Bound:
-    """A program bound to its state.
+    """A program that is bound to the state of its step.
 
     Args:
-        step: what it is the program of.
-        recorded: the record that it was made of.
-        program: this, simplified.
         source: its text.
-        build: the function of that name in it.
-        args, kwargs: the arguments of the first call.
+        program: what that says.
+        recorded: the record that it was made of.
+        step: what was recorded.
+        args, kwargs: the arguments for which it was.
+        backend: for which it is written.
 
     Attributes:
         fits, run: as of `Binding`.
@@ -43,13 +43,13 @@ class Bound:
 
     def __init__(
         self,
-        step: Step,
-        recorded: Record,
-        program: Program,
         source: Source,
-        build: Build,
+        program: Program,
+        recorded: Record,
+        step: Step,
         args: Any,
         kwargs: Any,
+        backend: str,
     ) -> None:
         leaves, rebuild = flatten((args, kwargs))
         called = name_of(step.function)
@@ -73,7 +73,7 @@ class Bound:
         by_value = {before: place for (before, _), place in state}
         changed = {before for before, after in program.state if after is not before}
         self._binding = Binding(
-            build=build,
+            build=build_of(source.text, step.called, backend),
             inputs=inputs,
             only_inputs=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
             late=[

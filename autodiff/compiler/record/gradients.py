@@ -9,7 +9,9 @@ import numpy as np
 
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.record.comparison import difference
+from autodiff.compiler.record.log import Log
 from autodiff.compiler.record.tracing import Gradient, Step, Trace, trace
+from autodiff.core import clock
 from autodiff.core.tensor import Tensor
 
 
@@ -24,6 +26,7 @@ class Record:
         given: the gradients that it uses.
         kept: those that it leaves; others that are new it has used itself, to change the Tensors.
         cleared: those that it clears.
+        log: who was at work when.
         is_for: Tensors of which it matters, and of what type their gradients must be before the step.
     """
 
@@ -32,6 +35,7 @@ class Record:
     given: list[Gradient]
     kept: list[Gradient]
     cleared: list[Gradient]
+    log: Log
     is_for: list[tuple[Tensor, type]]
 
 
@@ -45,6 +49,7 @@ def record(step: Step, args: Any, kwargs: Any) -> Record:
         TypeError: the step cannot be recorded.
     """
     first = trace(step, args, kwargs)
+    log = Log(clock.latest(), first.watch)
     tensors = [gradient.of for gradient in first.gradients if isinstance(gradient.of, Tensor)]
     is_new = [gradient.change == "new" for gradient in first.gradients]
     other = _with_other_gradients(step, tensors, args, kwargs) if any(is_new) else first
@@ -69,6 +74,7 @@ def record(step: Step, args: Any, kwargs: Any) -> Record:
         given,
         kept,
         [one for one, another in pairs if "cleared" in (one.change, another.change)],
+        log,
         [(tensor, type(tensor._grad)) for tensor in tensors if differs or other is first],
     )
 

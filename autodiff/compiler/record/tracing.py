@@ -17,6 +17,7 @@ from weakref import ref
 import numpy as np
 
 from autodiff.arrays.foreign import other_array
+from autodiff.compiler.naming import line
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.record.log import StepWatch
 from autodiff.compiler.record.recorder import TRACING, Constant, Recorded, RecordedGenerator, Recording
@@ -24,6 +25,7 @@ from autodiff.compiler.record.surroundings import Variable, is_a, leaves_in, sam
 from autodiff.compiler.state import Place, Stateful, Unkept, places_of, restoring, stateful_parts
 from autodiff.core.hooks import Hook, hooks_of
 from autodiff.core.record import constant, data_of
+from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import watching
 from autodiff.transforms.containers import flatten, walk
@@ -80,6 +82,11 @@ class Step:
                         else:
                             step.guarded.append((variable.name + path, place))
         return step
+
+    @property
+    def called(self) -> str:
+        """The name of the function, in a line."""
+        return line(name_of(self.function))
 
     def read(self, tensor: Tensor, name: str) -> bool:
         """Add a Tensor to those that take part, and say whether it is new."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from autodiff.compiler.program import Program
 from autodiff.compiler.simplify import exact, rewriting, rounding
 from autodiff.compiler.simplify.rewriting import Pass
@@ -23,16 +25,32 @@ PASSES: dict[str, Pass] = {
     "scaled_products": rounding.scaled_products,
     "updates_as_products": rounding.updates_as_products,
 }
-INEXACT = {name for name, simplify in PASSES.items() if simplify in rewriting.INEXACT}
+INEXACT = {name for name, change in PASSES.items() if change in rewriting.INEXACT}
 OF_BACKEND = {  # those that pay for one backend only
     **dict.fromkeys(["sums_as_products", "rates_first", "scaled_products"], "numpy"),
     "updates_as_products": "numba",
 }
 
 
-def simplified(program: Program, exact: bool, without: frozenset[str] = frozenset(), backend: str = "numpy") -> Program:
+@dataclass(frozen=True)
+class Options:
+    """How a program is to be made.
+
+    Attributes:
+        exact: whether every bit is to be kept.
+        without: the passes that are left out.
+        backend: ``"numpy"`` or ``"numba"``.
+    """
+
+    exact: bool = False
+    without: frozenset[str] = frozenset()
+    backend: str = "numpy"
+
+
+def simplify(program: Program, options: Options) -> Program:
     """Run the passes."""
-    for name, simplify in PASSES.items():
-        if name not in without and OF_BACKEND.get(name, backend) == backend and not (exact and name in INEXACT):
-            program = simplify(program)
+    for name, change in PASSES.items():
+        is_for_it = OF_BACKEND.get(name, options.backend) == options.backend
+        if is_for_it and name not in options.without and not (options.exact and name in INEXACT):
+            program = change(program)
     return program
