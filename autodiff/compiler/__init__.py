@@ -1,4 +1,4 @@
-"""A step as a program: recorded, simplified, written down as source, and run."""
+"""A step as a program: recorded, simplified, planned, written as source, and bound to its state, by `pipeline`."""
 
 from autodiff.compiler.compiled import Compiled, compile
 

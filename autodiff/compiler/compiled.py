@@ -1,4 +1,4 @@
-"""``ad.compile``: a step that runs once on recording arrays, and from then on as a program."""
+"""``ad.compile``: a step that is recorded for each form of its arguments, and from then on runs as a program."""
 
 from __future__ import annotations
 

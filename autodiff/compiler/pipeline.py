@@ -1,7 +1,7 @@
 """The way from a step to what runs in its place: record, simplify, plan, write, bind. A folder stands for each.
 
-The step runs once on arrays that write down each NumPy call: a `Program`. Simplifications make another one of it, with
-fewer or faster calls. A plan says what of that runs together, and where its arrays lie. It is written as the text of a
+The step runs on arrays that write down each NumPy call: a `Program`. Simplifications make another one of it, with fewer
+or faster calls. A plan says what of that runs together, and where its arrays lie. It is written as the text of a
 Python module, and bound: a function of the step's arguments, which knows where the state lies.
 """
 
