@@ -1,1 +1,1 @@
-"""A step is run once on recording arrays, which write down every NumPy call that is made on them."""
+"""A step runs on recording arrays, which write down every NumPy call; `gradients.record` makes its program of them."""

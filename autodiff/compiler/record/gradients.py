@@ -1,4 +1,4 @@
-"""What a step does with the gradients of its state: which its program is given, and which it leaves."""
+"""The arrow from a step to its `Record`: a program, and which gradients that is given and leaves."""
 
 from __future__ import annotations
 

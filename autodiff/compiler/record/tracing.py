@@ -1,4 +1,4 @@
-"""A step is recorded: it runs once on recording arrays, and leaves its state as it was."""
+"""One run of a step on recording arrays, a `Trace`, which leaves the state as it was; and what is known of a `Step`."""
 
 from __future__ import annotations
 
