@@ -1,4 +1,4 @@
-"""What simplifications of a program are made of."""
+"""What simplifications share: `rewrite`, which goes through the calls, and functions to look at calls and make them."""
 
 from __future__ import annotations
 
