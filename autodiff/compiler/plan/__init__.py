@@ -1,1 +1,1 @@
-"""What of a program runs together, and where each array lies."""
+"""What runs together, and where each array lies: a `Layout` of calls for NumPy, or a `LoopProgram` for Numba."""

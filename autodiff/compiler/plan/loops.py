@@ -1,4 +1,4 @@
-"""A program for machine code: the form between the calls of a step and the text of its loops."""
+"""The plan for Numba, a `LoopProgram`: the form between the calls of a step and the text of its loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layout of a program of NumPy calls: which write into memory that is there, and into which."""
+"""The plan for NumPy, a `Layout`: which calls write into memory that is there, and into which."""
 
 from __future__ import annotations
 
