@@ -1,4 +1,4 @@
-"""For which arguments a program is: all of them that a step may depend on, as a key."""
+"""The form of arguments: all of them on which a program may depend, as a key; with another it is another program."""
 
 from __future__ import annotations
 
