@@ -13,7 +13,8 @@ from time import perf_counter
 from typing import Any
 
 from autodiff.compiler.record.comparison import difference
-from autodiff.compiler.record.tracing import Trace
+from autodiff.compiler.record.tracing import Step, Trace, trace
+from autodiff.core.rule import name_of
 
 ALWAYS = 8  # the last of the calls 2, 4, 8 before which the step is recorded whatever the time that takes
 SHARE = 0.005  # of the running time, which recording takes from then on
@@ -24,17 +25,15 @@ class Repetition:
 
     Args:
         first: the record that the program was made of.
-        record: records the step, given its arguments.
-        called: what the step is called.
+        step: what was recorded.
 
     Attributes:
         due: in which call it is to be recorded again.
     """
 
-    def __init__(self, first: Trace, record: Callable[[Any, Any], Trace], called: str) -> None:
+    def __init__(self, first: Trace, step: Step) -> None:
         self._first = first
-        self._record = record
-        self._called = called
+        self._step = step
         self._latest = 1  # the last call that is known to be right
         self._ended = perf_counter()  # and when
         self._cost = self._pace = math.inf  # seconds that recording takes, and a call
@@ -73,7 +72,7 @@ class Repetition:
         """
         start, self._differs = perf_counter(), True
         try:
-            now = self._record(args, kwargs)
+            now = trace(self._step, args, kwargs)
         except TypeError as error:
             raise self._changed(f"it can no longer be recorded: {error}", call) from error
         what = difference(self._first, now)
@@ -86,6 +85,6 @@ class Repetition:
         since = self._latest + 1
         old = f"since call {since} with such arguments results may be old" if call > since else "nothing is old yet"
         return RuntimeError(
-            f"compile: {self._called} no longer does what it did when it was compiled: {what}; {old}. Make what "
-            "changes an argument of the step, name it in state=, or compile again"
+            f"compile: {name_of(self._step.function)} no longer does what it did when it was compiled: {what}; {old}. "
+            "Make what changes an argument of the step, name it in state=, or compile again"
         )

@@ -6,18 +6,22 @@ must be looked at in each call stands in the text of two functions, everything b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.program import Value
+from autodiff.compiler.bind.modules import build_of
+from autodiff.compiler.program import Program
+from autodiff.compiler.record.gradients import Record
 from autodiff.compiler.record.surroundings import Surroundings
-from autodiff.compiler.state import Place, Stateful
+from autodiff.compiler.record.tracing import Gradient, Step
+from autodiff.compiler.state import Place, Unkept
+from autodiff.compiler.write.module import Source
 from autodiff.core.clock import tick
 from autodiff.core.hooks import HOOKS, hooks_of
-from autodiff.core.record import data_of
-from autodiff.core.rule import Array
+from autodiff.core.record import constant, data_of
+from autodiff.core.rule import Array, name_of
 from autodiff.core.tensor import Tensor
 
 
@@ -46,25 +50,14 @@ class Binding:
             return rebuild(result_0)
 
     Args:
-        build: makes the program's function, of the arrays of the state and of constants.
+        source: the program's text.
+        program: what that says.
+        record: what it was made of.
+        step: what was recorded.
         inputs: arguments that others will be like: arrays, Tensors and numbers.
-        late: which of them are arrays that are read when the state may have been written into, and which of these the
-            step itself reads when it has changed the state in place.
         only_inputs: whether the step takes these and nothing else, so that it is enough to look at them.
-        arrays: where the arrays and Generators of the state lie that ``build`` is given, and what stands for each.
-        changes: which of them the program changes.
-        given: Tensors of the state, or numbers of inputs, whose gradients the program's function is given too.
-        constants: what ``build`` is given after them.
-        numbers: where the numbers of the state lie that the program's function is given after the inputs.
-        changed: where each of those lies that it gives after the results, which may be several places.
-        tensors: all Tensors of the state, and whether the program changes them.
-        gradients: Tensors, or numbers of inputs, and what becomes of their gradients: None, what is left in their
-            place, or a function of what is given after the results.
-        is_for: Tensors of which it matters, and of what type their gradients must be.
-        results: how many results there are.
-        rebuild: given them, puts them into the form in which the step returns them.
-        stateful: the modules, optimizers and the like in the state.
         surroundings: what the step reads by name.
+        backend: for which the program is written.
 
     Attributes:
         fits: whether positional arguments are like the inputs, and the state and the surroundings as they were. If not,
@@ -78,83 +71,75 @@ class Binding:
 
     def __init__(
         self,
-        *,
-        build: Callable[..., Callable[..., Any]],
+        source: Source,
+        program: Program,
+        record: Record,
+        step: Step,
         inputs: Sequence[Any],
-        late: Sequence[tuple[bool, bool]],
         only_inputs: bool,
-        arrays: Sequence[tuple[Place, Value]],
-        changes: Sequence[bool],
-        given: Sequence[Tensor | int],
-        constants: Sequence[Any],
-        numbers: Sequence[Place],
-        changed: Sequence[Sequence[Place]],
-        tensors: Sequence[tuple[Tensor, bool]],
-        gradients: Sequence[tuple[Tensor | int, Any]],
-        is_for: Sequence[tuple[Tensor, type]],
-        results: int,
-        rebuild: Callable[..., Any],
-        stateful: Sequence[Stateful],
         surroundings: Surroundings,
+        backend: str,
     ) -> None:
-        self._build = build
-        self._places = [place for place, _ in arrays]
-        self._values = [value for _, value in arrays]
-        self._changes = changes
+        state = list(zip(program.state, record.trace.places, strict=True))
+        place_of = {before: place for (before, _), place in state}
+        changed = {before: place for (before, after), place in state if after is not before}
+        self._build = build_of(source.text, step.called, backend)
+        self._constants = [*(record.trace.arrays[value] for value in source.constants), *source.given]
+        self._values = source.arrays
+        self._places = [place_of[value] for value in source.arrays]
+        self._changes = [value in changed for value in source.arrays]
         self._owners: dict[int, Array] = {}
-        self._constants = constants
-        self._stateful = [*stateful, *surroundings.parts]
+        self._stateful = [*step.stateful, *surroundings.parts]
         self._surroundings = surroundings
-        self._tensors = [tensor for tensor, _ in tensors]
+        self._tensors = [place.tensor for place in place_of.values() if place.tensor is not None]
         self._hooks = [hooks_of(tensor) for tensor in self._tensors]
-        self._space: dict[str, Any] = {"step": None, "bind": self._bind, "rebuild": rebuild, "tick": tick}
+        self.is_for = list(record.is_for)
+        self._space: dict[str, Any] = {"step": None, "bind": self._bind, "rebuild": record.trace.rebuild, "tick": tick}
         # As long as no Tensor has hooks, nobody looks for any: and at the set itself, since that of references asks
         # for its length, which takes a fortieth of a small step.
         self._space |= {"hooks": HOOKS.data, "hooks_of": hooks_of}  # type: ignore[attr-defined]
-        self.is_for = list(is_for)
         self._space |= {"is_for": self.is_for, "has_gradients": self.has_gradients}
-        self._space |= {"data_of": data_of, "owners": self._owners, "apart": self._apart}
+        self._space |= {"data_of": data_of, "tensor_of": constant, "owners": self._owners, "apart": self._apart}
         self._arrays = [self._name(None, "array") for _ in self._places]
         self._watches = [self._name(None, "watch") for _ in self._stateful]
         names = [f"input_{number}" for number in range(len(inputs))]
-        conditions = self._conditions(names, inputs, tensors, surroundings) if only_inputs else ["False"]
         opening = [f"{', '.join(names)}, = args"] if names else []
+        conditions = self._conditions(names, inputs) if only_inputs else ["False"]
         fits = [
             f"if len(args) != {len(names)}: return False",
             *opening,
             f"try: return {' and '.join(conditions)}",
             "except (AttributeError, LookupError, TypeError, ValueError): return False",
         ]
-        taken = [name for name, example in zip(names, inputs) if isinstance(example, Tensor)]
-        moved = [(name, is_exposed) for name, (is_late, is_exposed) in zip(names, late) if is_late or is_exposed]
-        arguments = [*names, *(f"data_of({self._owner(of)}._grad)" for of in given)]
-        arguments += [self._read(place) for place in numbers]
-        replaced = ["step is None"]
-        replaced += [f"{self._read(p)} is not {array}" for p, array in zip(self._places, self._arrays)]
-        returned = [f"result_{number}" for number in range(results)]
-        kept = [f"gradient_{number}" for number, (_, left) in enumerate(gradients) if callable(left)]
-        new_numbers = [f"number_{number}" for number in range(len(changed))]
-        run = [
-            *opening,
-            f"if {' or '.join(replaced)}: bind()",
-            *(f"of_{name} = {name}; {name} = of_{name}._array" for name in taken),
-            *(
-                f"if {name}.base is not None or id({name}) in owners: {name} = apart({name}, {no})"
-                for name, no in moved
-            ),
-            f"[{', '.join([*returned, *kept, *new_numbers])}] = step({', '.join(arguments)})",
-            *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor, is_changed in tensors if is_changed),
-            *(self._gradient(of, left, f"gradient_{number}") for number, (of, left) in enumerate(gradients)),
-            *(f"{self._name(p.set, 'set')}({number})" for number, group in zip(new_numbers, changed) for p in group),
-            f"return rebuild({', '.join(returned)})",
+        replaced = [f"{self._read(place)} is not {name}" for place, name in zip(self._places, self._arrays)]
+        run = [*opening, f"if {' or '.join(['step is None', *replaced])}: bind()"]
+        for name, example, value in zip(names, inputs, program.inputs):
+            if isinstance(example, Tensor):
+                run.append(f"of_{name} = {name}; {name} = of_{name}._array")
+            is_exposed = value.is_array and value in record.trace.exposed
+            if is_exposed or value in source.late:
+                run.append(f"if {name}.base is not None or id({name}) in owners: {name} = apart({name}, {is_exposed})")
+        arguments = [*names, *(f"data_of({self._owner(gradient.of)}._grad)" for gradient in record.given)]
+        arguments += [self._read(place_of[value]) for value in source.numbers]
+        results = [f"result_{number}" for number in range(len(program.results) - len(record.kept))]
+        gradients = {gradient: f"gradient_{number}" for number, gradient in enumerate(record.kept)}
+        numbers = [f"number_{number}" for number in range(len(source.changed_numbers))]
+        setters = [
+            f"{self._name(place.set, 'set')}({name})"
+            for name, number in zip(numbers, source.changed_numbers)
+            for (_, after), place in state
+            if after is number
         ]
-        text = [
-            "def fits(args):",
-            *(f"    {line}" for line in fits),
-            "def run(args):",
-            *(f"    {line}" for line in run),
+        written = [place.tensor for place in changed.values() if place.tensor is not None]
+        run += [
+            f"[{', '.join([*results, *gradients.values(), *numbers])}] = step({', '.join(arguments)})",
+            *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor in written),
+            *self._gradients(record, gradients, name_of(step.function)),
+            *setters,
+            f"return rebuild({', '.join(results)})",
         ]
-        exec("\n".join(text), self._space)
+        for head, body in (("def fits(args):", fits), ("def run(args):", run)):
+            exec("\n    ".join([head, *body]), self._space)
         self.fits, self.run = self._space["fits"], self._space["run"]
         self.renew()
 
@@ -227,10 +212,17 @@ class Binding:
             )
         return np.copy(array, order="K") if is_shared else array
 
-    def _gradient(self, of: Tensor | int, left: Any, new: str) -> str:
-        """Write what becomes of a gradient."""
-        text = f"{self._name(left, 'left')}({new})" if callable(left) else self._name(left, "left")
-        return f"{self._owner(of)}._grad = {text}"
+    def _gradients(self, record: Record, kept: Mapping[Gradient, str], called: str) -> Iterator[str]:
+        """Write what becomes of gradients: those that are kept have names, and others are cleared or refuse any use."""
+        for gradient in record.trace.gradients:
+            left = None
+            if gradient in kept:
+                left = f"{'tensor_of' if gradient.is_tensor else 'data_of'}({kept[gradient]})"
+            elif gradient.change == "new":
+                label = gradient.of._label() if isinstance(gradient.of, Tensor) else "its argument"
+                left = self._name(Unkept(label, called), "unkept")
+            if left or gradient in record.cleared:
+                yield f"{self._owner(gradient.of)}._grad = {left}"
 
     def _owner(self, of: Tensor | int) -> str:
         """Write whose a gradient is."""
@@ -250,13 +242,7 @@ class Binding:
             else f"{self._name(place.tensor, 'tensor')}._array"
         )
 
-    def _conditions(
-        self,
-        names: Sequence[str],
-        inputs: Sequence[Any],
-        tensors: Sequence[tuple[Tensor, bool]],
-        surroundings: Surroundings,
-    ) -> list[str]:
+    def _conditions(self, names: Sequence[str], inputs: Sequence[Any]) -> list[str]:
         """Write what must be true for arguments to fit."""
         conditions = ["(not is_for or has_gradients())"]
         for name, example in zip(names, inputs):
@@ -269,9 +255,8 @@ class Binding:
             if isinstance(example, np.ndarray):
                 conditions.append(f"{name}.shape == {example.shape}")
                 conditions.append(f"{name}.dtype is {self._name(example.dtype, 'dtype')}")
-        for tensor, _ in tensors:
-            conditions.append(f"{self._name(tensor, 'tensor')}.requires_grad is {tensor.requires_grad}")
-        if tensors:
+        conditions += [f"{self._name(one, 'tensor')}.requires_grad is {one.requires_grad}" for one in self._tensors]
+        if self._tensors:
             asked = f"{self._name(self._are_hooks_as_before, 'are_as_before')}()"
             conditions.append(asked if any(self._hooks) else f"(not hooks or {asked})")
-        return [*conditions, *(f"{watch}()" for watch in self._watches), *surroundings.conditions(self._name)]
+        return [*conditions, *(f"{watch}()" for watch in self._watches), *self._surroundings.conditions(self._name)]

@@ -10,16 +10,14 @@ import numpy as np
 
 from autodiff.compiler.bind.again import Repetition
 from autodiff.compiler.bind.binding import Binding
-from autodiff.compiler.bind.modules import build_of
 from autodiff.compiler.bind.verify import Verification
 from autodiff.compiler.program import Program
 from autodiff.compiler.record.comparison import difference
 from autodiff.compiler.record.gradients import Record
 from autodiff.compiler.record.surroundings import Surroundings, is_a
-from autodiff.compiler.record.tracing import Gradient, Step, is_input, standing_for, trace
-from autodiff.compiler.state import Place, Unkept
+from autodiff.compiler.record.tracing import Step, is_input, standing_for
+from autodiff.compiler.state import Place
 from autodiff.compiler.write.module import Source
-from autodiff.core.record import constant, data_of
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
 from autodiff.transforms.containers import flatten
@@ -51,55 +49,21 @@ class Bound:
         kwargs: Any,
         backend: str,
     ) -> None:
-        leaves, rebuild = flatten((args, kwargs))
-        called = name_of(step.function)
         self.source = source.text
         self.program = program
         self._step = step
         self._record = recorded
-        self._places = recorded.trace.places
-        self._is_input = [is_input(leaf) for leaf in leaves]
+        self._leaves, self._rebuild = flatten((args, kwargs))
+        self._is_input = [is_input(leaf) for leaf in self._leaves]
         inputs = self.inputs_among(args, kwargs)
-        self._leaves, self._rebuild = leaves, rebuild
-        self._suspects = _suspects(step)
-        followed = {place.key for place in self._places}
-        self._surroundings = Surroundings(
-            [variable for variable in step.variables if (id(variable.holder), variable.key) not in followed],
-            step.stateful,
-        )
-        self.repetition = Repetition(recorded.trace, lambda args, kwargs: trace(step, args, kwargs), called)
+        only_inputs = not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args))
+        followed = {place.key for place in recorded.trace.places}
+        variables = [variable for variable in step.variables if (id(variable.holder), variable.key) not in followed]
+        self._surroundings = Surroundings(variables, step.stateful)
+        self._binding = Binding(source, program, recorded, step, inputs, only_inputs, self._surroundings, backend)
+        self.fits, self.run = self._binding.fits, self._binding.run
+        self.repetition = Repetition(recorded.trace, step)
         self.until_due = self.repetition.due
-        state = list(zip(program.state, self._places, strict=True))
-        by_value = {before: place for (before, _), place in state}
-        changed = {before for before, after in program.state if after is not before}
-        self._binding = Binding(
-            build=build_of(source.text, step.called, backend),
-            inputs=inputs,
-            only_inputs=not kwargs and len(inputs) == len(args) and all(map(operator.is_, inputs, args)),
-            late=[
-                (value in source.late, value.is_array and value in recorded.trace.exposed)
-                for value in program.inputs[: len(inputs)]
-            ],
-            arrays=[(by_value[value], value) for value in source.arrays],
-            changes=[value in changed for value in source.arrays],
-            given=[gradient.of for gradient in recorded.given],
-            constants=[*(recorded.trace.arrays[value] for value in source.constants), *source.given],
-            numbers=[by_value[value] for value in source.numbers],
-            changed=[[place for (_, after), place in state if after is one] for one in source.changed_numbers],
-            tensors=[(place.tensor, v in changed) for v, place in by_value.items() if place.tensor is not None],
-            gradients=[
-                (gradient.of, _left(gradient, gradient in recorded.kept, called))
-                for gradient in recorded.trace.gradients
-                if gradient.change == "new" or gradient in recorded.cleared
-            ],
-            is_for=recorded.is_for,
-            results=len(program.results) - len(recorded.kept),
-            rebuild=recorded.trace.rebuild,
-            stateful=step.stateful,
-            surroundings=self._surroundings,
-        )
-        self.fits = self._binding.fits
-        self.run = self._binding.run
 
     def inputs_among(self, args: Any, kwargs: Any) -> list[Any]:
         """List what the program is given of the step's arguments."""
@@ -172,22 +136,13 @@ class Bound:
             eager=eager,
             compiled=self.run,
             inputs=self.inputs_among(*self._example()),
-            places=[*self._places, *gradients],
+            places=[*self._record.trace.places, *gradients],
             settings=lambda: (settings(), self._binding.has_gradients()),
             exact=exact,
             coarsest=min((one.itemsize for one in dtypes if getattr(one, "kind", "") == "f"), default=8),
             name=name_of(self._step.function),
-            suspects=self._suspects,
+            suspects=_suspects(self._step),
         ).run()
-
-
-def _left(gradient: Gradient, is_kept: bool, called: str) -> Any:
-    """Say what is left in the place of a gradient: a function of it, or what stands there."""
-    if gradient.change != "new":
-        return None
-    if is_kept:
-        return constant if gradient.is_tensor else data_of
-    return Unkept(gradient.of._label() if isinstance(gradient.of, Tensor) else "its argument", called)
 
 
 def _place_of_gradient(tensor: Tensor) -> Place:
