@@ -245,28 +245,20 @@ def places_of(state: Any) -> list[Place]:
 
 def _distinct(places: list[Place]) -> list[Place]:
     """Keep one place for each Tensor, and join those where the same Generator lies."""
-    tensors: set[int] = set()
-    generators: dict[int, int] = {}
     names: set[str] = set()
-    distinct: list[Place] = []
+    distinct: dict[int, Place] = {}
     for place in places:
         lies = place.get()
-        if place.tensor is not None:
-            if id(place.tensor) in tensors:
-                continue
-            tensors.add(id(place.tensor))
-        elif isinstance(lies, np.random.Generator):
-            if id(lies) in generators:
-                first = generators[id(lies)]
-                distinct[first] = _joined(distinct[first], place)
-                continue
-            generators[id(lies)] = len(distinct)
-        name = place.name
-        while name in names:
-            name += "_"
-        names.add(name)
-        distinct.append(replace(place, name=name))
-    return distinct
+        one = id(lies if isinstance(lies, np.random.Generator) else place if place.tensor is None else place.tensor)
+        if one not in distinct:
+            name = place.name
+            while name in names:
+                name += "_"
+            names.add(name)
+            distinct[one] = replace(place, name=name)
+        elif place.tensor is None:
+            distinct[one] = _joined(distinct[one], place)
+    return list(distinct.values())
 
 
 def _joined(one: Place, other: Place) -> Place:
@@ -278,17 +270,19 @@ def _joined(one: Place, other: Place) -> Place:
 
 
 @contextlib.contextmanager
-def restoring(places: Sequence[Place]) -> Iterator[Callable[[], None]]:
+def restoring(places: Sequence[Place], read: Sequence[Place] = ()) -> Iterator[Callable[[], None]]:
     """Put everything back that a block changes in the state: what lies in a place, and what it holds.
 
-    The block is given a function that does so before its end.
+    The block is given a function that does so before its end. It cannot write into what lies in places that are read.
     """
-    put_back = saving(places)
-    tensors = [place.tensor for place in places if place.tensor is not None]
+    put_back, lent = saving(places), [(place, place.get()) for place in read]
+    tensors = [place.tensor for place in (*places, *read) if place.tensor is not None]
     marks = [(tensor, tensor._age, tensor._grad, hooks_of(tensor)) for tensor in tensors]
 
     def restore() -> None:
         put_back()
+        for place, original in lent:
+            place.set(original)
         for tensor, age, gradient, hooks in marks:
             tensor._age, tensor._grad = age, gradient
             if hooks_of(tensor) != hooks:

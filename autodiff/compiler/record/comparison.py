@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -33,12 +33,12 @@ class _Comparison:
     def difference(self) -> str:
         """Say what first differs, or nothing."""
         one, other, twins = self._one.program, self._other.program, self._twins
-        self._pair(zip(one.inputs, other.inputs))
+        self._twins.update(zip(one.inputs, other.inputs))
         found = dict(zip(self._other.keys(), other.state))
         pairs = [(pair, found[key]) for key, pair in zip(self._one.keys(), one.state) if key in found]
-        self._pair((old[0], new[0]) for old, new in pairs)
+        self._twins.update((old[0], new[0]) for old, new in pairs)
         gradients = list(zip(self._one.gradients, self._other.gradients))
-        self._pair((old.before, new.before) for old, new in gradients if old.before and new.before)
+        self._twins.update((old.before, new.before) for old, new in gradients if old.before and new.before)
         for before, after in twins.items():
             if before.is_array and (before.shape, before.dtype) != (after.shape, after.dtype):
                 return f"{before.name!r} was {self._text(before)} and is {self._text(after)}"
@@ -49,7 +49,7 @@ class _Comparison:
             if change:
                 frame = self._other.frames[new.stamp]
                 return f'{change} (File "{frame.filename}", line {frame.lineno}: {frame.line})'
-            self._pair(zip(old.outputs, new.outputs))
+            self._twins.update(zip(old.outputs, new.outputs))
         if self._one.form != self._other.form or not self._is_same(one.results, other.results):
             return "it returns something else"
         for (before, old_after), (_, new_after) in pairs:
@@ -61,9 +61,6 @@ class _Comparison:
                 whose = old.of._label() if isinstance(old.of, Tensor) else repr(one.inputs[old.of].name)
                 return f"it leaves another gradient of {whose}"
         return ""
-
-    def _pair(self, pairs: Iterable[tuple[Value, Value]]) -> None:
-        self._twins.update(pairs)
 
     def _change(self, old: Call | None, new: Call) -> str:
         """Say in what a call differs from what it was, or nothing."""
@@ -86,7 +83,9 @@ class _Comparison:
             if one in self._twins:
                 return self._twins[one] is other
             a, b = self._one.arrays.get(one), self._other.arrays.get(other)
-            return a is not None and b is not None and a.dtype == b.dtype and _are_equal(a, b)
+            if a is None or b is None or a.dtype != b.dtype:
+                return False
+            return a is b or np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
         if one is other or type(one) is not type(other):
             return one is other
         if isinstance(one, list | tuple):
@@ -124,10 +123,6 @@ def _calls(traced: Trace) -> list[Call]:
     """List the calls whose values somebody uses."""
     gradients = [gradient.after for gradient in traced.gradients if gradient.after is not None]
     return dead(replace(traced.program, results=[*traced.program.results, *gradients])).calls
-
-
-def _are_equal(one: Any, other: Any) -> bool:
-    return one is other or bool(np.array_equal(one, other, equal_nan=one.dtype.kind in "fc"))
 
 
 def _leaves(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.program import Program, Value
+from autodiff.compiler.program import Program
 from autodiff.compiler.record.comparison import difference
 from autodiff.compiler.record.log import Log
 from autodiff.compiler.record.tracing import Gradient, Step, Trace, trace
@@ -54,11 +54,11 @@ def record(step: Step, args: Any, kwargs: Any) -> Record:
     is_new = [gradient.change == "new" for gradient in first.gradients]
     other = _with_other_gradients(step, tensors, args, kwargs) if any(is_new) else first
     differs = difference(first, other) != ""
-    used = _used(first) | _used(other)
+    used = first.used() | other.used()
     program = first.program
     changed = {id(place.tensor) for place, (before, after) in zip(first.places, program.state) if after is not before}
     pairs = list(zip(first.gradients, other.gradients))
-    given = [gradient for gradient in first.gradients if gradient.before in _used(first)]
+    given = [gradient for gradient in first.gradients if gradient.before in first.used()]
     kept = [
         one
         for one, another in pairs
@@ -77,13 +77,6 @@ def record(step: Step, args: Any, kwargs: Any) -> Record:
         log,
         [(tensor, type(tensor._grad)) for tensor in tensors if differs or other is first],
     )
-
-
-def _used(traced: Trace) -> set[Value]:
-    """Give what the calls of a program use, and what is left."""
-    used = {value for call in traced.program.calls for value in call.operands()}
-    used |= {value for value in traced.program.outcomes() if isinstance(value, Value)}
-    return used | {gradient.after for gradient in traced.gradients if gradient.after is not None}
 
 
 def _with_other_gradients(step: Step, tensors: list[Tensor], args: Any, kwargs: Any) -> Trace:

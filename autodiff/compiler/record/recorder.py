@@ -6,13 +6,12 @@ Neither the engine nor the step knows.
 
 from __future__ import annotations
 
-import contextlib
 import operator
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from traceback import FrameSummary
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
@@ -81,14 +80,6 @@ class Recording:
         self._alive: WeakSet[Recorded] = WeakSet()
         self.end = threading.Event()
         self._thread = threading.get_ident()
-
-    @contextlib.contextmanager
-    def until_the_end(self) -> Iterator[None]:
-        """Say after a block that what is left of its arrays is a mistake."""
-        try:
-            yield
-        finally:
-            self.end.set()
 
     def is_elsewhere(self) -> bool:
         """Whether another thread than that of the step asks."""
@@ -163,30 +154,26 @@ class Recording:
         if self.is_elsewhere():
             np.copyto(self.original(target), result)
             return
-        recorded = self._of(target)
-        if not isinstance(recorded.data, np.ndarray):
-            raise refusal("a number cannot be changed in place")
-        if result.shape != recorded.shape:
-            result = self.call(np.broadcast_to, (result, recorded.shape))
-        if result.dtype != recorded.dtype:
-            result = self.call(astype, (result, recorded.dtype))
-        np.copyto(recorded.data, result.data)
-        if recorded.place is not None and self.before_writing is None:
-            self.before_writing = len(self.calls)
-        recorded.value = result.value
-        recorded.changed = True
-        for other in self._alive:
-            if other is not recorded and other is not result and np.may_share_memory(other.memory, recorded.data):
-                other.stale = True
-
-    def _of(self, array: Array) -> Recorded:
-        """Find the recording array that is to be changed."""
-        if not isinstance(array, Recorded) or (isinstance(array.data, np.ndarray) and not array.data.flags.writeable):
+        data = target.data if isinstance(target, Recorded) else None
+        if data is None or (isinstance(data, np.ndarray) and not data.flags.writeable):
             raise refusal(
-                f"an array of shape {np.shape(array)} that is not part of the state is changed in place: name it in "
+                f"an array of shape {np.shape(target)} that is not part of the state is changed in place: name it in "
                 "state="
             )
-        return array
+        if not isinstance(data, np.ndarray):
+            raise refusal("a number cannot be changed in place")
+        if result.shape != target.shape:
+            result = self.call(np.broadcast_to, (result, target.shape))
+        if result.dtype != target.dtype:
+            result = self.call(astype, (result, target.dtype))
+        np.copyto(data, result.data)
+        if target.place is not None and self.before_writing is None:
+            self.before_writing = len(self.calls)
+        target.value = result.value
+        target.changed = True
+        for other in self._alive:
+            if other is not target and other is not result and np.may_share_memory(other.memory, data):
+                other.stale = True
 
     def symbol(self, arg: Any) -> Any:
         """Give what stands in the program for an argument."""
@@ -374,16 +361,6 @@ class Recorded:
             axes = axes[0]
         return self.recording.call(np.transpose, (self, axes or None))
 
-    # What would make the program depend on a value
-
-    def _refusal(self, problem: str) -> TypeError:
-        if self.recording.end.is_set():
-            problem = (
-                "a value is left over from the run in which the step was compiled: Python code such as appending to a "
-                "list runs then and not later; return the value from the step"
-            )
-        return refusal(problem)
-
     __hash__ = object.__hash__
 
 
@@ -426,16 +403,17 @@ def _holds_what_it_gives(array: Array, other: Any) -> bool:
     return are_alike and are_in_order and array.dtype.kind == "f" and array.flags.writeable
 
 
-def _define_sign(name: str) -> None:
-    function = getattr(operator, name)
-    setattr(Recorded, f"__{name}__", lambda self: self.recording.call(function, (self,)))
+_LEFT_OVER = (
+    "a value is left over from the run in which the step was compiled: Python code such as appending to a list runs "
+    "then and not later; return the value from the step"
+)
 
 
 def _define_refusal(name: str, problem: str) -> None:
     def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
         if self.recording.is_elsewhere():
             return getattr(np.asarray(self.recording.original(self)), name)(*args, **kwargs)
-        raise self._refusal(problem)
+        raise refusal(_LEFT_OVER if self.recording.end.is_set() else problem)
 
     setattr(Recorded, name, method)
 
@@ -446,7 +424,7 @@ def _define_method(name: str, function: Function) -> None:
 
 for _function in UFUNCS:
     if _function in (operator.neg, operator.pos, operator.abs, operator.invert):
-        _define_sign(_function.__name__)
+        _define_method(f"__{_function.__name__}__", _function)
     else:
         _define_operator(_function.__name__)
 for _name in (
@@ -494,6 +472,8 @@ def _define_draw(name: str) -> None:
     draw = getattr(np.random.Generator, name)
 
     def method(self: RecordedGenerator, *args: Any, **kwargs: Any) -> Any:
+        if name in ("shuffle", "spawn"):
+            raise refusal(f"Generator.{name} cannot be recorded: call it outside of the step")
         if kwargs.get("out") is not None:
             raise refusal(f"Generator.{name} with out= cannot be recorded")
         return self.recording.call(draw, (self, *args), kwargs, effect=True)
@@ -501,15 +481,6 @@ def _define_draw(name: str) -> None:
     setattr(RecordedGenerator, name, method)
 
 
-def _define_refused_draw(name: str) -> None:
-    def method(self: RecordedGenerator, *args: Any, **kwargs: Any) -> NoReturn:
-        raise refusal(f"Generator.{name} cannot be recorded: call it outside of the step")
-
-    setattr(RecordedGenerator, name, method)
-
-
 for _name in dir(np.random.Generator):
-    if _name in ("shuffle", "spawn"):
-        _define_refused_draw(_name)
-    elif not _name.startswith("_") and _name != "bit_generator":
+    if not _name.startswith("_") and _name != "bit_generator":
         _define_draw(_name)

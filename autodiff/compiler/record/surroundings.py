@@ -141,7 +141,7 @@ class Surroundings:
         for part in stateful:
             parts.pop(id(part), None)
         self.parts = [part for _, part in parts.values()]
-        self._settings = [Variable(name, part, _settings_of) for name, part in parts.values()]
+        self._settings = [Variable(name, part, operator.methodcaller("settings")) for name, part in parts.values()]
         self._names: dict[str, Variable] = {}
 
     def conditions(self, named: Callable[[Any, str], str]) -> list[str]:
@@ -193,11 +193,6 @@ class Surroundings:
             variable.changes += 1
         for variable, now in changes:
             variable.value = now
-
-
-def _settings_of(part: Stateful) -> Any:
-    """Give all that a module or an optimizer depends on, as one thing."""
-    return part.settings()
 
 
 def _is_slight(variable: Variable, now: Any) -> bool:

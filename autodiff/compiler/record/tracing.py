@@ -6,7 +6,6 @@ import contextlib
 import copy
 import inspect
 import operator
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from traceback import FrameSummary
@@ -143,6 +142,12 @@ class Trace:
     watch: StepWatch
     exposed: set[Value]
 
+    def used(self) -> set[Value]:
+        """Give what the calls of the program use, and what is left."""
+        used = {value for call in self.program.calls for value in call.operands()}
+        used |= {value for value in self.program.outcomes() if isinstance(value, Value)}
+        return used | {gradient.after for gradient in self.gradients if gradient.after is not None}
+
     def keys(self) -> list[Hashable]:
         """Say by what the state of the program is found again in another record of the step."""
         return [position if place.key is None else place.key for position, place in enumerate(self.places)]
@@ -161,7 +166,10 @@ def trace(step: Step, args: Any, kwargs: Any) -> Trace:
     while True:
         recording = Recording()
         variables = [replace(variable) for variable in step.variables]
-        traced = _run(step, variables, args, kwargs, recording)
+        try:
+            traced = _run(step, variables, args, kwargs, recording)
+        finally:
+            recording.end.set()
         for variable, now in zip(step.variables, variables):
             variable.is_set |= now.is_set
         found = [step.read(tensor, tensor.name or "tensor") for tensor in traced.watch.outside]
@@ -176,14 +184,14 @@ def _run(step: Step, variables: Sequence[Variable], args: Any, kwargs: Any, reco
     opened = [_opened(leaf, name, recording) for leaf, name in zip(leaves, names, strict=True)]
     places = [*step.places, *step.reads]
     others = [place for _, place in step.guarded if place.tensor is None]
-    with recording.until_the_end(), restoring([*step.places, *others]), _lending(step.reads, watch):
+    with restoring([*step.places, *others], step.reads):
         stand_ins = _stand_ins(places, recording)
         before = [stand_in.value for stand_in in stand_ins]
         tensors = [(place.name, place.tensor) for place in places if place.tensor is not None]
         inputs = [(leaf, name) for leaf, name in zip(opened, names) if is_input(leaf)]
         named: list[tuple[Tensor | int, Tensor, str]] = [(tensor, tensor, name) for name, tensor in tensors]
         named += [(k, leaf, name) for k, (leaf, name) in enumerate(inputs) if isinstance(leaf, Tensor)]
-        gradients = [(of, _GradientBefore(tensor, name, recording)) for of, tensor, name in named]
+        gradients = [_gradient(of, tensor, name, recording) for of, tensor, name in named]
         substitutes = {}
         for place, stand_in in zip(places, stand_ins):
             if place.tensor is None and isinstance(place.get(), np.ndarray | np.random.Generator):
@@ -198,20 +206,23 @@ def _run(step: Step, variables: Sequence[Variable], args: Any, kwargs: Any, reco
                 result = step.function(*args, **kwargs)
         finally:
             TRACING.reset(token)
+            for tensor, gradient in watch.outside.items():
+                if isinstance(data_of(tensor._grad), Recorded):
+                    tensor._grad = gradient
         for (_, tensor), before_step in zip(tensors, hooks):
             if hooks_of(tensor) != before_step:
                 raise TypeError(
                     f"compile: the step changes the hooks of {tensor._label()}: register and remove them outside of it"
                 )
         outputs, finish = _finisher(result)
-        results = [_value_of(output, recording) for output in outputs]
+        results = [recording.symbol(data_of(output)) for output in outputs]
         # What is its own place is still there, while the step has used what stands for it.
         contents = [place.get() for place in places]
         for place, content in zip(places, contents):
             if isinstance(content, Recorded):
                 content.place = content.place or place.get
-        after = [_value_of(substitutes.get(id(one), one), recording) for one in contents]
-        left = [gradient.after(of) for of, gradient in gradients]
+        after = [recording.symbol(data_of(substitutes.get(id(one), one))) for one in contents]
+        left = [after_step() for after_step in gradients]
     for leaf, name in inputs:
         if data_of(leaf).changed:
             raise TypeError(
@@ -239,10 +250,11 @@ def _exposed(program: Program, recording: Recording) -> set[Value]:
 
 def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variable]) -> Trace:
     """Tell constants from arrays that may change, which each run reads anew; and forget what is read but not used."""
-    program, by_id = traced.program, _single_holders(variables)
-    used = {value for call in program.calls for value in call.operands()}
-    used |= {value for value in program.outcomes() if isinstance(value, Value)}
-    used |= {gradient.after for gradient in traced.gradients if gradient.after is not None}
+    program, used = traced.program, traced.used()
+    holders: dict[int, Variable | None] = {}  # of arrays, each in one variable only
+    for variable in variables:
+        if is_a(variable.value, np.ndarray):
+            holders[id(variable.value)] = None if id(variable.value) in holders else variable
     pairs = [
         (place, pair)
         for place, pair in zip(traced.places, program.state, strict=True)
@@ -251,13 +263,14 @@ def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variab
     arrays = {}
     constants = recording.take_constants()
     while constants:
-        value, variable = constants[-1].value, by_id.get(id(constants[-1].array))
+        value, holder = constants[-1].value, holders.get(id(constants[-1].array))
         arrays[value], is_constant = _told(constants)
         if is_constant:
             value.data = arrays[value]
         elif value in used:
-            value.kind, value.name = "state", variable.name if variable else "array"
-            pairs.append((_read_again(arrays[value], variable), (value, value)))
+            place = _read_again(arrays[value], holder)
+            value.kind, value.name = "state", place.name
+            pairs.append((place, (value, value)))
     return replace(
         traced,
         program=replace(program, state=[pair for _, pair in pairs]),
@@ -289,16 +302,6 @@ def _told(constants: list[Constant]) -> tuple[Any, bool]:
     return (copied, True) if array is None else (array, False)
 
 
-def _single_holders(variables: Sequence[Variable]) -> dict[int, Variable]:
-    """Give the variable that holds an array, by the id of that, if there is one only."""
-    counts = Counter(id(variable.value) for variable in variables)
-    return {
-        id(variable.value): variable
-        for variable in variables
-        if is_a(variable.value, np.ndarray) and counts[id(variable.value)] == 1
-    }
-
-
 def _finisher(result: Any) -> tuple[list[Any], Callable[..., Any]]:
     """List what a step returned, and make the function that puts the results of a program into the same form."""
     leaves, rebuild = flatten(result)
@@ -315,30 +318,26 @@ def _finisher(result: Any) -> tuple[list[Any], Callable[..., Any]]:
     return leaves, lambda *outputs: rebuild(wrapped(outputs))
 
 
-class _GradientBefore:
-    """A gradient that a step finds, in whose place a stand-in is put."""
+def _gradient(of: Tensor | int, tensor: Tensor, name: str, recording: Recording) -> Callable[[], Gradient]:
+    """Put a stand-in in the place of a gradient, and give a function that says what the step has done with it."""
+    found = tensor._grad
+    if found is not None and not isinstance(found, Unkept):
+        found = tensor._grad = _opened(found, f"d_{name}_before", recording)
+    value = data_of(found).value if isinstance(data_of(found), Recorded) else None
+    # The step may let go of it before it needs the memory for the next.
+    before: Callable[[], Any] = ref(found) if value is not None else lambda: found
 
-    def __init__(self, tensor: Tensor, name: str, recording: Recording) -> None:
-        if tensor._grad is not None and not isinstance(tensor._grad, Unkept):
-            tensor._grad = _opened(tensor._grad, f"d_{name}_before", recording)
-        self._tensor = tensor
-        self._name = name
-        self._recording = recording
-        gradient = tensor._grad
-        self._value = data_of(gradient).value if isinstance(data_of(gradient), Recorded) else None
-        # The step may let go of it before it needs the memory for the next.
-        self._gradient: Callable[[], Any] = (lambda: gradient) if self._value is None else ref(gradient)
-
-    def after(self, of: Tensor | int) -> Gradient:
-        """Say what the step has done with it."""
-        now, value = self._tensor._grad, self._value
-        if now is self._gradient() and (value is None or (now is not None and data_of(now).value is value)):
+    def after_step() -> Gradient:
+        now = tensor._grad
+        if now is before() and (value is None or (now is not None and data_of(now).value is value)):
             return Gradient(of, "none" if now is None else "left", value)
         if now is None:
             return Gradient(of, "cleared", value)
-        after = _value_of(now, self._recording)
-        after.name = f"d_{self._name}"
+        after = recording.symbol(data_of(now))
+        after.name = f"d_{name}"
         return Gradient(of, "new", value, after, isinstance(now, Tensor))
+
+    return after_step
 
 
 def is_input(leaf: Any) -> bool:
@@ -346,25 +345,20 @@ def is_input(leaf: Any) -> bool:
     return isinstance(leaf, Tensor | np.ndarray | np.generic | Recorded) or type(leaf) is float
 
 
-def _refuse_subclass(data: Any) -> None:
-    """Refuse arrays that compute in another way than arrays do.
+def _opened(leaf: Any, name: str, recording: Recording) -> Any:
+    """Give the recording array that stands for an argument, in a Tensor if that is one.
 
     Raises:
-        TypeError: it is a matrix or a masked array.
+        TypeError: it is an array that computes in another way than arrays do.
     """
+    if not is_input(leaf):
+        return leaf
+    data = data_of(leaf)
     if isinstance(data, np.matrix | np.ma.MaskedArray):
         raise TypeError(
             f"compile: an array of type {type(data).__name__} cannot be recorded, since it computes in its own way: "
             "give np.asarray of it"
         )
-
-
-def _opened(leaf: Any, name: str, recording: Recording) -> Any:
-    """Give the recording array that stands for an argument, in a Tensor if that is one."""
-    if not is_input(leaf):
-        return leaf
-    data = data_of(leaf)
-    _refuse_subclass(data)
     own = np.copy(data, order="K") if isinstance(data, np.ndarray) else data  # which the step may change in place
     recorded = recording.wrap(own, Value.of(data, "input", name))
     return standing_for(leaf, recorded) if isinstance(leaf, Tensor) else recorded
@@ -408,28 +402,6 @@ def _stand_in(place: Place, recording: Recording) -> Any:
     return recording.wrap(data, Value.of(data, "state", place.name))
 
 
-def _value_of(leaf: Any, recording: Recording) -> Any:
-    """Give what stands in the program for something that is left after a recorded run."""
-    if isinstance(leaf, Tensor) and isinstance(leaf.data, Recorded):
-        leaf = leaf.data
-    return recording.symbol(data_of(leaf))
-
-
-@contextlib.contextmanager
-def _lending(reads: Sequence[Place], watch: StepWatch) -> Iterator[None]:
-    """Put Tensors back that a block only reads, and take gradients from those that were not known."""
-    tensors: list[Any] = [place.tensor for place in reads]
-    before = [(tensor, tensor._array, tensor._age, tensor._grad) for tensor in tensors]
-    try:
-        yield
-    finally:
-        for tensor, *was in before:
-            tensor._array, tensor._age, tensor._grad = was
-        for tensor, gradient in watch.outside.items():
-            if isinstance(data_of(tensor._grad), Recorded):
-                tensor._grad = gradient
-
-
 @contextlib.contextmanager
 def _unchanged(guarded: Sequence[tuple[str, Place]]) -> Iterator[None]:
     """Refuse a block that changes what is no part of the state, also where that led to another error."""
@@ -457,12 +429,10 @@ def input_names(step: Callable[..., Any], paths: Sequence[str]) -> list[str]:
         >>> input_names(lambda x, batch: None, ["[0][0]", "[0][1]['images']", "[1]['rate']"])
         ['x', "batch['images']", 'rate']
     """
-    try:
+    parameters: list[str] = []
+    with contextlib.suppress(ValueError):  # of a function that is not written in Python
         every = inspect.signature(step).parameters.values()
-    except ValueError:  # of a function that is not written in Python
-        every = dict[str, inspect.Parameter]().values()
-    by_position = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [parameter.name for parameter in every if parameter.kind in by_position]
+        parameters += [one.name for one in every if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     names = []
     for path in paths:
         is_keyword = path.startswith("[1]")
