@@ -165,7 +165,7 @@ class Compiled:
             state = self._form_of_state()
             for form, programs in self._programs.items():
                 for program in programs:
-                    if form[:2] == state and program.is_for_gradients():
+                    if form[:2] == state and program.has_gradients():
                         program.check()
 
     def _find(self, args: Any, kwargs: Any) -> Bound:
@@ -175,7 +175,7 @@ class Compiled:
             RuntimeError: a variable that the step reads has changed.
         """
         form = *self._form_of_state(), form_of_arguments(args, kwargs, self._step)
-        program = next((one for one in self._programs.get(form, ()) if one.is_for_gradients()), None)
+        program = next((one for one in self._programs.get(form, ()) if one.has_gradients()), None)
         if program is None:
             return self._made(form, args, kwargs)
         program.renew(args, kwargs)

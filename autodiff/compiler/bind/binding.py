@@ -90,7 +90,6 @@ class Binding:
         self._changes = [value in changed for value in source.arrays]
         self._owners: dict[int, Array] = {}
         self._stateful = [*step.stateful, *surroundings.parts]
-        self._surroundings = surroundings
         self._tensors = [place.tensor for place in place_of.values() if place.tensor is not None]
         self._hooks = [hooks_of(tensor) for tensor in self._tensors]
         self.is_for = list(record.is_for)
@@ -101,6 +100,7 @@ class Binding:
         self._space |= {"is_for": self.is_for, "has_gradients": self.has_gradients}
         self._space |= {"data_of": data_of, "tensor_of": constant, "owners": self._owners, "apart": self._apart}
         self._arrays = [self._name(None, "array") for _ in self._places]
+        self._variables = [(self._name(one.value, "value"), one) for one in surroundings.watched]
         self._watches = [self._name(None, "watch") for _ in self._stateful]
         names = [f"input_{number}" for number in range(len(inputs))]
         opening = [f"{', '.join(names)}, = args"] if names else []
@@ -147,7 +147,7 @@ class Binding:
         """Let the program fit the settings and hooks of the state, after it was seen that they are the same."""
         self._hooks = [hooks_of(tensor) for tensor in self._tensors]
         self._space.update(zip(self._watches, (part.watch() for part in self._stateful)))
-        self._space.update(self._surroundings.values())
+        self._space.update((name, variable.value) for name, variable in self._variables)
 
     def has_gradients(self) -> bool:
         """Whether the gradients of the state are of the types that the program is for."""
@@ -259,4 +259,5 @@ class Binding:
         if self._tensors:
             asked = f"{self._name(self._are_hooks_as_before, 'are_as_before')}()"
             conditions.append(asked if any(self._hooks) else f"(not hooks or {asked})")
-        return [*conditions, *(f"{watch}()" for watch in self._watches), *self._surroundings.conditions(self._name)]
+        conditions += [f"{watch}()" for watch in self._watches]
+        return conditions + [variable.condition(name, self._name) for name, variable in self._variables]

@@ -35,19 +35,12 @@ class Bound:
         backend: for which it is written.
 
     Attributes:
-        fits, run: as of `Binding`.
+        fits, run, has_gradients: as of `Binding`.
         until_due: after how many calls the step is recorded anew.
     """
 
     def __init__(
-        self,
-        source: Source,
-        program: Program,
-        recorded: Record,
-        step: Step,
-        args: Any,
-        kwargs: Any,
-        backend: str,
+        self, source: Source, program: Program, recorded: Record, step: Step, args: Any, kwargs: Any, backend: str
     ) -> None:
         self.source = source.text
         self.program = program
@@ -61,7 +54,7 @@ class Bound:
         variables = [variable for variable in step.variables if (id(variable.holder), variable.key) not in followed]
         self._surroundings = Surroundings(variables, step.stateful)
         self._binding = Binding(source, program, recorded, step, inputs, only_inputs, self._surroundings, backend)
-        self.fits, self.run = self._binding.fits, self._binding.run
+        self.fits, self.run, self.has_gradients = self._binding.fits, self._binding.run, self._binding.has_gradients
         self.repetition = Repetition(recorded.trace, step)
         self.until_due = self.repetition.due
 
@@ -83,10 +76,6 @@ class Bound:
         call = self.repetition.due - self.until_due + 1
         self._surroundings.check(lambda: self.repetition.compare(call, args, kwargs))
         self._binding.renew()
-
-    def is_for_gradients(self) -> bool:
-        """Whether the program is for gradients as the state has them."""
-        return self._binding.has_gradients()
 
     def is_of(self, recorded: Record) -> bool:
         """Whether another record, of other gradients, is that of this program too; then it is for those as well."""
@@ -137,7 +126,7 @@ class Bound:
             compiled=self.run,
             inputs=self.inputs_among(*self._example()),
             places=[*self._record.trace.places, *gradients],
-            settings=lambda: (settings(), self._binding.has_gradients()),
+            settings=lambda: (settings(), self.has_gradients()),
             exact=exact,
             coarsest=min((one.itemsize for one in dtypes if getattr(one, "kind", "") == "f"), default=8),
             name=name_of(self._step.function),

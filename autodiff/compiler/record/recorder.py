@@ -27,30 +27,14 @@ from autodiff.core.watch import user_frame
 Axis = int | tuple[int, ...] | None
 
 UFUNCS: dict[Function, np.ufunc] = {
-    operator.add: np.add,
-    operator.sub: np.subtract,
-    operator.mul: np.multiply,
-    operator.truediv: np.divide,
-    operator.floordiv: np.floor_divide,
-    operator.mod: np.remainder,
-    operator.pow: np.power,
-    operator.matmul: np.matmul,
-    operator.and_: np.bitwise_and,
-    operator.or_: np.bitwise_or,
-    operator.lshift: np.left_shift,
-    operator.rshift: np.right_shift,
-    operator.xor: np.bitwise_xor,
-    operator.lt: np.less,
-    operator.le: np.less_equal,
-    operator.gt: np.greater,
-    operator.ge: np.greater_equal,
-    operator.eq: np.equal,
-    operator.ne: np.not_equal,
-    operator.neg: np.negative,
-    operator.pos: np.positive,
-    operator.abs: np.absolute,
-    operator.invert: np.invert,
-}
+    operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply, operator.truediv: np.divide,
+    operator.floordiv: np.floor_divide, operator.mod: np.remainder, operator.pow: np.power, operator.matmul: np.matmul,
+    operator.and_: np.bitwise_and, operator.or_: np.bitwise_or, operator.xor: np.bitwise_xor,
+    operator.lshift: np.left_shift, operator.rshift: np.right_shift,
+    operator.lt: np.less, operator.le: np.less_equal, operator.gt: np.greater, operator.ge: np.greater_equal,
+    operator.eq: np.equal, operator.ne: np.not_equal,
+    operator.neg: np.negative, operator.pos: np.positive, operator.abs: np.absolute, operator.invert: np.invert,
+}  # fmt: skip
 
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)  # whether a step is being recorded
 

@@ -124,38 +124,25 @@ class Variable:
 
 
 class Surroundings:
-    """The variables around a step that it may read, but for those that it sets.
+    """The variables around a step that it may read.
 
     Args:
         variables: as `variables_of` finds them, after the step has run once.
         stateful: modules, optimizers and the like that are looked after elsewhere.
 
     Attributes:
+        watched: those that it does not set.
         parts: other modules, optimizers and the like among the variables.
     """
 
     def __init__(self, variables: Sequence[Variable], stateful: Sequence[Stateful]) -> None:
-        self._watched = [variable for variable in variables if not variable.is_set]
-        leaves = [(v.name + path, part) for v in self._watched for path, part in leaves_in(v.value)]
+        self.watched = [variable for variable in variables if not variable.is_set]
+        leaves = [(v.name + path, part) for v in self.watched for path, part in leaves_in(v.value)]
         parts = {id(part): (name, part) for name, part in reversed(leaves) if is_a(part, Stateful)}
         for part in stateful:
             parts.pop(id(part), None)
         self.parts = [part for _, part in parts.values()]
         self._settings = [Variable(name, part, operator.methodcaller("settings")) for name, part in parts.values()]
-        self._names: dict[str, Variable] = {}
-
-    def conditions(self, named: Callable[[Any, str], str]) -> list[str]:
-        """Write expressions which are true if every variable is what it was, or else may raise an error of a look-up.
-
-        Args:
-            named: gives something a name that the expressions can use.
-        """
-        self._names = {named(variable.value, "value"): variable for variable in self._watched}
-        return [variable.condition(name, named) for name, variable in self._names.items()]
-
-    def values(self) -> dict[str, Any]:
-        """Give what the variables are compared with, by the names in the expressions."""
-        return {name: variable.value for name, variable in self._names.items()}
 
     def check(self, compare: Callable[[], None]) -> None:
         """Refuse a change of a variable, unless it is one of numbers and the like, and does not matter.
@@ -166,7 +153,7 @@ class Surroundings:
         Raises:
             RuntimeError: one is not what it was.
         """
-        read = [(v, v.read()) for v in (*self._watched, *self._settings)]
+        read = [(v, v.read()) for v in (*self.watched, *self._settings)]
         changes = [(v, now) for v, now in read if not v.is_same(v.value, now)]
         told = [(_is_slight(v, now), v.changes, v, now) for v, now in changes if not same_number(v.value, now)]
         if told:
