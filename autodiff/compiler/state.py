@@ -104,12 +104,7 @@ class Itself:
 
 
 class Unkept:
-    """What is left in the place of a gradient that a compiled step has used, and not kept: any use of it is refused.
-
-    Args:
-        whose: names the Tensor.
-        step: names the step.
-    """
+    """What is left in the place of a gradient that a compiled step has used, and not kept: any use of it is refused."""
 
     __slots__ = ("_step", "_whose")
 

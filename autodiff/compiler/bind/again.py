@@ -21,11 +21,7 @@ SHARE = 0.005  # of the running time, which recording takes from then on
 
 
 class Repetition:
-    """The record of a step, and when the step is to be recorded again.
-
-    Args:
-        first: the record that the program was made of.
-        step: what was recorded.
+    """The first record of a step, which its program was made of, and when the step is to be recorded again.
 
     Attributes:
         due: in which call it is to be recorded again.

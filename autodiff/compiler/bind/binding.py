@@ -50,14 +50,10 @@ class Binding:
             return rebuild(result_0)
 
     Args:
-        source: the program's text.
-        program: what that says.
-        record: what it was made of.
-        step: what was recorded.
+        source, program, record, step, backend: as of `Bound`.
         inputs: arguments that others will be like: arrays, Tensors and numbers.
         only_inputs: whether the step takes these and nothing else, so that it is enough to look at them.
         surroundings: what the step reads by name.
-        backend: for which the program is written.
 
     Attributes:
         fits: whether positional arguments are like the inputs, and the state and the surroundings as they were. If not,
@@ -80,17 +76,17 @@ class Binding:
         surroundings: Surroundings,
         backend: str,
     ) -> None:
-        state = list(zip(program.state, record.trace.places, strict=True))
-        place_of = {before: place for (before, _), place in state}
-        changed = {before: place for (before, after), place in state if after is not before}
+        self._state = list(zip(program.state, record.trace.places, strict=True))
+        self._place_of = {before: place for (before, _), place in self._state}
+        changed = {before for before, after in program.state if after is not before}
         self._build = build_of(source.text, step.called, backend)
         self._constants = [*(record.trace.arrays[value] for value in source.constants), *source.given]
         self._values = source.arrays
-        self._places = [place_of[value] for value in source.arrays]
+        self._places = [self._place_of[value] for value in source.arrays]
         self._changes = [value in changed for value in source.arrays]
         self._owners: dict[int, Array] = {}
         self._stateful = [*step.stateful, *surroundings.parts]
-        self._tensors = [place.tensor for place in place_of.values() if place.tensor is not None]
+        self._tensors = [place.tensor for place in self._place_of.values() if place.tensor is not None]
         self._hooks = [hooks_of(tensor) for tensor in self._tensors]
         self.is_for = list(record.is_for)
         self._space: dict[str, Any] = {"step": None, "bind": self._bind, "rebuild": record.trace.rebuild, "tick": tick}
@@ -111,33 +107,7 @@ class Binding:
             f"try: return {' and '.join(conditions)}",
             "except (AttributeError, LookupError, TypeError, ValueError): return False",
         ]
-        replaced = [f"{self._read(place)} is not {name}" for place, name in zip(self._places, self._arrays)]
-        run = [*opening, f"if {' or '.join(['step is None', *replaced])}: bind()"]
-        for name, example, value in zip(names, inputs, program.inputs):
-            if isinstance(example, Tensor):
-                run.append(f"of_{name} = {name}; {name} = of_{name}._array")
-            is_exposed = value.is_array and value in record.trace.exposed
-            if is_exposed or value in source.late:
-                run.append(f"if {name}.base is not None or id({name}) in owners: {name} = apart({name}, {is_exposed})")
-        arguments = [*names, *(f"data_of({self._owner(gradient.of)}._grad)" for gradient in record.given)]
-        arguments += [self._read(place_of[value]) for value in source.numbers]
-        results = [f"result_{number}" for number in range(len(program.results) - len(record.kept))]
-        gradients = {gradient: f"gradient_{number}" for number, gradient in enumerate(record.kept)}
-        numbers = [f"number_{number}" for number in range(len(source.changed_numbers))]
-        setters = [
-            f"{self._name(place.set, 'set')}({name})"
-            for name, number in zip(numbers, source.changed_numbers)
-            for (_, after), place in state
-            if after is number
-        ]
-        written = [place.tensor for place in changed.values() if place.tensor is not None]
-        run += [
-            f"[{', '.join([*results, *gradients.values(), *numbers])}] = step({', '.join(arguments)})",
-            *(f"{self._name(tensor, 'tensor')}._age = tick()" for tensor in written),
-            *self._gradients(record, gradients, name_of(step.function)),
-            *setters,
-            f"return rebuild({', '.join(results)})",
-        ]
+        run = [*opening, *self._statements(source, program, record, names, inputs, name_of(step.function))]
         for head, body in (("def fits(args):", fits), ("def run(args):", run)):
             exec("\n    ".join([head, *body]), self._space)
         self.fits, self.run = self._space["fits"], self._space["run"]
@@ -211,6 +181,33 @@ class Binding:
                 "place before it has read all of the argument: give it a copy"
             )
         return np.copy(array, order="K") if is_shared else array
+
+    def _statements(
+        self, source: Source, program: Program, record: Record, names: Sequence[str], inputs: Sequence[Any], called: str
+    ) -> Iterator[str]:
+        """Write how a step is taken."""
+        replaced = [f"{self._read(place)} is not {name}" for place, name in zip(self._places, self._arrays)]
+        yield f"if {' or '.join(['step is None', *replaced])}: bind()"
+        for name, example, value in zip(names, inputs, program.inputs):
+            if isinstance(example, Tensor):
+                yield f"of_{name} = {name}; {name} = of_{name}._array"
+            is_exposed = value.is_array and value in record.trace.exposed
+            if is_exposed or value in source.late:
+                yield f"if {name}.base is not None or id({name}) in owners: {name} = apart({name}, {is_exposed})"
+        arguments = [*names, *(f"data_of({self._owner(gradient.of)}._grad)" for gradient in record.given)]
+        arguments += [self._read(self._place_of[value]) for value in source.numbers]
+        results = [f"result_{number}" for number in range(len(program.results) - len(record.kept))]
+        gradients = {gradient: f"gradient_{number}" for number, gradient in enumerate(record.kept)}
+        numbers = [f"number_{number}" for number in range(len(source.changed_numbers))]
+        yield f"[{', '.join([*results, *gradients.values(), *numbers])}] = step({', '.join(arguments)})"
+        for (before, after), place in self._state:
+            if after is not before and place.tensor is not None:
+                yield f"{self._name(place.tensor, 'tensor')}._age = tick()"
+        yield from self._gradients(record, gradients, called)
+        for name, number in zip(numbers, source.changed_numbers):
+            places = [place for (_, after), place in self._state if after is number]
+            yield from (f"{self._name(place.set, 'set')}({name})" for place in places)
+        yield f"return rebuild({', '.join(results)})"
 
     def _gradients(self, record: Record, kept: Mapping[Gradient, str], called: str) -> Iterator[str]:
         """Write what becomes of gradients: those that are kept have names, and others are cleared or refuse any use."""

@@ -55,14 +55,7 @@ class Step:
 
     @classmethod
     def of(cls, function: Callable[..., Any], state: Any, inputs: Set[Hashable], args: Any) -> Step:
-        """Find what a step reads by name.
-
-        Args:
-            function: the step.
-            state: its state.
-            inputs: numbers among the settings of the state that are to be inputs of the program.
-            args: its arguments.
-        """
+        """Find what a step reads by name; some numbers among the settings of its state are inputs of its program."""
         places = [place for place in places_of(state) if not place.is_setting or place.tie in inputs]
         stateful = stateful_parts(state)
         leaves = [leaf for _, leaf in walk(args)]
@@ -189,9 +182,9 @@ def _run(step: Step, variables: Sequence[Variable], args: Any, kwargs: Any, reco
         before = [stand_in.value for stand_in in stand_ins]
         tensors = [(place.name, place.tensor) for place in places if place.tensor is not None]
         inputs = [(leaf, name) for leaf, name in zip(opened, names) if is_input(leaf)]
-        named: list[tuple[Tensor | int, Tensor, str]] = [(tensor, tensor, name) for name, tensor in tensors]
-        named += [(k, leaf, name) for k, (leaf, name) in enumerate(inputs) if isinstance(leaf, Tensor)]
-        gradients = [_gradient(of, tensor, name, recording) for of, tensor, name in named]
+        gradients = [_gradient(tensor, tensor, name, recording) for name, tensor in tensors]
+        arguments = [(k, leaf, name) for k, (leaf, name) in enumerate(inputs) if isinstance(leaf, Tensor)]
+        gradients += [_gradient(*argument, recording) for argument in arguments]
         substitutes = {}
         for place, stand_in in zip(places, stand_ins):
             if place.tensor is None and isinstance(place.get(), np.ndarray | np.random.Generator):
