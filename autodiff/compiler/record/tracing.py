@@ -158,19 +158,16 @@ def trace(step: Step, args: Any, kwargs: Any) -> Trace:
     """
     while True:
         recording = Recording()
-        variables = [replace(variable) for variable in step.variables]
         try:
-            traced = _run(step, variables, args, kwargs, recording)
+            traced = _run(step, args, kwargs, recording)
         finally:
             recording.end.set()
-        for variable, now in zip(step.variables, variables):
-            variable.is_set |= now.is_set
         found = [step.read(tensor, tensor.name or "tensor") for tensor in traced.watch.outside]
         if not any(found):
-            return _with_arrays(traced, recording, variables)
+            return _with_arrays(traced, recording, step.variables)
 
 
-def _run(step: Step, variables: Sequence[Variable], args: Any, kwargs: Any, recording: Recording) -> Trace:
+def _run(step: Step, args: Any, kwargs: Any, recording: Recording) -> Trace:
     watch = StepWatch()
     leaves, rebuild = flatten((args, kwargs))
     names = input_names(step.function, [path for path, _ in walk((args, kwargs))])
@@ -195,7 +192,7 @@ def _run(step: Step, variables: Sequence[Variable], args: Any, kwargs: Any, reco
         hooks = [hooks_of(tensor) for _, tensor in tensors]
         token = TRACING.set(True)
         try:
-            with _unchanged(step.guarded), substituting(variables, substitutes), watching(watch):
+            with _unchanged(step.guarded), substituting(step.variables, substitutes), watching(watch):
                 result = step.function(*args, **kwargs)
         finally:
             TRACING.reset(token)
@@ -246,8 +243,9 @@ def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variab
     program, used = traced.program, traced.used()
     holders: dict[int, Variable | None] = {}  # of arrays, each in one variable only
     for variable in variables:
-        if is_a(variable.value, np.ndarray):
-            holders[id(variable.value)] = None if id(variable.value) in holders else variable
+        if is_a(variable.read(), np.ndarray):
+            key = id(variable.read())
+            holders[key] = None if key in holders else variable
     pairs = [
         (place, pair)
         for place, pair in zip(traced.places, program.state, strict=True)
