@@ -76,13 +76,12 @@ class Binding:
         surroundings: Surroundings,
         backend: str,
     ) -> None:
-        self._state = list(zip(program.state, record.trace.places, strict=True))
-        self._place_of = {before: place for (before, _), place in self._state}
-        changed = {before for before, after in program.state if after is not before}
+        self._source, self._program, self._record, self._step, self._inputs = source, program, record, step, inputs
         self._build = build_of(source.text, step.called, backend)
-        self._constants = [*(record.trace.arrays[value] for value in source.constants), *source.given]
-        self._values = source.arrays
+        self._state = list(zip(program.state, record.trace.places, strict=True))
+        self._place_of = {before: place for (before, _), place in self._state}  # any of those that are tied
         self._places = [self._place_of[value] for value in source.arrays]
+        changed = {before for before, after in program.state if after is not before}
         self._changes = [value in changed for value in source.arrays]
         self._owners: dict[int, Array] = {}
         self._stateful = [*step.stateful, *surroundings.parts]
@@ -100,14 +99,14 @@ class Binding:
         self._watches = [self._name(None, "watch") for _ in self._stateful]
         names = [f"input_{number}" for number in range(len(inputs))]
         opening = [f"{', '.join(names)}, = args"] if names else []
-        conditions = self._conditions(names, inputs) if only_inputs else ["False"]
+        conditions = self._conditions(names) if only_inputs else ["False"]
         fits = [
             f"if len(args) != {len(names)}: return False",
             *opening,
             f"try: return {' and '.join(conditions)}",
             "except (AttributeError, LookupError, TypeError, ValueError): return False",
         ]
-        run = [*opening, *self._statements(source, program, record, names, inputs, name_of(step.function))]
+        run = [*opening, *self._statements(names)]
         for head, body in (("def fits(args):", fits), ("def run(args):", run)):
             exec("\n    ".join([head, *body]), self._space)
         self.fits, self.run = self._space["fits"], self._space["run"]
@@ -133,7 +132,7 @@ class Binding:
             RuntimeError: two of them lie in the same memory, into which the program writes, or one is of another form.
         """
         arrays = [place.get() for place in self._places]
-        for array, value, place in zip(arrays, self._values, self._places):
+        for array, value, place in zip(arrays, self._source.arrays, self._places):
             form = getattr(array, "shape", None), getattr(array, "dtype", None), isinstance(array, np.ndarray)
             if value.is_array and form != (value.shape, value.dtype, True):
                 raise RuntimeError(
@@ -143,7 +142,8 @@ class Binding:
                 )
         self._refuse_shared(arrays)
         self._space.update(zip(self._arrays, arrays))
-        self._space["step"] = self._build(*arrays, *self._constants)
+        constants = [self._record.trace.arrays[value] for value in self._source.constants]
+        self._space["step"] = self._build(*arrays, *constants, *self._source.given)
         self._owners.clear()
         for array, is_changed in zip(arrays, self._changes):
             while is_changed and isinstance(array, np.ndarray):
@@ -182,13 +182,12 @@ class Binding:
             )
         return np.copy(array, order="K") if is_shared else array
 
-    def _statements(
-        self, source: Source, program: Program, record: Record, names: Sequence[str], inputs: Sequence[Any], called: str
-    ) -> Iterator[str]:
+    def _statements(self, names: Sequence[str]) -> Iterator[str]:
         """Write how a step is taken."""
+        source, program, record = self._source, self._program, self._record
         replaced = [f"{self._read(place)} is not {name}" for place, name in zip(self._places, self._arrays)]
         yield f"if {' or '.join(['step is None', *replaced])}: bind()"
-        for name, example, value in zip(names, inputs, program.inputs):
+        for name, example, value in zip(names, self._inputs, program.inputs):
             if isinstance(example, Tensor):
                 yield f"of_{name} = {name}; {name} = of_{name}._array"
             is_exposed = value.is_array and value in record.trace.exposed
@@ -203,22 +202,22 @@ class Binding:
         for (before, after), place in self._state:
             if after is not before and place.tensor is not None:
                 yield f"{self._name(place.tensor, 'tensor')}._age = tick()"
-        yield from self._gradients(record, gradients, called)
+        yield from self._gradients(gradients)
         for name, number in zip(numbers, source.changed_numbers):
             places = [place for (_, after), place in self._state if after is number]
             yield from (f"{self._name(place.set, 'set')}({name})" for place in places)
         yield f"return rebuild({', '.join(results)})"
 
-    def _gradients(self, record: Record, kept: Mapping[Gradient, str], called: str) -> Iterator[str]:
+    def _gradients(self, kept: Mapping[Gradient, str]) -> Iterator[str]:
         """Write what becomes of gradients: those that are kept have names, and others are cleared or refuse any use."""
-        for gradient in record.trace.gradients:
+        for gradient in self._record.trace.gradients:
             left = None
             if gradient in kept:
                 left = f"{'tensor_of' if gradient.is_tensor else 'data_of'}({kept[gradient]})"
             elif gradient.change == "new":
                 label = gradient.of._label() if isinstance(gradient.of, Tensor) else "its argument"
-                left = self._name(Unkept(label, called), "unkept")
-            if left or gradient in record.cleared:
+                left = self._name(Unkept(label, name_of(self._step.function)), "unkept")
+            if left or gradient in self._record.cleared:
                 yield f"{self._owner(gradient.of)}._grad = {left}"
 
     def _owner(self, of: Tensor | int) -> str:
@@ -239,10 +238,10 @@ class Binding:
             else f"{self._name(place.tensor, 'tensor')}._array"
         )
 
-    def _conditions(self, names: Sequence[str], inputs: Sequence[Any]) -> list[str]:
+    def _conditions(self, names: Sequence[str]) -> list[str]:
         """Write what must be true for arguments to fit."""
         conditions = ["(not is_for or has_gradients())"]
-        for name, example in zip(names, inputs):
+        for name, example in zip(names, self._inputs):
             conditions.append(f"type({name}) is {self._name(type(example), 'type')}")
             if isinstance(example, Tensor):
                 conditions.append(f"{name}.requires_grad is {example.requires_grad}")
