@@ -119,8 +119,8 @@ class Bound:
             return self._step.function(*args, **kwargs)
 
         dtypes = [output.dtype for call in self.program.calls for output in call.outputs]
-        kept = [gradient.of for gradient in self._record.kept]
-        gradients = [_place_of_gradient(tensor) for tensor in kept if isinstance(tensor, Tensor)]
+        kept = [gradient.of for gradient in self._record.kept if isinstance(gradient.of, Tensor)]
+        gradients = [Place.of_attribute(f"gradient of {tensor._label()}", tensor, "_grad") for tensor in kept]
         Verification(
             eager=eager,
             compiled=self.run,
@@ -132,10 +132,6 @@ class Bound:
             name=name_of(self._step.function),
             suspects=_suspects(self._step),
         ).run()
-
-
-def _place_of_gradient(tensor: Tensor) -> Place:
-    return Place(f"gradient of {tensor._label()}", lambda: tensor._grad, lambda value: setattr(tensor, "_grad", value))
 
 
 def _suspects(step: Step) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import itertools
@@ -59,8 +60,6 @@ def _from_file(source: str) -> Build:
 
 def _cache_folder() -> Path:
     wish = Path(os.environ.get("AUTODIFF_CACHE_DIR") or Path.home() / ".cache" / "autodiff")
-    try:
+    with contextlib.suppress(OSError):
         wish.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="autodiff-"))
     return wish if os.access(wish, os.W_OK) else Path(tempfile.mkdtemp(prefix="autodiff-"))

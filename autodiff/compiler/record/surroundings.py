@@ -159,12 +159,9 @@ class Surroundings:
         if told:
             is_slight, patience, variable, now = min(told, key=operator.itemgetter(0, 1))
             change = f"is another {type(now).__name__} than when it was compiled"
-            if (
-                is_slight
-                and not is_a(now, _ARRAYS)
-                and len(texts := f"was {variable.value!r} when it was compiled and is now {now!r}") < _LONGEST
-            ):
-                change = texts
+            if is_slight and not is_a(now, _ARRAYS):
+                texts = f"was {variable.value!r} when it was compiled and is now {now!r}"
+                change = texts if len(texts) < _LONGEST else change
             problem = RuntimeError(
                 f"compile: the step reads {variable.name!r}, which {change}: make it an argument of the step, or "
                 "compile again"
