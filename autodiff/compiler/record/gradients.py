@@ -51,8 +51,8 @@ def record(step: Step, args: Any, kwargs: Any) -> Record:
     first = trace(step, args, kwargs)
     log = Log(clock.latest(), first.watch)
     tensors = [gradient.of for gradient in first.gradients if isinstance(gradient.of, Tensor)]
-    is_new = [gradient.change == "new" for gradient in first.gradients]
-    other = _with_other_gradients(step, tensors, args, kwargs) if any(is_new) else first
+    computes = any(gradient.change == "new" for gradient in first.gradients)
+    other = _with_other_gradients(step, tensors, args, kwargs) if computes else first
     differs = difference(first, other) != ""
     used = first.used() | other.used()
     program = first.program

@@ -50,7 +50,7 @@ PATIENCE = 60.0  # seconds that another thread waits for the end of a recording
 
 
 class Recording:
-    """The calls made so far on the recording arrays of one run.
+    """The calls made so far on the recording arrays of one run, and other arrays that were used, by their ids.
 
     Another thread that meets the arrays, in a model that it uses too, waits for the end, and computes with what then
     lies where they lay.
@@ -60,7 +60,7 @@ class Recording:
         self.calls: list[Call] = []
         self.frames: dict[int, FrameSummary] = {}
         self.before_writing: int | None = None  # how many calls there were when the state was first changed in place
-        self._constants: dict[int, Constant] = {}
+        self.constants: dict[int, Constant] = {}
         self._alive: WeakSet[Recorded] = WeakSet()
         self.end = threading.Event()
         self._thread = threading.get_ident()
@@ -96,12 +96,6 @@ class Recording:
         recorded = Recorded(data, value, self)
         self._alive.add(recorded)
         return recorded
-
-    def take_constants(self) -> list[Constant]:
-        """Give the arrays that were used and are neither input nor state, the last first, and hold them no longer."""
-        constants = list(reversed(self._constants.values()))
-        self._constants.clear()
-        return constants
 
     def call(
         self,
@@ -168,10 +162,10 @@ class Recording:
                 raise refusal("a view is used after the array that it shows was changed in place: copy it before")
             return arg.value
         if isinstance(arg, np.ndarray):
-            if id(arg) not in self._constants:
-                self._constants[id(arg)] = Constant(arg, Value.of(arg, "constant"))
-                self._constants[id(arg)].value.data = None  # until it is known whether it may change
-            return self._constants[id(arg)].value
+            if id(arg) not in self.constants:
+                self.constants[id(arg)] = Constant(arg, Value.of(arg, "constant"))
+                self.constants[id(arg)].value.data = None  # until it is known whether it may change
+            return self.constants[id(arg)].value
         if other := other_array(arg):
             raise refusal(f"a {other} is used, and a program computes with NumPy's arrays: give it as one")
         return arg

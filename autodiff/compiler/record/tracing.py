@@ -252,10 +252,9 @@ def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variab
         if place.key is None or pair[0] in used
     ]
     arrays = {}
-    constants = recording.take_constants()
-    while constants:
-        value, holder = constants[-1].value, holders.get(id(constants[-1].array))
-        arrays[value], is_constant = _told(constants)
+    for key in list(recording.constants):
+        value, holder = recording.constants[key].value, holders.get(key)
+        arrays[value], is_constant = _told(recording.constants, key)
         if is_constant:
             value.data = arrays[value]
         elif value in used:
@@ -277,12 +276,12 @@ def _read_again(array: Any, variable: Variable | None) -> Place:
     return Place(variable.name, variable.read, lambda value: None, key=(id(variable.holder), variable.key))
 
 
-def _told(constants: list[Constant]) -> tuple[Any, bool]:
-    """Take the last array from a list, and say whether it is a constant: it cannot be written, or the step made it.
+def _told(constants: dict[int, Constant], key: int) -> tuple[Any, bool]:
+    """Take an array out, and say whether it is a constant: it cannot be written, or the step made it.
 
     An array that nobody holds when the step has run was made in it; what is given is a copy then.
     """
-    array = owner = constants.pop().array
+    array = owner = constants.pop(key).array
     while isinstance(owner, np.ndarray) and not owner.flags.writeable:
         owner = owner.base
     if owner is None or array.base is not None:
