@@ -79,9 +79,8 @@ class Bound:
 
     def is_of(self, recorded: Record) -> bool:
         """Whether another record, of other gradients, is that of this program too; then it is for those as well."""
-        if len(recorded.given) != len(self._record.given) or len(recorded.kept) != len(self._record.kept):
-            return False
-        if difference(self._record.trace, recorded.trace):
+        counts = [(len(record.given), len(record.kept)) for record in (self._record, recorded)]
+        if counts[0] != counts[1] or difference(self._record.trace, recorded.trace):
             return False
         others = {id(tensor): kind for tensor, kind in recorded.is_for}
         self._binding.is_for[:] = [(t, kind) for t, kind in self._binding.is_for if others.get(id(t)) is kind]

@@ -61,7 +61,7 @@ class Recording:
         self.frames: dict[int, FrameSummary] = {}
         self.before_writing: int | None = None  # how many calls there were when the state was first changed in place
         self.constants: dict[int, Constant] = {}
-        self._alive: WeakSet[Recorded] = WeakSet()
+        self.alive: WeakSet[Recorded] = WeakSet()
         self.end = threading.Event()
         self._thread = threading.get_ident()
 
@@ -91,12 +91,6 @@ class Recording:
 
         return mapped(arg, lying)
 
-    def wrap(self, data: Array, value: Value) -> Recorded:
-        """Make a recording array."""
-        recorded = Recorded(data, value, self)
-        self._alive.add(recorded)
-        return recorded
-
     def call(
         self,
         function: Function,
@@ -121,7 +115,7 @@ class Recording:
         stamp = tick()
         self.calls.append(Call(function, tuple(symbols), options, outputs, several, stamp, effect))
         self.frames[stamp] = user_frame()
-        wrapped = [self.wrap(one, value) for one, value in zip(results, outputs, strict=True)]
+        wrapped = [Recorded(one, value, self) for one, value in zip(results, outputs, strict=True)]
         if not several:
             wrapped[0].memory = memory
             return wrapped[0]
@@ -149,7 +143,7 @@ class Recording:
             self.before_writing = len(self.calls)
         target.value = result.value
         target.changed = True
-        for other in self._alive:
+        for other in self.alive:
             if other is not target and other is not result and np.may_share_memory(other.memory, data):
                 other.stale = True
 
@@ -219,6 +213,7 @@ class Recorded:
         self.recording = recording
         self.changed = self.stale = False
         self.place: Callable[[], Any] | None = None
+        recording.alive.add(self)
 
     takes_all_of_numpy = True
 

@@ -258,7 +258,9 @@ def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variab
         if is_constant:
             value.data = arrays[value]
         elif value in used:
-            place = _read_again(arrays[value], holder)
+            place = Place.of_itself("array", arrays[value], key)
+            if holder is not None:  # which may hold another array later
+                place = replace(place, name=holder.name, get=holder.read, key=(id(holder.holder), holder.key))
             value.kind, value.name = "state", place.name
             pairs.append((place, (value, value)))
     return replace(
@@ -267,13 +269,6 @@ def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variab
         places=[place for place, _ in pairs],
         arrays=arrays,
     )
-
-
-def _read_again(array: Any, variable: Variable | None) -> Place:
-    """Make the place of an array that may change: where a variable is that holds it, that may hold another later."""
-    if variable is None:
-        return Place.of_itself("array", array, id(array))
-    return Place(variable.name, variable.read, lambda value: None, key=(id(variable.holder), variable.key))
 
 
 def _told(constants: dict[int, Constant], key: int) -> tuple[Any, bool]:
@@ -350,7 +345,7 @@ def _opened(leaf: Any, name: str, recording: Recording) -> Any:
             "give np.asarray of it"
         )
     own = np.copy(data, order="K") if isinstance(data, np.ndarray) else data  # which the step may change in place
-    recorded = recording.wrap(own, Value.of(data, "input", name))
+    recorded = Recorded(own, Value.of(data, "input", name), recording)
     return standing_for(leaf, recorded) if isinstance(leaf, Tensor) else recorded
 
 
@@ -389,7 +384,7 @@ def _stand_in(place: Place, recording: Recording) -> Any:
         raise TypeError(
             f"compile: {place.name!r} is a {other}, and a program computes with NumPy's arrays: give it as one"
         )
-    return recording.wrap(data, Value.of(data, "state", place.name))
+    return Recorded(data, Value.of(data, "state", place.name), recording)
 
 
 @contextlib.contextmanager
