@@ -20,12 +20,14 @@ from autodiff.compiler.pipeline import bound
 from autodiff.compiler.record.recorder import TRACING
 from autodiff.compiler.record.tracing import Step
 from autodiff.compiler.simplify.passes import PASSES, Options
-from autodiff.compiler.state import Place, numbers_of, places_of, stateful_parts
+from autodiff.compiler.state import Place, Stateful, numbers_of, places_of, stateful_parts
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
 from autodiff.files import write_atomically
 
 MOST_PROGRAMS = 16
+# One thread at a time records or compares a step: what stands in for the state of one is not for others to find.
+_RECORDING = threading.RLock()
 _Form = tuple[Hashable, tuple[tuple[Hashable, str], ...], Hashable]  # the state, numbers among its settings, arguments
 BACKENDS = ("numpy", "numba")
 
@@ -145,13 +147,14 @@ class Compiled:
             return self._step(*args, **kwargs)
         with self._lock:  # the memory of a program is for one run at a time
             program = self._latest
-            if program is not None and not kwargs and program.fits(args):
-                inputs: Sequence[Any] = args
-            else:
-                program = self._latest = self._find(args, kwargs)
-                inputs = program.inputs_among(args, kwargs)
-            program.until_due = until_due = program.until_due - 1
-            return program.run_when_due(inputs, args, kwargs) if until_due == 0 else program.run(inputs)
+            if program is not None and program.until_due > 1 and not kwargs and program.fits(args):
+                program.until_due -= 1
+                return program.run(args)
+        with _RECORDING, self._lock:
+            program = self._latest = self._find(args, kwargs)
+            inputs = program.inputs_among(args, kwargs)
+            program.until_due -= 1
+            return program.run_when_due(inputs, args, kwargs) if program.until_due == 0 else program.run(inputs)
 
     def check(self) -> None:
         """Record the step anew with the first arguments of each form, and compare: as some calls do, but at once.
@@ -161,7 +164,7 @@ class Compiled:
         Raises:
             RuntimeError: the step is not what it was when it was compiled.
         """
-        with self._lock:
+        with _RECORDING, self._lock:
             state = self._form_of_state()
             for form, programs in self._programs.items():
                 for program in programs:
@@ -240,6 +243,10 @@ class Compiled:
     def places(self) -> list[Place]:
         """List where the state of the step lies, for a step that calls it and is compiled too."""
         return places_of(self._state)
+
+    def stateful_parts(self) -> list[Stateful]:
+        """List modules, optimizers and the like in its state, for a step that calls it and is compiled too."""
+        return self._parts
 
     def settings(self) -> Hashable:
         """Give all else that the step depends on."""

@@ -119,11 +119,15 @@ class Unkept:
         )
 
     __array__ = __array_ufunc__ = __array_function__ = __float__ = __len__ = __iter__ = __getitem__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = _refuse
+    __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = _refuse
     __rmatmul__ = __pow__ = __rpow__ = __neg__ = __abs__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = (
         __bool__
     ) = _refuse
     __hash__ = object.__hash__
+
+    def __add__(self, other: Any) -> Unkept:
+        """Give what `backward` makes of it: that is not known either."""
+        return self
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -211,8 +215,10 @@ def numbers_of(places: Iterable[Place]) -> dict[Hashable, float]:
 
 
 def stateful_parts(state: Any) -> list[Stateful]:
-    """List the modules, optimizers and the like in a state."""
-    return [part for _, part in walk(state) if isinstance(part, Stateful)]
+    """List the modules, optimizers and the like in a state, and in that of compiled steps among them."""
+    parts: list[Any] = [part for _, part in walk(state) if isinstance(part, Stateful)]
+    inner = [part.stateful_parts() for part in parts if hasattr(type(part), "stateful_parts")]
+    return [*parts, *(part for some in inner for part in some)]
 
 
 def places_of(state: Any) -> list[Place]:

@@ -508,7 +508,12 @@ class Optimizer:
     def _place_of_rate(self, position: int) -> Place:
         group = self.param_groups[position]
         name = "lr" if len(self.param_groups) == 1 else f"lr_{position}"
-        return Place(name, lambda: as_float(group["lr"]), lambda rate: group.__setitem__("lr", rate))
+
+        def put(rate: Any) -> None:
+            group["lr"] = rate
+            self._settings[position] = [...], {}  # not what stood for it while a step was recorded
+
+        return Place(name, lambda: as_float(group["lr"]), put)
 
     def _place_of_step(self, k: int, tie: Hashable) -> Place:
         name = f"step_{k}" if k else "step_count"

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.bind.forms import gradient_form
 from autodiff.compiler.bind.modules import build_of
 from autodiff.compiler.program import Program
-from autodiff.compiler.record.gradients import Record
+from autodiff.compiler.record.gradients import Record, kind_of
+from autodiff.compiler.record.recorder import Recorded
 from autodiff.compiler.record.surroundings import Surroundings
 from autodiff.compiler.record.tracing import Gradient, Step
 from autodiff.compiler.state import Place, Unkept
@@ -88,12 +90,20 @@ class Binding:
         self._tensors = [place.tensor for place in self._place_of.values() if place.tensor is not None]
         self._hooks = [hooks_of(tensor) for tensor in self._tensors]
         self.is_for = list(record.is_for)
+        read = [place.tensor for place in self._place_of.values() if place.key is not None and place.tensor is not None]
+        self._read_forms = [(tensor, gradient_form(tensor)) for tensor in read]
         self._space: dict[str, Any] = {"step": None, "bind": self._bind, "rebuild": record.trace.rebuild, "tick": tick}
         # As long as no Tensor has hooks, nobody looks for any: and at the set itself, since that of references asks
         # for its length, which takes a fortieth of a small step.
         self._space |= {"hooks": HOOKS.data, "hooks_of": hooks_of}  # type: ignore[attr-defined]
         self._space |= {"is_for": self.is_for, "has_gradients": self.has_gradients}
-        self._space |= {"data_of": data_of, "tensor_of": constant, "owners": self._owners, "apart": self._apart}
+        self._space |= {
+            "kind_of": kind_of,
+            "data_of": data_of,
+            "tensor_of": constant,
+            "owners": self._owners,
+            "apart": self._apart,
+        }
         self._arrays = [self._name(None, "array") for _ in self._places]
         self._variables = [(self._name(one.value, "value"), one) for one in surroundings.watched]
         self._watches = [self._name(None, "watch") for _ in self._stateful]
@@ -119,8 +129,9 @@ class Binding:
         self._space.update((name, variable.value) for name, variable in self._variables)
 
     def has_gradients(self) -> bool:
-        """Whether the gradients of the state are of the types that the program is for."""
-        return all(type(tensor._grad) is kind for tensor, kind in self.is_for)
+        """Whether gradients are of the kinds that the program is for, and wanted of what it reads as they were."""
+        is_as_before = all(gradient_form(tensor) == form for tensor, form in self._read_forms)
+        return is_as_before and all(kind_of(tensor._grad) == kind for tensor, kind in self.is_for)
 
     def _are_hooks_as_before(self) -> bool:
         return self._hooks == [hooks_of(tensor) for tensor in self._tensors]
@@ -132,6 +143,7 @@ class Binding:
             RuntimeError: two of them lie in the same memory, into which the program writes, or one is of another form.
         """
         arrays = [place.get() for place in self._places]
+        arrays = [one.recording.original(one) if isinstance(one, Recorded) else one for one in arrays]
         for array, value, place in zip(arrays, self._source.arrays, self._places):
             form = getattr(array, "shape", None), getattr(array, "dtype", None), isinstance(array, np.ndarray)
             if value.is_array and form != (value.shape, value.dtype, True):
@@ -245,7 +257,7 @@ class Binding:
             conditions.append(f"type({name}) is {self._name(type(example), 'type')}")
             if isinstance(example, Tensor):
                 conditions.append(f"{name}.requires_grad is {example.requires_grad}")
-                conditions.append(f"type({name}._grad) is {self._name(type(example._grad), 'type')}")
+                conditions.append(f"kind_of({name}._grad) == {self._name(kind_of(example._grad), 'kind')}")
                 conditions.append("False" if hooks_of(example) else f"(not hooks or not hooks_of({name}))")
                 name, example = f"{name}._array", example._array
             if isinstance(example, np.ndarray):

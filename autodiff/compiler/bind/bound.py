@@ -83,7 +83,7 @@ class Bound:
         if counts[0] != counts[1] or difference(self._record.trace, recorded.trace):
             return False
         others = {id(tensor): kind for tensor, kind in recorded.is_for}
-        self._binding.is_for[:] = [(t, kind) for t, kind in self._binding.is_for if others.get(id(t)) is kind]
+        self._binding.is_for[:] = [(t, kind) for t, kind in self._binding.is_for if others.get(id(t)) == kind]
         return True
 
     def run_when_due(self, inputs: Sequence[Any], args: Any, kwargs: Any) -> Any:

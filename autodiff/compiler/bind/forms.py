@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import other_array
+from autodiff.compiler.record.gradients import kind_of
 from autodiff.compiler.record.recorder import Recorded
 from autodiff.compiler.record.tracing import input_names, is_input
 from autodiff.compiler.state import Itself, Stateful, form_of, numbers_of
@@ -45,9 +46,9 @@ def _form(tree: Any) -> Hashable:
 def _leaf_form(leaf: Any) -> Hashable:
     if is_input(leaf):
         data = data_of(leaf)
-        kind = (
-            (type(leaf), type(leaf._grad)) if isinstance(leaf, Tensor) else float if type(leaf) is float else np.ndarray
-        )
+        kind: Hashable = float if type(leaf) is float else np.ndarray
+        if isinstance(leaf, Tensor):
+            kind = type(leaf), kind_of(leaf._grad)
         return kind, isinstance(data, np.ndarray), np.shape(data), getattr(data, "dtype", float), gradient_form(leaf)
     if isinstance(leaf, Stateful):
         return Itself(leaf), leaf.settings(), tuple(numbers_of(leaf.places()).values())

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ STEPS = 2
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}  # relative, by the bytes of a number
 SMALLEST_SCALE = 1e-3  # the gradient of a bias before batch norm is zero but for rounding, which is no error
 DISTURBANCE = 8  # by so many times the rounding of a number
+DISTURBANCES = 8  # times that it is disturbed in other places, as long as something differs
 MOST_SPREADS = 10  # times that step and program may be as far apart as the program moves when it is disturbed
 PIECE = 2**14  # elements that are compared at once, to need little memory
 Outcome = dict[str, Any]  # of a step, by name
@@ -56,7 +58,7 @@ class Verification:
 
         Where rounding grows, so does what may differ: Adam's first step is a whole learning rate also for a gradient
         that is zero but for rounding. So where something differs, the program also runs on numbers that differ in their
-        last digits.
+        last digits, several times, as such a step may come out the same by chance.
 
         Raises:
             RuntimeError: something differs; the message says what differs most.
@@ -68,10 +70,14 @@ class Verification:
                 expected.append(_kept(self._outcome(self.eager)))
             problem = self._problem(expected, self._outcomes(self._run, starts))
             if problem and not self.exact:
-                actual, disturbed = list(map(_kept, self._outcomes(self._run, starts))), list[Outcome]()
-                with contextlib.suppress(Exception):  # a program may refuse what lies beside a bound
-                    disturbed += map(_kept, self._outcomes(self._run_disturbed, starts))
-                problem = self._problem(expected, actual, [*disturbed, *actual[len(disturbed) :]])
+                actual = list(map(_kept, self._outcomes(self._run, starts)))
+                for pattern in range(DISTURBANCES):
+                    disturbed = list[Outcome]()
+                    with contextlib.suppress(Exception):  # a program may refuse what lies beside a bound
+                        disturbed += map(_kept, self._outcomes(partial(self._run_disturbed, pattern), starts))
+                    problem = self._problem(expected, actual, [*disturbed, *actual[len(disturbed) :]])
+                    if not problem:
+                        break
         if problem:
             raise RuntimeError(f"compile: {problem}")
 
@@ -90,13 +96,16 @@ class Verification:
     def _run(self) -> Any:
         return self.compiled(self.inputs)
 
-    def _run_disturbed(self) -> Any:
+    def _run_disturbed(self, pattern: int) -> Any:
         """Run the program where the last digits of inputs and state are others."""
-        others = [constant(_disturbed(x.data)) if isinstance(x, Tensor) else _disturbed(x) for x in self.inputs]
+        others = [
+            constant(_disturbed(x.data, pattern)) if isinstance(x, Tensor) else _disturbed(x, pattern)
+            for x in self.inputs
+        ]
         for place in self.places:
             value = place.get()
             if isinstance(value, np.ndarray) and value.flags.writeable:
-                np.copyto(value, _disturbed(value, copy=None))
+                np.copyto(value, _disturbed(value, pattern, copy=None))
         return self.compiled(others)
 
     def _problem(self, expected: list[Outcome], actual: Iterable[Outcome], disturbed: Sequence[Outcome] = ()) -> str:
@@ -145,13 +154,13 @@ class Verification:
         return most / scale, f"{text} in {count} of {a.size} elements" if text and a.ndim else text
 
 
-def _disturbed(value: Array, copy: bool | None = True) -> Array:
-    """Change the last digits of every second number, towards zero: so it stays in an interval around it."""
+def _disturbed(value: Array, pattern: int, copy: bool | None = True) -> Array:
+    """Change the last digits of every second number, or third or so, towards zero: so it stays in an interval."""
     dtype = getattr(value, "dtype", np.dtype(type(value)))
     if dtype.kind != "f":
         return value
     array = np.array(value, order="C", copy=copy)
-    array.reshape(-1)[::2] *= 1 - DISTURBANCE * np.finfo(dtype).eps
+    array.reshape(-1)[pattern % array.size if array.size else 0 :: pattern + 2] *= 1 - DISTURBANCE * np.finfo(dtype).eps
     return array if isinstance(value, np.ndarray) else type(value)(array)
 
 

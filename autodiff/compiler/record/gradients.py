@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from autodiff.compiler.record.comparison import difference
 from autodiff.compiler.record.log import Log
 from autodiff.compiler.record.tracing import Gradient, Step, Trace, trace
 from autodiff.core import clock
+from autodiff.core.record import data_of
 from autodiff.core.tensor import Tensor
 
 
@@ -27,7 +29,7 @@ class Record:
         kept: those that it leaves; others that are new it has used itself, to change the Tensors.
         cleared: those that it clears.
         log: who was at work when.
-        is_for: Tensors of which it matters, and of what type their gradients must be before the step.
+        is_for: Tensors of which it matters, and of what kind their gradients must be before the step.
     """
 
     trace: Trace
@@ -36,7 +38,13 @@ class Record:
     kept: list[Gradient]
     cleared: list[Gradient]
     log: Log
-    is_for: list[tuple[Tensor, type]]
+    is_for: list[tuple[Tensor, Hashable]]
+
+
+def kind_of(gradient: Any) -> Hashable:
+    """Say of a gradient on what a program may depend: its type, and of an array or Tensor dtype and shape."""
+    data = data_of(gradient)
+    return type(gradient), *((data.dtype, data.shape) if isinstance(data, np.ndarray | np.generic) else ())
 
 
 def record(step: Step, args: Any, kwargs: Any) -> Record:
@@ -75,7 +83,7 @@ def record(step: Step, args: Any, kwargs: Any) -> Record:
         kept,
         [one for one, another in pairs if "cleared" in (one.change, another.change)],
         log,
-        [(tensor, type(tensor._grad)) for tensor in tensors if differs or other is first],
+        [(tensor, kind_of(tensor._grad)) for tensor in tensors if differs or other is first],
     )
 
 

@@ -28,6 +28,7 @@ _LONGEST = 150  # text of two of them
 _FEW = 16  # items of a container that are all watched, if none is named
 _MOST = 1000  # things that are looked into
 _MOST_LEAVES = 10_000  # of a container
+_DEEPEST = 50  # containers in each other
 _PATIENCE = 8  # changes of a variable that did not matter, after which others are taken for such
 _KNOWN = {"", "autodiff", "nn", "numpy", "scipy", *sys.stdlib_module_names}  # packages whose code stays as it is
 _NUMBERS = int, float, complex, str, bytes, np.generic, type(None)
@@ -332,11 +333,20 @@ def _base(container: Any) -> Any:
 def leaves_in(value: Any) -> list[tuple[str, Any]]:
     """List state and Stateful things in a container with the ways to them, or none if it is large or of itself."""
     try:
-        large = isinstance(value, list | tuple | dict) and len(value) > _MOST_LEAVES
-        leaves = [] if large else list(itertools.islice(walk(value), _MOST_LEAVES + 1))
+        leaves = list(itertools.islice(walk(value), _MOST_LEAVES + 1)) if _is_shallow(value, itertools.count()) else []
     except Exception:  # of any kind, since code of the user's runs where a field is a property
         return []
     return [one for one in leaves if is_a(one[1], (*_ARRAYS, Stateful))] if len(leaves) <= _MOST_LEAVES else []
+
+
+def _is_shallow(value: Any, looked_at: Iterator[int], depth: int = 0) -> bool:
+    """Whether a container, of few things, has no more than some containers in each other, and so is not in itself."""
+    if not is_a(value, list | tuple | dict):
+        return True
+    inner = dict.values(value) if is_a(value, dict) else value
+    if depth == _DEEPEST or len(inner) > _MOST_LEAVES:
+        return False
+    return all(next(looked_at) <= _MOST_LEAVES and _is_shallow(one, looked_at, depth + 1) for one in inner)
 
 
 @contextlib.contextmanager
