@@ -206,19 +206,29 @@ class Compiled:
             except Exception:  # of whatever kind: the step was not made for what stands for a number
                 self._inputs -= changed
                 self._looked_into |= changed
-        step = Step.of(self._step, self._state, self._inputs, (args, kwargs))
         made = self._programs.get(form, [])
-        program = bound(step, args, kwargs, self._options, made)
+        try:
+            program = self._bound(made, args, kwargs, records_arrays=self._check)
+        except Exception:  # of whatever kind: the step was not made for what stands for an array
+            if not self._check:
+                raise
+            program = self._bound(made, args, kwargs, records_arrays=False)
         if program in made:
             program.renew(args, kwargs)
             return program
-        if self._check:
-            program.verify(self.settings, self._options.exact)
-        else:
-            program.until_due = program.repetition.due = sys.maxsize
         if len(self._every()) == MOST_PROGRAMS:
             self._let_go()
         self._programs.setdefault(form, []).append(program)
+        return program
+
+    def _bound(self, made: Sequence[Bound], args: Any, kwargs: Any, records_arrays: bool) -> Bound:
+        """Make a program and compare it with the step, or find that it is made."""
+        step = Step.of(self._step, self._state, self._inputs, (args, kwargs), records_arrays)
+        program = bound(step, args, kwargs, self._options, made)
+        if not self._check:
+            program.until_due = program.repetition.due = sys.maxsize
+        elif program not in made:
+            program.verify(self.settings, self._options.exact)
         return program
 
     def _let_go(self) -> None:

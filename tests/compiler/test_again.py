@@ -236,7 +236,6 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "dtype": number(lambda t: np.ones(2, t[0]), lambda: [np.float32], put(0, np.float64)),
     "sign of zero": number(lambda t: t[0], lambda: [0.0], put(0, -0.0)),
     "another file": number(lambda t: t[0].times(1.0), lambda: [another_file()], lambda t: assign("scale", 3.0)(t[0])),
-    "array computed with": an_array_computed_with,
     "member of the state": a_member_of_the_state,
     "loss": number(lambda t: t[KEY](X, X + 2), lambda: {KEY: functional.mse_loss}, put(KEY, functional.l1_loss)),
     "loss of an object": number(
@@ -271,6 +270,7 @@ def test_a_change_is_found(name: str) -> None:
 FOLLOWED: dict[str, Callable[[], Kind]] = {  # Tensors and arrays are read anew; of a module's tree, by its settings
     "Tensor": a_tensor,
     "array": an_array,
+    "array computed with": an_array_computed_with,
     "teacher": a_teacher,
     "frozen backbone": a_frozen_backbone,
     "the other half of a GAN": the_other_half,

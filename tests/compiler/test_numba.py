@@ -333,7 +333,7 @@ def test_the_same_step_is_the_same_text_each_time(monkeypatch: pytest.MonkeyPatc
         texts.add(source)
         raise Written
 
-    monkeypatch.setattr("autodiff.compiler.bind.bound.build_of", note)
+    monkeypatch.setattr("autodiff.compiler.bind.binding.build_of", note)
     unrelated = []  # which moves what is made later to other places in memory
     for count in range(12):
         model, optimizer, step = trainer(nn.MLP([7, 6, 5], rng=0), F.cross_entropy, lambda p: nn.optim.Adam(p))

@@ -202,7 +202,7 @@ def test_texts_of_the_user_are_names_or_quoted(backend: str, texts: list[str]) -
     sources = []
     with pytest.MonkeyPatch.context() as patch:
         if backend == "numba":  # whose compiler would take long: here it is about the text
-            patch.setattr(autodiff.compiler.bind.bound, "build_of", lambda source, *_: sources.append(source))
+            patch.setattr(autodiff.compiler.bind.binding, "build_of", lambda source, *_: sources.append(source))
         _, eager, arguments = wordy_step(*texts)
         state, step, _ = wordy_step(*texts)
         compiled = ad.compile(step, state, backend=backend, exact=backend == "numpy")

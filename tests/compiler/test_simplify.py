@@ -125,8 +125,8 @@ def test_an_array_of_one_number_is_that_number() -> None:
 
 def test_a_matrix_is_multiplied_by_a_vector_itself() -> None:
     step = ad.grad(lambda w: np.exp(SQUARE @ w).sum())
-    assert "(array, product)" in calls(step, SQUARE[0])[-1]
-    assert "(array, picked)" in calls(step, SQUARE[0], without=["vectors"])[-1]
+    assert "(SQUARE_T, product)" in calls(step, SQUARE[0])[-1]
+    assert "(SQUARE_T, picked)" in calls(step, SQUARE[0], without=["vectors"])[-1]
 
 
 def test_variances_of_the_same_share_their_sums() -> None:

@@ -210,7 +210,7 @@ def test_grown_rounding_is_no_error(backend: str) -> None:
     # Before batch norm the gradient of a bias is zero but for rounding, and Adam's first step makes 0.01 of it.
     model = nn.Sequential(nn.Linear(6, 16, rng=0), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3, rng=1))
     optimizer = nn.optim.Adam(model.parameters(), lr=0.01)
-    rates = iter([0.1, 0.1, 0.2, 0.2, 0.4])
+    rates = (0.1 * 2.0**k for k in range(100))
 
     def step(x: Any, labels: Any, is_wrong: bool) -> Any:
         optimizer.zero_grad()

@@ -29,6 +29,9 @@ from autodiff.core.tensor import Tensor
 from autodiff.core.watch import watching
 from autodiff.transforms.containers import flatten, walk
 
+MOST_ARRAYS = 100  # in a container, to which a step is given what records
+WATCHED_BYTES = 2**16  # of an array whose contents are looked at in each call
+
 
 @dataclass
 class Step:
@@ -39,23 +42,36 @@ class Step:
         places: where its state lies.
         stateful: modules, optimizers and the like in the state.
         variables: what it reads by name.
-        reads: where Tensors lie that take part and are no part of the state: found by name, or when it was recorded.
-        guarded: where these lie, and other state that it reads by name, with a name for people: it may not change them.
+        reads: where Tensors lie that take part and are no part of the state, found by name or when it was recorded, and
+            arrays that it reads by name and that may change.
+        guarded: where these Tensors lie, and other state that it reads by name, with a name for people: it may not
+            change them.
     """
 
     function: Callable[..., Any]
     places: Sequence[Place]
     stateful: Sequence[Stateful]
-    variables: Sequence[Variable]
+    variables: list[Variable]
     reads: list[Place] = field(default_factory=list)
     guarded: list[tuple[str, Place]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._tensors = {id(place.tensor) for place in self.places}
+        self._known = {id(place.get() if place.tensor is None else place.tensor) for place in self.places}
 
     @classmethod
-    def of(cls, function: Callable[..., Any], state: Any, inputs: Set[Hashable], args: Any) -> Step:
-        """Find what a step reads by name; some numbers among the settings of its state are inputs of its program."""
+    def of(
+        cls, function: Callable[..., Any], state: Any, inputs: Set[Hashable], args: Any, records_arrays: bool
+    ) -> Step:
+        """Find what a step reads by name.
+
+        Args:
+            function: the step.
+            state: its state.
+            inputs: numbers among the settings of the state that are inputs of the program.
+            args: its arguments.
+            records_arrays: whether what is done with arrays that it reads by name is recorded, wherever it is done. If
+                not, what is computed from them alone is constant, and the contents of small ones are watched.
+        """
         places = [place for place in places_of(state) if not place.is_setting or place.tie in inputs]
         stateful = stateful_parts(state)
         leaves = [leaf for _, leaf in walk(args)]
@@ -63,10 +79,18 @@ class Step:
         functions = [leaf for leaf in leaves if isinstance(leaf, FunctionType | MethodType)]
         variables = variables_of(function, *functions, *(one for thing in hooked for one in hooks_of(thing).values()))
         step = cls(function, places, stateful, variables)
-        for variable in variables:
-            for path, part in leaves_in(variable.value):
+        holders = _holders(variables)
+        for variable in list(variables):
+            leaves_of = leaves_in(variable.value)
+            for path, part in leaves_of:
                 if isinstance(part, Tensor) and part.is_leaf:
                     step.read(part, variable.name + path)
+                elif type(part) is np.ndarray and _may_change(part) and id(part) not in step._known:
+                    step._known.add(id(part))
+                    if records_arrays and len(leaves_of) <= MOST_ARRAYS:
+                        step.reads.append(_read_again(part, holders.get(id(part)), variable.name + path))
+                    elif not records_arrays and part.nbytes <= WATCHED_BYTES:
+                        variables.append(Variable(f"contents of {variable.name}{path}", part, np.ndarray.tobytes))
                 elif isinstance(part, Stateful) and not any(part is one for one in stateful):
                     for place in part.places():
                         if place.tensor is not None:
@@ -82,9 +106,9 @@ class Step:
 
     def read(self, tensor: Tensor, name: str) -> bool:
         """Add a Tensor to those that take part, and say whether it is new."""
-        is_new = id(tensor) not in self._tensors
+        is_new = id(tensor) not in self._known
         if is_new:
-            self._tensors.add(id(tensor))
+            self._known.add(id(tensor))
             self.reads.append(Place.of_tensor(tensor.name or name, tensor, id(tensor)))
             self.guarded.append((name, self.reads[-1]))
         return is_new
@@ -240,12 +264,7 @@ def _exposed(program: Program, recording: Recording) -> set[Value]:
 
 def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variable]) -> Trace:
     """Tell constants from arrays that may change, which each run reads anew; and forget what is read but not used."""
-    program, used = traced.program, traced.used()
-    holders: dict[int, Variable | None] = {}  # of arrays, each in one variable only
-    for variable in variables:
-        if is_a(variable.read(), np.ndarray):
-            key = id(variable.read())
-            holders[key] = None if key in holders else variable
+    program, used, holders = traced.program, traced.used(), _holders(variables)
     pairs = [
         (place, pair)
         for place, pair in zip(traced.places, program.state, strict=True)
@@ -258,9 +277,7 @@ def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variab
         if is_constant:
             value.data = arrays[value]
         elif value in used:
-            place = Place.of_itself("array", arrays[value], key)
-            if holder is not None:  # which may hold another array later
-                place = replace(place, name=holder.name, get=holder.read, key=(id(holder.holder), holder.key))
+            place = _read_again(arrays[value], holder, "array")
             value.kind, value.name = "state", place.name
             pairs.append((place, (value, value)))
     return replace(
@@ -271,18 +288,40 @@ def _with_arrays(traced: Trace, recording: Recording, variables: Sequence[Variab
     )
 
 
+def _holders(variables: Sequence[Variable]) -> dict[int, Variable | None]:
+    """Give the variable that holds an array, by the id of that, or None if several do."""
+    holders: dict[int, Variable | None] = {}
+    for variable in variables:
+        if is_a(array := variable.read(), np.ndarray):
+            holders[id(array)] = None if id(array) in holders else variable
+    return holders
+
+
+def _read_again(array: Any, holder: Variable | None, name: str) -> Place:
+    """Make the place of an array that may change: where a variable is that holds it, that may hold another later."""
+    place = Place.of_itself(name, array, id(array))
+    if holder is None:
+        return place
+    return replace(place, name=holder.name, get=holder.read, key=(id(holder.holder), holder.key))
+
+
+def _may_change(array: Any) -> bool:
+    """Whether somebody may write into an array, by itself or by what it shows."""
+    while isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.base
+    return array is not None
+
+
 def _told(constants: dict[int, Constant], key: int) -> tuple[Any, bool]:
     """Take an array out, and say whether it is a constant: it cannot be written, or the step made it.
 
     An array that nobody holds when the step has run was made in it; what is given is a copy then.
     """
-    array = owner = constants.pop(key).array
-    while isinstance(owner, np.ndarray) and not owner.flags.writeable:
-        owner = owner.base
-    if owner is None or array.base is not None:
-        return array, owner is None
+    array = constants.pop(key).array
+    if array.base is not None or not _may_change(array):
+        return array, not _may_change(array)
     copied, held = array.copy(order="K"), ref(array)
-    del array, owner
+    del array
     array = held()
     return (copied, True) if array is None else (array, False)
 
@@ -380,6 +419,8 @@ def _stand_in(place: Place, recording: Recording) -> Any:
     if isinstance(data, np.random.Generator):
         value = Value("state", (), np.random.Generator, False, place.name)
         return RecordedGenerator(data, value, recording)
+    if place.key is not None and place.tensor is None and not isinstance(data, np.ndarray):
+        raise TypeError(f"compile: {place.name!r} was an array and is a {type(data).__name__}")
     if other := other_array(data):
         raise TypeError(
             f"compile: {place.name!r} is a {other}, and a program computes with NumPy's arrays: give it as one"
