@@ -203,40 +203,45 @@ class Program:
         Raises:
             ValueError: it is none; the message names the value and the call.
         """
-        given = [*self.inputs, *(value for value, _ in self.state)]
-        there, known = set(given), set(() if before is None else before.calls)
-        problems: list[tuple[Any, str, Call | None]] = []
+        there, known = {*self.inputs, *(value for value, _ in self.state)}, set(before.calls if before else ())
         with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
             for call in self.calls:
                 for value in call.operands():
-                    if value.kind == "constant" and value.form != Value.of(value.data, "constant").form:
-                        problems.append((value, "has other data", call))
-                    elif value not in there and value.kind != "constant":
-                        problems.append((value, "is used before it is made", call))
-                problems += [(one, "is made twice", call) for one in call.outputs if one in there or one.kind != "call"]
-                if not problems and call not in known:
-                    problems += [(value, problem, call) for value, problem in _misfits(call)]
+                    if value.kind != "constant":
+                        self._expect(value in there, value, "is used before it is made", call)
+                    else:
+                        self._expect(value.form == _form(value.data), value, "has other data", call)
+                for value in call.outputs:
+                    self._expect(value not in there and value.kind == "call", value, "is made twice", call)
+                problem = None if call in known else _misfit(call)
+                self._expect(problem is None, call.output, problem, call)
                 there.update(call.outputs)
-        ends = [value for value in values_in(self.outcomes()) if value.kind != "constant"]
-        problems += [(value, "is wanted at the end and never made", None) for value in ends if value not in there]
-        changes = [(old, after) for old, after in self.state if _form(old)[:2] != _form(after)[:2]]
-        problems += [(after, f"is what {old.form} of the state becomes", None) for old, after in changes]
+        for value in values_in(self.outcomes()):
+            self._expect(value.kind == "constant" or value in there, value, "is wanted at the end and never made")
+        for old, after in self.state:
+            self._expect(_form(old)[:2] == _form(after)[:2], after, f"is what {old.form} of the state becomes")
         effects = [call for call in self.calls if call.effect]
-        problems += [
-            (b.output, "has its effect too late", b) for a, b in itertools.pairwise(effects) if b.stamp > a.stamp
-        ]
+        for call, later in itertools.pairwise(effects):
+            self._expect(call.stamp >= later.stamp, later.output, "has its effect too late", later)
         if before is not None:
-            pairs = {
-                "inputs": (self.inputs, before.inputs),
-                "state": ([old for old, _ in self.state], [old for old, _ in before.state]),
-                "results": ([*map(_form, self.results)], [*map(_form, before.results)]),
-                "effects": ([one.outputs for one in effects], [one.outputs for one in before.calls if one.effect]),
-            }
-            problems += [("the program", f"has other {what}", None) for what, (a, b) in pairs.items() if a != b]
-        for value, problem, place in problems:
+            for what, its in before._frame().items():
+                self._expect(self._frame()[what] == its, "the program", f"has other {what}")
+
+    def _expect(self, holds: bool, subject: Any, problem: str | None, call: Call | None = None) -> None:
+        """Raise an error that says what is wrong, and in which call, unless something holds."""
+        if not holds:
             names = self.names()
-            subject = declared(value, names) if isinstance(value, Value) else value
-            raise ValueError(f"{subject} {problem}{f', in {_line(place, names)}' if place else ''}")
+            named = declared(subject, names) if isinstance(subject, Value) else subject
+            raise ValueError(f"{named} {problem}{f', in {_line(call, names)}' if call else ''}")
+
+    def _frame(self) -> dict[str, Any]:
+        """Give what a simplification must leave as it is."""
+        return {
+            "inputs": self.inputs,
+            "state": [old for old, _ in self.state],
+            "results": [*map(_form, self.results)],
+            "effects": [call.outputs for call in self.calls if call.effect],
+        }
 
 
 class _Text(str):
@@ -298,24 +303,20 @@ def _form(arg: Any) -> Any:
     return (arg if isinstance(arg, Value) else Value.of(arg, "call")).form
 
 
-def _misfits(call: Call) -> list[tuple[Value, str]]:
-    """Say which outputs of a call are not of the form of what it gives, if that is the same for any numbers."""
+def _misfit(call: Call) -> str | None:
+    """Say what a call gives, if that is of other forms than its outputs, and the same for any numbers."""
     module = str(getattr(call.function, "__module__", None) or "numpy").lstrip("_").partition(".")[0]
     if call.effect or module not in ("numpy", "scipy", "operator", "builtins", "autodiff"):
-        return []
-    wanted = [call.several, *(value.form for value in call.outputs)]
-    found = _forms(call, 0)
-    if found in (None, wanted) or found != _forms(call, 1):
-        return []
-    if isinstance(found, str) or found is None:
-        return [(call.output, f"cannot be computed ({found})")]
-    if (found[0], len(found)) != (call.several, len(wanted)):
-        return [(call.output, f"is one of {len(call.outputs)} and not {len(found) - 1}")]
-    return [(value, f"should be {form}") for value, form in zip(call.outputs, found[1:]) if value.form != form]
+        return None
+    wanted = [value.form for value in call.outputs] if call.several else call.output.form
+    found = _given(call, 0)
+    if found in (None, wanted) or found != _given(call, 1):
+        return None
+    return found if isinstance(found, str) else f"should be {found}"
 
 
-def _forms(call: Call, least: int) -> list[Any] | str | None:
-    """Give whether a call gives several values, and their forms, or else the error, or None if numbers do not suit it.
+def _given(call: Call, least: int) -> Any:
+    """Give the forms of what a call gives, or else what is wrong with it, or None if numbers do not suit it.
 
     It is made with the integer ``least`` and floats that are a little larger.
     """
@@ -330,15 +331,15 @@ def _forms(call: Call, least: int) -> list[Any] | str | None:
         return numbers if item.is_array else numbers.item() if isinstance(item.dtype, type) else numbers[()]
 
     try:
-        options = {name: mapped(arg, stand_in) for name, arg in call.kwargs.items()}
-        result = call.function(*(mapped(arg, stand_in) for arg in call.args), **options)
+        args, kwargs = mapped(list(call.args), stand_in), {k: mapped(v, stand_in) for k, v in call.kwargs.items()}
+        result = call.function(*args, **kwargs)
     except (ArithmeticError, np.linalg.LinAlgError):
         return None
     except Exception as error:
-        return str(error)
-    several = isinstance(result, list | tuple)
-    results = result if several else [result[()] if isinstance(result, np.ndarray) else result]
-    return [several, *map(_form, results)]
+        return f"cannot be computed ({error})"
+    if isinstance(result, list | tuple):
+        return [*map(_form, result)]
+    return _form(result[()] if isinstance(result, np.ndarray) else result)
 
 
 def memory_order(data: Array) -> tuple[int, ...] | None:
