@@ -301,10 +301,10 @@ def not_written(loops: LoopProgram) -> None:
 @pytest.mark.parametrize(
     ("text", "damage", "message"),
     [
-        (SOFTMAX, at_once, "largest is read by shifted before it is computed"),
+        (SOFTMAX, at_once, "largest is read before it is computed"),
         (SOFTMAX, without_rows, "power is read in a later inner loop, and is not kept"),
         (CHAIN, without_result, "c is read from memory, and has none"),
-        (NUMBERS, not_handed_over, "total is read by another part, and not handed over"),
+        (NUMBERS, not_handed_over, "total is read from memory, and has none"),
         (PRODUCT, without_home, "a is read from memory, and has none"),
         (PRODUCT, one_buffer, "b is written over a, which is still needed"),
         (PRODUCT, backwards, "d is read before it is computed"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from autodiff.compiler.plan.checking import Check, Labels
+from autodiff.compiler.plan.checking import Check, Labels, printed
 from autodiff.compiler.plan.elements import LETTERS, Elements, Indices
 from autodiff.compiler.plan.lifetimes import Buffer, Planned, may_view, sources_of
 from autodiff.compiler.plan.nest import Loop
@@ -77,27 +77,21 @@ class LoopProgram(Planned):
         )
 
     def __str__(self) -> str:
-        labels = Labels(self)
-        lines = labels.opening(self)
-        for number, part in enumerate(self.parts, start=1):
-            lines.append(
-                f"part {number}, {'machine code' if part.in_machine else 'Python'}{', in threads' * part.in_threads}:"
-            )
-            for item in part.items:
-                if isinstance(item, Loop):
-                    lines += (f"    {line}" for line in self._nest(item, labels))
-                else:
-                    texts = self._matrices(item, labels) if part.in_machine else ()
-                    lines.append(f"    {labels.line(self, item, texts)}")
-        return "\n".join([*lines, *labels.ending(self)])
+        return printed(self, self._lines)
 
-    def _matrices(self, call: Call, labels: Labels) -> list[str]:
-        """Write what a product reads, and how it is seen if that is a view, which machine code does not make."""
-        makers = self.elements.makers
-        return [
-            labels.call(makers[one], self._matrices(makers[one], labels)) if self.elements.is_view(one) else labels[one]
-            for one in call.operands()
-        ]
+    def _lines(self, labels: Labels) -> Iterator[str]:
+        """Write the parts; a view that Python does not make is written where it is read."""
+        python = [call for part in self.parts if not part.in_machine for call in part.calls()]
+        shown = {output for call in python for output in call.outputs}
+        for call in self.program.calls:
+            if self.elements.is_view(call.output) and call.output not in shown:
+                labels[call.output] = labels.call(call)
+        for number, part in enumerate(self.parts, start=1):
+            sort = "machine code" if part.in_machine else "Python"
+            yield f"part {number}, {sort}{', in threads' * part.in_threads}:"
+            for item in part.items:
+                lines = self._nest(item, labels) if isinstance(item, Loop) else [labels.line(self, item)]
+                yield from (f"    {line}" for line in lines)
 
     def _nest(self, loop: Loop, labels: Labels) -> Iterator[str]:
         """Write the loops of a nest, and what is computed in each."""
@@ -134,30 +128,29 @@ class LoopProgram(Planned):
             ValueError: it is not; the message names the value.
         """
         check = Check(self, self.sources())
-        in_machine: dict[Value, int] = {}  # in which part machine code computes a value
+        made: dict[Value, int] = {}  # in which part machine code computes a value, or -1 for arrays
         for number, part in enumerate(self.parts):
             for item in part.items:
                 reads = [*map(self.elements.root, item.operands())] if part.in_machine else [*item.operands()]
+                may_overwrite: Collection[Value] = ()
                 if isinstance(item, Loop):
                     self._check_nest(item, check)
                     reads = [value for value in reads if value not in item.where]
-                    check.do(reads, item.outputs, self.overwritten.get(item, ()))
-                else:
-                    check.effect(item)
-                    check.do(reads, item.outputs, item.args[:1] if added_product(item) else ())
-                self._check_places(reads, number, in_machine, check)
+                    may_overwrite = self.overwritten.get(item, ())
+                elif added_product(item):
+                    may_overwrite = item.args[:1]
+                check.do(reads, item.outputs, may_overwrite)
+                self._check_places(reads, number, made, check)
                 if part.in_machine:
-                    in_machine |= dict.fromkeys(item.outputs, number)
-        check.end()
-        self._check_places(values_in(self.program.outcomes()), -1, in_machine, check)
+                    made |= {value: -1 if value.is_array else number for value in item.outputs}
+        check.end(call for part in self.parts for call in part.calls())
+        self._check_places(values_in(self.program.outcomes()), len(self.parts), made, check)
 
     def _check_places(self, reads: Iterable[Value], part: int, made: Mapping[Value, int], check: Check) -> None:
-        """See that what machine code computes, in a part of some number, has a place where others find it."""
+        """See that what machine code computes has a place where others find it."""
         for root in map(self.elements.root, reads):
-            if root in made and root.is_array and root not in self.home:
+            if made.get(root, part) != part and root not in self.home and root not in self.crossing:
                 check.fail(root, "is read from memory, and has none")
-            if root in made and not root.is_array and made[root] != part and root not in self.crossing:
-                check.fail(root, "is read by another part, and not handed over")
 
     def _check_nest(self, loop: Loop, check: Check) -> None:
         """See that what a nest computes is there by the turn in which it is read, and kept if that is a later one."""
@@ -170,7 +163,7 @@ class LoopProgram(Planned):
                 is_row = loop.level[read] == "row"
                 behind = turn - (is_row and call not in loop.of_rows)  # a row is complete after its inner loop
                 if read not in done or loop.level[read] == "after" or loop.turn[read] > behind:
-                    check.fail(read, f"is read by {check.labels[call.output]} before it is computed")
+                    check.fail(read, "is read before it is computed")
                 if not is_row and loop.turn[read] < turn and read not in self.home and read not in self.rows:
                     check.fail(read, "is read in a later inner loop, and is not kept")
             done.add(call.output)

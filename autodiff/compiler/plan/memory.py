@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.plan.checking import Check, Labels
+from autodiff.compiler.plan.checking import Check, printed
 from autodiff.compiler.plan.lifetimes import (
     Buffer,
     Memory,
@@ -39,9 +39,7 @@ class Layout(Planned):
     exact: bool = False
 
     def __str__(self) -> str:
-        labels = Labels(self)
-        calls = [labels.line(self, call) for call in self.calls]
-        return "\n".join([*labels.opening(self), *calls, *labels.ending(self)])
+        return printed(self, lambda labels: [labels.line(self, call) for call in self.calls])
 
     def check(self) -> None:
         """See that each value is computed once and is there when it is read, in memory that holds it.
@@ -51,13 +49,9 @@ class Layout(Planned):
         """
         check = Check(self, sources_of((*self.once, *self.calls)))
         for call in self.calls:
-            reads = list(call.operands())
-            same = (
-                [value for value in reads if value.shape == call.output.shape] if is_elementwise(call.function) else ()
-            )
-            check.effect(call)
-            check.do(reads, call.outputs, same)
-        check.end()
+            same = [value for value in call.operands() if value.shape == call.output.shape]
+            check.do([*call.operands()], call.outputs, same if is_elementwise(call.function) else ())
+        check.end(self.calls)
 
 
 def layout_of(program: Program, exact: bool) -> Layout:
