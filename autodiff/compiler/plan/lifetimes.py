@@ -33,11 +33,6 @@ class Buffer:
     axes: tuple[int, ...] | None = None
 
     @property
-    def columns(self) -> bool:
-        """Whether it is a matrix that lies column by column."""
-        return self.axes == (1, 0)
-
-    @property
     def is_state(self) -> bool:
         """Whether it is an array of the state."""
         return self.value.kind == "state"

@@ -57,9 +57,9 @@ class Layout(Planned):
 def layout_of(program: Program, exact: bool) -> Layout:
     """Decide for each call whether it writes into a buffer, and into which, or into the state.
 
-    Requires calls in order; gives the same calls, views of memory that stays among those that are made once, and
-    products whose result lies in columns as those of the transposes. Results of the program are made anew. Columns
-    change the order in which BLAS adds, so an exact program has none: it keeps every bit.
+    Requires calls in order; gives the same calls, views of memory that stays among those that are made once. Results
+    of the program are made anew. Columns change the order in which BLAS adds, so an exact program has none: it keeps
+    every bit.
     """
     return _LayoutMaker(program, exact).layout
 
@@ -74,7 +74,6 @@ class _LayoutMaker:
         self._stays |= {value for value, _ in program.state if value.is_array}
         self._added: set[Call] = set(once)
         self._columns = set() if exact else _in_columns(program)
-        self._transposes = [call for call in program.calls if call.function is np.transpose and len(call.args) == 1]
         calls = [call for call in program.calls if call not in self._added]
         self._memory = Memory(program, calls, self._sources, lends_state=True)
         self.layout.home = self._memory.home
@@ -87,7 +86,7 @@ class _LayoutMaker:
         for position, call in enumerate(calls):
             output = call.output
             if takes_out(call) and output not in results:
-                home = self._memory.place(
+                self._memory.place(
                     output,
                     position,
                     reads=call.operands() if is_elementwise(call.function) else (),
@@ -95,9 +94,7 @@ class _LayoutMaker:
                     axes=(1, 0) if output in self._columns else output.axes,
                     into_state=call.function is not np.dot,  # which writes into rows only
                 )
-                self.layout.calls.append(
-                    self._transposed(call) if home.columns and call.function is np.matmul else call
-                )
+                self.layout.calls.append(call)
             else:
                 self._add_view(call)
             self._memory.end(position)
@@ -126,21 +123,6 @@ class _LayoutMaker:
                 self.layout.once.append(call)
                 return
         self.layout.calls.append(call)
-
-    def _transposed(self, call: Call) -> Call:
-        """Compute ``Bᵀ Aᵀ`` in place of ``A B``, since the result lies in columns."""
-        sides = []
-        for side in reversed(call.args):
-            source = next((other.args[0] for other in self._transposes if other.output is side), None)
-            view = next((other for other in self._transposes if other.args[0] is side), None)
-            if source is None and view is not None:
-                source = view.output
-                self._add_view(view)
-            if source is None:
-                source = Value("call", side.shape[::-1], side.dtype, True)
-                self._add_view(Call(np.transpose, (side,), {}, [source], stamp=call.stamp))
-            sides.append(source)
-        return Call(np.matmul, tuple(sides), {}, call.outputs, stamp=call.stamp)
 
 
 def _in_columns(program: Program) -> set[Value]:

@@ -89,15 +89,10 @@ class Module:
             self.texts.fixed += self.statements.statement(call)
 
     def _allocate(self, buffer: Buffer, wish: str) -> None:
-        value, texts = buffer.value, self.texts
-        name = texts.name(buffer, wish)
-        if buffer.axes is None:
-            texts.fixed.append(f"{name} = np.empty({value.shape}, {texts.dtype(value.dtype)})")
-            return
-        shape = tuple(value.shape[axis] for axis in buffer.axes)
-        rows = texts.name((buffer, "T"), f"{name}_T" if buffer.columns else f"{name}_memory")
-        turned = "T" if buffer.columns else f"transpose{tuple(np.argsort(buffer.axes).tolist())}"
-        texts.fixed += [f"{rows} = np.empty({shape}, {texts.dtype(value.dtype)})", f"{name} = {rows}.{turned}"]
+        value, axes = buffer.value, buffer.axes
+        shape = value.shape if axes is None else tuple(value.shape[axis] for axis in axes)
+        order = "" if axes is None else ".T" if axes == (1, 0) else f".transpose{tuple(np.argsort(axes).tolist())}"
+        self.texts.named(buffer, wish, f"np.empty({shape}, {self.texts.dtype(value.dtype)}){order}")
 
     def ending(self) -> list[str]:
         """Write what is left to be copied into the state, and what is returned: the caller's from then on."""

@@ -46,10 +46,10 @@ class _Writer:
         if home is None:
             return statements.statement(call)
         is_product = call.function is np.matmul and all(len(value.shape) <= 2 for value in call.operands())
-        in_rows = not home.is_state and (home.axes is None or home.columns)  # as np.dot wants to write
-        across = home.columns and call.function is np.matmul
-        out = self._texts[(home, "T") if across else call.output]
-        return statements.statement(call, out, self._product(call) if is_product and in_rows else None)
+        in_rows = not home.is_state and home.axes is None  # as np.dot wants to write
+        return statements.statement(
+            call, self._texts[call.output], self._product(call) if is_product and in_rows else None
+        )
 
     def _product(self, call: Call) -> str:
         """Name the faster function for a product that gives, in an exact program, the same bits.
