@@ -30,9 +30,8 @@ _PREFIXES: dict[Function, str] = {operator.neg: "-", operator.pos: "+", operator
 _WORDS = {
     "getitem": "picked", "matmul": "product", "add": "total", "add.reduce": "total", "maximum.reduce": "largest",
     "minimum.reduce": "smallest", "pow": "power", "mul": "factor", "truediv": "quotient", "divide": "quotient",
-    "sub": "difference", "subtract": "difference", "astype": "converted",
+    "sub": "difference", "subtract": "difference", "astype": "converted", "expand_dims": "column",
 }  # fmt: skip
-_VIEW_ENDINGS: dict[Function, str] = {np.transpose: "_T", np.expand_dims: "_column"}
 
 
 class Statements:
@@ -52,23 +51,14 @@ class Statements:
         """Say how a value should be called: as the user does, by its module, or by what it is."""
         if value.name or call is None:
             return value.name or "x"
-        source = self._texts.get(call.args[0], "") if call.args and isinstance(call.args[0], Value) else ""
+        source = self._texts.text(call.args[0]) if call.function is np.transpose else ""
         if source.isidentifier():  # and not an expression
-            if call.function in _VIEW_ENDINGS:
-                return source + _VIEW_ENDINGS[call.function]
-            if call.function is operator.getitem and call.args[1] == (slice(None), None):
-                return f"{source}_column"
+            return f"{source}_T"
         module = self._log.module(call.stamp)
         if module:
             return module
         if call.function is np.matmul and self.comment(call).startswith("backward"):
             return "gradient"
-        if call.function is np.multiply:
-            one, other = call.args[:2]
-            if one is other:
-                return "square"
-            if not all(isinstance(arg, Value) and arg.shape for arg in (one, other)):
-                return "scaled"
         name = name_of(call.function)
         return _WORDS.get(name, name.removesuffix(".reduce").split(".")[-1])
 
