@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from autodiff.compiler.plan.lifetimes import (
     Buffer,
     Memory,
     Planned,
+    Sources,
     is_ufunc,
     is_view,
     made_once,
@@ -61,68 +63,54 @@ def layout_of(program: Program, exact: bool) -> Layout:
     of the program are made anew. Columns change the order in which BLAS adds, so an exact program has none: it keeps
     every bit.
     """
-    return _LayoutMaker(program, exact).layout
+    sources = sources_of(program.calls)
+    layout = Layout(program=program, exact=exact, once=made_once(program))
+    stays = {output for call in layout.once for output in call.outputs}  # the same arrays in each run
+    stays |= {value for value, _ in program.state if value.is_array}
+    calls = [call for call in program.calls if call not in layout.once]
+    columns = set() if exact else _in_columns(program)
+    memory = Memory(program, calls, sources, lends_state=True)
+    results = {value for value in program.results if isinstance(value, Value)}
+    results = results.union(*(sources.get(value, ()) for value in results))
+    for position, call in enumerate(calls):
+        output = call.output
+        if takes_out(call) and output not in results:
+            memory.place(
+                output,
+                position,
+                reads=call.operands() if is_elementwise(call.function) else (),
+                may_overwrite=functools.partial(_may_overwrite, call, memory.home, sources),
+                axes=(1, 0) if output in columns else output.axes,
+                into_state=call.function is not np.dot,  # which writes into rows only
+            )
+        elif _is_fixed_view(call, memory.home, stays):
+            stays.add(output)
+            layout.once.append(call)
+        if call not in layout.once:
+            layout.calls.append(call)
+        memory.end(position)
+    memory.finish(layout)
+    return layout
 
 
-class _LayoutMaker:
-    def __init__(self, program: Program, exact: bool) -> None:
-        self._program = program
-        self._sources = sources_of(program.calls)
-        once = made_once(program)
-        self.layout = Layout(program=program, exact=exact, once=once)
-        self._stays = {output for call in once for output in call.outputs}  # the same arrays in each run
-        self._stays |= {value for value, _ in program.state if value.is_array}
-        self._added: set[Call] = set(once)
-        self._columns = set() if exact else _in_columns(program)
-        calls = [call for call in program.calls if call not in self._added]
-        self._memory = Memory(program, calls, self._sources, lends_state=True)
-        self.layout.home = self._memory.home
-        self._place(calls)
-        self._memory.finish(self.layout)
+def _may_overwrite(call: Call, home: Mapping[Value, Buffer], sources: Sources, buffer: Buffer) -> bool:
+    """Whether a call may write over what it reads: elementwise, and no other operand shows the same memory."""
+    inside = [value for value in call.operands() if home.get(value) is buffer]
+    return (
+        bool(inside)
+        and is_elementwise(call.function)
+        and all(value.shape == call.output.shape for value in inside)
+        and not any(one in sources.get(value, ()) for one in inside for value in call.operands())
+    )
 
-    def _place(self, calls: list[Call]) -> None:
-        results = {value for value in self._program.results if isinstance(value, Value)}
-        results = results.union(*(self._sources.get(value, ()) for value in results))
-        for position, call in enumerate(calls):
-            output = call.output
-            if takes_out(call) and output not in results:
-                self._memory.place(
-                    output,
-                    position,
-                    reads=call.operands() if is_elementwise(call.function) else (),
-                    may_overwrite=functools.partial(self._may_overwrite, call),
-                    axes=(1, 0) if output in self._columns else output.axes,
-                    into_state=call.function is not np.dot,  # which writes into rows only
-                )
-                self.layout.calls.append(call)
-            else:
-                self._add_view(call)
-            self._memory.end(position)
 
-    def _may_overwrite(self, call: Call, buffer: Buffer) -> bool:
-        """Whether a call may write over what it reads: elementwise, and no other operand shows the same memory."""
-        inside = [value for value in call.operands() if self.layout.home.get(value) is buffer]
-        return (
-            bool(inside)
-            and is_elementwise(call.function)
-            and all(value.shape == call.output.shape for value in inside)
-            and not any(one in self._sources.get(value, ()) for one in inside for value in call.operands())
-        )
-
-    def _add_view(self, call: Call) -> None:
-        """Add a call that makes no array of a known place, unless it is there; views of what stays are made once."""
-        if call in self._added:
-            return
-        self._added.add(call)
-        if call.output.is_array and is_view(call):
-            source = call.args[0]
-            home = self.layout.home.get(source)
-            stays = source in self._stays or (home is not None and not home.is_state)
-            if stays and all(value is source for value in call.operands()):
-                self._stays.add(call.output)
-                self.layout.once.append(call)
-                return
-        self.layout.calls.append(call)
+def _is_fixed_view(call: Call, home: Mapping[Value, Buffer], stays: Collection[Value]) -> bool:
+    """Whether a call makes a view of memory that is the same in each run."""
+    if not call.output.is_array or not is_view(call):
+        return False
+    source = call.args[0]
+    is_fixed = source in stays or (source in home and not home[source].is_state)
+    return is_fixed and all(value is source for value in call.operands())
 
 
 def _in_columns(program: Program) -> set[Value]:
