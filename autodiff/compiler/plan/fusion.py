@@ -91,7 +91,7 @@ def fused(calls: list[Call], elements: Elements) -> list[Loop | Call]:
     Requires calls of machine code, none of which needs a later one; gives each once, in an order that is as good.
     """
     items: list[Loop | Call] = []
-    remaining = _checks_first(calls, elements)
+    remaining = list(calls)
     while remaining:
         first = remaining.pop(0)
         if elements.kinds[first] not in FUSIBLE:
@@ -101,31 +101,6 @@ def fused(calls: list[Call], elements: Elements) -> list[Loop | Call]:
         items.append(loop)
         remaining = [call for call in remaining if call not in loop.reads]
     return items
-
-
-def _checks_first(calls: list[Call], elements: Elements) -> list[Call]:
-    """Put the checks of values that need no product before all else, so that they part no loops."""
-    makers = {output: call for call in calls for output in call.outputs}
-    early: dict[Call, None] = {}
-
-    def needed(call: Call) -> dict[Call, None] | None:
-        chain: dict[Call, None] = {}
-        for value in call.operands():
-            maker = makers.get(elements.root(value))
-            if maker is not None:
-                before = needed(maker) if elements.kinds[maker] in FUSIBLE else None
-                if before is None:
-                    return None
-                chain |= before
-        return chain | {call: None}
-
-    for call in calls:
-        if call.effect:
-            needs = needed(call)
-            if needs is None:
-                break
-            early |= needs
-    return [*early, *(call for call in calls if call not in early)]
 
 
 def _grown(loop: Loop, calls: list[Call], elements: Elements) -> Loop:
