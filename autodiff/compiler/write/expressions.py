@@ -60,15 +60,6 @@ def gathered(texts: Texts, array: str, call: Call, reads: Iterable[str], are_ins
     return f"{array}[{', '.join(places)}]"
 
 
-def uniform(texts: Texts, value: Value, maker: Call | None) -> str | None:
-    """Write the number that all elements of an array are that is made once, if they are one."""
-    if maker is not None and maker.function in (np.ones, np.zeros):
-        return f"{texts.dtype(value.dtype)}({int(maker.function is np.ones)})"
-    if value.kind != "constant" or not value.data.size or (value.data != value.data.flat[0]).any():
-        return None
-    return f"{texts.dtype(value.dtype)}({_literal(texts, value.data.flat[0])})"
-
-
 def start(texts: Texts, call: Call) -> str:
     """Write what a reduction begins with."""
     dtype = np.dtype(call.output.dtype)

@@ -180,10 +180,6 @@ class NestText:
             return self._place(value)
         if not value.is_array:
             return self._scope.number(value)
-        maker = self._elements.makers.get(value)
-        uniform = expressions.uniform(self._texts, value, maker if maker in self._loops.once else None)
-        if uniform is not None:
-            return uniform
         return str(indices[0]) if is_counted(value) and not self._flat else self._element(value, indices)
 
     def _place(self, value: Value) -> str:

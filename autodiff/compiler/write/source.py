@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
-from autodiff.compiler.plan.lifetimes import Buffer
+from autodiff.compiler.plan.lifetimes import Buffer, may_view
 from autodiff.compiler.plan.memory import Layout
 from autodiff.compiler.program import Call, Value, values_in
 from autodiff.compiler.record.log import Log
@@ -17,6 +18,7 @@ def numpy_source(layout: Layout, called: str, log: Log) -> Source:
     """Write a program for NumPy: a statement a call, in order."""
     module = Module(layout, called, log, inlined=_to_inline(layout))
     module.make_once()
+    opening: list[str] = []  # lines at the beginning of step
     body: list[str] = []
     comment = ""
     for call in layout.calls:
@@ -26,15 +28,47 @@ def numpy_source(layout: Layout, called: str, log: Log) -> Source:
             comment = line
         home = layout.home.get(call.output)
         out = None if home is None else module.texts[call.output]
-        is_faster = home is not None and not layout.exact and _is_for_dot(call, home)
-        body += module.statements.statement(call, out, "np.dot" if is_faster else None)
-    return module.finished([*body, *module.ending()])
+        product = _product(call, layout, module, opening) if home is not None and _is_for_dot(call, home) else None
+        body += module.statements.statement(call, out, product)
+    return module.finished([*opening, *body, *module.ending()])
 
 
 def _is_for_dot(call: Call, home: Buffer) -> bool:
-    """Whether a product can be one of np.dot, which is faster, rounds in another way, and writes into rows only."""
+    """Whether np.dot, which is faster and writes into rows only, can give a product."""
     ranks = [len(value.shape) for value in call.operands()]
     return call.function is np.matmul and max(ranks) <= 2 and not home.is_state and home.axes is None
+
+
+def _product(call: Call, layout: Layout, module: Module, opening: list[str]) -> str:
+    """Name the faster function for a product that gives, in an exact program, the same bits.
+
+    They round differently for arrays with gaps, of which one only knows when the program runs, if they are given.
+    """
+    if not layout.exact:
+        return "np.dot"
+    makers = {output: call for call in (*layout.once, *layout.calls) for output in call.outputs}
+    owners = {_owner(value, layout, makers) for value in call.operands()}
+    given = [value for value in (*module.source.arrays, *layout.program.inputs) if value in owners]
+    if None in owners or not given:
+        return "np.matmul" if None in owners else "np.dot"
+    texts, key = module.texts, ("product", *given)
+    if key not in texts:
+        lines = opening if any(value.kind == "input" for value in given) else texts.fixed
+        conditions = " and ".join(f"{texts[value]}.flags.forc" for value in given)
+        lines.append(f"{texts.name(key, 'product')} = np.dot if {conditions} else np.matmul")
+    return texts[key]
+
+
+def _owner(value: Value, layout: Layout, makers: Mapping[Value, Call]) -> Value | None:
+    """Give the array whose memory a matrix, or its transpose, is all of, or None."""
+    maker, home = makers.get(value), layout.home.get(value)
+    if home is not None and home.is_state:
+        return home.value
+    if maker is None:
+        return None if value.kind == "constant" and not value.data.flags.forc else value
+    if maker.function is np.transpose and len(maker.args) == 1:
+        return _owner(maker.args[0], layout, makers)
+    return None if may_view(maker) else value
 
 
 def _to_inline(layout: Layout) -> set[Value]:
