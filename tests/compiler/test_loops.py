@@ -156,7 +156,7 @@ def test_arrays_that_change_places_are_copied_at_the_end() -> None:
     assert names(loops.kept) == {"a", "b"}
 
 
-def test_elements_at_computed_places_are_taken_in_the_loop_that_computes_them() -> None:
+def test_elements_at_computed_places_are_taken_after_the_loop_that_computes_them() -> None:
     loops = planned("""
         x: float64 (8, 100) = input
         labels: int64 (8,) = input
@@ -167,8 +167,8 @@ def test_elements_at_computed_places_are_taken_in_the_loop_that_computes_them() 
         loss: float64 (8,) = np.subtract(largest, picked)
         return loss
     """)
-    assert items(loops) == [["a", "largest", "picked", "loss"]]
-    assert kept(loops) == {"a": "a", "loss": "loss"}
+    assert items(loops) == [["a", "largest"], ["picked", "loss"]]
+    assert kept(loops) == {"a": "a", "largest": "largest", "loss": "largest"}
 
 
 def test_numbers_that_another_part_reads_are_handed_over() -> None:

@@ -12,8 +12,6 @@ from autodiff.compiler.plan.elements import (
     Elements,
     Index,
     Indices,
-    axis_indices,
-    gathered_at,
     is_polynomial,
     reduced_axes,
 )
@@ -38,7 +36,7 @@ class Loop:
         level: whether a value is one of each element, of each row, or is complete only after the loop.
         turn: in which inner loop a value is computed; for one of a row, after which, or -1 for before them all.
         reads: what each call reads: values and indices of the loop, those computed in it included.
-        stored: values that are read by a later inner loop than the one that computes them, or at computed indices.
+        stored: values that are read by a later inner loop than the one that computes them.
         of_rows: calls that are computed once a row, between inner loops.
     """
 
@@ -83,6 +81,8 @@ class Loop:
         of_reshaped = (elements.root(value) for value, _ in reads if elements.kind_of(value) == "reshaped")
         if places is None or any(root in self.where for root in of_reshaped):
             return False
+        if kind == "gather" and elements.root(call.args[0]) in self.where:
+            return False
         moved = [(value, tuple(_moved(index, places) for index in indices)) for value, indices in reads]
         axes = {axis for own, axis in places.items() if shape[own] != 1}
         level: Level = "element" if len(axes) == len(self.space) else "row"
@@ -93,18 +93,11 @@ class Loop:
                 return False
         turn = self._first_turn(moved, level)
         where = tuple(NOWHERE if shape[k] == 1 else Index(places[k]) for k in range(len(shape)))
-        if kind == "gather":
-            turn_of_rows = self._turn_of_gathered(call, elements, where, level, turn)
-            if turn_of_rows is None:
-                return False
-            turn = turn_of_rows
         if kind == "reduction":
             rows, where, level = self._reduced(call, places, where, level, rows)
         if rows and self.space[-1] <= SHORT and any(map(is_polynomial, (call, *self.calls))):
             return False
         self.level[output] = level
-        if kind == "gather":
-            self.stored.add(elements.root(call.args[0]))
         for value, _ in moved:
             if self.level.get(value) == "element" and self.turn[value] != turn:
                 self.stored.add(value)
@@ -161,22 +154,6 @@ class Loop:
                 later = level == "element" and self.level[value] == "row"
                 turn = max(turn, self.turn[value] + later)
         return turn
-
-    def _turn_of_gathered(self, call: Call, elements: Elements, where: Indices, level: Level, turn: int) -> int | None:
-        """Find when elements can be taken at computed places: those of a row after the inner loop that computes it."""
-        source, places = call.args[0], gathered_at(call)
-        root = elements.root(source)
-        if root not in self.where:
-            return turn
-        is_plain = elements.look(source, axis_indices(source.shape)) == (root, axis_indices(root.shape))
-        if level != "row" or not is_plain or self.level[root] != "element" or len(root.shape) != len(self.space):
-            return None
-        for position, index in enumerate(self.where[root]):
-            if index.axis is not None and index.axis < len(where):
-                source_of_places, indices = elements.element(places[position], call.output.shape)
-                if not is_counted(source_of_places) or indices != (Index(index.axis),):
-                    return None
-        return max(turn, self.turn[root])
 
 
 def _moved(index: Index, places: dict[int, int]) -> Index:

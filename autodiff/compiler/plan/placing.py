@@ -61,7 +61,7 @@ class _Placer:
         is_inner = value in loop.stored
         if not value.is_array or not (value in self._needed or is_inner or loop.level[value] == "after"):
             return
-        if is_inner and value not in self._needed and loop.rows and not self._is_gathered(loop, value):
+        if is_inner and value not in self._needed and loop.rows:
             shape = tuple(size for size, index in zip(value.shape, loop.where[value]) if (index.axis or 0) >= loop.rows)
             self._loops.rows[value] = self._memory.new(Value("call", shape, value.dtype, True, value.name))
             return
@@ -69,11 +69,6 @@ class _Placer:
         reads = [read for reads in (own, *loop.reads.values()) for read, _ in reads if read not in loop.where]
         home = self._memory.place(value, position, reads, functools.partial(self._may_overwrite, loop, value))
         self._loops.overwritten[loop] |= {read for read in reads if self._loops.home.get(read) is home}
-
-    def _is_gathered(self, loop: Loop, value: Value) -> bool:
-        return any(
-            self._elements.kinds[call] == "gather" and self._elements.root(call.args[0]) is value for call in loop.calls
-        )
 
     def _adds_to(self, call: Call, buffer: Buffer) -> bool:
         """Whether a product is added to what lies in a buffer, and does not read it otherwise."""
