@@ -384,29 +384,8 @@ BECOMES = {
         g: float32 (4, 20) = input
         rate: float = input
         v1: float32 (4, 20) = np.multiply(rate, g)
-        scaled_product: float32 (30, 20) = np.matmul(x_T, v1)
-        return scaled_product
-        """,
-    ),
-    "scaled_products: a factor that is multiplied anyway": (
-        """
-        x_T: float32 (2, 4) = input
-        y_T: float32 (20, 4) = input
-        g: float32 (4, 20) = input
-        one: float32 (20, 20) = np.matmul(y_T, g)
-        small: float32 (2, 20) = np.matmul(x_T, g)
-        step: float32 (20, 20) = np.multiply(0.5, one)
-        other: float32 (2, 20) = np.multiply(0.5, small)
-        return step, other
-        """,
-        """
-        x_T: float32 (2, 4) = input
-        y_T: float32 (20, 4) = input
-        g: float32 (4, 20) = input
-        v1: float32 (4, 20) = np.multiply(0.5, g)
-        scaled_one: float32 (20, 20) = np.matmul(y_T, v1)
-        scaled_small: float32 (2, 20) = np.matmul(x_T, v1)
-        return scaled_one, scaled_small
+        step: float32 (30, 20) = np.matmul(x_T, v1)
+        return step
         """,
     ),
     "updates_as_products: updates by one call": (

@@ -243,33 +243,27 @@ def _rates(program: Program) -> dict[Value, Any]:
 
 @inexact
 def scaled_products(program: Program) -> Program:
-    """Say ``rate * (X.T @ G)`` as ``X.T @ (rate * G)`` where G is smaller, or is scaled anyway.
+    """Say ``rate * (X.T @ G)`` as ``X.T @ (rate * G)`` where G is no larger, and the product is used for nothing else.
 
-    Requires nothing; it is for what `rates_first` has left. Gives no product of a matrix and a rate where that pays.
-    May change rounding, since sums are taken of other numbers.
+    Requires nothing; it is for what `rates_first` has left. Gives no product of a matrix and a rate where that pays,
+    and nothing that is then of no use. May change rounding, since sums are taken of other numbers.
     """
-    makers = {output: call for call in program.calls for output in call.outputs}
     uses = program.use_counts()
-    found = [(call.output, *_scaled_product(call, makers, uses)) for call in program.calls]
-    results = {product.output: (rate, result) for result, rate, product in found if product}
     scaled: dict[Any, Value] = {}
-    done: set[Value] = set()
 
-    def change(call: Call, _: Makers) -> list[Call] | None:
-        if call.output in done or call.output not in results:
-            return [] if call.output in done else None
-        rate, output = results[call.output]
-        left, right = call.args
-        key = rate, right
-        pays = np.prod(right.shape) <= np.prod(output.shape)
-        if len(output.shape) > 2 or right.dtype != output.dtype or not (pays or key in scaled):
+    def change(call: Call, makers: Makers) -> list[Call] | None:
+        rate, product = _scaled_product(call, makers, uses)
+        if not product or len(call.output.shape) > 2 or product.args[1].dtype != call.output.dtype:
             return None
-        before = [] if key in scaled else [like(call, np.multiply, key, {}, scaled.setdefault(key, fresh(right)))]
-        output.name = call.output.name and f"scaled_{call.output.name}"
-        done.add(output)
-        return [*before, like(call, np.matmul, (left, scaled[key]), {}, output)]
+        left, right = product.args
+        if math.prod(right.shape) > math.prod(call.output.shape):
+            return None
+        is_new = (rate, right) not in scaled
+        factor = scaled.setdefault((rate, right), fresh(right))
+        update = like(call, np.matmul, (left, factor))
+        return [like(call, np.multiply, (rate, right), {}, factor), update] if is_new else [update]
 
-    return rewrite(program, change)
+    return dead(rewrite(program, change))
 
 
 def _scaled_product(call: Call | None, makers: Makers, uses: Counter[Value]) -> Any:
