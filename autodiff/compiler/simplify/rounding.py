@@ -263,7 +263,8 @@ def scaled_products(program: Program) -> Program:
         update = like(call, np.matmul, (left, factor))
         return [like(call, np.multiply, (rate, right), {}, factor), update] if is_new else [update]
 
-    return dead(rewrite(program, change))
+    changed = rewrite(program, change)
+    return dead(changed) if scaled else program
 
 
 def _scaled_product(call: Call | None, makers: Makers, uses: Counter[Value]) -> Any:
