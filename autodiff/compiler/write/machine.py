@@ -48,9 +48,8 @@ def machine_source(loops: LoopProgram, called: str, log: Log) -> Source:
             step += call_of_it
             continue
         for call in part.calls():
-            comment = statements.comment(call) if loops.elements.kinds[call] not in ("view", "reshaped") else ""
-            if comment and f"# {comment}" not in step:
-                step.append(f"# {comment}")
+            if loops.elements.kinds[call] not in ("view", "reshaped"):
+                statements.head(step, call)
             step += statements.statement(call)
     step += module.ending()
     if functions:
@@ -67,13 +66,8 @@ def _function(scope: Scope, part: Part) -> tuple[list[str], list[str]]:
     bounds = FROM_TO if part.in_threads else ()
     failures = [item for item in part.items if isinstance(item, Call) and item.function is require]
     body: list[str] = []
-    said = ""
     for item in part.items:
-        calls = item.calls if isinstance(item, Loop) else [item]
-        comment = " · ".join(dict.fromkeys(filter(None, map(statements.comment, calls))))
-        if comment and comment != said:
-            body.append(f"# {comment}")
-            said = comment
+        statements.head(body, *(item.calls if isinstance(item, Loop) else [item]))
         if isinstance(item, Loop):
             body += NestText(scope, item, part.in_threads).lines()
         elif item in failures:

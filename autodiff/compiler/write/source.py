@@ -20,12 +20,8 @@ def numpy_source(layout: Layout, called: str, log: Log) -> Source:
     module.make_once()
     opening: list[str] = []  # lines at the beginning of step
     body: list[str] = []
-    comment = ""
     for call in layout.calls:
-        line = module.statements.comment(call)
-        if line and line != comment:
-            body.append(f"# {line}")
-            comment = line
+        module.statements.head(body, call)
         home = layout.home.get(call.output)
         out = None if home is None else module.texts[call.output]
         product = _product(call, layout, module, opening) if home is not None and _is_for_dot(call, home) else None

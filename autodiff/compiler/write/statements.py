@@ -47,6 +47,13 @@ class Statements:
         """Say in a line where in the step a call was made."""
         return self._log.comment(call.stamp)
 
+    def head(self, lines: list[str], *calls: Call) -> None:
+        """Add a comment to lines that says where in the step calls were made, unless the last comment does."""
+        comment = "# " + " · ".join(dict.fromkeys(filter(None, map(self.comment, calls))))
+        last = next((line for line in reversed(lines) if line.startswith("# ")), "# ")
+        if comment not in ("# ", last):
+            lines.append(comment)
+
     def wish(self, value: Value, call: Call | None) -> str:
         """Say how a value should be called: as the user does, by its module, or by what it is."""
         if value.name or call is None:
