@@ -72,7 +72,7 @@ class Variable:
     def __post_init__(self) -> None:
         self.value = self.read()
 
-    def _reader(self) -> tuple[Callable[[Any], Any], Any]:
+    def reader(self) -> tuple[Callable[[Any], Any], Any]:
         """Give a function that reads it, and the argument of that."""
         if callable(self.key):
             return self.key, self.holder
@@ -84,7 +84,7 @@ class Variable:
 
     def read(self) -> Any:
         """Give what it is now, or `ABSENT`."""
-        function, argument = self._reader()
+        function, argument = self.reader()
         try:
             return function(argument)
         except (AttributeError, LookupError, ValueError):
@@ -111,7 +111,7 @@ class Variable:
 
     def condition(self, value: str, named: Callable[[Any, str], str]) -> str:
         """Write an expression which is true if it is what it was, and may raise an error of a look-up."""
-        function, argument = self._reader()
+        function, argument = self.reader()
         if self.value is ABSENT and is_a(self.holder, dict | type):
             space = vars(self.holder) if is_a(self.holder, type) else self.holder
             return f"{named(self.key, 'key')} not in {named(space, 'space')}"

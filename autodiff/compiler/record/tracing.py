@@ -8,6 +8,7 @@ import inspect
 import operator
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from traceback import FrameSummary
 from types import FunctionType, MethodType
 from typing import Any, Literal
@@ -302,7 +303,8 @@ def _read_again(array: Any, holder: Variable | None, name: str) -> Place:
     place = Place.of_itself(name, array, id(array))
     if holder is None:
         return place
-    return replace(place, name=holder.name, get=holder.read, key=(id(holder.holder), holder.key))
+    get = partial(*holder.reader())  # faster than `read`, and it is there
+    return replace(place, name=holder.name, get=get, key=(id(holder.holder), holder.key))
 
 
 def _may_change(array: Any) -> bool:

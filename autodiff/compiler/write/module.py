@@ -147,7 +147,7 @@ class Module:
         ]
         numbers = {texts[one]: one for one, after in program.state if one in self.source.numbers and after is not one}
         text = f"Give step({', '.join(arguments)})."
-        if program.state:
+        if any(after is not before for before, after in program.state):
             text = f"{text[:-1]}, which changes the arrays that are given here."
         if numbers:
             named = ", ".join(numbers)
