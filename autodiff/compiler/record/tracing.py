@@ -303,8 +303,8 @@ def _read_again(array: Any, holder: Variable | None, name: str) -> Place:
     place = Place.of_itself(name, array, id(array))
     if holder is None:
         return place
-    get = partial(*holder.reader())  # faster than `read`, and it is there
-    return replace(place, name=holder.name, get=get, key=(id(holder.holder), holder.key))
+    function, argument = holder.reader()  # faster than `read`, and it is there
+    return replace(place, name=holder.name, get=partial(function, argument), key=(id(holder.holder), holder.key))
 
 
 def _may_change(array: Any) -> bool:
