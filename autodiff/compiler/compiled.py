@@ -18,7 +18,7 @@ from autodiff.compiler.bind.forms import form_of_arguments, gradient_form
 from autodiff.compiler.depiction import graph_of
 from autodiff.compiler.pipeline import bound
 from autodiff.compiler.record.recorder import TRACING
-from autodiff.compiler.record.tracing import Step
+from autodiff.compiler.record.tracing import StateError, Step
 from autodiff.compiler.simplify.passes import PASSES, Options
 from autodiff.compiler.state import Place, Stateful, numbers_of, places_of, stateful_parts
 from autodiff.core.rule import name_of
@@ -52,12 +52,13 @@ def compile(
     Tensors itself are not kept, and in their place is something that refuses to be used. Python code in the step that
     does something else than compute, such as appending to a list, runs when the step is recorded, and not otherwise.
 
-    Tensors and arrays that the step uses are read anew in each call, named in ``state`` or not. Numbers, functions and
-    the like must stay as they are, but for arguments and the settings of the state. Variables that the step reads by
-    name are looked at in each call; a number that changes is refused where what the step does changes with it. For all
-    else it is recorded anew, its Python code runs, and both records are compared: before calls 2, 4 and 8, and then so
-    often that this takes at most 1 % of the running time. Arguments and the state, its Generators among it, are
-    afterwards as they were. `Compiled.check` does it at once.
+    Tensors and arrays that the step uses are read anew in each call, named in ``state`` or not. If it looks into an
+    array around it, as by ``if`` or as an index of plain NumPy, a change of that is refused. Numbers, functions and the
+    like must stay as they are, but for arguments and the settings of the state. Variables that the step reads by name
+    are looked at in each call; a number that changes is refused where what the step does changes with it. For all else
+    it is recorded anew, its Python code runs, and both records are compared: before calls 2, 4 and 8, and then so often
+    that this takes at most 1 % of the running time. Arguments and the state, its Generators among it, are afterwards as
+    they were. `Compiled.check` does it at once. One thread at a time records.
 
     Args:
         step: a function of arrays, numbers, Tensors and nested containers of them. Python floats among its arguments
@@ -73,7 +74,8 @@ def compile(
             files for the next. Results are then the step's within rounding.
 
     Returns:
-        A function of the same arguments. Tensors among its results have no graph.
+        A function of the same arguments. Tensors among its results have no graph, and each result has memory of its
+        own: it shows neither another one nor the state.
 
     Raises:
         TypeError: the step is not callable, or a generator or async, or the state is none. In the first call: the step
@@ -209,8 +211,8 @@ class Compiled:
         made = self._programs.get(form, [])
         try:
             program = self._bound(made, args, kwargs, records_arrays=self._check)
-        except Exception:  # of whatever kind: the step was not made for what stands for an array
-            if not self._check:
+        except Exception as error:  # of whatever kind: the step was not made for what stands for an array
+            if not self._check or isinstance(error, StateError):
                 raise
             program = self._bound(made, args, kwargs, records_arrays=False)
         if program in made:

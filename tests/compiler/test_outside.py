@@ -76,7 +76,7 @@ def test_a_step_that_looks_into_an_array_is_refused_when_that_changes(name: str,
         np.testing.assert_array_equal(data_of(compiled(X)), data_of(step(X)))
     change()
     for _ in range(2):
-        with pytest.raises(RuntimeError, match=r"reads 'contents of (NUMBERS|PLACES)', which are others than when"):
+        with pytest.raises(RuntimeError, match=r"reads 'contents of (NUMBERS|PLACES)', which has changed since"):
             compiled(X)
 
 
@@ -245,3 +245,33 @@ def test_gradients_that_are_zero_but_for_rounding_are_no_alarm(seed: int) -> Non
         return loss
 
     assert np.isfinite(ad.compile(step, (model, optimizer))(x, labels).data)
+
+
+class WithTable(nn.Module):
+    def __init__(self) -> None:
+        self.layer = nn.Linear(3, 3, rng=0)
+        self.table = np.array([1, 2, 3], np.float32)
+        self.changes = False
+
+    def forward(self, x: Any) -> Any:
+        if self.changes:
+            self.table = self.table * x.sum()
+        return self.layer(x) * np.exp(self.table) + self.table
+
+
+@pytest.mark.parametrize("is_state", [True, False])
+@pytest.mark.parametrize("after", [1, 9])
+def test_arrays_of_modules_are_read_anew(is_state: bool, after: int) -> None:
+    model = WithTable()
+    compiled = ad.compile(lambda x: model(x).sum(axis=0), model if is_state else ())
+    x = np.ones((2, 3), np.float32)
+    for call in range(12):
+        np.testing.assert_allclose(compiled(x).data, model(x).data.sum(axis=0), rtol=1e-5)
+        if call == after:
+            model.table[0] = 0.5
+    if is_state:
+        model.table = np.array([3, 2, 1], np.float32)
+        np.testing.assert_allclose(compiled(x).data, model(x).data.sum(axis=0), rtol=1e-5)
+        model.changes = True
+        with pytest.raises(TypeError, match=r"changes 'table'|changes an array|make it a Buffer|no part of the state"):
+            compiled(x)

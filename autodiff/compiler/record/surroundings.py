@@ -160,8 +160,8 @@ class Surroundings:
         if told:
             is_slight, patience, variable, now = min(told, key=operator.itemgetter(0, 1))
             change = f"is another {type(now).__name__} than when it was compiled"
-            if variable.key is np.ndarray.tobytes:
-                change = "are others than when it was compiled"
+            if variable.key is np.ndarray.tobytes or variable in self._settings:
+                change = "has changed since it was compiled"
             elif is_slight and not is_a(now, _ARRAYS):
                 texts = f"was {variable.value!r} when it was compiled and is now {now!r}"
                 change = texts if len(texts) < _LONGEST else change

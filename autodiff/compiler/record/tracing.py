@@ -34,6 +34,10 @@ MOST_ARRAYS = 100  # in a container, to which a step is given what records
 WATCHED_BYTES = 2**16  # of an array whose contents are looked at in each call
 
 
+class StateError(TypeError):
+    """A step changes what is no part of its state."""
+
+
 @dataclass
 class Step:
     """What is compiled: a function, where its state lies, and what it was found to read beside that.
@@ -80,25 +84,40 @@ class Step:
         functions = [leaf for leaf in leaves if isinstance(leaf, FunctionType | MethodType)]
         variables = variables_of(function, *functions, *(one for thing in hooked for one in hooks_of(thing).values()))
         step = cls(function, places, stateful, variables)
-        holders = _holders(variables)
+        holders, left_out = _holders(variables), list[Stateful]()
+        for part in stateful if records_arrays else ():
+            step.read_arrays_of(part)
         for variable in list(variables):
             leaves_of = leaves_in(variable.value)
             for path, part in leaves_of:
                 if isinstance(part, Tensor) and part.is_leaf:
                     step.read(part, variable.name + path)
                 elif type(part) is np.ndarray and _may_change(part) and id(part) not in step._known:
-                    step._known.add(id(part))
-                    if records_arrays and len(leaves_of) <= MOST_ARRAYS:
-                        step.reads.append(_read_again(part, holders.get(id(part)), variable.name + path))
-                    elif not records_arrays and part.nbytes <= WATCHED_BYTES:
+                    if not records_arrays and part.nbytes <= WATCHED_BYTES:
+                        step._known.add(id(part))
                         variables.append(Variable(f"contents of {variable.name}{path}", part, np.ndarray.tobytes))
-                elif isinstance(part, Stateful) and not any(part is one for one in stateful):
+                    elif records_arrays and len(leaves_of) <= MOST_ARRAYS and not isinstance(variable.holder, tuple):
+                        step._known.add(id(part))
+                        step.reads.append(_read_again(part, holders.get(id(part)), variable.name + path))
+                elif isinstance(part, Stateful) and not any(part is one for one in (*stateful, *left_out)):
+                    left_out.append(part)
+                    if records_arrays:
+                        step.read_arrays_of(part)
                     for place in part.places():
                         if place.tensor is not None:
                             step.read(place.tensor, variable.name + path)
                         else:
                             step.guarded.append((variable.name + path, place))
         return step
+
+    def read_arrays_of(self, part: Any) -> None:
+        """Add the arrays that are attributes of modules, and may change."""
+        for path, module in part.named_modules() if hasattr(type(part), "named_modules") else ():
+            for name, value in list(vars(module).items()):
+                if type(value) is np.ndarray and _may_change(value) and id(value) not in self._known:
+                    self._known.add(id(value))
+                    place = Place.of_attribute(f"{path}.{name}".strip(".").replace(".", "_"), module, name)
+                    self.reads.append(replace(place, key=(id(module), name)))
 
     @property
     def called(self) -> str:
@@ -199,7 +218,7 @@ def _run(step: Step, args: Any, kwargs: Any, recording: Recording) -> Trace:
     opened = [_opened(leaf, name, recording) for leaf, name in zip(leaves, names, strict=True)]
     places = [*step.places, *step.reads]
     others = [place for _, place in step.guarded if place.tensor is None]
-    with restoring([*step.places, *others], step.reads):
+    with restoring([*step.places, *others], step.reads), _restoring_attributes(step.stateful):
         stand_ins = _stand_ins(places, recording)
         before = [stand_in.value for stand_in in stand_ins]
         tensors = [(place.name, place.tensor) for place in places if place.tensor is not None]
@@ -238,6 +257,11 @@ def _run(step: Step, args: Any, kwargs: Any, recording: Recording) -> Trace:
                 content.place = content.place or place.get
         after = [recording.symbol(data_of(substitutes.get(id(one), one))) for one in contents]
         left = [after_step() for after_step in gradients]
+        for place, value, now in zip(places, before, after):
+            if place.key is not None and now is not value:
+                raise StateError(
+                    f"compile: the step changes {place.name!r}, which is no part of the state: make it a Buffer"
+                )
     for leaf, name in inputs:
         if data_of(leaf).changed:
             raise TypeError(
@@ -431,6 +455,20 @@ def _stand_in(place: Place, recording: Recording) -> Any:
 
 
 @contextlib.contextmanager
+def _restoring_attributes(stateful: Sequence[Any]) -> Iterator[None]:
+    """Put attributes of modules back that a block assigns: what records is not to be left there."""
+    modules = [module for part in stateful if hasattr(type(part), "modules") for module in part.modules()]
+    before = [dict(vars(module)) for module in modules]
+    try:
+        yield
+    finally:
+        for module, attributes in zip(modules, before):
+            if any(attributes.get(name) is not value for name, value in vars(module).items()):
+                vars(module).clear()
+                vars(module).update(attributes)
+
+
+@contextlib.contextmanager
 def _unchanged(guarded: Sequence[tuple[str, Place]]) -> Iterator[None]:
     """Refuse a block that changes what is no part of the state, also where that led to another error."""
     before = [(name, place, place.get()) for name, place in guarded]
@@ -442,7 +480,7 @@ def _unchanged(guarded: Sequence[tuple[str, Place]]) -> Iterator[None]:
     for name, place, contents in before:
         now = place.get()
         if now is not contents and not same_number(now, contents):
-            raise TypeError(
+            raise StateError(
                 f"compile: the step changes {name!r}, which is no part of the state: name it in state=, beside what "
                 "else the step changes"
             ) from cause
