@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -9,7 +10,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,13 +18,15 @@ from autodiff.compiler.bind.bound import Bound
 from autodiff.compiler.bind.forms import form_of_arguments, gradient_form
 from autodiff.compiler.depiction import graph_of
 from autodiff.compiler.pipeline import bound
-from autodiff.compiler.record.recorder import TRACING
-from autodiff.compiler.record.tracing import StateError, Step
+from autodiff.compiler.record.comparison import difference, folded
+from autodiff.compiler.record.recorder import PATIENCE, TRACING
+from autodiff.compiler.record.tracing import StateError, Step, standing_for, trace
 from autodiff.compiler.simplify.passes import PASSES, Options
-from autodiff.compiler.state import Place, Stateful, numbers_of, places_of, stateful_parts
+from autodiff.compiler.state import Place, Stateful, numbers_of, places_of, restoring, stateful_parts
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
 from autodiff.files import write_atomically
+from autodiff.transforms.containers import flatten
 
 MOST_PROGRAMS = 16
 # One thread at a time records or compares a step: what stands in for the state of one is not for others to find.
@@ -53,8 +56,9 @@ def compile(
     does something else than compute, such as appending to a list, runs when the step is recorded, and not otherwise.
 
     Tensors and arrays that the step uses are read anew in each call, named in ``state`` or not. If it looks into an
-    array around it, as by ``if`` or as an index of plain NumPy, a change of that is refused. Numbers, functions and the
-    like must stay as they are, but for arguments and the settings of the state. Variables that the step reads by name
+    array around it, as by ``if`` or as an index of plain NumPy, a change of that is refused: in the next call, if the
+    array is of up to 1 MiB. Numbers, functions and the like must stay as they are, but for arguments and the settings
+    of the state. Variables that the step reads by name
     are looked at in each call; a number that changes is refused where what the step does changes with it. For all else
     it is recorded anew, its Python code runs, and both records are compared: before calls 2, 4 and 8, and then so often
     that this takes at most 1 % of the running time. Arguments and the state, its Generators among it, are afterwards as
@@ -152,7 +156,7 @@ class Compiled:
             if program is not None and program.until_due > 1 and not kwargs and program.fits(args):
                 program.until_due -= 1
                 return program.run(args)
-        with _RECORDING, self._lock:
+        with _alone(self._lock):
             program = self._latest = self._find(args, kwargs)
             inputs = program.inputs_among(args, kwargs)
             program.until_due -= 1
@@ -166,7 +170,7 @@ class Compiled:
         Raises:
             RuntimeError: the step is not what it was when it was compiled.
         """
-        with _RECORDING, self._lock:
+        with _alone(self._lock):
             state = self._form_of_state()
             for form, programs in self._programs.items():
                 for program in programs:
@@ -209,29 +213,43 @@ class Compiled:
                 self._inputs -= changed
                 self._looked_into |= changed
         made = self._programs.get(form, [])
-        try:
-            program = self._bound(made, args, kwargs, records_arrays=self._check)
-        except Exception as error:  # of whatever kind: the step was not made for what stands for an array
-            if not self._check or isinstance(error, StateError):
-                raise
-            program = self._bound(made, args, kwargs, records_arrays=False)
+        step = self._recorded_step(args, kwargs)
+        program = bound(step, args, kwargs, self._options, made)
         if program in made:
             program.renew(args, kwargs)
             return program
+        if self._check:
+            program.verify(self.settings, self._options.exact)
+        else:
+            program.until_due = program.repetition.due = sys.maxsize
         if len(self._every()) == MOST_PROGRAMS:
             self._let_go()
         self._programs.setdefault(form, []).append(program)
         return program
 
-    def _bound(self, made: Sequence[Bound], args: Any, kwargs: Any, records_arrays: bool) -> Bound:
-        """Make a program and compare it with the step, or find that it is made."""
-        step = Step.of(self._step, self._state, self._inputs, (args, kwargs), records_arrays)
-        program = bound(step, args, kwargs, self._options, made)
-        if not self._check:
-            program.until_due = program.repetition.due = sys.maxsize
-        elif program not in made:
-            program.verify(self.settings, self._options.exact)
-        return program
+    def _recorded_step(self, args: Any, kwargs: Any) -> Step:
+        """Let what is done with arrays around the step be recorded, where it then does what it does without that.
+
+        It may do something else, as by asking for their type, or look into them. First the step is taken: what it
+        computes once and keeps is to be made of the arrays themselves.
+        """
+        plain, recording = (
+            Step.of(self._step, self._state, self._inputs, (args, kwargs), records_arrays=on) for on in (False, True)
+        )
+        if not self._check or all(place.tensor is not None for place in recording.reads):
+            return plain
+        try:
+            leaves, rebuild = flatten((args, kwargs))
+            others = rebuild([standing_for(leaf, leaf.data) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+            with restoring(plain.places, recording.reads):
+                self._step(*others[0], **others[1])
+            if not difference(folded(trace(recording, args, kwargs)), trace(plain, args, kwargs)):
+                return recording
+        except StateError:
+            raise
+        except Exception:  # of whatever kind: the step is not made for what stands for an array, or fails by itself
+            return plain
+        return plain
 
     def _let_go(self) -> None:
         """Let go of the program that was made first, and say when there are many of them."""
@@ -313,3 +331,15 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {name_of(self._step)}, {len(self._every())} programs>"
+
+
+@contextlib.contextmanager
+def _alone(lock: threading.RLock) -> Iterator[None]:
+    """Let nobody else record, nor run the programs of a lock, until the block ends."""
+    if not _RECORDING.acquire(timeout=PATIENCE):
+        raise RuntimeError("compile: another thread has been recording a step for a minute: does it wait for this one?")
+    try:
+        with lock:
+            yield
+    finally:
+        _RECORDING.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -275,3 +276,121 @@ def test_arrays_of_modules_are_read_anew(is_state: bool, after: int) -> None:
         model.changes = True
         with pytest.raises(TypeError, match=r"changes 'table'|changes an array|make it a Buffer|no part of the state"):
             compiled(x)
+
+
+class Lazy:
+    """Computes once, and keeps, what it computes from an array."""
+
+    def __init__(self, numbers: Any) -> None:
+        self.numbers = numbers
+        self.kept: Any = None
+        self.scale: Any = None
+
+    @functools.cached_property
+    def cached(self) -> Any:
+        return np.exp(self.numbers)
+
+    def lazily(self) -> Any:
+        if self.kept is None:
+            self.kept = np.exp(self.numbers)
+        return self.kept
+
+    def assigned(self) -> Any:
+        self.scale = self.numbers * 2
+        return 1 + self.scale
+
+
+def as_number(thing: Any) -> float:
+    try:
+        return float(thing)
+    except TypeError:
+        return 0.0
+
+
+def made_once(numbers: Any) -> Callable[[], Any]:
+    return functools.lru_cache(lambda: np.exp(numbers))
+
+
+def memorized(numbers: Any) -> Callable[[], Any]:
+    memory: dict[str, Any] = {}
+    return lambda: memory.setdefault("exp", np.exp(numbers))
+
+
+def by_type(numbers: Any) -> Callable[[], Any]:
+    return lambda: numbers if type(numbers) is np.ndarray else 0.0
+
+
+def by_class(numbers: Any) -> Callable[[], Any]:
+    return lambda: numbers if isinstance(numbers, np.ndarray) else 0.0
+
+
+def by_number(numbers: Any) -> Callable[[], Any]:
+    return lambda: as_number(numbers[0])
+
+
+def cached(numbers: Any) -> Callable[[], Any]:
+    lazy = Lazy(numbers)
+    return lambda: lazy.cached
+
+
+OWN: list[Callable[[Any], Callable[[], Any]]] = [
+    by_type,
+    by_class,
+    by_number,
+    made_once,
+    memorized,
+    cached,
+    lambda numbers: Lazy(numbers).lazily,
+    lambda numbers: Lazy(numbers).assigned,
+]
+
+
+@pytest.mark.parametrize("make", OWN)
+@pytest.mark.parametrize("changes", [False, True])
+def test_steps_that_ask_for_types_or_keep_what_they_compute(make: Callable[[Any], Any], changes: bool) -> None:
+    def made() -> tuple[Any, Any, Callable[[Any], Any]]:
+        numbers, w = np.zeros(3), Tensor([1.0, 2.0, 3.0])
+        of_numbers = make(numbers)
+
+        def step(x: Any) -> Any:
+            w.grad = None
+            loss = ((w * x).sum() + (w * of_numbers()).sum()) ** 2
+            loss.backward()
+            w.data = w.data - 0.01 * w.grad
+            return loss
+
+        return numbers, w, step
+
+    (numbers, w, step), (same, _, eager) = made(), made()
+    compiled, is_refused = ad.compile(step, w, exact=True), False
+    for call in range(12):
+        if call == 9 and changes:
+            numbers[:] = same[:] = 1
+        try:
+            given = compiled(X).data
+        except RuntimeError as error:
+            is_refused = "reads 'contents of" in str(error) and changes and call >= 9
+            break
+        np.testing.assert_array_equal(given, eager(X).data)
+    assert is_refused == (changes and make is by_number)
+    assert type(w.data) is np.ndarray
+
+
+def test_a_tensor_that_is_not_found_by_name_is_as_before_when_it_is_refused() -> None:
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            self.tensor = Tensor([1.0, 2.0])
+
+    holder = Holder()
+
+    def step(x: Any) -> Any:
+        loss = (holder.tensor * x).sum()
+        loss.backward()
+        holder.tensor.data = holder.tensor.data - holder.tensor.grad
+        return loss
+
+    for _ in range(2):
+        with pytest.raises(TypeError, match="the step changes 'tensor', which is no part of the state"):
+            ad.compile(step, holder)(np.ones(2))
+        np.testing.assert_array_equal(holder.tensor.data, [1, 2])
+        assert holder.tensor.grad is None

@@ -11,12 +11,41 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.program import Call, Value
+from autodiff.compiler.program import Call, Value, mapped
 from autodiff.compiler.record.surroundings import LONGEST_TEXT, content
 from autodiff.compiler.record.tracing import Trace
 from autodiff.compiler.simplify.exact import dead
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
+
+
+@np.errstate(all="ignore")
+def folded(traced: Trace) -> Trace:
+    """Compute what depends on constants and arrays alone: the record is then as if NumPy had computed that unseen."""
+    known = dict(traced.arrays)
+    for place, (before, _) in zip(traced.places, traced.program.state):
+        if place.key is not None and place.tensor is None:
+            known[before] = place.get()
+
+    def data(item: Any) -> Any:
+        return known[item] if isinstance(item, Value) else item
+
+    def number(item: Any) -> Any:
+        return known[item] if isinstance(item, Value) and item in known and not item.is_array else item
+
+    calls = []
+    for call in traced.program.calls:
+        if all(value in known for value in call.operands()):
+            result = call.function(
+                *mapped([*call.args], data), **{key: mapped(v, data) for key, v in call.kwargs.items()}
+            )
+            known |= zip(call.outputs, result if call.several else [result])
+        else:
+            options = {key: mapped(value, number) for key, value in call.kwargs.items()}
+            calls.append(replace(call, args=tuple(mapped([*call.args], number)), kwargs=options))
+    state = [(before, number(after)) for before, after in traced.program.state]
+    program = replace(traced.program, calls=calls, state=state, results=[number(one) for one in traced.program.results])
+    return replace(traced, program=program, arrays=known)
 
 
 def difference(one: Trace, other: Trace) -> str:

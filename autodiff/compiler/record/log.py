@@ -20,7 +20,7 @@ class StepWatch(Watch):
     Attributes:
         ends: the stamp after each rule, negated: so they grow.
         of: the stamp of the Tensor whose gradient it carried on.
-        outside: leaves that are older than the watch, with the gradients that they had.
+        outside: leaves that are older than the watch, with data, ages and gradients that they had.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class StepWatch(Watch):
         """Write down which Tensors took part. What was put into others is younger than these."""
         for arg in args:
             if isinstance(arg, Tensor) and arg.is_leaf and arg._age > self._start:
-                self.outside.setdefault(arg, arg._grad)
+                self.outside.setdefault(arg, (arg._array, arg._age, arg._grad))
 
     def see_gradient(self, node: Any, argument: Any, gradient: Any) -> None:
         """Write down that a rule has run."""

@@ -59,6 +59,9 @@ class Recording:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.frames: dict[int, FrameSummary] = {}
+        self.refused: TypeError | None = (
+            None  # the last time that the step looked into a value: it may go on all the same
+        )
         self.before_writing: int | None = None  # how many calls there were when the state was first changed in place
         self.constants: dict[int, Constant] = {}
         self.alive: WeakSet[Recorded] = WeakSet()
@@ -386,7 +389,8 @@ def _define_refusal(name: str, problem: str) -> None:
     def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
         if self.recording.is_elsewhere():
             return getattr(np.asarray(self.recording.original(self)), name)(*args, **kwargs)
-        raise refusal(_LEFT_OVER if self.recording.end.is_set() else problem)
+        self.recording.refused = refusal(_LEFT_OVER if self.recording.end.is_set() else problem)
+        raise self.recording.refused
 
     setattr(Recorded, name, method)
 

@@ -31,7 +31,7 @@ from autodiff.core.watch import watching
 from autodiff.transforms.containers import flatten, walk
 
 MOST_ARRAYS = 100  # in a container, to which a step is given what records
-WATCHED_BYTES = 2**16  # of an array whose contents are looked at in each call
+WATCHED_BYTES = 2**20  # of an array whose contents are looked at in each call
 
 
 class StateError(TypeError):
@@ -206,6 +206,8 @@ def trace(step: Step, args: Any, kwargs: Any) -> Trace:
             traced = _run(step, args, kwargs, recording)
         finally:
             recording.end.set()
+        if recording.refused is not None:
+            raise recording.refused
         found = [step.read(tensor, tensor.name or "tensor") for tensor in traced.watch.outside]
         if not any(found):
             return _with_arrays(traced, recording, step.variables)
@@ -240,11 +242,10 @@ def _run(step: Step, args: Any, kwargs: Any, recording: Recording) -> Trace:
                 result = step.function(*args, **kwargs)
         finally:
             TRACING.reset(token)
-            for tensor, gradient in watch.outside.items():
-                if isinstance(data_of(tensor._grad), Recorded):
-                    tensor._grad = gradient
-        for (_, tensor), before_step in zip(tensors, hooks):
-            if hooks_of(tensor) != before_step:
+            for tensor, before_step in watch.outside.items():
+                tensor._array, tensor._age, tensor._grad = before_step
+        for (_, tensor), were in zip(tensors, hooks):
+            if hooks_of(tensor) != were:
                 raise TypeError(
                     f"compile: the step changes the hooks of {tensor._label()}: register and remove them outside of it"
                 )
