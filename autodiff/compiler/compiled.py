@@ -20,7 +20,7 @@ from autodiff.compiler.depiction import graph_of
 from autodiff.compiler.pipeline import bound
 from autodiff.compiler.record.comparison import difference, folded
 from autodiff.compiler.record.recorder import PATIENCE, TRACING
-from autodiff.compiler.record.tracing import StateError, Step, standing_for, trace
+from autodiff.compiler.record.tracing import StateError, Step, alike, trace
 from autodiff.compiler.simplify.passes import PASSES, Options
 from autodiff.compiler.state import Place, Stateful, numbers_of, places_of, restoring, stateful_parts
 from autodiff.core.rule import name_of
@@ -240,15 +240,15 @@ class Compiled:
             return plain
         try:
             leaves, rebuild = flatten((args, kwargs))
-            others = rebuild([standing_for(leaf, leaf.data) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+            others, options = rebuild(alike(leaves))
             with restoring(plain.places, recording.reads):
-                self._step(*others[0], **others[1])
+                self._step(*others, **options)
             if not difference(folded(trace(recording, args, kwargs)), trace(plain, args, kwargs)):
                 return recording
         except StateError:
             raise
         except Exception:  # of whatever kind: the step is not made for what stands for an array, or fails by itself
-            return plain
+            pass
         return plain
 
     def _let_go(self) -> None:

@@ -394,3 +394,25 @@ def test_a_tensor_that_is_not_found_by_name_is_as_before_when_it_is_refused() ->
             ad.compile(step, holder)(np.ones(2))
         np.testing.assert_array_equal(holder.tensor.data, [1, 2])
         assert holder.tensor.grad is None
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_that_records_is_left_in_attributes_of_modules(check: bool) -> None:
+    class Remembering(nn.Module):
+        def __init__(self) -> None:
+            self.layer = nn.Linear(3, 2, rng=0)
+            self.last = self.scratch = None
+
+        def forward(self, x: Any) -> Any:
+            self.last = h = self.layer(x)
+            self.scratch = h.sum()
+            del self.scratch
+            self.scratch = None
+            return h
+
+    model = Remembering()
+    compiled = ad.compile(lambda x: model(x).sum(), model, check=check)
+    for _ in range(4):
+        compiled(np.ones((2, 3), np.float32))
+        assert model.last is None or type(model.last.data) is np.ndarray
+        assert model.scratch is None

@@ -15,7 +15,7 @@ from autodiff.compiler.program import Program
 from autodiff.compiler.record.comparison import difference
 from autodiff.compiler.record.gradients import Record
 from autodiff.compiler.record.surroundings import Surroundings, is_a
-from autodiff.compiler.record.tracing import Step, is_input, standing_for
+from autodiff.compiler.record.tracing import Step, alike, is_input
 from autodiff.compiler.state import Place
 from autodiff.compiler.write.module import Source
 from autodiff.core.rule import name_of
@@ -65,7 +65,7 @@ class Bound:
 
     def _example(self) -> Any:
         """Give the arguments of the first call, with Tensors that are like those but others."""
-        return self._rebuild([standing_for(x, x.data) if isinstance(x, Tensor) else x for x in self._leaves])
+        return self._rebuild(alike(self._leaves))
 
     def renew(self, args: Any, kwargs: Any) -> None:
         """Say that the settings of the state are those that the program is for.

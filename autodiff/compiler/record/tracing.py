@@ -415,6 +415,11 @@ def _opened(leaf: Any, name: str, recording: Recording) -> Any:
     return standing_for(leaf, recorded) if isinstance(leaf, Tensor) else recorded
 
 
+def alike(leaves: Sequence[Any]) -> list[Any]:
+    """Give others for the Tensors among arguments, on which a step may leave gradients."""
+    return [standing_for(leaf, leaf.data) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+
+
 def standing_for(tensor: Tensor, data: Any) -> Tensor:
     """Make a Tensor of other data that is treated as one is, and has no graph."""
     other = constant(data)
@@ -464,7 +469,8 @@ def _restoring_attributes(stateful: Sequence[Any]) -> Iterator[None]:
         yield
     finally:
         for module, attributes in zip(modules, before):
-            if any(attributes.get(name) is not value for name, value in vars(module).items()):
+            now = vars(module)
+            if now.keys() != attributes.keys() or any(attributes[name] is not value for name, value in now.items()):
                 vars(module).clear()
                 vars(module).update(attributes)
 
