@@ -42,6 +42,7 @@ class Statements:
         self._log = log
         self._inlined = inlined
         self._before: list[str] = []  # lines that must stand before the statement that is being written
+        self._latest: dict[int, tuple[list[str], str]] = {}  # by the ids of lists of lines, the comment that is last
 
     def comment(self, call: Call) -> str:
         """Say in a line where in the step a call was made."""
@@ -50,8 +51,9 @@ class Statements:
     def head(self, lines: list[str], *calls: Call) -> None:
         """Add a comment to lines that says where in the step calls were made, unless the last comment does."""
         comment = "# " + " · ".join(dict.fromkeys(filter(None, map(self.comment, calls))))
-        last = next((line for line in reversed(lines) if line.startswith("# ")), "# ")
+        _, last = self._latest.get(id(lines), (lines, "# "))
         if comment not in ("# ", last):
+            self._latest[id(lines)] = lines, comment
             lines.append(comment)
 
     def wish(self, value: Value, call: Call | None) -> str:
