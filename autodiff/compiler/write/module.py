@@ -80,9 +80,10 @@ class Module:
 
     def make_once(self, wishes: Mapping[Buffer, str] = MappingProxyType({})) -> None:
         """Write the lines that make buffers, some named as wished, and the calls that are made once."""
+        makers = {output: call for call in self.planned.calls for output in call.outputs}
         for buffer in self.planned.buffers:
-            maker = next((call for call in self.planned.calls if buffer.value in call.outputs), None)
-            self._allocate(buffer, wishes.get(buffer) or self.statements.wish(buffer.value, maker))
+            wish = wishes.get(buffer) or self.statements.wish(buffer.value, makers.get(buffer.value))
+            self._allocate(buffer, wish)
         for value, home in self.planned.home.items():
             self.texts[value] = self.texts[home.value if home.is_state else home]
         for call in self.planned.once:
