@@ -32,7 +32,7 @@ class Texts(dict[Any, str]):
 
     def __init__(self, taken: Iterable[str]) -> None:
         super().__init__()
-        self._in_use = {"np", "build", "step", *taken}
+        self._in_use = dict.fromkeys(["np", "build", "step", *taken], 1)  # names, and how many have them as their base
         self.fixed: list[str] = []
         self.imports = {"import numpy as np"}
         self.given: list[Any] = []
@@ -42,11 +42,11 @@ class Texts(dict[Any, str]):
     def name(self, key: Any, wish: str) -> str:
         """Give something a name that nothing else has."""
         base = identifier(wish)
-        name, number = base, 1
+        name = base
         while name in self._in_use:
-            number += 1
-            name = f"{base}_{number}"
-        self._in_use.add(name)
+            self._in_use[base] += 1
+            name = f"{base}_{self._in_use[base]}"
+        self._in_use[name] = 1
         self[key] = name
         return name
 
