@@ -71,6 +71,7 @@ class Value:
         name: what the user calls it, or None.
         data: the constant itself; None for other kinds.
         axes: in which order the axes of an array lie in memory, the slowest first; None for the usual order.
+        after: a word and the value after which it is called, as ``("d", h)`` for the gradient of h; or None.
     """
 
     kind: ValueKind
@@ -80,6 +81,7 @@ class Value:
     name: str | None = None
     data: Array = None
     axes: tuple[int, ...] | None = None
+    after: tuple[str, Value] | None = None
 
     @classmethod
     def of(cls, data: Array, kind: ValueKind, name: str | None = None) -> Value:
@@ -92,6 +94,20 @@ class Value:
     def form(self) -> Any:
         """What NumPy tells values apart by, beside their elements; a Python number is none of NumPy's."""
         return self.shape, self.dtype, isinstance(self.dtype, type), self.is_array
+
+    def take_words(self, other: Value) -> None:
+        """Let it be called as another value that it takes the place of, where the user does not call it anything."""
+        self.name = self.name or other.name
+        if self.after is None or self.after[1].name is None:
+            self.after = other.after or self.after
+
+    def wish(self, names: Mapping[Any, str]) -> str | None:
+        """Say how it is to be called, given how others are."""
+        if self.name or self.after is None:
+            return identifier(self.name) if self.name else None
+        word, value = self.after
+        name = names.get(value, "")
+        return f"{word}_{name if name.isidentifier() else value.name}" if name.isidentifier() or value.name else None
 
     @property
     def nbytes(self) -> int:
@@ -185,7 +201,7 @@ class Program:
         numbers = itertools.count(1)
         for value in values_in([*self.inputs, *(before for before, _ in self.state), *used, *self.outcomes()]):
             if value not in names:
-                wish = identifier(value.name) if value.name else f"v{next(numbers)}"
+                wish = value.wish(names) or f"v{next(numbers)}"
                 others = (f"{wish}_{number}" for number in itertools.count(2))
                 names[value] = next(name for name in itertools.chain([wish], others) if name not in taken)
                 taken.add(names[value])

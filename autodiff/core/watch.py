@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WATCHES: list[Watch] = []  # of all threads: as long as it is empty, nobody needs to ask for the own one
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
-_LIBRARIES = {"autodiff", "nn", "numpy", "scipy", "contextlib", "functools"}
+LIBRARIES = {"autodiff", "nn", "numpy", "scipy", "contextlib", "functools"}
 
 
 class Watch:
@@ -67,7 +67,7 @@ def current_watch() -> Watch | None:
 def user_frame() -> traceback.FrameSummary:
     """Find the line of the user's file that is being run: the innermost one outside of this library and NumPy."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES:
         frame = frame.f_back
     code = frame.f_code
     linecache.lazycache(code.co_filename, frame.f_globals)  # the text is read when it is asked for

@@ -24,7 +24,7 @@ def calls(step: Callable[..., Any], *args: Any, **options: Any) -> list[str]:
     compiled = ad.compile(step, **options)
     compiled(*args)
     body = compiled.source.partition("def step")[2]
-    return [line.strip() for line in body.splitlines() if "np." in line]
+    return [line.strip() for line in body.splitlines() if "np." in line and not line.strip().startswith("#")]
 
 
 SQUARE = rng.normal(size=(40, 40))
@@ -119,8 +119,8 @@ def test_an_update_may_be_broadcast_and_of_another_dtype(dtype: Any, backend: st
 
 def test_an_array_of_one_number_is_that_number() -> None:
     step = ad.grad(lambda x: -np.exp(x).mean())
-    assert calls(step, SQUARE) == ["np.exp(x, out=exp)", "multiply = np.multiply(c_0_000625, exp)"]
-    assert any("broadcast_to" in line for line in calls(step, SQUARE, without=["filled"]))
+    assert calls(step, SQUARE) == ["np.exp(x, out=exp)", "d_x = np.multiply(c_0_000625, exp)"]
+    assert "multiply(d_exp, exp)" in calls(step, SQUARE, without=["filled"])[1]
 
 
 def test_a_matrix_is_multiplied_by_a_vector_itself() -> None:
@@ -176,8 +176,8 @@ def test_the_squared_error_is_as_by_hand() -> None:
         "np.subtract(product, t, out=product)",
         "total = np.vdot(product, product)",
         "np.multiply(factor, product, out=product)",
-        "np.dot(x_T, product, out=gradient)",
-        "np.subtract(state, gradient, out=state)",
+        "np.dot(x_T, product, out=scaled_gradient)",
+        "np.subtract(state, scaled_gradient, out=state)",
     ]
 
 

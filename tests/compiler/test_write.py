@@ -49,10 +49,10 @@ def test_the_source_reads_as_by_hand() -> None:
         "def step(inputs, targets, lr, step_count):",
         "# layers.0: Linear(6, 8)",
         "# layers.1: ReLU()",
-        "# loss",
-        "# backward: loss",
+        "# value = loss(network(inputs), targets)",
+        "# backward: value = loss(network(inputs), targets)",
         "# backward: layers.1: ReLU()",
-        "# update",
+        "# changer.step()",
         "np.dot(inputs, layers_0_weight, out=layers_0)",
     ):
         assert expected in lines, expected
@@ -82,7 +82,10 @@ def test_names_of_arguments_are_those_that_a_caller_gives() -> None:
 def comments(step: Callable[..., Any], *args: Any, state: Any = ()) -> list[str]:
     compiled = ad.compile(step, state)
     compiled(*args)
-    return [line.strip() for line in compiled.source.splitlines() if line.strip().startswith("#")]
+    return [line.strip()[2:] for line in compiled.source.splitlines() if line.strip().startswith("# ")]
+
+
+FIRST, THEN = "ad.grad(lambda x: np.exp(model(x)).sum())(x)", "ad.grad(lambda x: np.tanh(model(x * 2)).sum())(x)"
 
 
 def watched_first(model: Any) -> Callable[..., Any]:
@@ -100,16 +103,26 @@ def test_comments_say_whose_gradient_is_computed() -> None:
     def loss(x: Any) -> Any:
         return (model(x) ** 2).mean()
 
-    forward, backward = ["# layers.0: Linear(2, 2)", "# layers.1: Tanh()"], ["# backward: loss"]
-    back = ["# backward: layers.1: Tanh()", "# backward: layers.0: Linear(2, 2)"]
-    assert comments(ad.value_and_grad(loss), ROWS, state=model) == [*forward, "# loss", *backward, *back]
-    assert comments(ad.grad(lambda x: np.tanh(x).sum()), ROWS) == ["# loss", "# backward"]
-    with_watch = comments(watched_first(model), ROWS, state=model)  # a watch of the user's, so that nothing is known
-    assert with_watch[:5] == [*forward, "# loss", "# backward", "# loss"]
-    assert with_watch[8:11] == [*backward, *back]
+    line, layers = "return (model(x) ** 2).mean()", ["layers.0: Linear(2, 2)", "layers.1: Tanh()"]
+    forward, backward = [line, *layers, line], [f"backward: {word}" for word in (line, *layers[::-1])]
+    assert comments(ad.value_and_grad(loss), ROWS, state=model) == [*forward, *backward]
+    lines = comments(watched_first(model), ROWS, state=model)  # by a watch of the user's, so that little is known
+    assert lines[:4] == [f"first = {FIRST}", *layers, f"first = {FIRST}"]
+    assert lines[4:6] == ["backward", f"return first, {THEN}"]
+    assert lines[6:-3] == [*layers, f"return first, {THEN}", f"backward: return first, {THEN}"]
+    assert lines[-3:] == [f"backward: {word}" for word in (*layers[::-1], f"return first, {THEN}")]
     second = comments(ad.grad(lambda x: ad.grad(loss)(x).sum()), ROWS, state=model)
-    assert second[-1] == "# backward: layers.0: Linear(2, 2)"
-    assert "# backward" in second  # of what a backward pass computed
+    assert second[-1] == "backward: layers.0: Linear(2, 2)"
+    assert "backward" in second  # of what a backward pass computed
+
+
+def test_comments_of_code_without_a_file_say_what_they_can() -> None:
+    space: dict[str, Any] = {"np": np, "model": nn.Linear(2, 2, rng=0)}
+    exec("def loss(x):\n    return np.tanh(model(x)).sum()\ndef plain(x):\n    return np.tanh(x).sum()", space)
+    module = ": Linear(2, 2)".strip(": ")
+    found = comments(ad.value_and_grad(space["loss"]), ROWS, state=space["model"])
+    assert found == [module, "loss", "backward: loss", f"backward: {module}"]
+    assert comments(ad.value_and_grad(space["plain"]), ROWS) == ["loss", "backward: loss"]
 
 
 def test_the_program_is_drawn() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.naming import statement_of
 from autodiff.compiler.program import Call, Value, mapped
 from autodiff.compiler.record.surroundings import LONGEST_TEXT, content
 from autodiff.compiler.record.tracing import Trace
@@ -76,8 +77,10 @@ class _Comparison:
                 return f"{name_of(old.function)} is no longer called"
             change = self._change(old, new)
             if change:
-                frame = self._other.frames[new.stamp]
-                return f'{change} (File "{frame.filename}", line {frame.lineno}: {frame.line})'
+                line = self._other.lines.get(new.stamp)
+                if line is not None:
+                    change += f' (File "{line.code.co_filename}", line {line.number}: {statement_of(line).text})'
+                return change
             self._twins.update(zip(old.outputs, new.outputs))
         if self._one.form != self._other.form or not self._is_same(one.results, other.results):
             return "it returns something else"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.program import Program
+from autodiff.compiler.naming import Statement, statement_of
+from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.record.comparison import difference
 from autodiff.compiler.record.log import Log
 from autodiff.compiler.record.tracing import Gradient, Step, Trace, trace
@@ -57,7 +60,9 @@ def record(step: Step, args: Any, kwargs: Any) -> Record:
         TypeError: the step cannot be recorded.
     """
     first = trace(step, args, kwargs)
-    log = Log(clock.latest(), first.watch)
+    log = Log(clock.latest(), first.watch, first.lines)
+    _name_results(first)
+    _name_gradients(first)
     tensors = [gradient.of for gradient in first.gradients if isinstance(gradient.of, Tensor)]
     computes = any(gradient.change == "new" for gradient in first.gradients)
     other = _with_other_gradients(step, tensors, args, kwargs) if computes else first
@@ -98,3 +103,27 @@ def _with_other_gradients(step: Step, tensors: list[Tensor], args: Any, kwargs: 
     finally:
         for tensor, gradient in zip(tensors, before):
             tensor._grad = gradient
+
+
+def _name_results(traced: Trace) -> None:
+    """Name what statements assign, where no later call has shown it: what the last call gives of those of one."""
+
+    def statement(call: Call) -> Statement | None:
+        line = traced.lines.get(call.stamp)
+        return line and statement_of(line)
+
+    for found, calls in groupby(traced.program.calls, statement):
+        *_, last = calls
+        if found and found.target and last.output.name is None and not last.several:
+            last.output.name = found.target
+
+
+def _name_gradients(traced: Trace) -> None:
+    """Call gradients after what they are of: of contributions to one that is the sum."""
+    sums = {call.args: call.output for call in traced.program.calls if call.function in (operator.add, np.add)}
+    so_far: dict[Value, Value] = {}
+    for of, contribution in traced.watch.contributions:
+        total = sums.get((so_far[of], contribution)) if of in so_far else None
+        so_far[of] = total or contribution
+    for of, gradient in so_far.items():
+        gradient.after = gradient.after or ("d", of)

@@ -1,14 +1,19 @@
-"""Who was at work when, while a step was recorded: which module, which backward pass, which optimizer."""
+"""Who was at work when, while a step was recorded: which line of the user's, which module, which backward pass."""
 
 from __future__ import annotations
 
 import bisect
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from threading import get_ident
 from typing import Any
 
-from autodiff.compiler.naming import line
+from autodiff.compiler.naming import Line, line, statement_of
+from autodiff.compiler.program import Value
+from autodiff.compiler.record.recorder import Recorded
 from autodiff.core.clock import Span, tick
+from autodiff.core.record import data_of
 from autodiff.core.tape import pullback
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import Watch
@@ -18,93 +23,112 @@ class StepWatch(Watch):
     """A watch that writes down when the rules of which Tensors ran, and which Tensors took part that were there before.
 
     Attributes:
+        start: a stamp before all that it sees.
         ends: the stamp after each rule, negated: so they grow.
         of: the stamp of the Tensor whose gradient it carried on.
+        contributions: what it gave, after that to whose gradient it is a contribution.
         outside: leaves that are older than the watch, with data, ages and gradients that they had.
     """
 
     def __init__(self) -> None:
+        self.start = tick()
         self.ends: list[int] = []
         self.of: list[int] = []
+        self.contributions: list[tuple[Value, Value]] = []
         self.outside: dict[Tensor, Any] = {}
-        self._start = tick()
 
     def see_call(self, tensor: Any, function: Any, args: Any) -> None:
         """Write down which Tensors took part. What was put into others is younger than these."""
         for arg in args:
-            if isinstance(arg, Tensor) and arg.is_leaf and arg._age > self._start:
+            if isinstance(arg, Tensor) and arg.is_leaf and arg._age > self.start:
                 self.outside.setdefault(arg, (arg._array, arg._age, arg._grad))
 
     def see_gradient(self, node: Any, argument: Any, gradient: Any) -> None:
         """Write down that a rule has run."""
         self.ends.append(-tick())
         self.of.append(node._age)
+        of, gradient = data_of(argument), data_of(gradient)
+        for one, its in zip(of, gradient) if isinstance(of, list | tuple) else [(of, gradient)]:
+            if isinstance(one, Recorded) and isinstance(data_of(its), Recorded):
+                self.contributions.append((one.value, data_of(its).value))
 
 
 class Log:
     """What is known of the calls of a step by their stamps.
 
     Args:
-        spans: of all modules, backward passes and optimizers.
-        rules: of the backward passes.
+        spans: of modules, backward passes and optimizers.
+        watch: which has seen the backward passes.
+        lines: the user's lines that made the calls.
     """
 
-    def __init__(self, spans: Sequence[Span], rules: StepWatch) -> None:
-        self._spans = spans
-        self._rules = rules
-
-    def around(self, stamps: Sequence[int]) -> Log:
-        """Give the part of the log in which these stamps lie."""
-        spans = [span for span in self._spans if stamps and span.end < max(stamps) and span.start > min(stamps)]
-        return Log(spans, self._rules)
+    def __init__(self, spans: Sequence[Span], watch: StepWatch, lines: Mapping[int, Line]) -> None:
+        self._watch = watch
+        self._lines = lines
+        self._stamps = sorted(-stamp for stamp in lines)
+        spans = [span for span in spans if span.start < watch.start and span.thread == get_ident()]
+        changes = sorted([(-span.start, span) for span in spans] + [(-span.end, span) for span in spans])
+        self._times = [time for time, _ in changes]
+        self._at_work: list[list[Span]] = [[]]  # before each of these times, from the inside to the outside
+        for time, span in changes:
+            before = self._at_work[-1]
+            self._at_work.append([span, *before] if time == -span.start else [one for one in before if one is not span])
+        self._backward = min((-span.start for span in spans if span.owner() is pullback), default=0)
+        self._named = functools.cache(_named)
 
     def module(self, stamp: int) -> str:
         """Give the path of the module in whose forward pass a call was made, or nothing."""
         return "" if self._is_backward(stamp) else self._forward(stamp)[0]
 
-    def comment(self, stamp: int) -> str:
-        """Say in a line where in the step a call was made."""
-        if self._is_backward(stamp):
-            origin = self._carried(stamp)
-            if origin is None or self._is_backward(origin) or not any(map(_is_module, self._owners())):
-                return "backward"
-            return f"backward: {self._forward(origin)[1] or 'loss'}"
-        _, line = self._forward(stamp)
-        if line:
-            return line
-        if any(hasattr(owner, "param_groups") for owner in self._owners(stamp)):
-            return "update"
-        is_before_backward = any(span.owner() is pullback and span.start < stamp for span in self._spans)
-        return "loss" if is_before_backward else ""
+    def comments(self, stamp: int) -> list[str]:
+        """Say where in the step a call was made: the user's line, and the module."""
+        if not self._is_backward(stamp):
+            return self._words(stamp, self._lines.get(stamp))
+        origin = self._carried(stamp)
+        if origin is None or self._is_backward(origin):
+            return ["backward"]
+        place = bisect.bisect_left(self._stamps, -origin)
+        made_by = self._lines[-self._stamps[place - 1]] if place else None
+        return [f"backward: {word}" for word in self._words(origin, made_by)] or ["backward"]
 
-    def _owners(self, stamp: int | None = None) -> Iterator[Any]:
-        """Give what was at work, or was so at a stamp, from the inside to the outside."""
-        for span in self._spans:
-            if (stamp is None or span.start > stamp > span.end) and (owner := span.owner()) is not None:
-                yield owner
+    def _words(self, stamp: int, text: Line | None) -> list[str]:
+        words = [line(statement_of(text).text) if text else "", self._forward(stamp)[1]]
+        if any(words):
+            return [*filter(None, words)]
+        if any(hasattr(owner, "param_groups") for owner in self._owners(stamp)):
+            return ["update"]
+        return ["loss"] if -stamp < self._backward else []
+
+    def _spans(self, stamp: int) -> list[Span]:
+        return self._at_work[bisect.bisect_left(self._times, -stamp)]
+
+    def _owners(self, stamp: int) -> list[Any]:
+        """Give what was at work at a stamp, from the inside to the outside."""
+        return [span.owner() for span in self._spans(stamp)]
 
     def _carried(self, stamp: int) -> int | None:
         """Give the stamp of the Tensor whose rule ran then, in a backward pass that was watched."""
-        position = bisect.bisect_left(self._rules.ends, -stamp)
-        passes = (span for span in self._spans if span.owner() is pullback and span.start > stamp > span.end)
-        if position == len(self._rules.of) or any(self._rules.ends[position] > -span.end for span in passes):
-            return None
-        return self._rules.of[position]
+        position = bisect.bisect_left(self._watch.ends, -stamp)
+        end = next(-span.end for span in self._spans(stamp) if span.owner() is pullback)
+        is_within = position < len(self._watch.of) and self._watch.ends[position] < end
+        return self._watch.of[position] if is_within else None
 
     def _is_backward(self, stamp: int) -> bool:
-        return any(owner is pullback for owner in self._owners(stamp))
+        return pullback in self._owners(stamp)
 
     def _forward(self, stamp: int) -> tuple[str, str]:
         """Give the path of the module in which something was made, and a line that names it."""
         modules = list(filter(_is_module, self._owners(stamp)))
-        if not modules:
-            return "", ""
-        inner, outer = modules[0], modules[-1]
-        path = next((path for path, module in outer.named_modules() if module is inner), "")
-        head = type(inner).__name__
-        with contextlib.suppress(Exception):  # of a text that the user wrote
-            head = repr(inner).split(":")[0].split("\n")[0]
-        return path, line(f"{path}: {head}" if path else head)
+        return self._named(modules[0], modules[-1]) if modules else ("", "")
+
+
+def _named(module: Any, outer: Any) -> tuple[str, str]:
+    """Give the path of a module in another, and a line that names it."""
+    path = next((path for path, one in outer.named_modules() if one is module), "")
+    head = type(module).__name__
+    with contextlib.suppress(Exception):  # of a text that the user wrote
+        head = repr(module).split(":")[0].split("\n")[0]
+    return path, line(f"{path}: {head}" if path else head)
 
 
 def _is_module(owner: Any) -> bool:

@@ -10,7 +10,6 @@ import operator
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from traceback import FrameSummary
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from autodiff.arrays.foreign import other_array
 from autodiff.arrays.whole import require
+from autodiff.compiler.naming import Line, frames_until, names_of
 from autodiff.compiler.program import Call, Value, mapped
 from autodiff.core.clock import tick
 from autodiff.core.rule import Array, Function, facts_of, name_of
@@ -46,6 +46,7 @@ class Constant(NamedTuple):
     value: Value
 
 
+RUNNER = "autodiff.compiler.record.tracing"  # the module that runs steps
 PATIENCE = 60.0  # seconds that another thread waits for the end of a recording
 
 
@@ -58,7 +59,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.frames: dict[int, FrameSummary] = {}
+        self.lines: dict[int, Line] = {}
         self.refused: TypeError | None = (
             None  # the last time that the step looked into a value: it may go on all the same
         )
@@ -67,6 +68,7 @@ class Recording:
         self.alive: WeakSet[Recorded] = WeakSet()
         self.end = threading.Event()
         self._thread = threading.get_ident()
+        self._unnamed: list[Recorded] = []  # among the arguments of the call that is being made
 
     def is_elsewhere(self) -> bool:
         """Whether another thread than that of the step asks."""
@@ -117,12 +119,24 @@ class Recording:
         outputs = [Value.of(one, "call") for one in results]
         stamp = tick()
         self.calls.append(Call(function, tuple(symbols), options, outputs, several, stamp, effect))
-        self.frames[stamp] = user_frame()
+        self._look_around(stamp)
         wrapped = [Recorded(one, value, self) for one, value in zip(results, outputs, strict=True)]
         if not several:
             wrapped[0].memory = memory
             return wrapped[0]
         return result._make(wrapped) if hasattr(result, "_make") else type(result)(wrapped)
+
+    def _look_around(self, stamp: int) -> None:
+        """Write down which line of the user's has made a call, and what it calls arguments that have no name."""
+        frames = list(frames_until(RUNNER))
+        line = next((Line(frame.f_code, frame.f_lineno) for frame, is_users in frames if is_users), None)
+        if line is not None:
+            self.lines[stamp] = line
+        if self._unnamed:
+            names = names_of(self._unnamed, frames)
+            for one in self._unnamed:
+                one.value.name = names.get(id(one))
+            self._unnamed.clear()
 
     def write(self, target: Array, result: Array) -> None:
         """Put other contents into an array: from now on, what stands for it in the program is what they are."""
@@ -157,6 +171,8 @@ class Recording:
         if isinstance(arg, Recorded):
             if arg.stale:
                 raise refusal("a view is used after the array that it shows was changed in place: copy it before")
+            if arg.value.name is None:
+                self._unnamed.append(arg)
             return arg.value
         if isinstance(arg, np.ndarray):
             if id(arg) not in self.constants:

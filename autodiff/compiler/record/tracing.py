@@ -9,7 +9,6 @@ import operator
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
-from traceback import FrameSummary
 from types import FunctionType, MethodType
 from typing import Any, Literal
 from weakref import ref
@@ -17,7 +16,7 @@ from weakref import ref
 import numpy as np
 
 from autodiff.arrays.foreign import other_array
-from autodiff.compiler.naming import line
+from autodiff.compiler.naming import Line, line
 from autodiff.compiler.program import Program, Value
 from autodiff.compiler.record.log import StepWatch
 from autodiff.compiler.record.recorder import TRACING, Constant, Recorded, RecordedGenerator, Recording
@@ -164,7 +163,7 @@ class Trace:
         rebuild: given the program's results, puts them into the form that the step returned.
         form: of the result: its type, and the ways to its leaves.
         arrays: those that stand for constants, and those that are read.
-        frames: the user's lines that made the calls, by the stamps of these.
+        lines: the user's lines that made the calls, by the stamps of these.
         watch: which rules of derivatives ran when.
         exposed: inputs that are read when the state was changed in place: these may not show its memory.
     """
@@ -175,7 +174,7 @@ class Trace:
     rebuild: Callable[..., Any]
     form: tuple[type, list[str]]
     arrays: Mapping[Value, Any]
-    frames: Mapping[int, FrameSummary]
+    lines: Mapping[int, Line]
     watch: StepWatch
     exposed: set[Value]
 
@@ -270,7 +269,7 @@ def _run(step: Step, args: Any, kwargs: Any, recording: Recording) -> Trace:
             )
     program = Program(values, list(zip(before, after, strict=True)), recording.calls, results)
     form = type(result), [path for path, _ in walk(result)]
-    return Trace(program, places, left, finish, form, {}, recording.frames, watch, _exposed(program, recording))
+    return Trace(program, places, left, finish, form, {}, recording.lines, watch, _exposed(program, recording))
 
 
 def _exposed(program: Program, recording: Recording) -> set[Value]:

@@ -38,6 +38,8 @@ def rewrite(program: Program, change: Callable[[Call, Makers], Any]) -> Program:
         instead = change(call, makers)
         if instead is not None and not isinstance(instead, list):
             new[call.output] = instead
+            if isinstance(instead, Value) and instead.kind == "call":
+                instead.take_words(call.output)
             continue
         for one in [call] if instead is None else instead:
             makers.update(dict.fromkeys(one.outputs, one))

@@ -208,6 +208,7 @@ def rates_first(program: Program) -> Program:
         calls.append(other)
     for value in multiplied:
         value.name = value.name and f"scaled_{value.name}"
+        value.after = value.after and (f"scaled_{value.after[0]}", value.after[1])
     return fold_constants(program.replacing(calls, new))
 
 

@@ -33,8 +33,15 @@ def machine_source(loops: LoopProgram, called: str, log: Log) -> Source:
     module = Module(loops, called, log, TAKEN)
     texts, statements = module.texts, module.statements
     makers = loops.elements.makers
-    module.make_once({buffer: f"{statements.wish(value, makers[value])}_row" for value, buffer in loops.rows.items()})
+    wishes = {buffer: f"{statements.wish(value, makers[value])}_row" for value, buffer in loops.rows.items()}
+    for value, buffer in loops.home.items():  # of all values that lie in it the first that the user has a name for
+        if buffer not in wishes and (wish := value.wish(texts)):
+            wishes[buffer] = wish
+    for buffer in loops.buffers:
+        texts.name(buffer, wishes.get(buffer) or statements.wish(buffer.value, makers.get(buffer.value)))
+    texts |= {value: texts[buffer.value if buffer.is_state else buffer] for value, buffer in loops.home.items()}
     texts |= {value: texts[buffer] for value, buffer in loops.rows.items()}
+    module.make_once({buffer: [texts[buffer]] for buffer in loops.buffers})
     for value in loops.crossing:
         name = texts.name(("number", value), statements.wish(value, makers[value]))
         texts.fixed.append(f"{name} = np.empty(1, {texts.dtype(value.dtype)})")

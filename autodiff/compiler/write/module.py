@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -58,7 +57,7 @@ class Module:
         program = planned.program
         self.planned = planned
         self.texts = Texts({*taken, *_packages(planned)})
-        self.statements = Statements(self.texts, log.around([call.stamp for call in program.calls]), inlined)
+        self.statements = Statements(self.texts, log, inlined)
         self._called = called
         # Those of Tensors come first: the binding of a program to its arrays relies on it.
         arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
@@ -78,22 +77,19 @@ class Module:
         for number, value in enumerate(constants):
             self.texts.name(value, value.name or f"constant_{number}")
 
-    def make_once(self, wishes: Mapping[Buffer, str] = MappingProxyType({})) -> None:
-        """Write the lines that make buffers, some named as wished, and the calls that are made once."""
-        makers = {output: call for call in self.planned.calls for output in call.outputs}
+    def make_once(self, names: Mapping[Buffer, Iterable[str]]) -> None:
+        """Write the lines that make buffers, which have several names one after the other, and what is called once."""
         for buffer in self.planned.buffers:
-            wish = wishes.get(buffer) or self.statements.wish(buffer.value, makers.get(buffer.value))
-            self._allocate(buffer, wish)
-        for value, home in self.planned.home.items():
-            self.texts[value] = self.texts[home.value if home.is_state else home]
+            value, axes = buffer.value, buffer.axes
+            shape = value.shape if axes is None else tuple(value.shape[axis] for axis in axes)
+            order = "" if axes is None else ".T" if axes == (1, 0) else f".transpose{tuple(np.argsort(axes).tolist())}"
+            text = f"np.empty({shape}, {self.texts.dtype(value.dtype)}){order}"
+            self.texts.fixed += wrapped(" = ".join([*names[buffer], text]))
+        for buffer in names:
+            others = [name for name in names[buffer] if buffer.is_state and name != self.texts[buffer.value]]
+            self.texts.fixed += [f"{name} = {self.texts[buffer.value]}  # in its place" for name in others]
         for call in self.planned.once:
             self.texts.fixed += self.statements.statement(call)
-
-    def _allocate(self, buffer: Buffer, wish: str) -> None:
-        value, axes = buffer.value, buffer.axes
-        shape = value.shape if axes is None else tuple(value.shape[axis] for axis in axes)
-        order = "" if axes is None else ".T" if axes == (1, 0) else f".transpose{tuple(np.argsort(axes).tolist())}"
-        self.texts.named(buffer, wish, f"np.empty({shape}, {self.texts.dtype(value.dtype)}){order}")
 
     def ending(self) -> list[str]:
         """Write what is left to be copied into the state, and what is returned: the caller's from then on."""
@@ -164,7 +160,7 @@ def changed_numbers(planned: Planned) -> list[Any]:
         is_number = not before.is_array and before.dtype is not np.random.Generator
         if is_number and after is not before and after not in changed:
             if isinstance(after, Value) and after.kind == "call":
-                after.name = after.name or f"next_{before.name}"
+                after.name = f"next_{before.name}"
             changed.append(after)
     return changed
 

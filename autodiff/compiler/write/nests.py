@@ -125,7 +125,8 @@ class NestText:
             name = self._scope.local(value)
         else:
             letters = "".join(LETTERS[index.axis] for index in self._loop.where[value] if index.axis is not None)
-            base = self._texts.get(value) or self._scope.statements.wish(value, self._elements.makers[value])
+            base = value.wish(self._texts) or self._texts.get(value)
+            base = base or self._scope.statements.wish(value, self._elements.makers[value])
             name = self._texts.name((self._loop, value), f"{base}_{letters}" if letters else base)
         self._text[value] = name
         return name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,7 +17,7 @@ from autodiff.compiler.write.module import Module, Source, changed_numbers
 def numpy_source(layout: Layout, called: str, log: Log) -> Source:
     """Write a program for NumPy: a statement a call, in order."""
     module = Module(layout, called, log, inlined=_to_inline(layout))
-    module.make_once()
+    module.make_once(_names(layout, module))
     opening: list[str] = []  # lines at the beginning of step
     body: list[str] = []
     for call in layout.calls:
@@ -27,6 +27,41 @@ def numpy_source(layout: Layout, called: str, log: Log) -> Source:
         product = _product(call, layout, module, opening) if home is not None and _is_for_dot(call, home) else None
         body += module.statements.statement(call, out, product)
     return module.finished([*opening, *body, *module.ending()])
+
+
+def _names(layout: Layout, module: Module) -> dict[Buffer, dict[str, None]]:
+    """Name what lies in buffers and in the state, and list the names of each piece of memory, in order.
+
+    What the user has no name for is called as that which becomes of it in its place, or else as what was there.
+    """
+    texts, statements = module.texts, module.statements
+    pairs = [(before, after) for before, after in layout.program.state if before in layout.home]
+    texts |= {after: texts[before] for before, after in pairs if layout.home.get(after) is layout.home[before]}
+    calls = [call for call in layout.calls if call.output in layout.home]
+    heirs: dict[Value, Value] = {}
+    later: dict[Buffer, Call] = {}
+    for call in reversed(calls):
+        home = layout.home[call.output]
+        if home in later and call.output in later[home].operands():
+            heirs[call.output] = later[home].output
+        later[home] = call
+    names: dict[Buffer, dict[str, None]] = defaultdict(dict)
+    earlier: dict[Buffer, Value] = {}
+    for call in calls:
+        value, home = call.output, layout.home[call.output]
+        named = value
+        while not (named in texts or named.wish(texts)) and named in heirs:
+            named = heirs[named]
+        text, wish = texts.get(named), named.wish(texts)
+        if text is None and wish is None and earlier.get(home) in [*call.operands()]:
+            text = texts[earlier[home]]
+        if text is None:
+            key = home, wish or statements.wish(value, call)
+            text = texts.get(key) or texts.name(key, key[1])
+        texts |= dict.fromkeys((value, named), text)
+        names[home][texts[value]] = None
+        earlier[home] = value
+    return names
 
 
 def _is_for_dot(call: Call, home: Buffer) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import operator
 import re
 from collections.abc import Collection
@@ -28,9 +29,9 @@ _SIGNS: dict[Function, str] = {
 }  # fmt: skip
 _PREFIXES: dict[Function, str] = {operator.neg: "-", operator.pos: "+", operator.invert: "~"}
 _WORDS = {
-    "getitem": "picked", "matmul": "product", "add": "total", "add.reduce": "total", "maximum.reduce": "largest",
-    "minimum.reduce": "smallest", "pow": "power", "mul": "factor", "truediv": "quotient", "divide": "quotient",
-    "sub": "difference", "subtract": "difference", "astype": "converted", "expand_dims": "column",
+    "getitem": "picked", "matmul": "product", "multiply": "product", "add": "total", "add.reduce": "total",
+    "maximum.reduce": "largest", "minimum.reduce": "smallest", "pow": "power", "mul": "factor", "truediv": "quotient",
+    "divide": "quotient", "sub": "difference", "subtract": "difference", "astype": "converted", "expand_dims": "column",
 }  # fmt: skip
 
 
@@ -42,32 +43,28 @@ class Statements:
         self._log = log
         self._inlined = inlined
         self._before: list[str] = []  # lines that must stand before the statement that is being written
-        self._latest: dict[int, tuple[list[str], str]] = {}  # by the ids of lists of lines, the comment that is last
-
-    def comment(self, call: Call) -> str:
-        """Say in a line where in the step a call was made."""
-        return self._log.comment(call.stamp)
+        self._latest: dict[int, tuple[list[str], list[str]]] = {}  # by the ids of lists of lines, the last comments
 
     def head(self, lines: list[str], *calls: Call) -> None:
-        """Add a comment to lines that says where in the step calls were made, unless the last comment does."""
-        comment = "# " + " · ".join(dict.fromkeys(filter(None, map(self.comment, calls))))
-        _, last = self._latest.get(id(lines), (lines, "# "))
-        if comment not in ("# ", last):
-            self._latest[id(lines)] = lines, comment
-            lines.append(comment)
+        """Add comments to lines that say where in the step calls were made, as far as the last comments do not."""
+        words = [*dict.fromkeys(word for call in calls for word in self._log.comments(call.stamp))]
+        _, latest = self._latest.get(id(lines), (lines, []))
+        if words and words != latest:
+            self._latest[id(lines)] = lines, words
+            known = sum(itertools.takewhile(bool, map(operator.eq, words, latest)))
+            lines += [f"# {word}" for word in words[min(known, len(words) - 1) :]]
 
     def wish(self, value: Value, call: Call | None) -> str:
         """Say how a value should be called: as the user does, by its module, or by what it is."""
-        if value.name or call is None:
-            return value.name or "x"
+        name = value.wish(self._texts)
+        if name or call is None:
+            return name or "x"
         source = self._texts.text(call.args[0]) if call.function is np.transpose else ""
         if source.isidentifier():  # and not an expression
             return f"{source}_T"
         module = self._log.module(call.stamp)
         if module:
             return module
-        if call.function is np.matmul and self.comment(call).startswith("backward"):
-            return "gradient"
         name = name_of(call.function)
         return _WORDS.get(name, name.removesuffix(".reduce").split(".")[-1])
 

@@ -1,0 +1,192 @@
+"""Names and comments in programs are the user's words, with both backends and in pictures."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import linecache
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+
+rng = np.random.default_rng(0)
+X, W, V = rng.normal(size=(5, 4)), rng.normal(size=(4, 3)), rng.normal(size=(3, 3))
+
+
+def program(step: Callable[..., Any], *args: Any, **options: Any) -> str:
+    compiled = ad.compile(step, **options)
+    compiled(*args)
+    return compiled.source
+
+
+def lines(step: Callable[..., Any], *args: Any, **options: Any) -> list[str]:
+    """Give what ``step`` of a program does, line by line."""
+    body = program(step, *args, **options).partition("def step(")[2].partition("\n    return step")[0]
+    return [line.strip() for line in body.splitlines()[1:] if line.strip()]
+
+
+def network(W: Any, V: Any, x: Any) -> Any:
+    hidden = np.tanh(x @ W)
+    logits = hidden @ V
+    error = logits - x[:, :3]
+    return (error**2).sum()
+
+
+def test_values_are_called_as_the_step_calls_them_and_gradients_after_them() -> None:
+    assert lines(ad.grad(network, argnums=(0, 1)), W, V, X)[:8] == [
+        "# hidden = np.tanh(x @ W)",
+        "np.dot(x, W, out=hidden)",
+        "np.tanh(hidden, out=hidden)",
+        "# logits = hidden @ V",
+        "np.dot(hidden, V, out=logits)",
+        "# error = logits - x[:, :3]",
+        "picked = x[:, :3]",
+        "np.subtract(logits, picked, out=error)",
+    ]
+    text = program(ad.grad(network, argnums=(0, 1)), W, V, X)
+    assert "np.dot(d_error, V_T, out=d_hidden)" in text
+    assert re.search(r"d_V = np\.\w+\(hidden_T, d_error\)", text)
+    assert "return d_W, d_V" in text
+
+
+def test_memory_has_a_name_for_each_value_that_lies_in_it() -> None:
+    text = program(ad.grad(network), W, V, X)
+    assert "logits = error = d_error = np.empty((5, 3), np.float64)" in text
+    assert "np.subtract(logits, picked, out=error)" in text
+
+
+def test_names_come_from_any_kind_of_assignment() -> None:
+    def step(x: Any) -> Any:
+        first, second = np.exp(x), np.tanh(x)
+        both = first
+        both = both * second
+        if (walrus := np.sinh(both)) is not None:
+            both -= walrus
+        annotated: Any = np.cosh(both)
+        for turn in (annotated, annotated + 1.0):
+            last = np.sqrt(turn)
+        return np.cbrt(last)
+
+    words = set(re.findall(r"out=(\w+)", program(step, X)))
+    assert {"first", "second", "both", "walrus", "annotated", "last"} <= words
+
+
+def test_a_variable_that_is_assigned_again_keeps_its_name_in_its_place() -> None:
+    def step(x: Any) -> Any:
+        y = np.exp(x)
+        for _ in range(3):
+            y = np.tanh(y)
+        return np.cbrt(y)
+
+    assert [line for line in lines(step, X) if "tanh(" in line and "#" not in line] == ["np.tanh(y, out=y)"] * 3
+
+
+def test_a_callers_variable_comes_before_a_parameter() -> None:
+    def dense(inputs: Any, weights: Any) -> Any:
+        return inputs @ weights
+
+    def step(x: Any, W: Any, V: Any) -> Any:
+        z = dense(x, W)
+        h = np.maximum(z, 0)
+        return np.sqrt(dense(h, V) ** 2 + 1)
+
+    text = program(step, X, W, V)
+    assert "np.dot(x, W, out=z)" in text
+    assert "out=h)" in text
+    assert "inputs" not in text.replace("return inputs @ weights", "")
+
+
+def test_what_is_only_returned_is_called_as_it_was_assigned() -> None:
+    def step(x: Any) -> Any:
+        scores = np.exp(np.tanh(x))
+        return scores
+
+    assert "scores = np.exp(tanh)" in program(step, X)
+
+
+def test_a_gradient_is_the_sum_of_its_contributions() -> None:
+    def loss(x: Any) -> Any:
+        h = np.exp(x)
+        return (np.tanh(h) * np.sin(h)).sum()
+
+    found = lines(ad.grad(loss), X)
+    assert found[-2:] == ["d_x = np.multiply(d_h, h)", "return d_x,"]
+    assert any(re.fullmatch(r"np\.add\(\w+, \w+, out=d_h\)", line) for line in found)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        self.first = nn.Linear(4, 3, rng=0)
+        self.second = nn.Linear(3, 2, rng=1)
+
+    def forward(self, x: Any) -> Any:
+        z1 = self.first(x)
+        h1 = np.tanh(z1)
+        return self.second(h1)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_models_steps_and_optimizers_give_their_words(backend: str) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
+    model = Net()
+    optimizer = nn.optim.Adam(model.parameters())
+
+    def step(x: Any, labels: Any) -> Any:
+        optimizer.zero_grad()
+        scores = model(x)
+        loss = nn.functional.cross_entropy(scores, labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x, labels = X.astype(np.float32), np.array([0, 1, 1, 0, 1])
+    text = program(step, x, labels, state=(model, optimizer), backend=backend)
+    for word in ("first_weight", "d_first_weight", "first_weight_mean", "scores", "d_scores", "z1"):
+        assert re.search(rf"\b{word}(_ij)?\b", text), word
+    comments = [line.strip()[2:] for line in text.splitlines() if line.strip().startswith("# ")]
+    expected = [
+        "z1 = self.first(x)", "first: Linear(4, 3)", "h1 = np.tanh(z1)", "return self.second(h1)",
+        "second: Linear(3, 2)", "loss = nn.functional.cross_entropy(scores, labels)",
+        "backward: second: Linear(3, 2)", "backward: h1 = np.tanh(z1)", "backward: first: Linear(4, 3)",
+        "optimizer.step()",
+    ]  # fmt: skip
+    places = [comments.index(comment) for comment in expected]
+    assert all(a < b for a, b in itertools.pairwise(places)), comments
+
+
+def test_a_statement_of_several_lines_is_one_comment() -> None:
+    def step(x: Any) -> Any:
+        y = np.exp(
+            np.tanh(x)
+            + 1.0,
+        )  # fmt: skip
+        return np.sqrt(y)
+
+    assert [line for line in lines(step, X) if "#" in line] == ["# y = np.exp(np.tanh(x) + 1.0)", "# return np.sqrt(y)"]
+
+
+def test_no_word_of_the_users_can_be_code() -> None:
+    space: dict[str, Any] = {"np": np}
+    written = ["def step(x):\n", '    y = np.exp(x)  # \x0c""" import os\n', "    return np.tanh(y)\n"]
+    linecache.cache["written"] = len(written), None, written, "written"
+    exec(compile("".join(written), "written", "exec"), space)
+    text = program(space["step"], X)
+    assert "# y = np.exp(x) # ''' import os" in text
+    assert ast.unparse(ast.parse(text)).count("import") == 1
+    del linecache.cache["written"]
+
+    def step(x: Any) -> Any:
+        print_ = np.exp(x)
+        step = np.tanh(print_)  # a name that the program has itself
+        build = np.sqrt(step + 2)
+        return np.cbrt(build)
+
+    np.testing.assert_allclose(ad.compile(step)(X), step(X))
+    assert {"step_2", "build_2"} <= set(re.findall(r"\w+", program(step, X)))
