@@ -11,6 +11,8 @@ from autodiff.core.record import data_of, is_variable, variable
 from autodiff.core.rule import name_of
 from autodiff.core.tape import recording
 from autodiff.core.tensor import Tensor, is_float
+from autodiff.core.watch import watching
+from autodiff.drawing.words import Words
 from autodiff.transforms.containers import flatten, walk
 
 Names = dict[int, str]  # identity of a Tensor or an array -> how the user calls it
@@ -74,9 +76,11 @@ def _called(
         else:
             wrapped = _with_tensors(value, argument, names)
         bound.arguments[argument] = wrapped
-    with recording(True):
+    words = Words()
+    with recording(True), watching(words):
         result = function(*bound.args, **bound.kwargs)
     outputs = [leaf for leaf in flatten(result)[0] if is_variable(leaf)]
+    words.name(outputs)
     if not outputs:
         raise ValueError(
             f"draw: {name} gave a {type(result).__name__} that has no graph: it must compute with NumPy functions "

@@ -190,3 +190,17 @@ def test_no_word_of_the_users_can_be_code() -> None:
 
     np.testing.assert_allclose(ad.compile(step)(X), step(X))
     assert {"step_2", "build_2"} <= set(re.findall(r"\w+", program(step, X)))
+
+
+def test_pictures_of_functions_have_the_same_names() -> None:
+    def step(x: Any) -> Any:
+        hidden = np.tanh(x @ W)
+        score = (hidden * hidden).sum()
+        return score
+
+    source = ad.draw(step, X).source
+    assert all(f">{name}<" in source for name in ("x", "hidden", "score"))
+    kept: list[Any] = []
+    older = ad.Tensor(X) * 2.0
+    ad.draw(lambda x: kept.append(x * older) or kept[0].sum(), X)
+    assert older.name is None
