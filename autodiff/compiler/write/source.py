@@ -32,35 +32,41 @@ def numpy_source(layout: Layout, called: str, log: Log) -> Source:
 def _names(layout: Layout, module: Module) -> dict[Buffer, dict[str, None]]:
     """Name what lies in buffers and in the state, and list the names of each piece of memory, in order.
 
-    What the user has no name for is called as that which becomes of it in its place, or else as what was there.
+    What the user has no name for, and only one call uses, is called as that which becomes of it in its place.
     """
     texts, statements = module.texts, module.statements
     pairs = [(before, after) for before, after in layout.program.state if before in layout.home]
     texts |= {after: texts[before] for before, after in pairs if layout.home.get(after) is layout.home[before]}
     calls = [call for call in layout.calls if call.output in layout.home]
+    uses = layout.program.use_counts()
     heirs: dict[Value, Value] = {}
     later: dict[Buffer, Call] = {}
     for call in reversed(calls):
         home = layout.home[call.output]
-        if home in later and call.output in later[home].operands():
+        if home in later and uses[call.output] == 1 and call.output in later[home].operands():
             heirs[call.output] = later[home].output
         later[home] = call
     names: dict[Buffer, dict[str, None]] = defaultdict(dict)
     earlier: dict[Buffer, Value] = {}
+    borrowed: dict[Value, str] = {}  # which gradients are not to be called after
     for call in calls:
         value, home = call.output, layout.home[call.output]
         named = value
         while not (named in texts or named.wish(texts)) and named in heirs:
             named = heirs[named]
         text, wish = texts.get(named), named.wish(texts)
-        if text is None and wish is None and earlier.get(home) in [*call.operands()]:
-            text = texts[earlier[home]]
+        before = earlier.get(home)
+        if text is None and wish is None and before in [*call.operands()] and not before.wish(texts):
+            text = texts[before]
         if text is None:
             key = home, wish or statements.wish(value, call)
             text = texts.get(key) or texts.name(key, key[1])
-        texts |= dict.fromkeys((value, named), text)
-        names[home][texts[value]] = None
+        texts[named] = text
+        if value is not named:
+            borrowed[value] = text
+        names[home][text] = None
         earlier[home] = value
+    texts |= borrowed
     return names
 
 
