@@ -25,5 +25,5 @@ def bound(step: Step, args: Any, kwargs: Any, options: Options, others: Sequence
         return same
     program = simplify(recorded.program, options)
     planned = plan(program, options.backend, options.exact)
-    source = write(planned, step.called, recorded.log)
+    source = write(planned, step.called, recorded.returned(), recorded.log)
     return Bound(source, program, recorded, step, args, kwargs, options.backend)

@@ -43,6 +43,13 @@ class Record:
     log: Log
     is_for: list[tuple[Tensor, Hashable]]
 
+    def returned(self) -> list[str]:
+        """Say what each result of the program is: where it is in what the step returns, or whose gradient."""
+        names: dict[int, str | None] = {id(place.tensor): place.name for place in self.trace.places}
+        names |= {k: value.name for k, value in enumerate(self.trace.program.inputs)}
+        whose = [names.get(one.of if isinstance(one.of, int) else id(one.of), "a Tensor") for one in self.kept]
+        return [*(f"result{path}" for path in self.trace.form[1]), *(f"gradient of {name}" for name in whose)]
+
 
 def kind_of(gradient: Any) -> Hashable:
     """Say of a gradient on what a program may depend: its type, and of an array or Tensor dtype and shape."""

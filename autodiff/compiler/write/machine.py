@@ -7,6 +7,7 @@ is one call of BLAS: results are those of the step within rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,9 +29,9 @@ TAKEN = {
 }  # fmt: skip
 
 
-def machine_source(loops: LoopProgram, called: str, log: Log) -> Source:
+def machine_source(loops: LoopProgram, called: str, returned: Sequence[str], log: Log) -> Source:
     """Write a program for Numba: a function a part in machine code, and a statement a call of Python."""
-    module = Module(loops, called, log, TAKEN)
+    module = Module(loops, called, returned, log, TAKEN)
     texts, statements = module.texts, module.statements
     makers = loops.elements.makers
     wishes = {buffer: f"{statements.wish(value, makers[value])}_row" for value, buffer in loops.rows.items()}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.naming import line
 from autodiff.compiler.plan.lifetimes import Buffer, Planned, may_view
-from autodiff.compiler.program import Value, mapped, values_in
+from autodiff.compiler.program import Value, declared, mapped, values_in
 from autodiff.compiler.record.log import Log
 from autodiff.compiler.write.statements import Statements
-from autodiff.compiler.write.texts import WIDTH, Texts, wrapped
-from autodiff.core.rule import Array
+from autodiff.compiler.write.texts import Texts, wrapped
+from autodiff.core.rule import Array, name_of
 
 
 @dataclass
@@ -52,13 +52,19 @@ class Module:
     """
 
     def __init__(
-        self, planned: Planned, called: str, log: Log, taken: Iterable[str] = (), inlined: Collection[Value] = ()
+        self,
+        planned: Planned,
+        called: str,
+        returned: Sequence[str],
+        log: Log,
+        taken: Iterable[str] = (),
+        inlined: Collection[Value] = (),
     ) -> None:
         program = planned.program
         self.planned = planned
         self.texts = Texts({*taken, *_packages(planned)})
         self.statements = Statements(self.texts, log, inlined)
-        self._called = called
+        self._called, self._returned = called, returned
         # Those of Tensors come first: the binding of a program to its arrays relies on it.
         arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
         numbers = list(dict.fromkeys(value for value, _ in program.state if value not in set(arrays)))
@@ -121,12 +127,13 @@ class Module:
             [*(texts[value] for value in (*source.arrays, *source.constants)), *texts.names_of_given()]
         )
         lines = [
+            *self._docstring(arguments, parameters, [*texts.imports, *head]),
+            "",
             *sorted(texts.imports, key=lambda line: (line != "import numpy as np", line)),
             *(head or ["", ""]),
             *wrapped(f"def build({arguments}):"),
-            *(f"    {line}".rstrip() for line in self._docstring()),
             *(f"    {line}" for line in texts.fixed),
-            "",
+            *([""] if texts.fixed else []),
             *(f"    {line}" for line in wrapped(f"def step({parameters}):")),
             *(f"        {line}" for line in body),
             "",
@@ -135,22 +142,58 @@ class Module:
         source.text = "\n".join(lines) + "\n"
         return source
 
-    def _docstring(self) -> list[str]:
-        """Say how the module is used."""
-        texts, program = self.texts, self.planned.program
-        arguments = [
-            f"{texts[value]}: {value.shape} {np.dtype(value.dtype).name}" if value.is_array else texts[value]
-            for value in (*program.inputs, *self.source.numbers)
+    def _docstring(self, arguments: str, parameters: str, imports: Sequence[str]) -> list[str]:
+        """Say what the module takes and gives, how it is used, and which packages it needs."""
+        texts, source, state = self.texts, self.source, self.planned.program.state
+        changed = {before for before, after in state if after is not before or before.dtype is np.random.Generator}
+        given = [
+            _told(value, texts[value], value.name, "changed in place" if value in changed else "")
+            for value in source.arrays
         ]
-        numbers = {texts[one]: one for one, after in program.state if one in self.source.numbers and after is not one}
-        text = f"Give step({', '.join(arguments)})."
-        if any(after is not before for before, after in program.state):
-            text = f"{text[:-1]}, which changes the arrays that are given here."
-        if numbers:
-            named = ", ".join(numbers)
-            text += f" It returns what {self._called} returns, and after that the {named} of the next call."
-        first, *rest = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
-        return [f'"""{first}', *rest, '"""'] if rest else [f'"""{first}"""']
+        given += [_told(value, texts[value], value.name, "a constant of the step") for value in source.constants]
+        for name, thing in zip(texts.names_of_given(), source.given):
+            kind = f"the function {name_of(thing)}" if callable(thing) else f"a {type(thing).__name__}"
+            given.append(f"{name}: {line(kind)}, which has no text")
+        taken = [_told(value, texts[value], value.name) for value in self.planned.program.inputs]
+        taken += [_told(value, texts[value], value.name, "of the state") for value in source.numbers]
+        names, left = Texts(()), []
+        for what, value in zip(self._returned, self.planned.program.results, strict=True):
+            value = value if isinstance(value, Value) else Value.of(value, "call")
+            name = names.name(object(), value.name if value.kind == "call" and value.name else what)
+            left.append(_told(value, name, what))
+        for number in source.changed_numbers:
+            numbers = dict.fromkeys(texts[before] for before, after in state if after is number)
+            value = number if isinstance(number, Value) else Value.of(number, "call")
+            name = names.name(object(), next(iter(numbers)))
+            left.append(_told(value, name, f"the {' and '.join(numbers)} of the next call"))
+        results = [text.partition(":")[0] for text in left]
+        opening = f"({', '.join(results)}{',' if len(results) == 1 else ''}) = " if results else ""
+        needs = {text.split()[1].partition(".")[0] for text in imports if text.startswith(("import ", "from "))}
+        needs |= {"scipy"} if "numba" in needs else set()  # from which Numba has its products
+        return [
+            f'"""{self._called}, as a program for arguments of these shapes and dtypes.',
+            "",
+            *(f"    {text}" for text in wrapped(f"step = build({arguments})")),
+            *(f"    {text}" for text in wrapped(f"{opening}step({parameters})")),
+            *_listed("build takes", given),
+            *_listed("step takes", taken),
+            *_listed(f"step gives, where result is what {self._called} returns", left),
+            "",
+            f"It was written with NumPy {np.__version__}, and needs {', '.join(sorted(needs))}.",
+            '"""',
+        ]
+
+
+def _told(value: Value, name: str, *remarks: str | None) -> str:
+    """Describe a value in a line: the name that it has here, its form, and what else there is to say."""
+    return ", ".join(
+        [declared(value, {value: name}), *(text for text in map(line, filter(None, remarks)) if text != name)]
+    )
+
+
+def _listed(head: str, texts: Sequence[str]) -> list[str]:
+    """Write a list under a head, if there is anything in it."""
+    return ["", f"{head}:", *(f"    {text}" for text in texts)] if texts else []
 
 
 def changed_numbers(planned: Planned) -> list[Any]:

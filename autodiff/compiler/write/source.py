@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from autodiff.compiler.record.log import Log
 from autodiff.compiler.write.module import Module, Source, changed_numbers
 
 
-def numpy_source(layout: Layout, called: str, log: Log) -> Source:
+def numpy_source(layout: Layout, called: str, returned: Sequence[str], log: Log) -> Source:
     """Write a program for NumPy: a statement a call, in order."""
-    module = Module(layout, called, log, inlined=_to_inline(layout))
+    module = Module(layout, called, returned, log, inlined=_to_inline(layout))
     module.make_once(_names(layout, module))
     opening: list[str] = []  # lines at the beginning of step
     body: list[str] = []

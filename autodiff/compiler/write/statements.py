@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import operator
 import re
@@ -124,7 +123,7 @@ class Statements:
             return f"{texts.operand(args[0])}.astype({texts.dtype(args[1])})"
         if function is np.transpose and len(args) == 1 and not kwargs:
             return f"{texts.operand(args[0])}.T"
-        if inspect.ismethoddescriptor(function) and getattr(function, "__objclass__", None) is np.random.Generator:
+        if getattr(np.random.Generator, getattr(function, "__name__", ""), None) is function:
             rest = [*map(texts.text, args[1:]), *texts.keywords(kwargs)]
             return f"{texts.operand(args[0])}.{function.__name__}({', '.join(rest)})"
         arguments = [self._of_dtype(arg, call) or texts.text(arg) for arg in args] + texts.keywords(kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autodiff.compiler.plan.loops import LoopProgram
 from autodiff.compiler.plan.memory import Layout
 from autodiff.compiler.record.log import Log
@@ -10,6 +12,15 @@ from autodiff.compiler.write.module import Source
 from autodiff.compiler.write.source import numpy_source
 
 
-def write(planned: Layout | LoopProgram, called: str, log: Log) -> Source:
-    """Write the text of a planned program: of plain NumPy calls, or of loops for Numba; the log is for its comments."""
-    return numpy_source(planned, called, log) if isinstance(planned, Layout) else machine_source(planned, called, log)
+def write(planned: Layout | LoopProgram, called: str, returned: Sequence[str], log: Log) -> Source:
+    """Write the text of a planned program: of plain NumPy calls, or of loops for Numba.
+
+    Args:
+        planned: the program.
+        called: the name of the step.
+        returned: what each result is, as `Record.returned` says it.
+        log: for comments.
+    """
+    if isinstance(planned, Layout):
+        return numpy_source(planned, called, returned, log)
+    return machine_source(planned, called, returned, log)
