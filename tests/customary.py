@@ -1,10 +1,12 @@
-"""The names that an example in a docstring finds without importing them: those that users of the packages import.
+"""What examples and tests find: the names that users of the packages import, and a folder for machine code.
 
 pyproject.toml makes it a plugin of pytest, so that examples of single files run too.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,3 +20,13 @@ def customary_names(doctest_namespace: dict[str, Any]) -> None:
     import nn
 
     doctest_namespace.update(np=np, ad=ad, nn=nn)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def folder_of_machine_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep machine code in a temporary folder, one for all processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "machine_code"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTODIFF_CACHE_DIR", str(folder))
+        yield

@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -429,10 +428,7 @@ def test_programs_of_many_functions_at_special_numbers(count: int, dtype: Any) -
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_machine_code_of_many_functions_at_special_numbers(
-    dtype: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("AUTODIFF_CACHE_DIR", str(tmp_path))
+def test_machine_code_of_many_functions_at_special_numbers(dtype: Any) -> None:
     cases = [case for case in KINDS if len(places_of(case)) == 1 and acts_on_each_element(case)]
     compare_programs(cases[dtype == np.float32 :: 8], 1, dtype, 1, backend="numba")
 

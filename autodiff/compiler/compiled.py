@@ -74,8 +74,10 @@ def compile(
         exact: leave out simplifications that change rounding; results are then the step's to the last bit.
         without: names of simplifications that are to be left out.
         backend: ``"numpy"`` for plain NumPy calls, or ``"numba"`` for machine code: elementwise calls are joined into
-            loops, which Numba compiles. Compiling takes a few seconds, the first time: the machine code is kept in
-            files for the next. Results are then the step's within rounding.
+            loops, which Numba compiles. Compiling takes a few seconds, the first time: the machine code is kept for
+            the next in ``~/.cache/autodiff``, or in the folder that the environment variable ``AUTODIFF_CACHE_DIR``
+            names, up to ``AUTODIFF_CACHE_SIZE`` megabytes, 256 if it is not set. Nothing is kept where the folder
+            cannot be written, or others may write there. Results are then the step's within rounding.
 
     Returns:
         A function of the same arguments. Tensors among its results have no graph, and each result has memory of its

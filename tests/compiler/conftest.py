@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import tracemalloc
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +12,6 @@ import pytest
 from autodiff.compiler import pipeline
 from autodiff.compiler.program import Program
 from autodiff.compiler.simplify.passes import PASSES, Pass
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the machine code of a file's tests in a folder of their own."""
-    folder = tmp_path_factory.mktemp("programs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTODIFF_CACHE_DIR", str(folder))
-        yield folder
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,6 @@ from tests.cases import CASES, Case
 from tests.compiler.programs import RandomStep, assert_same_random_step
 from tests.test_rules import is_float, several, weighted_sum
 
-pytestmark = pytest.mark.usefixtures("cache")
 F = nn.functional
 SAMPLE = 20  # one case in so many of the table
 TROUBLESOME = ("nansum of a number", "nanmean of a number")
@@ -302,25 +298,7 @@ def test_short_loops_are_not_shared_out() -> None:
         assert ("in_threads(" in compiled.source) == is_shared
 
 
-# Files of machine code
-
-
-def test_another_process_finds_the_machine_code(cache: Path, tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\nimport numpy as np\nfrom autodiff.compiler import compile\n"
-        "compiled = compile(lambda x: np.exp(x) * 3 - 1, backend='numba')\n"
-        "print(float(compiled(np.zeros(5)).sum()))\n"
-        "part = next(m for name, m in sys.modules.items() if name.startswith('autodiff_program_')).part_1\n"
-        "print(sum(part.stats.cache_hits.values()), sum(part.stats.cache_misses.values()))\n"
-    )
-    environment = os.environ | {"AUTODIFF_CACHE_DIR": str(tmp_path / "folder"), "PYTHONPATH": os.pathsep.join(sys.path)}
-    runs = [
-        subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    ]
-    assert runs == ["10.0\n0 1\n", "10.0\n1 0\n"]
-    assert not list((tmp_path / "folder").glob("*.tmp"))
+# Texts
 
 
 def test_the_same_step_is_the_same_text_each_time(monkeypatch: pytest.MonkeyPatch) -> None:

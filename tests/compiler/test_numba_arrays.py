@@ -11,7 +11,6 @@ import pytest
 from autodiff import Tensor
 from autodiff.compiler import compile
 
-pytestmark = pytest.mark.usefixtures("cache")
 RNG = np.random.default_rng(0)
 
 

@@ -1,65 +1,50 @@
-"""The text of a program as a module: in memory, or in a file beside which its machine code is kept."""
+"""The text of a program as a module, of which a traceback shows the lines."""
 
 from __future__ import annotations
 
-import contextlib
+import ast
 import hashlib
-import importlib.util
 import itertools
 import linecache
-import os
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 from weakref import finalize
-
-from autodiff.files import write_atomically
 
 Build = Callable[..., Callable[..., Any]]
 _numbers = itertools.count(1)
 
 
 def build_of(source: str, called: str, backend: str) -> Build:
-    """Make the function ``build`` of a source: for Numba from a file, for all others here, under the step's name."""
-    return _from_file(source) if backend == "numba" else _from_text(source, called)
-
-
-def _from_text(source: str, called: str) -> Build:
-    """Run a source whose lines a traceback shows."""
+    """Make the function ``build`` of a source, which a traceback shows under the name of its step."""
     filename = f"<program of {called} {next(_numbers)}>"
+    return _in_machine_code(source, filename) if backend == "numba" else _run(source, source, filename, {})
+
+
+def _run(source: str, code: Any, filename: str, space: dict[str, Any]) -> Build:
+    """Run a source, or what was made of it."""
     linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
-    space: dict[str, Any] = {}
-    exec(compile(source, filename, "exec"), space)
+    exec(compile(code, filename, "exec"), space)
     build: Build = space["build"]
     finalize(build, linecache.cache.pop, filename, None).atexit = False
     return build
 
 
-def _from_file(source: str) -> Build:
-    """Import a source from a file of its own, beside which Numba keeps its machine code for the next process.
+def _in_machine_code(source: str, filename: str) -> Build:
+    """Run a source whose functions Numba compiles: once, since machine code stays where it is."""
+    from autodiff.compiler.bind.cache import keep_machine_code  # which needs Numba
 
-    The files lie in the folder that the environment variable ``AUTODIFF_CACHE_DIR`` names, by default
-    ``~/.cache/autodiff``, or in one for temporary files where that cannot be written.
-    """
-    called = Path(__file__).parents[1].joinpath("kernels.py").read_bytes()
-    digest = hashlib.sha256(called + source.encode()).hexdigest()[:32]
-    path = _cache_folder() / f"autodiff_program_{digest}.py"
-    if not path.exists():
-        write_atomically(path, source.encode())
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"compile: cannot import {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # where Numba looks for it
-    spec.loader.exec_module(module)
-    build: Build = module.build
+    name = f"autodiff_program_{hashlib.sha256(source.encode()).hexdigest()[:32]}"
+    if name not in sys.modules:
+        module = ModuleType(name)
+        code = ast.parse(source)
+        for node in code.body:  # Numba would keep files itself, if the text was in one
+            for made_by in getattr(node, "decorator_list", ()):
+                if isinstance(made_by, ast.Call):
+                    made_by.keywords = [option for option in made_by.keywords if option.arg != "cache"]
+        _run(source, code, filename, vars(module))
+        keep_machine_code(module, source)
+        sys.modules[name] = module  # where Numba looks for it
+    build: Build = sys.modules[name].build
     return build
-
-
-def _cache_folder() -> Path:
-    wish = Path(os.environ.get("AUTODIFF_CACHE_DIR") or Path.home() / ".cache" / "autodiff")
-    with contextlib.suppress(OSError):
-        wish.mkdir(parents=True, exist_ok=True)
-    return wish if os.access(wish, os.W_OK) else Path(tempfile.mkdtemp(prefix="autodiff-"))
