@@ -11,8 +11,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 from autodiff.compiler.bind.bound import Bound
 from autodiff.compiler.bind.forms import form_of_arguments, gradient_form
@@ -35,6 +36,7 @@ _Form = tuple[Hashable, tuple[tuple[Hashable, str], ...], Hashable]  # the state
 BACKENDS = ("numpy", "numba")
 
 
+@overload
 def compile(
     step: Callable[..., Any],
     state: Any = (),
@@ -43,7 +45,25 @@ def compile(
     exact: bool = False,
     without: Sequence[str] = (),
     backend: str = "numpy",
-) -> Compiled:
+) -> Compiled: ...
+@overload
+def compile(
+    *,
+    state: Any = (),
+    check: bool = True,
+    exact: bool = False,
+    without: Sequence[str] = (),
+    backend: str = "numpy",
+) -> Callable[[Callable[..., Any]], Compiled]: ...
+def compile(
+    step: Any = ...,
+    state: Any = (),
+    *,
+    check: bool = True,
+    exact: bool = False,
+    without: Sequence[str] = (),
+    backend: str = "numpy",
+) -> Any:
     """Turn a step into a program of plain NumPy calls, and run that.
 
     The first call with arguments of given shapes and dtypes runs the step on recording arrays, which write down every
@@ -66,7 +86,9 @@ def compile(
 
     Args:
         step: a function of arrays, numbers, Tensors and nested containers of them. Python floats among its arguments
-            may be others in each call; for other integers, strings and so on, another program is made.
+            may be others in each call; for other integers, strings and so on, another program is made. Without it, as
+            in ``@ad.compile(state=...)``, a decorator for it is given. A method is compiled for each object by itself,
+            as in ``self.step = ad.compile(self.step, state=self.weights)``.
         state: what the step changes: modules, optimizers, schedules, Tensors, arrays, Generators and compiled steps
             that it calls, or lists of them.
         check: compare the program with the step when it is made, over two steps on copies of the state, and record the
@@ -80,13 +102,14 @@ def compile(
             cannot be written, or others may write there. Results are then the step's within rounding.
 
     Returns:
-        A function of the same arguments. Tensors among its results have no graph, and each result has memory of its
-        own: it shows neither another one nor the state.
+        A function of the same arguments, or a decorator that makes one. Tensors among its results have no graph, and
+        each result has memory of its own: it shows neither another one nor the state.
 
     Raises:
-        TypeError: the step is not callable, or a generator or async, or the state is none. In the first call: the step
-            looks into a value, as ``if`` and ``float()`` do, does something else that cannot be recorded, or changes
-            what is no part of the state; an argument is an array that is not NumPy's, or may change unseen.
+        TypeError: the step is not callable, or a generator, async or a method of a class, or the state is none. In
+            the first call: the step looks into a value, as ``if`` and ``float()`` do, does something else that cannot
+            be recorded, or changes what is no part of the state; an argument is an array that is not NumPy's, or may
+            change unseen.
         ValueError: there is no simplification or backend of a name, or the program is to be exact machine code.
         ImportError: ``backend="numba"`` without Numba or SciPy.
         RuntimeError: in a call: the program gives something else than the step, or something that the step uses has
@@ -95,20 +118,16 @@ def compile(
 
     Example:
         >>> w = ad.Tensor([1.0, 2.0], name="w")
-        >>> def descend(x):
+        >>> @compile(state=w)
+        ... def descend(x):
         ...     w.grad = None
         ...     loss = ((w * x).sum() - 1) ** 2
         ...     loss.backward()
         ...     w.data = w.data - 0.1 * w.grad
         ...     return loss
-        >>> compiled = compile(descend, state=w)
-        >>> [round(float(compiled(np.array([1.0, 0.5]))), 4) for _ in range(3)]
+        >>> [round(float(descend(np.array([1.0, 0.5]))), 4) for _ in range(3)]
         [1.0, 0.5625, 0.3164]
     """
-    if not callable(step):
-        raise TypeError(f"compile: the step must be a function, got {step!r}")
-    if inspect.isgeneratorfunction(step) or inspect.iscoroutinefunction(step) or inspect.isasyncgenfunction(step):
-        raise TypeError(f"compile: {name_of(step)} must return what it computes, and not yield it or be async")
     unknown = [repr(name) for name in without if name not in PASSES]
     if unknown:
         raise ValueError(f"compile: there is no simplification {', '.join(unknown)}; there are {', '.join(PASSES)}")
@@ -122,6 +141,12 @@ def compile(
             )
         if importlib.util.find_spec("numba") is None or importlib.util.find_spec("scipy") is None:
             raise ImportError('compile: backend="numba" needs Numba and SciPy: pip install "autodiff[fast]"')
+    if step is ...:
+        return partial(compile, state=state, check=check, exact=exact, without=without, backend=backend)
+    if not callable(step):
+        raise TypeError(f"compile: the step must be a function, got {step!r}; state= names what it changes")
+    if inspect.isgeneratorfunction(step) or inspect.iscoroutinefunction(step) or inspect.isasyncgenfunction(step):
+        raise TypeError(f"compile: {name_of(step)} must return what it computes, and not yield it or be async")
     return Compiled(step, state, check, Options(exact, frozenset(without), backend))
 
 
@@ -163,6 +188,17 @@ class Compiled:
             inputs = program.inputs_among(args, kwargs)
             program.until_due -= 1
             return program.run_when_due(inputs, args, kwargs) if program.until_due == 0 else program.run(inputs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Compiled:
+        """Refuse to be a method: what it changes would be of an object that nobody has named."""
+        if instance is None:
+            return self
+        name = name_of(self._step)
+        raise TypeError(
+            f"compile: {name} is compiled for all objects of {type(instance).__name__}, and not with the state of "
+            f"this one: compile it for each, in __init__ by self.{name} = ad.compile(self.{name}, state=...), or make "
+            "it a staticmethod"
+        )
 
     def check(self) -> None:
         """Record the step anew with the first arguments of each form, and compare: as some calls do, but at once.
@@ -311,6 +347,8 @@ class Compiled:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the text of the program of the latest call to a file, which is a module of its own.
+
+        Its docstring says how it is used: what ``build`` and ``step`` take, of which shapes, what they change and give.
 
         Raises:
             RuntimeError: there is none before the first call.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -106,6 +107,25 @@ async def _async(x: Any) -> Any:
     return x
 
 
+class Methods:
+    def __init__(self) -> None:
+        self.w = ad.Tensor([1.0, 2.0])
+        self.step = ad.compile(self.step_by, state=self.w)
+
+    def step_by(self, x: Any) -> Any:
+        self.w.data = self.w.data - x
+        return self.w.sum()
+
+    @ad.compile
+    def method(self, x: Any) -> Any:
+        return x
+
+    @staticmethod
+    @ad.compile
+    def of_none(x: Any) -> Any:
+        return x * 2
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -116,8 +136,19 @@ async def _async(x: Any) -> Any:
             TypeError,
             "an array of type MaskedArray cannot be recorded",
         ),
-        (lambda: ad.compile(3), TypeError, "the step must be a function, got 3"),
+        (lambda: ad.compile(3), TypeError, "the step must be a function, got 3; state= names what it changes"),
+        (lambda: ad.compile(None), TypeError, "the step must be a function, got None"),
+        (lambda: ad.compile()(3), TypeError, "the step must be a function, got 3"),
+        (lambda: ad.compile()(_async), TypeError, "async must return what it computes"),
         (lambda: ad.compile(np.sum, state=3), TypeError, "state must be modules, optimizers"),
+        (lambda: ad.compile(state=3), TypeError, "state must be modules, optimizers"),
+        (lambda: ad.compile(backend="c"), ValueError, "backend must be one of 'numpy', 'numba', got 'c'"),
+        (lambda: ad.compile(exact=True, backend="numba"), ValueError, 'with backend="numba" sums are taken in another'),
+        (
+            lambda: Methods().method(1.0),
+            TypeError,
+            "method is compiled for all objects of Methods, .* in __init__ by self",
+        ),
         (
             lambda: ad.compile(np.sum, without=["speed"]),
             ValueError,
@@ -129,6 +160,40 @@ async def _async(x: Any) -> Any:
 def test_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"compile: {message}"):
         call()
+
+
+def test_a_decorator_makes_a_compiled_step() -> None:
+    w = ad.Tensor([1.0, 2.0])
+
+    @ad.compile(state=w, exact=True, without=["lower"], check=False)
+    def descend(x: np.ndarray[Any, Any], *, rate: float = 0.5) -> Any:
+        """Go down."""
+        w.data = w.data - rate * x
+        return w * 1
+
+    @ad.compile
+    def doubled(x: Any) -> Any:
+        return 2 * x
+
+    assert isinstance(descend, ad.Compiled)
+    assert isinstance(doubled, ad.Compiled)
+    assert (descend.__name__, descend.__doc__, descend.__module__) == ("descend", "Go down.", __name__)
+    assert str(inspect.signature(descend)).startswith("(x: 'np.ndarray[Any, Any]', *, rate: 'float' = 0.5)")
+    assert (descend._options.exact, descend._options.without, descend._check) == (True, {"lower"}, False)
+    np.testing.assert_array_equal(descend(np.ones(2)).data, [0.5, 1.5])
+    np.testing.assert_array_equal(descend(x=np.ones(2), rate=1.5).data, [-1.0, 0.0])
+    np.testing.assert_array_equal(w.data, [-1.0, 0.0])
+    np.testing.assert_array_equal(doubled(np.ones(2)), [2.0, 2.0])
+    np.testing.assert_array_equal(ad.compile(step=np.sin, state=())(0.0), 0.0)
+
+
+def test_methods_are_compiled_for_each_object() -> None:
+    one, other = Methods(), Methods()
+    assert [one.step(0.5).item() for _ in range(3)] == [2.0, 1.0, 0.0]
+    assert other.step(1.0).item() == 1.0
+    np.testing.assert_array_equal(one.w.data, [-0.5, 0.5])
+    np.testing.assert_array_equal(one.of_none(np.ones(2)), [2.0, 2.0])
+    assert isinstance(Methods.method, ad.Compiled)
 
 
 # What recording leaves as it was

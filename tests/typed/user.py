@@ -47,6 +47,25 @@ np.concatenate([x, x]).sum().backward()
 reveal_type(ad.grad(np.sin)(1.0))  # Any
 reveal_type(ad.draw(y))  # Drawing
 reveal_type(ad.compile(lambda x: x * 2))  # Compiled
+reveal_type(ad.compile(state=W, exact=True))  # ((...) -> Any) -> Compiled
+
+
+@ad.compile
+def doubled(x: Any) -> Any:
+    """Double."""
+    return x * 2
+
+
+@ad.compile(state=[W], without=["lower"], backend="numba")
+def changed(x: Any) -> Any:
+    """Change."""
+    W.data = W.data - x
+
+
+reveal_type(doubled)  # Compiled
+reveal_type(changed)  # Compiled
+reveal_type(changed(x))  # Any
+changed.save("changed.py")
 hook = x.register_hook(lambda g: 2 * g)
 hook.remove()
 with ad.no_grad():
@@ -95,5 +114,7 @@ nn.optim.minimize(lambda: ad.Tensor(1.0), [], "bfgs")  # error
 nn.MLP([2, 3], activation="rleu")  # error
 nn.functional.mse_loss(logits, logits, reduction="avg")  # error
 nn.fit(model, np.ones((4, 2)), np.zeros(4, int), loss="cross")  # error
+ad.compile(W, backend=3)  # error
+ad.compile(status=W)  # error
 x.backwards()  # error
 ad.gard(np.sin)  # error
