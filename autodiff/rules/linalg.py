@@ -1,6 +1,5 @@
 """Products of vectors, matrices and stacks of them, and what rearranges or cuts a matrix."""
 
-import math
 import string
 from collections.abc import Sequence
 from functools import partial
@@ -22,60 +21,46 @@ def swap_last_axes(x: Array) -> Array:
     return x.T if is_sparse(x) else np.swapaxes(x, -1, -2)
 
 
+def _times_vector(x: Array, v: Array) -> Array:
+    """``x v``, of a vector, or of a stack of vectors and matrices."""
+    return x @ v if v.ndim == 1 else (x @ v[..., None])[..., 0]
+
+
 def _matmul_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``g yᵀ``; a vector counts as a row (x) or a column (y) of a matrix. Stacks that broadcast, the tape sums."""
     y = as_array(y)
     if y.ndim == 1:
-        return g[..., None] * y
-    if x.ndim == 1:
-        return (y @ g[..., None])[..., 0]
-    return g @ swap_last_axes(y)
+        return g * y if x.ndim == 1 else g[..., None] * y
+    return _times_vector(y, g) if x.ndim == 1 else g @ swap_last_axes(y)
 
 
 def _matmul_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``xᵀ g``, with vectors and stacks as in `_matmul_x`."""
     x = as_array(x)
     if x.ndim == 1:
-        return g[..., None] * x if y.ndim == 1 else x[:, None] * g[..., None, :]
-    if y.ndim == 1:
-        return (swap_last_axes(x) @ g[..., None])[..., 0]
-    return swap_last_axes(x) @ g
+        return g * x if y.ndim == 1 else x[:, None] * g[..., None, :]
+    return _times_vector(swap_last_axes(x), g) if y.ndim == 1 else swap_last_axes(x) @ g
 
 
 defvjp(np.matmul, _matmul_x, _matmul_y)
 defvjp(np.linalg.matmul, _matmul_x, _matmul_y, elementwise=True)
 
 
-# dot(x, y) sums over the last axis of x and the last but one of y: a product of two matrices, once the other axes of
-# each are rolled into one.
-
-
-def _as_columns(y: Array) -> Array:
-    """Give y with the axis that dot sums over first, and all others as one."""
-    return np.reshape(np.moveaxis(y, -2, 0) if y.ndim > 1 else y, (y.shape[-2:][0], _other_sizes(y)))
-
-
-def _other_sizes(y: Array) -> int:
-    return math.prod((*y.shape[:-2], *y.shape[-1:])) if y.ndim > 1 else 1
+# dot(x, y) sums over the last axis of x and the last but one of y: the same, but of stacks each with each.
 
 
 def _dot_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     y = as_array(y)
     if x.ndim == 0 or y.ndim == 0:
         return unbroadcast(g * y, x.shape)
-    columns = _as_columns(y)
-    return np.reshape(np.reshape(g, (math.prod(x.shape[:-1]), columns.shape[1])) @ swap_last_axes(columns), x.shape)
+    return _matmul_x(g, out, x, y) if y.ndim <= 2 else _tensordot_x(g, out, x, y, (-1, -2))
 
 
 def _dot_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     x = as_array(x)
     if x.ndim == 0 or y.ndim == 0:
         return unbroadcast(g * x, y.shape)
-    rows = np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    rolled = swap_last_axes(rows) @ np.reshape(g, (rows.shape[0], _other_sizes(y)))
-    if y.ndim == 1:
-        return np.reshape(rolled, y.shape)
-    return np.moveaxis(np.reshape(rolled, (y.shape[-2], *y.shape[:-2], y.shape[-1])), 0, -2)
+    return _matmul_y(g, out, x, y) if max(x.ndim, y.ndim) <= 2 else _tensordot_y(g, out, x, y, (-1, -min(2, y.ndim)))
 
 
 defvjp(np.dot, _dot_x, _dot_y)
@@ -125,6 +110,10 @@ def _linalg_cross_y(g: Array, out: Array, x: Array, y: Array, *, axis: int = -1)
     return _cross_y(g, out, x, y, axis=axis)
 
 
+def _in_shape(x: Array, shape: tuple[int, ...]) -> Array:
+    return x if np.shape(x) == shape else np.reshape(np.ravel(x), shape)
+
+
 def _outer_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     return np.reshape(g @ np.ravel(y), x.shape)
 
@@ -135,8 +124,8 @@ def _outer_y(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 defvjp(
     np.vdot,
-    lambda g, out, x, y: g * np.reshape(np.ravel(y), x.shape),
-    lambda g, out, x, y: g * np.reshape(np.ravel(x), y.shape),
+    lambda g, out, x, y: g * _in_shape(y, x.shape),
+    lambda g, out, x, y: g * _in_shape(x, y.shape),
 )
 for _outer in (np.outer, np.linalg.outer):
     defvjp(_outer, _outer_x, _outer_y)
@@ -160,7 +149,7 @@ if hasattr(np, "matvec"):  # since NumPy 2.2
 # Sums of products over any axes
 
 
-def _contracted(x: Array, y: Array, axes: Any) -> tuple[list[int], list[int], list[int], list[int]]:
+def contracted_axes(x: Array, y: Array, axes: Any) -> tuple[list[int], list[int], list[int], list[int]]:
     """List the axes of x and y that tensordot sums over, pair by pair, and those of each that it keeps."""
     if isinstance(axes, int | np.integer):
         axes = range(-axes, 0), range(axes)
@@ -177,7 +166,7 @@ def _contracted(x: Array, y: Array, axes: Any) -> tuple[list[int], list[int], li
 def _tensordot_x(g: Array, out: Array, x: Array, y: Array, axes: Any = 2) -> Array:
     """Sum ``g y`` over the axes that came from y. What y was summed over is left, and goes where it is in x."""
     y = as_array(y)
-    x_summed, y_summed, x_kept, y_kept = _contracted(x, y, axes)
+    x_summed, y_summed, x_kept, y_kept = contracted_axes(x, y, axes)
     product = np.tensordot(g, y, (list(range(len(x_kept), g.ndim)), y_kept))
     came_from = x_kept + [x_summed[pair] for pair in np.argsort(y_summed)]
     return np.transpose(product, np.argsort(came_from).tolist())
@@ -185,7 +174,7 @@ def _tensordot_x(g: Array, out: Array, x: Array, y: Array, axes: Any = 2) -> Arr
 
 def _tensordot_y(g: Array, out: Array, x: Array, y: Array, axes: Any = 2) -> Array:
     x = as_array(x)
-    x_summed, y_summed, x_kept, y_kept = _contracted(x, y, axes)
+    x_summed, y_summed, x_kept, y_kept = contracted_axes(x, y, axes)
     product = np.tensordot(x, g, (x_kept, list(range(len(x_kept)))))
     came_from = [y_summed[pair] for pair in np.argsort(x_summed)] + y_kept
     return np.transpose(product, np.argsort(came_from).tolist())
@@ -215,7 +204,7 @@ def _kron(x: Array, y: Array) -> Array:
     return np.reshape(blocks * block, [n * m for n, m in zip(x_shape, y_shape, strict=True)])
 
 
-def _einsum_terms(args: Sequence[Any]) -> tuple[list[Array], list[list[Any]], list[Any]]:
+def einsum_terms(args: Sequence[Any]) -> tuple[list[Array], list[list[Any]], list[Any]]:
     """Read the call of einsum, in either of its formats, and spell out what it leaves implicit.
 
     Returns:
@@ -251,7 +240,7 @@ def _einsum(position: int, g: Array, out: Array, *args: Any, optimize: Any = Fal
     Along a label that only this operand has, it was summed, and takes the same gradient everywhere; of one that it has
     twice, only the diagonal was taken, and the gradient is zero elsewhere.
     """
-    operands, terms, result = _einsum_terms(args)
+    operands, terms, result = einsum_terms(args)
     number = position - 1 if isinstance(args[0], str) else position // 2
     x, own = operands.pop(number), terms.pop(number)
     letters = dict(zip(dict.fromkeys(label for term in (result, *terms) for label in term), string.ascii_letters))
@@ -260,10 +249,11 @@ def _einsum(position: int, g: Array, out: Array, *args: Any, optimize: Any = Fal
     left = "".join(letters[label] for axis, label in enumerate(own) if axis not in new)
     if isinstance(optimize, list | tuple) and optimize[0] == "einsum_path":
         optimize = True  # the path was one for the other operands
-    product = np.expand_dims(np.einsum(f"{labels}->{left}", g, *operands, optimize=optimize), tuple(new))
-    # An axis of length one goes with any other length, here and there.
-    once = tuple(1 if 1 in sizes else max(sizes) for sizes in zip(product.shape, x.shape, strict=True))
-    gradient = np.broadcast_to(unbroadcast(product, once), x.shape)
+    gradient = np.einsum(f"{labels}->{left}", g, *operands, optimize=optimize)
+    gradient = np.expand_dims(gradient, tuple(new)) if new else gradient
+    if gradient.shape != x.shape:  # an axis of length one goes with any other length, here and there
+        once = tuple(1 if 1 in sizes else max(sizes) for sizes in zip(gradient.shape, x.shape, strict=True))
+        gradient = np.broadcast_to(unbroadcast(gradient, once), x.shape)
     firsts = [own.index(label) for label in own]
     places = np.ogrid[tuple(slice(size) for size in x.shape)]
     for axis, first in enumerate(firsts):
