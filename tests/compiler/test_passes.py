@@ -35,6 +35,99 @@ BECOMES = {
         return spread, y
         """,
     ),
+    "products: of matrices and vectors": (
+        """
+        x: float32 (3, 4) = input
+        y: float32 (4, 5) = input
+        v: float32 (4,) = input
+        a: float32 (3, 5) = np.dot(x, y)
+        b: float32 (3,) = np.inner(v, x)
+        c: float32 (5,) = np.tensordot(v, y, 1)
+        d: float32 (5, 3) = np.einsum('ij,jk->ki', x, y)
+        e: float32 (4, 5) = np.einsum('i,ij->ij', v, y)
+        f: float32 (4, 4) = np.outer(v, v)
+        return a, b, c, d, e, f
+        """,
+        """
+        x: float32 (3, 4) = input
+        y: float32 (4, 5) = input
+        v: float32 (4,) = input
+        a: float32 (3, 5) = np.matmul(x, y)
+        v1: float32 (4, 3) = np.transpose(x, (1, 0))
+        b: float32 (3,) = np.matmul(v, v1)
+        c: float32 (5,) = np.matmul(v, y)
+        v2: float32 (5, 4) = np.transpose(y, (1, 0))
+        v3: float32 (4, 3) = np.transpose(x, (1, 0))
+        d: float32 (5, 3) = np.matmul(v2, v3)
+        v4: float32 (4, 1) = np.reshape(v, (4, 1))
+        e: float32 (4, 5) = np.multiply(v4, y)
+        v5: float32 (4, 1) = np.reshape(v, (4, 1))
+        v6: float32 (1, 4) = np.reshape(v, (1, 4))
+        f: float32 (4, 4) = np.multiply(v5, v6)
+        return a, b, c, d, e, f
+        """,
+    ),
+    "products: of stacks, and sums over several axes": (
+        """
+        x: float32 (2, 3, 4) = input
+        y: float32 (2, 4, 5) = input
+        a: float32 (2, 3, 5) = np.einsum('nij,njk->nik', x, y)
+        every: float32 = np.tensordot(x, x, 3)
+        g: float32 (4, 4) = np.einsum(x, [0, 1, 2], x, [0, 1, 3], [2, 3])
+        h: float32 (3, 4, 4, 5) = np.tensordot(x, y, ([0], [0]))
+        return a, every, g, h
+        """,
+        """
+        x: float32 (2, 3, 4) = input
+        y: float32 (2, 4, 5) = input
+        a: float32 (2, 3, 5) = np.matmul(x, y)
+        every: float32 = np.vdot(x, x)
+        v1: float32 (4, 2, 3) = np.transpose(x, (2, 0, 1))
+        v2: float32 (4, 6) = np.reshape(v1, (4, 6))
+        v3: float32 (6, 4) = np.reshape(x, (6, 4))
+        g: float32 (4, 4) = np.matmul(v2, v3)
+        v4: float32 (3, 4, 2) = np.transpose(x, (1, 2, 0))
+        v5: float32 (12, 2) = np.reshape(v4, (12, 2))
+        v6: float32 (2, 20) = np.reshape(y, (2, 20))
+        v7: float32 (12, 20) = np.matmul(v5, v6)
+        h: float32 (3, 4, 4, 5) = np.reshape(v7, (3, 4, 4, 5))
+        return a, every, g, h
+        """,
+    ),
+    "products: the transpose of one": (
+        """
+        x: float32 (3, 4) = input
+        y: float32 (4, 5) = input
+        product: float32 (3, 5) = np.matmul(x, y)
+        z: float32 (5, 3) = np.moveaxis(product, 0, -1)
+        return z
+        """,
+        """
+        x: float32 (3, 4) = input
+        y: float32 (4, 5) = input
+        product: float32 (3, 5) = np.matmul(x, y)
+        v1: float32 (5, 4) = np.transpose(y, (1, 0))
+        v2: float32 (4, 3) = np.transpose(x, (1, 0))
+        z: float32 (5, 3) = np.matmul(v1, v2)
+        return z
+        """,
+    ),
+    "lower: parts": (
+        """
+        x: float32 (5, 3) = input
+        a: float32 (2, 3), b: float32 (3, 3) = np.split(x, [2])
+        c: float32 (5, 2), d: float32 (5, 1) = np.array_split(x, 2, axis=-1)
+        return a, b, c, d
+        """,
+        """
+        x: float32 (5, 3) = input
+        a: float32 (2, 3) = operator.getitem(x, slice(None, 2, None))
+        b: float32 (3, 3) = operator.getitem(x, slice(2, None, None))
+        c: float32 (5, 2) = operator.getitem(x, (slice(None, None, None), slice(None, 2, None)))
+        d: float32 (5, 1) = operator.getitem(x, (slice(None, None, None), slice(2, None, None)))
+        return a, b, c, d
+        """,
+    ),
     "lower: reductions by ufuncs": (
         """
         x: float32 (3, 4) = input
@@ -127,6 +220,89 @@ BECOMES = {
         return y
         """,
     ),
+    "filled: what NumPy broadcasts itself": (
+        """
+        x: float32 (2, 3) = input
+        y: float32 (2, 1) = input
+        v: float32 (3,) = input
+        wide: float32 (2, 3) = np.broadcast_to(y, (2, 3))
+        row: float32 (1, 3) = operator.getitem(v, None)
+        half: float32 (3,) = np.broadcast_to(np.float32(0.5), (3,))
+        column: float32 (3, 1) = operator.getitem(half, (slice(None, None, None), None))
+        a: float32 (2, 3) = np.multiply(wide, x)
+        b: float32 (2, 3) = np.add(row, x)
+        c: float32 (3, 3) = np.multiply(v, column)
+        d: float32 (3,) = np.multiply(half, v)
+        return a, b, c, d
+        """,
+        """
+        x: float32 (2, 3) = input
+        y: float32 (2, 1) = input
+        v: float32 (3,) = input
+        wide: float32 (2, 3) = np.broadcast_to(y, (2, 3))
+        row: float32 (1, 3) = operator.getitem(v, None)
+        half: float32 (3,) = np.broadcast_to(np.float32(0.5), (3,))
+        column: float32 (3, 1) = operator.getitem(half, (slice(None, None, None), None))
+        a: float32 (2, 3) = np.multiply(y, x)
+        b: float32 (2, 3) = np.add(v, x)
+        c: float32 (3, 3) = np.multiply(v, column)
+        d: float32 (3,) = np.multiply(np.float32(0.5), v)
+        return a, b, c, d
+        """,
+    ),
+    "views: views that undo each other": (
+        """
+        x: float32 (2, 3) = input
+        total: float32 = input
+        row: float32 (1, 2, 3) = np.expand_dims(x, 0)
+        y: float32 (2, 3) = np.reshape(row, (2, 3))
+        same: float32 (2, 3) = np.reshape(x, (2, 3))
+        there: float32 (3, 2) = np.moveaxis(same, 0, -1)
+        back: float32 (2, 3) = np.transpose(there, (1, 0))
+        one: float32 (1,) = np.reshape(total, (1,))
+        number: float32 = np.reshape(one, ())
+        part: float32 (3,) = operator.getitem(x, 0)
+        again: float32 (3,) = np.reshape(part, (3,))
+        return y, back, number, again
+        """,
+        """
+        x: float32 (2, 3) = input
+        total: float32 = input
+        row: float32 (1, 2, 3) = operator.getitem(x, None)
+        there: float32 (3, 2) = np.transpose(x)
+        one: float32 (1,) = np.reshape(total, (1,))
+        part: float32 (3,) = operator.getitem(x, 0)
+        return x, x, total, part
+        """,
+    ),
+    "views: one for several": (
+        """
+        x: float32 (2, 3, 4) = input
+        e: float32 (2, 3, 4) = np.exp(x)
+        flat: float32 (24,) = np.ravel(e)
+        rows: float32 (6, 4) = np.reshape(flat, (6, 4))
+        moved: float32 (4, 2, 3) = np.moveaxis(x, -1, 0)
+        swapped: float32 (4, 3, 2) = np.swapaxes(moved, 1, 2)
+        column: float32 (4, 3, 1, 2) = np.expand_dims(swapped, 2)
+        squeezed: float32 (4, 3, 2) = np.squeeze(column, 2)
+        wide: float32 (2, 3, 1, 4) = np.expand_dims(x, 2)
+        four: float32 (2, 1, 3, 4) = np.reshape(wide, (2, 1, 3, 4))
+        return rows, squeezed, four
+        """,
+        """
+        x: float32 (2, 3, 4) = input
+        e: float32 (2, 3, 4) = np.exp(x)
+        flat: float32 (24,) = np.ravel(e)
+        rows: float32 (6, 4) = np.reshape(e, (6, 4))
+        moved: float32 (4, 2, 3) = np.transpose(x, (2, 0, 1))
+        swapped: float32 (4, 3, 2) = np.transpose(x)
+        column: float32 (4, 3, 1, 2) = np.expand_dims(swapped, 2)
+        squeezed: float32 (4, 3, 2) = np.transpose(x)
+        wide: float32 (2, 3, 1, 4) = operator.getitem(x, (slice(None, None, None), slice(None, None, None), None))
+        four: float32 (2, 1, 3, 4) = operator.getitem(x, (slice(None, None, None), None))
+        return rows, squeezed, four
+        """,
+    ),
     "neutral: copies, products with one and two signs": (
         """
         x: float32 (2, 3) = input
@@ -144,19 +320,16 @@ BECOMES = {
         return y
         """,
     ),
-    "neutral: numbers and views that undo each other": (
+    "neutral: numbers": (
         """
         x: float32 (2, 3) = input
         rate: float = input
         once: float = operator.mul(rate, 1)
-        row: float32 (1, 2, 3) = np.expand_dims(x, 0)
-        y: float32 (2, 3) = np.reshape(row, (2, 3))
-        return once, y
+        return once, x
         """,
         """
         x: float32 (2, 3) = input
         rate: float = input
-        row: float32 (1, 2, 3) = np.expand_dims(x, 0)
         return rate, x
         """,
     ),
@@ -193,24 +366,6 @@ BECOMES = {
         w becomes x
         """,
     ),
-    "vectors: a vector in place of its column": (
-        """
-        a: float32 (3, 4) = input
-        v: float32 (4,) = input
-        column: float32 (4, 1) = operator.getitem(v, (Ellipsis, None))
-        product: float32 (3, 1) = np.matmul(a, column)
-        y: float32 (3,) = operator.getitem(product, (Ellipsis, 0))
-        return y
-        """,
-        """
-        a: float32 (3, 4) = input
-        v: float32 (4,) = input
-        column: float32 (4, 1) = operator.getitem(v, (Ellipsis, None))
-        product: float32 (3, 1) = np.matmul(a, column)
-        y: float32 (3,) = np.matmul(a, v)
-        return y
-        """,
-    ),
     "powers: products for third and fourth powers": (
         """
         x: float32 (3,) = input
@@ -237,10 +392,64 @@ BECOMES = {
         """,
         """
         x: float32 (3,) = input
-        twice: float32 (3,) = np.multiply(x, 2)
-        minus: float32 (3,) = np.multiply(-2.0, x)
         third: float32 (3,) = np.multiply(-0.6666666666666666, x)
         return third
+        """,
+    ),
+    "factors: no product, and a sign": (
+        """
+        x: float32 (3,) = input
+        twice: float32 (3,) = np.multiply(x, 2)
+        same: float32 (3,) = np.multiply(0.5, twice)
+        half: float32 (3,) = np.divide(x, 2)
+        minus: float32 (3,) = np.multiply(half, -2)
+        return same, minus
+        """,
+        """
+        x: float32 (3,) = input
+        minus: float32 (3,) = np.negative(x)
+        return x, minus
+        """,
+    ),
+    "signs: differences for sums with a negative": (
+        """
+        x: float32 (3,) = input
+        y: float32 (3,) = input
+        minus: float32 (3,) = np.negative(y)
+        a: float32 (3,) = np.add(x, minus)
+        b: float32 (3,) = np.add(minus, x)
+        c: float32 (3,) = np.subtract(x, minus)
+        difference: float32 (3,) = np.subtract(x, 2.0)
+        d: float32 (3,) = np.negative(difference)
+        return a, b, c, d
+        """,
+        """
+        x: float32 (3,) = input
+        y: float32 (3,) = input
+        a: float32 (3,) = np.subtract(x, y)
+        b: float32 (3,) = np.subtract(x, y)
+        c: float32 (3,) = np.add(x, y)
+        d: float32 (3,) = np.subtract(2.0, x)
+        return a, b, c, d
+        """,
+    ),
+    "signs: through products and quotients": (
+        """
+        x: float32 (3,) = input
+        y: float32 (3,) = input
+        minus: float32 (3,) = np.negative(x)
+        product: float32 (3,) = np.multiply(y, minus)
+        quotient: float32 (3,) = np.divide(product, y)
+        total: float32 (3,) = np.add(y, quotient)
+        return total
+        """,
+        """
+        x: float32 (3,) = input
+        y: float32 (3,) = input
+        v1: float32 (3,) = np.multiply(y, x)
+        v2: float32 (3,) = np.divide(v1, y)
+        total: float32 (3,) = np.subtract(y, v2)
+        return total
         """,
     ),
     "sums_as_products: sums by BLAS": (
@@ -256,7 +465,6 @@ BECOMES = {
         """
         x: float32 (3, 4) = input
         g: float32 (3, 4) = input
-        product: float32 (3, 4) = np.multiply(x, g)
         every: float32 = np.vdot(x, g)
         v1: float32 (4,) = np.ones(4, np.dtype('float32'))
         rows: float32 (3,) = np.matmul(x, v1)
@@ -422,6 +630,21 @@ STAYS = {
         e: float32 (4,) = np.var(y, axis=0, ddof=3)
         return a, b, c, e
     """,
+    "products: other dtypes, sums of one array, diagonals and stacks of vectors": """
+        x: float32 (3, 3) = input
+        n: int64 (3, 3) = input
+        w: float64 (3, 3) = input
+        u: float32 (1, 3) = input
+        a: int64 (3, 3) = np.dot(n, n)
+        b: float64 (3, 3) = np.dot(x, w)
+        c: float32 (3,) = np.einsum('ij,kk->i', x, x)
+        d: float32 (3,) = np.einsum('ij,ij->i', x, x)
+        e: float32 (3, 3) = np.einsum('ij,jk->ik', x, u)
+        f: float32 (3,) = np.einsum('ij,jk->i', x, x)
+        y: float32 (3, 3) = np.matmul(x, x)
+        z: float32 (9,) = np.ravel(y)
+        return a, b, c, d, e, f, z
+    """,
     "lower: other dtypes": """
         x: float16 (3, 4) = input
         flags: bool (3, 4) = np.greater(x, 0)
@@ -454,6 +677,20 @@ STAYS = {
         total: float32 (2, 3) = np.add(y, ones, dtype=np.float32)
         return y, z, total
     """,
+    "views: what may have gaps in memory, parts and copies": """
+        x: float32 (2, 6) = input
+        c: float32 (2, 6) by axes (1, 0) = np.exp(x)
+        flat: float32 (12,) = np.ravel(x)
+        y: float32 (2, 6) = np.reshape(flat, (2, 6))
+        turned: float32 (6, 2) = np.transpose(x)
+        mixed: float32 (12,) = np.ravel(turned)
+        z: float32 (6, 2) = np.reshape(mixed, (6, 2))
+        line: float32 (12,) = np.ravel(c)
+        square: float32 (2, 6) = np.reshape(line, (2, 6))
+        part: float32 (2, 3) = operator.getitem(x, (slice(None, None, None), slice(None, 3, None)))
+        column: float32 (2, 1, 3) = np.expand_dims(part, 1)
+        return y, z, square, column
+    """,
     "neutral: what may have gaps in memory": """
         x: float32 (2, 3) = input
         copy: float32 (2, 3) = np.copy(x)
@@ -481,18 +718,6 @@ STAYS = {
         columns: float32 (2, 3) by axes (1, 0) = np.copy(x, order='F')
         return wide, inverse, columns
         w becomes row
-    """,
-    "vectors: other columns and other items": """
-        a: float32 (3, 4) = input
-        b: float32 (4, 1) = input
-        v: float32 (4,) = input
-        column: float32 (4, 1) = operator.getitem(v, (Ellipsis, None))
-        one: float32 (3, 1) = np.matmul(a, b)
-        other: float32 (3, 1) = np.matmul(a, column)
-        x: float32 (3,) = operator.getitem(one, (Ellipsis, 0))
-        y: float32 (3, 1, 0) = operator.getitem(other, (Ellipsis, False))
-        z: float32 (1,) = operator.getitem(other, (0, Ellipsis))
-        return x, y, z
     """,
     "powers: other dtypes, exponents and options": """
         x: float32 (3,) = input
@@ -524,6 +749,17 @@ STAYS = {
         over: float32 (3,) = np.divide(2.0, x)
         twice: float32 (3,) = np.multiply(over, 2.0)
         return smaller, wide, twice
+    """,
+    "signs: integers, what is used twice, and both": """
+        x: float32 (3,) = input
+        n: int64 (3,) = input
+        minus: float32 (3,) = np.negative(x)
+        opposite: int64 (3,) = np.negative(n)
+        a: int64 (3,) = np.subtract(n, opposite)
+        b: float32 (3,) = np.multiply(minus, 2.0)
+        c: float32 (3,) = np.subtract(minus, x)
+        d: float32 (3,) = np.multiply(minus, minus)
+        return a, b, c, d
     """,
     "sums_as_products: many numbers, other dtypes, options and axes": """
         x: float32 (3, 2000) = input

@@ -152,7 +152,7 @@ class Methods:
         (
             lambda: ad.compile(np.sum, without=["speed"]),
             ValueError,
-            "there is no simplification 'speed'; there are variances, lower",
+            "there is no simplification 'speed'; there are variances, products, lower",
         ),
         (lambda: ad.compile(np.sum).source, RuntimeError, "there is no program before the first call of sum"),
     ],

@@ -88,6 +88,11 @@ def is_view(call: Call) -> bool:
     return facts_of(call.function).is_view or (call.function is operator.getitem and is_basic(call.args[1]))
 
 
+def shows(call: Call) -> bool:
+    """Whether the result is the first argument in another form, in its memory where NumPy finds a way."""
+    return is_view(call) or call.function in (np.reshape, np.ravel)
+
+
 def made_once(program: Program) -> list[Call]:
     """List the calls that depend on constants alone, in order: one run's results serve all."""
     fixed: set[Value] = set()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.plan.lifetimes import is_view
 from autodiff.compiler.program import Call, Program, Value, mapped
-from autodiff.compiler.simplify.rewriting import Makers, fresh, is_float, like, made_by, original, rewrite
+from autodiff.compiler.simplify.rewriting import Makers, fresh, is_float, like, original, rewrite
+from autodiff.compiler.simplify.views import Views
 from autodiff.core.rule import Function, is_elementwise
 
 # What a longer name comes down to.
@@ -36,6 +39,8 @@ def lower(program: Program) -> Program:
             return None
         if function is np.broadcast_to and x.form == call.output.form:
             return x
+        if function in (np.split, np.array_split):
+            return _parts(call, x, kwargs.get("axis", (*args, 0)[2]))
         if function in (np.ones_like, np.zeros_like) and len(args) == 1 and not kwargs and call.output.axes is None:
             dtype, is_one = call.output.dtype, function is np.ones_like
             return [like(call, np.ones if is_one else np.zeros, (x.shape, dtype))] if x.is_array else dtype.type(is_one)
@@ -52,6 +57,16 @@ def lower(program: Program) -> Program:
         return None
 
     return rewrite(program, change)
+
+
+def _parts(call: Call, x: Value, axis: int) -> list[Call]:
+    """Cut an array into the parts that a call gives, each by itself."""
+    sizes = [part.shape[axis] for part in call.outputs]
+    ends = [*itertools.accumulate(sizes, initial=0)]
+    cuts = [slice(start or None, end if end < ends[-1] else None) for start, end in itertools.pairwise(ends)]
+    before = (slice(None),) * (axis % len(x.shape))
+    indices = [(*before, cut) if before else cut for cut in cuts]
+    return [like(call, operator.getitem, (x, index), {}, part) for index, part in zip(indices, call.outputs)]
 
 
 def _reduced(call: Call, x: Value, kwargs: dict[str, Any]) -> list[Call] | None:
@@ -132,17 +147,23 @@ def fold_constants(program: Program) -> Program:
     return rewrite(program, change)
 
 
+def views(program: Program) -> Program:
+    """Say a chain of views, such as reshapes and transposes, as one view, or as the array that it shows all of.
+
+    Requires nothing, but `lower` makes views, too. Gives views of arrays that are no views of all of another one, but
+    of other shapes of what may have gaps in memory. Keeps every bit.
+    """
+    return rewrite(program, Views(exact=True).shorter)
+
+
 def neutral(program: Program) -> Program:
-    """Leave out what changes nothing: copies of what was computed, products with one, views that undo each other.
+    """Leave out what changes nothing: copies of what was computed, products with one, two signs.
 
     Requires nothing. Gives no copies but of what may have gaps in memory, as views and arrays of the user's, or lies
     in another order: sums and products of the copy may round in another way. Keeps every bit.
     """
 
     def change(call: Call, makers: Makers) -> Any:
-        view = made_by(call.args[0], np.expand_dims, makers) if call.function is np.reshape and call.args else None
-        if view and view.args[0].form == call.output.form:
-            return view.args[0]
         x = original(call, makers)
         maker = makers.get(x) if x else None
         is_dense = maker and (isinstance(maker.function, np.ufunc) or maker.function in REDUCERS)
@@ -151,31 +172,44 @@ def neutral(program: Program) -> Program:
     return rewrite(program, change)
 
 
-# NumPy squares for the exponent 2, and not for an array of 2s; and a choice from an array takes no longer.
-_AS_THEY_ARE: set[Function] = {np.power, np.where}
-
-
 def filled(program: Program) -> Program:
-    """Say an array that is one number in all places as that number, beside an array of the full shape.
+    """Leave it to NumPy to broadcast, in calls that do: a number in all places is that number.
 
-    Requires that `lower` has made ones and zeros of a shape, and that `fold_constants` has run. Gives ufuncs of numbers
-    in place of such arrays, which then may be of no use. Keeps every bit.
+    Requires that `lower` has made ones and zeros of a shape, and that `fold_constants` has run. Gives elementwise calls
+    of what is broadcast in place of what it becomes, which then may be of no use, where their results have the same
+    shape. Keeps every bit.
     """
-    numbers: dict[Value, Any] = {}
+    instead: dict[Value, Any] = {}  # what gives the same when NumPy broadcasts it
 
     def change(call: Call, _: Makers) -> list[Call] | None:
-        output = call.output
-        if call.function is np.broadcast_to and call.args and isinstance(call.args[0], np.generic):
-            numbers[output] = call.args[0]
+        output, x = call.output, call.args[0] if call.args else None
+        same = instead.get(x) if isinstance(x, Value) else x
+        if call.function is np.broadcast_to and not call.kwargs and (isinstance(x, np.generic) or _is_typed(x)):
+            instead[output] = x if same is None else same
+        elif isinstance(same, np.generic) and is_view(call) and output.is_array:
+            instead[output] = same
+        elif call.function is operator.getitem and call.args[1] is None and _is_typed(x):
+            instead[output] = x
         elif call.function in (np.ones, np.zeros) and len(call.args) == 2:
-            numbers[output] = np.dtype(output.dtype).type(call.function is np.ones)
-        elif is_elementwise(call.function) and call.function not in _AS_THEY_ARE and not (call.several or call.kwargs):
-            simpler = call.with_values(numbers)
+            instead[output] = np.dtype(output.dtype).type(call.function is np.ones)
+        elif is_elementwise(call.function) and not (call.several or call.kwargs):
+            simpler = call.with_values(_but_exponents(call, instead))
             others = list(simpler.operands())
             if not others and output.is_array:
-                numbers[output] = call.function(*simpler.args)
-            elif any(value.shape == output.shape for value in others):
+                instead[output] = call.function(*simpler.args)[()]
+            elif simpler is not call and np.broadcast_shapes(*(value.shape for value in others)) == output.shape:
                 return [simpler]
         return None
 
     return rewrite(program, change)
+
+
+def _is_typed(x: Any) -> bool:
+    """Whether a value has a dtype of its own, as a number of Python has not."""
+    return isinstance(x, Value) and isinstance(x.dtype, np.dtype)
+
+
+def _but_exponents(call: Call, instead: dict[Value, Any]) -> dict[Value, Any]:
+    """Leave out what is an exponent: NumPy squares for the number 2, and not for an array of 2s."""
+    exponent = call.args[1] if call.function is np.power else None
+    return {value: other for value, other in instead.items() if value is not exponent}

@@ -5,22 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autodiff.compiler.program import Program
-from autodiff.compiler.simplify import exact, rewriting, rounding
+from autodiff.compiler.simplify import exact, products, rewriting, rounding
 from autodiff.compiler.simplify.rewriting import Pass
 
 PASSES: dict[str, Pass] = {
     "variances": rounding.variances,
+    "products": products.products,
     "lower": exact.lower,
     "constant": exact.fold_constants,
+    "views": exact.views,
     "filled": exact.filled,
     "neutral": exact.neutral,
     "copies": rounding.copies,
-    "vectors": rounding.vectors,
     "powers": rounding.powers,
-    "factors": rounding.factors,
-    "sums_as_products": rounding.sums_as_products,
     "repeated": exact.repeated,
     "dead": exact.dead,
+    "factors": rounding.factors,
+    "signs": rounding.signs,
+    "sums_as_products": rounding.sums_as_products,
     "rates_first": rounding.rates_first,
     "scaled_products": rounding.scaled_products,
     "updates_as_products": rounding.updates_as_products,

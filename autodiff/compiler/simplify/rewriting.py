@@ -83,6 +83,6 @@ def original(call: Call, makers: Makers) -> Value | None:
         x = first.args[0]
     elif function in (np.multiply, operator.mul) and are_ones[0]:
         x = args[1]
-    elif function in (np.multiply, operator.mul, np.divide, operator.truediv, np.power) and are_ones[1]:
+    elif function in (np.multiply, operator.mul, np.divide, operator.truediv, np.power, operator.pow) and are_ones[1]:
         x = args[0]
     return x if isinstance(x, Value) and x.form == call.output.form else None

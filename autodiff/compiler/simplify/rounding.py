@@ -12,6 +12,7 @@ import numpy as np
 from autodiff.compiler.program import Call, Program, Value, values_in
 from autodiff.compiler.simplify.exact import dead, fold_constants
 from autodiff.compiler.simplify.rewriting import Makers, fresh, inexact, is_float, like, made_by, original, rewrite
+from autodiff.compiler.simplify.views import Views
 from autodiff.core.rule import Array, Function
 
 
@@ -50,30 +51,13 @@ def variances(program: Program) -> Program:
 
 @inexact
 def copies(program: Program) -> Program:
-    """Leave out copies of any array, and what else gives the elements of one again.
+    """Leave out copies of any array, what else gives the elements of one again, and views of views of any.
 
-    Requires nothing. Gives no copies. May change rounding, if BLAS has another way for an array with gaps in memory.
+    Requires nothing; it is for what `neutral` and `views` have left. Gives no copies. May change rounding, if BLAS has
+    another way for an array with gaps in memory.
     """
-    return rewrite(program, original)
-
-
-@inexact
-def vectors(program: Program) -> Program:
-    """Multiply a matrix by a vector itself, and not by a column of it.
-
-    Requires nothing. Gives ``A @ v`` for ``(A @ v[..., None])[..., 0]``. May change rounding, if BLAS has another way.
-    """
-
-    def change(call: Call, makers: Makers) -> list[Call] | None:
-        is_first = call.function is operator.getitem and call.args[1] == (Ellipsis, 0)
-        product = made_by(call.args[0], np.matmul, makers) if is_first else None
-        column = made_by(product.args[1], operator.getitem, makers) if product else None
-        if not product or not column or column.args[1] != (Ellipsis, None):
-            return None
-        matrix, vector = product.args[0], column.args[0]
-        return [like(call, np.matmul, (matrix, vector))] if call.output.shape == matrix.shape[:1] else None
-
-    return rewrite(program, change)
+    views = Views(exact=False)
+    return rewrite(program, lambda call, makers: original(call, makers) or views.shorter(call, makers))
 
 
 @inexact
@@ -105,7 +89,7 @@ def factors(program: Program) -> Program:
     uses = program.use_counts()
     scaled: dict[Value, tuple[float, Value]] = {}
 
-    def change(call: Call, _: Makers) -> list[Call] | None:
+    def change(call: Call, _: Makers) -> Any:
         factor, x = _scaling(call)
         if x is None:
             return None
@@ -117,9 +101,11 @@ def factors(program: Program) -> Program:
         if not limits.tiny <= abs(factor) <= limits.max:
             return None
         scaled[call.output] = factor, x
-        return [like(call, np.multiply, (factor, x))] if is_second else None
+        if not is_second or factor == 1:
+            return x if is_second else None
+        return [like(call, np.negative, (x,)) if factor == -1 else like(call, np.multiply, (factor, x))]
 
-    return rewrite(program, change)
+    return dead(rewrite(program, change))
 
 
 def _scaling(call: Call) -> tuple[float, Value | None]:
@@ -133,6 +119,39 @@ def _scaling(call: Call) -> tuple[float, Value | None]:
     return 1 / float(number) if number and call.function is np.divide else float(number), x
 
 
+@inexact
+def signs(program: Program) -> Program:
+    """Subtract floats instead of adding what was negated, and negate products instead of what is multiplied.
+
+    Requires nothing, but `factors` makes fewer signs before. Gives no sum with what `np.negative` gives, and negates
+    what it gives after a product or a quotient, if used for nothing else. May change rounding in signs: of 0 and NaN.
+    """
+    uses = program.use_counts()
+
+    def change(call: Call, makers: Makers) -> Any:
+        function, output = call.function, call.output
+        opposites = [one and one.args[0] for one in (made_by(arg, np.negative, makers) for arg in call.args)]
+        if call.kwargs or not is_float(output):
+            return None
+        if function is np.negative:
+            difference = made_by(call.args[0], np.subtract, makers) if uses[call.args[0]] == 1 else None
+            return opposites[0] or (difference and [like(call, np.subtract, difference.args[::-1])])
+        if function not in (*_SUMS, np.multiply, np.divide) or not any(opposites):
+            return None
+        (x, y), (minus_x, minus_y) = call.args, opposites
+        if function in _SUMS and minus_y:
+            return [like(call, np.subtract if function is np.add else np.add, (x, minus_y))]
+        if function is np.add:
+            return [like(call, np.subtract, (y, minus_x))]
+        if function is np.subtract or (minus_x and minus_y) or uses[y if minus_y else x] > 1:
+            return None
+        product = fresh(output)
+        args = (x, minus_y) if minus_y else (minus_x, y)
+        return [like(call, function, args, {}, product), like(call, np.negative, (product,))]
+
+    return dead(rewrite(program, change))
+
+
 LONGEST_SUM = 1024  # more floats lose digits where they are added one by one, as NumPy adds columns only
 
 
@@ -144,6 +163,7 @@ def sums_as_products(program: Program) -> Program:
     many one by one. May change rounding, as the order of summation.
     """
     uses = program.use_counts()
+    ones: dict[Any, Value] = {}
 
     def change(call: Call, makers: Makers) -> list[Call] | None:
         x = call.args[0] if len(call.args) == 1 else None
@@ -156,15 +176,16 @@ def sums_as_products(program: Program) -> Program:
         if product and is_of_two and not call.output.shape and 1 < math.prod(x.shape) <= LONGEST_SUM:
             calls = [like(call, np.vdot, product.args)]
         elif ndim in (1, 2) and axis in (0, 1) and 2 <= x.shape[axis] <= (math.inf if axis < ndim - 1 else LONGEST_SUM):
-            ones = Value("call", (x.shape[axis],), x.dtype, True)
-            calls = [like(call, np.ones, (*ones.shape, np.dtype(x.dtype)), {}, ones)]
-            calls.append(like(call, np.dot if ndim == 1 else np.matmul, (x, ones) if axis == 1 else (ones, x)))
+            is_new = (x.shape[axis], x.dtype) not in ones
+            one = ones.setdefault((x.shape[axis], x.dtype), Value("call", (x.shape[axis],), x.dtype, True))
+            calls = [like(call, np.ones, (*one.shape, np.dtype(x.dtype)), {}, one)] if is_new else []
+            calls.append(like(call, np.dot if ndim == 1 else np.matmul, (x, one) if axis == 1 else (one, x)))
         else:
             return None
         call.output.name = call.output.name or "total"
         return calls
 
-    return rewrite(program, change)
+    return dead(rewrite(program, change))
 
 
 _LINEAR: set[Function] = {

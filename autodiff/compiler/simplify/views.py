@@ -1,0 +1,111 @@
+"""What views show: which array, and of its memory what. A chain of reshapes, transposes and the like is one view."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.plan.lifetimes import may_view, shows
+from autodiff.compiler.program import Call, Value
+from autodiff.compiler.simplify.rewriting import Makers, like
+from autodiff.core.rule import Array, Function
+
+_NOWHERE = np.empty((), np.int8)
+
+
+class Views:
+    """Says views in fewer calls: as the array that they show all of, or as one view of it.
+
+    Args:
+        exact: whether arrays that may have gaps in memory keep their shape, as NumPy would copy them to change it.
+    """
+
+    def __init__(self, exact: bool) -> None:
+        self._exact = exact
+        self._shown: dict[Value, tuple[Value, Array]] = {}  # an array, and the same view of one without contents
+
+    def shorter(self, call: Call, makers: Makers) -> Any:
+        """Give an older value that a view is again, or a call that says it better, or None."""
+        x, output = call.args[0] if call.args else None, call.output
+        if not isinstance(x, Value) or [*call.operands()] != [x] or not shows(call):
+            return None
+        source, memory = self._shown.get(x) or (x, without_contents(x))
+        maker = makers.get(source)
+        is_dense = not self._exact or (maker is not None and not may_view(maker))
+        view = view_of(call, memory)
+        if view is None or not (is_dense or is_view_of_any(call)):
+            return None
+        self._shown[output] = source, view
+        whole = without_contents(source)
+        for older, its in ((source, whole), (x, memory)):
+            if older.form == output.form and place(view) == place(its):
+                older.name = older.name or output.name
+                return older
+        for function, args in _single(whole, view) if source.is_array and output.is_array else ():
+            other = like(call, function, (source, *args))
+            if (source is not x or function is not np.reshape) and place(view_of(other, whole)) == place(view):
+                return [other]
+        return None
+
+
+def without_contents(value: Value) -> Array:
+    """Give an array of a value's shape, in its order, that is no more than its strides: its memory is not there."""
+    strides, stride = [0] * len(value.shape), 1
+    for axis in reversed(value.axes or range(len(value.shape))):
+        strides[axis], stride = stride, stride * value.shape[axis]
+    return np.lib.stride_tricks.as_strided(_NOWHERE, value.shape, strides, writeable=False)
+
+
+def view_of(call: Call, memory: Array) -> Array | None:
+    """Give the view of an array that a call makes of its first argument, or None where NumPy makes a copy."""
+    if call.function is operator.getitem:
+        items = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+        return memory[items if Ellipsis in items else (*items, ...)]  # an array, if one without axes
+    if call.function not in (np.reshape, np.ravel):
+        return call.function(memory, *call.args[1:], **call.kwargs)
+    if call.kwargs or len(call.args) > 2:
+        return None
+    try:
+        return memory.reshape(call.output.shape, copy=False)
+    except ValueError:
+        return None
+
+
+def is_view_of_any(call: Call) -> bool:
+    """Whether a call makes a view also of an array with gaps in memory."""
+    reshaped = call.function in (np.reshape, np.ravel)
+    return not reshaped or _without_ones(call.args[0].shape) == _without_ones(call.output.shape)
+
+
+def place(view: Array) -> Any:
+    """Give what tells apart two views of one memory."""
+    steps = [step for size, step in zip(view.shape, view.strides) if size != 1]
+    return view.shape, steps, view.__array_interface__["data"][0]
+
+
+def _without_ones(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size != 1]
+
+
+def _single(whole: Array, view: Array) -> Iterator[tuple[Function, tuple[Any, ...]]]:
+    """List calls that may give a view: transposed, with new axes, or of another shape."""
+    if view.ndim == whole.ndim:
+        axes: list[int] = []
+        for size, step in zip(view.shape, view.strides):
+            left = (axis for axis in range(whole.ndim) if axis not in axes and whole.shape[axis] == size)
+            axes += [axis for axis in left if size == 1 or whole.strides[axis] == step][:1]
+        if len(axes) == whole.ndim:
+            yield np.transpose, () if axes == [*range(whole.ndim)][::-1] else (tuple(axes),)
+    index: list[Any] = []
+    for size in view.shape:
+        old = sum(item is not None for item in index)
+        index.append(slice(None) if whole.shape[old : old + 1] == (size,) else None)
+    if sum(item is not None for item in index) == whole.ndim < view.ndim:
+        while index[-1] is not None:
+            index.pop()
+        yield operator.getitem, (tuple(index) if len(index) > 1 else None,)
+    if whole.size == view.size:
+        yield np.reshape, (view.shape,)
