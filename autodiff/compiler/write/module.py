@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.naming import line
-from autodiff.compiler.plan.lifetimes import Buffer, Planned, may_view
+from autodiff.compiler.plan.lifetimes import Buffer, Planned, sources_of
 from autodiff.compiler.program import Value, declared, mapped, values_in
 from autodiff.compiler.record.log import Log
 from autodiff.compiler.write.statements import Statements
@@ -100,12 +101,11 @@ class Module:
     def ending(self) -> list[str]:
         """Write what is left to be copied into the state, and what is returned: the caller's from then on."""
         planned, texts = self.planned, self.texts
-        makers = {output: call for call in planned.calls for output in call.outputs}
         lines = []
         results = list(map(texts.text, planned.program.results))
+        own = _own(planned)
         for position, value in enumerate(planned.program.results):
-            is_array = isinstance(value, Value) and value.is_array
-            if is_array and (value not in makers or value in planned.home or may_view(makers[value])):
+            if isinstance(value, Value) and value.is_array and value not in own:
                 results[position] += ".copy()"
                 if planned.copies:
                     text, results[position] = results[position], texts.name(object(), "result")
@@ -194,6 +194,20 @@ def _told(value: Value, name: str, *remarks: str | None) -> str:
 def _listed(head: str, texts: Sequence[str]) -> list[str]:
     """Write a list under a head, if there is anything in it."""
     return ["", f"{head}:", *(f"    {text}" for text in texts)] if texts else []
+
+
+def _own(planned: Planned) -> set[Value]:
+    """Choose results whose memory the caller may have, as a run makes it and nothing else shows or keeps it."""
+    makers = {output: call for call in planned.calls for output in call.outputs}
+    sources = sources_of(planned.calls)
+    wanted = [value for value in planned.program.results if isinstance(value, Value)]
+    held = Counter(one for value in wanted for one in {value, *sources.get(value, ())})
+    return {
+        value
+        for value in wanted
+        if all(one in makers and one not in planned.home and held[one] == 1 for one in {value, *sources.get(value, ())})
+        and all(makers[one].function is not np.broadcast_to for one in {value, *sources.get(value, ())})
+    }
 
 
 def changed_numbers(planned: Planned) -> list[Any]:

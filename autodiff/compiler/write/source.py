@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from autodiff.compiler.plan.lifetimes import Buffer, may_view
+from autodiff.compiler.plan.lifetimes import Buffer, may_view, shows
 from autodiff.compiler.plan.memory import Layout
 from autodiff.compiler.program import Call, Value, values_in
 from autodiff.compiler.record.log import Log
@@ -109,13 +109,13 @@ def _owner(value: Value, layout: Layout, makers: Mapping[Value, Call]) -> Value 
 
 
 def _to_inline(layout: Layout) -> set[Value]:
-    """Choose numbers that are computed from numbers and used once: they are written where they are used."""
+    """Choose views, and numbers that are computed from numbers, if used once: they are written where they are used."""
     uses = Counter(operand for call in layout.calls for operand in call.operands())
     uses.update(values_in([*layout.program.results, *changed_numbers(layout)]))
     return {
         call.output
         for call in layout.calls
         if uses[call.output] == 1
-        and not (call.effect or call.several or call.output.is_array)
-        and not any(operand.is_array for operand in call.operands())
+        and not (call.effect or call.several)
+        and (shows(call) if call.output.is_array else not any(operand.is_array for operand in call.operands()))
     }

@@ -64,7 +64,9 @@ class Statements:
         module = self._log.module(call.stamp)
         if module:
             return module
-        name = name_of(call.function)
+        index = call.args[1] if call.function is operator.getitem else ()
+        adds_axes = any(item is None for item in (index if isinstance(index, tuple) else (index,)))
+        name = "expand_dims" if adds_axes else name_of(call.function)
         return _WORDS.get(name, name.removesuffix(".reduce").split(".")[-1])
 
     def statement(self, call: Call, out: str | None = None, called: str | None = None) -> list[str]:
@@ -146,7 +148,8 @@ class Statements:
             return None
         if (isinstance(arg, np.generic) and arg.dtype != dtype) or not _computes_in(dtype, call):
             return None
-        key, texts = ("of dtype", arg if is_float else repr(arg), dtype), self._texts
+        arg = arg.item() if isinstance(arg, np.generic) else arg
+        key, texts = ("of dtype", arg if is_float else repr(float(arg)), dtype), self._texts
         text = texts.text(arg)
         if is_literal:
             return texts.named(key, "c" + re.sub(r"\W", "_", f"{arg:g}"), f"np.array({text}, {texts.dtype(dtype)})")
