@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, scalars, transforms
+from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, readable, scalars, transforms
 from tests.benchmarks.report import REPORTS, Measurement, missed_limits
 from tests.benchmarks.worker import PEERS, ROOT, in_fresh_process
 
@@ -40,7 +40,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default="all",
         help="which benchmark (default: all): a training step (ladder), a compiled one, the whole training of the "
         "digits demo, a recorded operation, the optimizers, graphs of single numbers (scalars), transforms "
-        "of small functions, long chains",
+        "of small functions, long chains, statements of gradients (readable)",
     )
     parser.add_argument(
         "--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="for ladder and compiled (default: 1 2)"
@@ -111,6 +111,9 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 yield {**task, "quantity": "seconds", "operations": 200_000}
                 if number == 0:
                     yield {**task, "quantity": "bytes"}
+        if "readable" in chosen and number == 0:
+            for contender in readable.CONTENDERS:
+                yield {"benchmark": "readable", **turn, "threads": 1, "contender": contender}
 
 
 def _compiled_tasks(options: argparse.Namespace, number: int, common: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, scalars, transforms
+from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, readable, scalars, transforms
 
 Measurement = dict[str, Any]
 Best = Callable[[Measurement], float]
@@ -440,6 +440,20 @@ def best_of_step(name: str) -> Best:
     return lambda m: min(m["steps"][name]["seconds"])
 
 
+def readable_report(measurements: Sequence[Measurement]) -> str:
+    """A table with a row a function and a column a library."""
+    counts = {m["contender"]: m.get("statements", {}) for m in measurements}
+    rows = [
+        [name, *(str(counts.get(contender, {}).get(name) or "") for contender in readable.CONTENDERS)]
+        for name in readable.CASES
+    ]
+    text = (
+        "## What there is to read\n\nStatements of the gradient of a function as compiled, and of the adjoint that "
+        "tangent-ad writes of it, or of a function that computes the same as a model; empty where it writes none.\n\n"
+    )
+    return text + table(["statements", *readable.CONTENDERS], rows) + "\n" + remarks(measurements)
+
+
 REPORTS = {
     "ladder": ladder_report,
     "compiled": compiled_report,
@@ -449,6 +463,7 @@ REPORTS = {
     "scalars": scalars_report,
     "transforms": transforms_report,
     "chain": chain_report,
+    "readable": readable_report,
 }
 
 

@@ -31,6 +31,7 @@ PEERS = {  # modules, and what they are installed by
     "autograd": "autograd",
     "mygrad": "mygrad",
     "micrograd": "micrograd",
+    "tangent": "tangent-ad",
     "sklearn": "scikit-learn",
     "numba": "numba",
 }
