@@ -578,24 +578,6 @@ BECOMES = {
         w becomes new
         """,
     ),
-    "scaled_products: a smaller factor": (
-        """
-        x_T: float32 (30, 4) = input
-        g: float32 (4, 20) = input
-        rate: float = input
-        product: float32 (30, 20) = np.matmul(x_T, g)
-        step: float32 (30, 20) = np.multiply(rate, product)
-        return step
-        """,
-        """
-        x_T: float32 (30, 4) = input
-        g: float32 (4, 20) = input
-        rate: float = input
-        v1: float32 (4, 20) = np.multiply(rate, g)
-        step: float32 (30, 20) = np.matmul(x_T, v1)
-        return step
-        """,
-    ),
     "updates_as_products: updates by one call": (
         """
         x_T: float32 (3, 4) = input
@@ -652,6 +634,11 @@ STAYS = {
         mean: float16 (3,) = np.mean(x, axis=1)
         cube: float16 (3, 4) = np.power(x, 2)
         return squares, mean, cube
+    """,
+    "lower: parts that overlap": """
+        x: float32 (5, 3) = input
+        a: float32 (3, 3), b: float32 (0, 3), c: float32 (4, 3) = np.split(x, [3, 1])
+        return a, b, c
     """,
     "lower: options and other orders in memory": """
         x: float32 (3, 4) by axes (1, 0) = input
@@ -759,7 +746,11 @@ STAYS = {
         b: float32 (3,) = np.multiply(minus, 2.0)
         c: float32 (3,) = np.subtract(minus, x)
         d: float32 (3,) = np.multiply(minus, minus)
-        return a, b, c, d
+        half: float32 (3,) = np.multiply(x, 0.5)
+        opposite_half: float32 (3,) = np.negative(half)
+        wide: float32 (3, 1) = operator.getitem(x, (slice(None, None, None), None))
+        e: float32 (3, 3) = np.multiply(opposite_half, wide)
+        return a, b, c, d, e
     """,
     "sums_as_products: many numbers, other dtypes, options and axes": """
         x: float32 (3, 2000) = input
@@ -824,23 +815,6 @@ STAYS = {
         square: float32 (3,) = np.multiply(i, i)
         fourth: float32 (3,) = np.multiply(0.5, square)
         return step, other, third, fourth
-    """,
-    "scaled_products: what is smaller itself, integers and what is used twice": """
-        x_T: float32 (2, 4) = input
-        g: float32 (4, 20) = input
-        n: int64 (4, 3) = input
-        m: int64 (9, 4) = input
-        h: float32 (20, 30) = input
-        y_T: float32 (20, 2) = input
-        k: float32 (2, 30) = input
-        bigger: float32 (2, 20) = np.matmul(x_T, g)
-        whole: int64 (9, 3) = np.matmul(m, n)
-        twice: float32 (20, 30) = np.matmul(y_T, k)
-        a: float32 (2, 20) = np.multiply(0.5, bigger)
-        b: float64 (9, 3) = np.multiply(0.5, whole)
-        c: float32 (20, 30) = np.multiply(0.5, twice)
-        d: float32 (20, 30) = np.multiply(h, twice)
-        return a, b, c, d
     """,
     "updates_as_products: rows that are broadcast, and what is used otherwise": """
         x: float32 (1, 4) = input

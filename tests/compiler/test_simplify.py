@@ -174,19 +174,6 @@ def test_the_squared_error_is_as_by_hand() -> None:
     ]
 
 
-def test_the_rate_is_multiplied_into_the_smaller_factor() -> None:
-    w = Tensor(np.zeros((50, 40)))
-
-    def descend(x: Any, g: Any, rate: float) -> None:
-        w.data = w.data - rate * (x.T @ g)
-
-    x, g = rng.normal(size=(8, 50)), rng.normal(size=(8, 40))
-    lines = calls(descend, x, g, 0.1, state=w)
-    assert len(lines) == 3
-    assert "np.multiply(rate_, g" in lines[0]
-    np.testing.assert_allclose(w.data, -0.1 * (x.T @ g), rtol=1e-12, atol=1e-14)
-
-
 def descent(loss: Callable[..., Any], *weights: Any) -> Callable[..., Any]:
     def descend(rate: float, *args: Any) -> Any:
         value, gradients = ad.value_and_grad(lambda *ws: loss(*ws, *args), argnums=tuple(range(len(weights))))(*weights)

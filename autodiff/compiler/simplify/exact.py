@@ -59,10 +59,11 @@ def lower(program: Program) -> Program:
     return rewrite(program, change)
 
 
-def _parts(call: Call, x: Value, axis: int) -> list[Call]:
-    """Cut an array into the parts that a call gives, each by itself."""
-    sizes = [part.shape[axis] for part in call.outputs]
-    ends = [*itertools.accumulate(sizes, initial=0)]
+def _parts(call: Call, x: Value, axis: int) -> list[Call] | None:
+    """Cut an array into the parts that a call gives, each by itself, if they follow each other."""
+    ends = [*itertools.accumulate((part.shape[axis] for part in call.outputs), initial=0)]
+    if ends[-1] != x.shape[axis]:
+        return None
     cuts = [slice(start or None, end if end < ends[-1] else None) for start, end in itertools.pairwise(ends)]
     before = (slice(None),) * (axis % len(x.shape))
     indices = [(*before, cut) if before else cut for cut in cuts]

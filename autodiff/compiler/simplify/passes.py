@@ -24,12 +24,11 @@ PASSES: dict[str, Pass] = {
     "signs": rounding.signs,
     "sums_as_products": rounding.sums_as_products,
     "rates_first": rounding.rates_first,
-    "scaled_products": rounding.scaled_products,
     "updates_as_products": rounding.updates_as_products,
 }
 INEXACT = {name for name, change in PASSES.items() if change in rewriting.INEXACT}
 OF_BACKEND = {  # those that pay for one backend only
-    **dict.fromkeys(["sums_as_products", "rates_first", "scaled_products"], "numpy"),
+    **dict.fromkeys(["sums_as_products", "rates_first"], "numpy"),
     "updates_as_products": "numba",
 }
 

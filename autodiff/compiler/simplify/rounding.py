@@ -130,7 +130,7 @@ def signs(program: Program) -> Program:
 
     def change(call: Call, makers: Makers) -> Any:
         function, output = call.function, call.output
-        opposites = [one and one.args[0] for one in (made_by(arg, np.negative, makers) for arg in call.args)]
+        opposites: list[Any] = [one and one.args[0] for one in (made_by(arg, np.negative, makers) for arg in call.args)]
         if call.kwargs or not is_float(output):
             return None
         if function is np.negative:
@@ -144,6 +144,8 @@ def signs(program: Program) -> Program:
         if function is np.add:
             return [like(call, np.subtract, (y, minus_x))]
         if function is np.subtract or (minus_x and minus_y) or uses[y if minus_y else x] > 1:
+            return None
+        if (minus_y or minus_x).shape != output.shape:  # there is less to negate
             return None
         product = fresh(output)
         args = (x, minus_y) if minus_y else (minus_x, y)
@@ -261,32 +263,6 @@ def _rates(program: Program) -> dict[Value, Any]:
         for value, count in operands.items():
             found[value].add(rate if is_plain and (is_sum or count == 1) else None)
     return rates
-
-
-@inexact
-def scaled_products(program: Program) -> Program:
-    """Say ``rate * (X.T @ G)`` as ``X.T @ (rate * G)`` where G is no larger, and the product is used for nothing else.
-
-    Requires nothing; it is for what `rates_first` has left. Gives no product of a matrix and a rate where that pays,
-    and nothing that is then of no use. May change rounding, since sums are taken of other numbers.
-    """
-    uses = program.use_counts()
-    scaled: dict[Any, Value] = {}
-
-    def change(call: Call, makers: Makers) -> list[Call] | None:
-        rate, product = _scaled_product(call, makers, uses)
-        if not product or len(call.output.shape) > 2 or product.args[1].dtype != call.output.dtype:
-            return None
-        left, right = product.args
-        if math.prod(right.shape) > math.prod(call.output.shape):
-            return None
-        is_new = (rate, right) not in scaled
-        factor = scaled.setdefault((rate, right), fresh(right))
-        update = like(call, np.matmul, (left, factor))
-        return [like(call, np.multiply, (rate, right), {}, factor), update] if is_new else [update]
-
-    changed = rewrite(program, change)
-    return dead(changed) if scaled else program
 
 
 def _scaled_product(call: Call | None, makers: Makers, uses: Counter[Value]) -> Any:

@@ -80,8 +80,10 @@ def is_view_of_any(call: Call) -> bool:
     return not reshaped or _without_ones(call.args[0].shape) == _without_ones(call.output.shape)
 
 
-def place(view: Array) -> Any:
-    """Give what tells apart two views of one memory."""
+def place(view: Array | None) -> Any:
+    """Give what tells apart two views of one memory, and None for a copy."""
+    if view is None:
+        return None
     steps = [step for size, step in zip(view.shape, view.strides) if size != 1]
     return view.shape, steps, view.__array_interface__["data"][0]
 
