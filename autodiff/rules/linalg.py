@@ -111,7 +111,8 @@ def _linalg_cross_y(g: Array, out: Array, x: Array, y: Array, *, axis: int = -1)
 
 
 def _in_shape(x: Array, shape: tuple[int, ...]) -> Array:
-    return x if np.shape(x) == shape else np.reshape(np.ravel(x), shape)
+    x = as_array(x)
+    return x if x.shape == shape else np.reshape(np.ravel(x), shape)
 
 
 def _outer_x(g: Array, out: Array, x: Array, y: Array) -> Array:
