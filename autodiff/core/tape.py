@@ -238,8 +238,6 @@ def _walk(
                 and (kind is list or kind is tuple or d.shape != value.shape or d.dtype is not value.dtype)
             ):
                 d = _conformed(d, value, function, position, parent)
-            if watch is not None:
-                watch.see_gradient(entry, parent, d)
             if parent_age not in pending:
                 pending[parent_age] = parent, d, False
                 if parent._function is not None and parent_age not in ends:
@@ -248,6 +246,8 @@ def _walk(
                 _, so_far, ours = pending[parent_age]
                 # What a rule returned may be a view, or shared; only a sum may be added into in place.
                 pending[parent_age] = parent, iadd(so_far, d) if ours else so_far + d, True  # type: ignore[no-untyped-call]
+            if watch is not None:
+                watch.see_gradient(entry, parent, d)
 
     for age, (entry, g, _) in pending.items():
         if ends and age not in ends:

@@ -184,7 +184,8 @@ def sums_as_products(program: Program) -> Program:
             calls.append(like(call, np.dot if ndim == 1 else np.matmul, (x, one) if axis == 1 else (one, x)))
         else:
             return None
-        call.output.name = call.output.name or "total"
+        if call.output.after is None:
+            call.output.name = call.output.name or "total"
         return calls
 
     return dead(rewrite(program, change))
