@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import operator
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from itertools import chain
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -65,7 +67,7 @@ class Recording:
         )
         self.before_writing: int | None = None  # how many calls there were when the state was first changed in place
         self.constants: dict[int, Constant] = {}
-        self.alive: WeakSet[Recorded] = WeakSet()
+        self.showing: defaultdict[int, WeakSet[Recorded]] = defaultdict(WeakSet)  # arrays, by whose memory they show
         self.end = threading.Event()
         self._thread = threading.get_ident()
         self._unnamed: list[Recorded] = []  # among the arguments of the call that is being made
@@ -120,10 +122,9 @@ class Recording:
         stamp = tick()
         self.calls.append(Call(function, tuple(symbols), options, outputs, several, stamp, effect))
         self._look_around(stamp)
-        wrapped = [Recorded(one, value, self) for one, value in zip(results, outputs, strict=True)]
         if not several:
-            wrapped[0].memory = memory
-            return wrapped[0]
+            return Recorded(result, outputs[0], self, memory)
+        wrapped = [Recorded(one, value, self) for one, value in zip(results, outputs, strict=True)]
         return result._make(wrapped) if hasattr(result, "_make") else type(result)(wrapped)
 
     def _look_around(self, stamp: int) -> None:
@@ -160,7 +161,9 @@ class Recording:
             self.before_writing = len(self.calls)
         target.value = result.value
         target.changed = True
-        for other in self.alive:
+        owner = _owner(data)
+        showing = [self.showing[owner], self.showing[_UNKNOWN]] if owner != _UNKNOWN else [*self.showing.values()]
+        for other in chain.from_iterable(showing):
             if other is not target and other is not result and np.may_share_memory(other.memory, data):
                 other.stale = True
 
@@ -206,6 +209,16 @@ def held(arg: Any) -> Any:
     return mapped(arg, lambda item: item.memory if isinstance(item, Recorded | RecordedGenerator) else item)
 
 
+_UNKNOWN = 0  # the memory of what is no array of NumPy's, or is shared in other ways than by views
+
+
+def _owner(array: Array) -> int:
+    """Say whose memory an array shows, by its id: there are views of no other."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return id(array) if array.base is None and array.flags.owndata else _UNKNOWN
+
+
 def refusal(problem: str) -> TypeError:
     """Make the error for what cannot be recorded, which names the line of the user's file."""
     frame = user_frame()
@@ -226,13 +239,15 @@ class Recorded:
 
     __slots__ = ("__weakref__", "changed", "data", "memory", "place", "recording", "stale", "value")
 
-    def __init__(self, data: Array, value: Value, recording: Recording) -> None:
-        self.data = self.memory = data
+    def __init__(self, data: Array, value: Value, recording: Recording, memory: Array = None) -> None:
+        self.data = data
+        self.memory = data if memory is None else memory
         self.value = value
         self.recording = recording
         self.changed = self.stale = False
         self.place: Callable[[], Any] | None = None
-        recording.alive.add(self)
+        if isinstance(self.memory, np.ndarray):
+            recording.showing[_owner(self.memory)].add(self)
 
     takes_all_of_numpy = True
 
