@@ -146,9 +146,8 @@ def _public_names() -> dict[Function, str]:
     """Find under which names NumPy has its functions."""
     names: dict[Function, str] = {}
     for prefix, module in (("np.fft", np.fft), ("np.linalg", np.linalg), ("np", np)):
-        for name in dir(module):
-            function = getattr(module, name, None) if not name.startswith("_") else None
-            if callable(function) and not isinstance(function, type):
+        for name, function in sorted(vars(module).items()):  # `dir` also names modules that are not imported yet
+            if callable(function) and not isinstance(function, type) and not name.startswith("_"):
                 preferred = name == getattr(function, "__name__", name)
                 if preferred or function not in names:
                     names[function] = f"{prefix}.{name}"
