@@ -136,20 +136,22 @@ class Call:
     several: bool = False
     stamp: int = 0
     effect: bool = False
+    _operands: tuple[Value, ...] | None = field(default=None, init=False, repr=False)
 
     @property
     def output(self) -> Value:
         """The value that the call gives, or the first of several."""
         return self.outputs[0]
 
-    def operands(self) -> Iterator[Value]:
+    def operands(self) -> tuple[Value, ...]:
         """Give every value that the call uses, one used twice twice."""
-        for arg in (*self.args, *self.kwargs.values()):
-            yield from values_in(arg)
+        if self._operands is None:  # which each pass asks for several times
+            self._operands = tuple(values_in((*self.args, *self.kwargs.values())))
+        return self._operands
 
     def with_values(self, new: Mapping[Value, Any]) -> Call:
         """Give the same call on other values, or numbers."""
-        if not any(value in new for value in self.operands()):
+        if new.keys().isdisjoint(self.operands()):
             return self
         args = tuple(replaced(arg, new) for arg in self.args)
         return dataclasses.replace(self, args=args, kwargs={k: replaced(v, new) for k, v in self.kwargs.items()})
