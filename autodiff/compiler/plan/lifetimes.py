@@ -113,9 +113,10 @@ def sources_of(calls: Iterable[Call], shows: Callable[[Call], bool] = may_view) 
     """Say whose memory each value may show, given calls in order, and which of them may give a view."""
     sources: dict[Value, set[Value]] = defaultdict(set)
     for call in calls:
-        if shows(call):
-            for output in call.outputs:
-                for operand in call.operands():
+        arrays = [output for output in call.outputs if output.is_array]
+        if arrays and shows(call):
+            for operand in call.operands():
+                for output in arrays:
                     sources[output] |= {operand, *sources[operand]}
     return sources
 
@@ -165,7 +166,7 @@ class Memory:
         self._owner = {after: before for before, after in self._changing.items()}
         self._until = {home: self.last.get(before, -1) for before, home in self.home.items()}
         self._dying: dict[int, list[Buffer]] = defaultdict(list)
-        self._free: dict[Any, list[Buffer]] = defaultdict(list)
+        self._free: dict[Any, dict[Buffer, None]] = defaultdict(dict)
 
     def place(
         self,
@@ -196,7 +197,7 @@ class Memory:
                 break
         else:
             free = self._free[form_of(value), axes]
-            home = free.pop() if free and value.nbytes >= SHARED_BYTES else self.new(value, axes)
+            home = free.popitem()[0] if free else self.new(value, axes)
         self.home[value] = home
         self._until[home] = max(self._until.get(home, 0), self.last[value])
         self._dying[self.last[value]].append(home)
@@ -210,9 +211,8 @@ class Memory:
     def end(self, position: int) -> None:
         """Let go of the memory that is not needed after an item."""
         for buffer in self._dying.pop(position, ()):
-            free = self._free[form_of(buffer.value), buffer.axes]
-            if not buffer.is_state and self._until[buffer] <= position and buffer not in free:
-                free.append(buffer)
+            if self._until[buffer] <= position and not buffer.is_state and buffer.value.nbytes >= SHARED_BYTES:
+                self._free[form_of(buffer.value), buffer.axes][buffer] = None
 
     def finish(self, planned: Planned) -> None:
         """Write down what lies where, and what is still to be done at the end."""

@@ -66,8 +66,8 @@ def layout_of(program: Program, exact: bool) -> Layout:
     sources = sources_of(program.calls)
     layout = Layout(program=program, exact=exact, once=made_once(program))
     stays = {output for call in layout.once for output in call.outputs}  # the same arrays in each run
+    calls = [call for call in program.calls if stays.isdisjoint(call.outputs)]
     stays |= {value for value, _ in program.state if value.is_array}
-    calls = [call for call in program.calls if call not in layout.once]
     columns = set() if exact else _in_columns(program)
     memory = Memory(program, calls, sources, lends_state=True)
     results = {value for value in program.results if isinstance(value, Value)}
@@ -86,7 +86,7 @@ def layout_of(program: Program, exact: bool) -> Layout:
         elif _is_fixed_view(call, memory.home, stays):
             stays.add(output)
             layout.once.append(call)
-        if call not in layout.once:
+        if output not in stays:
             layout.calls.append(call)
         memory.end(position)
     memory.finish(layout)
