@@ -22,7 +22,7 @@ from autodiff.arrays.whole import require
 from autodiff.compiler.naming import Line, frames_until, names_of
 from autodiff.compiler.program import Call, Value, mapped
 from autodiff.core.clock import tick
-from autodiff.core.rule import Array, Function, facts_of, name_of
+from autodiff.core.rule import Array, Function, describe, facts_of, name_of
 from autodiff.core.tensor import Tensor, astype
 from autodiff.core.watch import user_frame
 
@@ -376,6 +376,9 @@ def updated(array: Array, index: Any, value: Array) -> Array:
     copy = np.array(array)
     copy[index] = value
     return copy
+
+
+describe(updated, is_new=True)
 
 
 def _define_operator(name: str) -> None:
