@@ -74,11 +74,12 @@ def record(step: Step, args: Any, kwargs: Any) -> Record:
     computes = any(gradient.change == "new" for gradient in first.gradients)
     other = _with_other_gradients(step, tensors, args, kwargs) if computes else first
     differs = difference(first, other) != ""
-    used = first.used() | other.used()
+    used_first = first.used()
+    used = used_first | other.used()
     program = first.program
     changed = {id(place.tensor) for place, (before, after) in zip(first.places, program.state) if after is not before}
     pairs = list(zip(first.gradients, other.gradients))
-    given = [gradient for gradient in first.gradients if gradient.before in first.used()]
+    given = [gradient for gradient in first.gradients if gradient.before in used_first]
     kept = [
         one
         for one, another in pairs
