@@ -68,7 +68,8 @@ class Module:
         self._called, self._returned = called, returned
         # Those of Tensors come first: the binding of a program to its arrays relies on it.
         arrays = [value for value, _ in program.state if value.is_array or value.dtype is np.random.Generator]
-        numbers = list(dict.fromkeys(value for value, _ in program.state if value not in set(arrays)))
+        are_arrays = set(arrays)
+        numbers = list(dict.fromkeys(value for value, _ in program.state if value not in are_arrays))
         values = [value for call in (*planned.once, *planned.calls) for value in call.operands()]
         constants = [
             value for value in dict.fromkeys([*values, *values_in(program.outcomes())]) if value.kind == "constant"
