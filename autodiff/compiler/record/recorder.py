@@ -11,9 +11,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from itertools import chain
 from typing import Any, NamedTuple
-from weakref import WeakSet
+from weakref import ref
 
 import numpy as np
 
@@ -67,7 +66,7 @@ class Recording:
         )
         self.before_writing: int | None = None  # how many calls there were when the state was first changed in place
         self.constants: dict[int, Constant] = {}
-        self.showing: defaultdict[int, WeakSet[Recorded]] = defaultdict(WeakSet)  # arrays, by whose memory they show
+        self.showing: defaultdict[int, list[ref[Recorded]]] = defaultdict(list)  # arrays, by whose memory they show
         self.end = threading.Event()
         self._thread = threading.get_ident()
         self._unnamed: list[Recorded] = []  # among the arguments of the call that is being made
@@ -162,10 +161,12 @@ class Recording:
         target.value = result.value
         target.changed = True
         owner = _owner(data)
-        showing = [self.showing[owner], self.showing[_UNKNOWN]] if owner != _UNKNOWN else [*self.showing.values()]
-        for other in chain.from_iterable(showing):
-            if other is not target and other is not result and np.may_share_memory(other.memory, data):
-                other.stale = True
+        for key in (owner, _UNKNOWN) if owner != _UNKNOWN else list(self.showing):
+            alive = [(one, other) for one in self.showing[key] if (other := one()) is not None]
+            self.showing[key] = [one for one, _ in alive]
+            for _, other in alive:
+                if other is not target and other is not result and np.may_share_memory(other.memory, data):
+                    other.stale = True
 
     def symbol(self, arg: Any) -> Any:
         """Give what stands in the program for an argument."""
@@ -247,7 +248,7 @@ class Recorded:
         self.changed = self.stale = False
         self.place: Callable[[], Any] | None = None
         if isinstance(self.memory, np.ndarray):
-            recording.showing[_owner(self.memory)].add(self)
+            recording.showing[_owner(self.memory)].append(ref(self))
 
     takes_all_of_numpy = True
 
