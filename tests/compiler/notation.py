@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.placement import scatter_add
 from autodiff.compiler.program import Call, Program, Value, mapped
 from autodiff.compiler.record.recorder import updated
 from autodiff.compiler.simplify.rounding import add_product
@@ -20,6 +21,7 @@ SPACE: dict[str, Any] = {
     "operator": operator,
     "astype": astype,
     "updated": updated,
+    "scatter_add": scatter_add,
     "add_product": add_product,
 }
 SPACE |= {"random": np.random.Generator.random, "nan": np.nan, "inf": np.inf}

@@ -72,6 +72,44 @@ def test_the_state_is_written_into_once_it_is_not_read_any_more() -> None:
     assert {value.name for value in early.late} == {"x"}  # which must not show the state, being read after it
 
 
+WRITES = """
+    x: float64 (3,) = input
+    h: float64 (3,) = state
+    first: float64 (3,) = updated(h, slice(None, None, None), x)
+    second: float64 (3,) = updated(first, slice(1, 3, None), 2.0)
+    ends: float64 (2,) = operator.getitem(second, slice(1, None, None))
+    moved: float64 (3,) = updated(second, slice(0, 2, None), ends)
+    doubled: float64 (3,) = updated(moved, slice(None, None, -1), moved)
+    h becomes doubled
+    return x
+"""
+
+
+def test_elements_are_replaced_where_they_are_unless_what_is_written_lies_there_too() -> None:
+    homes = kept(laid_out(WRITES))
+    assert homes["first"] == homes["second"] == "h"
+    assert homes["moved"] != "h"
+    assert homes["doubled"] == "h"
+
+
+def test_a_step_that_writes_into_its_state_copies_none_of_it() -> None:
+    def step_of(total: Any) -> Any:
+        def step(x: Any) -> Any:
+            total[0] += x[1]
+            total[1:] = total[1:] * x[:2]
+            return x.sum()
+
+        return step
+
+    total, expected, x = np.arange(3.0), np.arange(3.0), np.arange(1.0, 4.0)
+    compiled, step = ad.compile(step_of(total), state=total, exact=True), step_of(expected)
+    for _ in range(2):
+        compiled(x)
+        step(x)
+        np.testing.assert_array_equal(total, expected)
+    assert "copy" not in compiled.source
+
+
 def test_a_check_that_fails_finds_the_state_as_it_was() -> None:
     program = read("""
         x: float64 (3,) = input

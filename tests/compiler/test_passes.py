@@ -167,6 +167,24 @@ BECOMES = {
         return y, root, inverse, square
         """,
     ),
+    "lower: gradients of views": (
+        """
+        x: float32 (3,) = input
+        y: float32 = input
+        row: float32 (2, 3) = scatter_add(x, 1, (2, 3))
+        one: float32 (4,) = scatter_add(y, slice(1, 2, None), (4,))
+        return row, one
+        """,
+        """
+        x: float32 (3,) = input
+        y: float32 = input
+        v1: float32 (2, 3) = np.zeros((2, 3), np.dtype('float32'))
+        row: float32 (2, 3) = updated(v1, 1, x)
+        v2: float32 (4,) = np.zeros((4,), np.dtype('float32'))
+        one: float32 (4,) = updated(v2, slice(1, 2, None), y)
+        return row, one
+        """,
+    ),
     "lower: transposes, ones and what is of the shape already": (
         """
         x: float32 (3, 4) = input
@@ -639,6 +657,14 @@ STAYS = {
         x: float32 (5, 3) = input
         a: float32 (3, 3), b: float32 (0, 3), c: float32 (4, 3) = np.split(x, [3, 1])
         return a, b, c
+    """,
+    "lower: gradients of elements at computed places, or of numbers": """
+        x: float32 (3,) = input
+        y: float32 = input
+        places: int64 (3,) = input
+        sums: float32 (4,) = scatter_add(x, places, (4,))
+        same: float32 = scatter_add(y, Ellipsis, ())
+        return sums, same
     """,
     "lower: options and other orders in memory": """
         x: float32 (3, 4) by axes (1, 0) = input

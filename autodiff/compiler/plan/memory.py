@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from autodiff.compiler.plan.lifetimes import (
     takes_out,
 )
 from autodiff.compiler.program import Call, Program, Value
+from autodiff.compiler.record.recorder import updated
 from autodiff.compiler.simplify.exact import REDUCERS
 from autodiff.core.rule import is_elementwise
 
@@ -51,8 +52,8 @@ class Layout(Planned):
         """
         check = Check(self, sources_of((*self.once, *self.calls)))
         for call in self.calls:
-            same = [value for value in call.operands() if value.shape == call.output.shape]
-            check.do([*call.operands()], call.outputs, same if is_elementwise(call.function) else ())
+            same = [value for value in _overwritable(call) if value.shape == call.output.shape]
+            check.do(call.operands(), call.outputs, same)
         check.end(self.calls)
 
 
@@ -78,7 +79,7 @@ def layout_of(program: Program, exact: bool) -> Layout:
             memory.place(
                 output,
                 position,
-                reads=call.operands() if is_elementwise(call.function) else (),
+                reads=_overwritable(call),
                 may_overwrite=functools.partial(_may_overwrite, call, memory.home, sources),
                 axes=(1, 0) if output in columns else output.axes,
                 into_state=call.function is not np.dot,  # which writes into rows only
@@ -94,14 +95,21 @@ def layout_of(program: Program, exact: bool) -> Layout:
 
 
 def _may_overwrite(call: Call, home: Mapping[Value, Buffer], sources: Sources, buffer: Buffer) -> bool:
-    """Whether a call may write over what it reads: elementwise, and no other operand shows the same memory."""
-    inside = [value for value in call.operands() if home.get(value) is buffer]
+    """Whether a call may write over what it reads there, and no other operand shows the same memory."""
+    inside = {value for value in call.operands() if home.get(value) is buffer}
     return (
         bool(inside)
-        and is_elementwise(call.function)
+        and inside.issubset(_overwritable(call))
         and all(value.shape == call.output.shape for value in inside)
         and not any(one in sources.get(value, ()) for one in inside for value in call.operands())
     )
+
+
+def _overwritable(call: Call) -> Sequence[Value]:
+    """List the operands in whose place a call may write its result, as it does not need their elements later."""
+    if call.function is updated:
+        return () if call.args[0] in call.operands()[1:] else call.operands()[:1]
+    return call.operands() if is_elementwise(call.function) else ()
 
 
 def _is_fixed_view(call: Call, home: Mapping[Value, Buffer], stays: Collection[Value]) -> bool:

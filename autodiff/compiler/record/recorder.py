@@ -379,7 +379,7 @@ def updated(array: Array, index: Any, value: Array) -> Array:
     return copy
 
 
-describe(updated, is_new=True)
+describe(updated, is_new=True, takes_out=True)
 
 
 def _define_operator(name: str) -> None:

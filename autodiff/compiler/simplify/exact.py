@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.placement import is_basic, scatter_add
 from autodiff.compiler.plan.lifetimes import is_view
 from autodiff.compiler.program import Call, Program, Value, mapped
+from autodiff.compiler.record.recorder import updated
 from autodiff.compiler.simplify.rewriting import Makers, fresh, is_float, like, original, rewrite
 from autodiff.compiler.simplify.views import Views
 from autodiff.core.rule import Function, is_elementwise
@@ -29,7 +31,8 @@ def lower(program: Program) -> Program:
     """Say what has a longer name as NumPy computes it.
 
     Requires nothing. Gives reductions by ufuncs, of one argument, over axes in order, without ``keepdims``; means as
-    quotients; products, roots and quotients for powers; ones and zeros that depend on nothing. Keeps every bit.
+    quotients; products, roots and quotients for powers; ones and zeros that depend on nothing; gradients of
+    views as zeros of which a part is replaced. Keeps every bit.
     """
 
     def change(call: Call, _: Makers) -> Any:
@@ -52,6 +55,12 @@ def lower(program: Program) -> Program:
             ways: Any = {2: (np.multiply, (x, x)), 0.5: (np.sqrt, (x,)), -1: (np.divide, (1, x))}
             way = ways.get(args[1]) if isinstance(args[1], int | float) else None
             return [like(call, *way)] if way else None
+        if function is scatter_add and call.output.is_array and is_basic(args[1]):
+            zeros = fresh(call.output)
+            return [
+                like(call, np.zeros, (*args[2:], np.dtype(zeros.dtype)), {}, zeros),
+                like(call, updated, (zeros, args[1], x)),
+            ]
         if function in _REDUCTIONS or (function in REDUCERS and (len(args) > 1 or kwargs.get("keepdims"))):
             return _reduced(call, x, kwargs)
         return None

@@ -78,18 +78,20 @@ class Statements:
     def _statement(self, call: Call, out: str | None, called: str | None) -> list[str]:
         if call.function is require:
             return self.requirement(*call.args)
+        texts = self._texts
+        if call.function is updated:
+            array, index, value = call.args
+            name = out or texts.name(call.output, self.wish(call.output, call))
+            first = f"np.copyto({out}, {texts.text(array)})" if out else f"{name} = {texts.text(array)}.copy()"
+            is_there = out is not None and texts.text(array) == out
+            return [*([] if is_there else [first]), f"{name}[{texts.index(index)}] = {texts.text(value)}"]
         if out is not None:
             return wrapped(self._call(call, out, called))
-        texts = self._texts
         if call.output in self._inlined:
             text = self._call(call)
             if len(text) <= LONGEST:
                 texts[call.output] = text
                 return []
-        if call.function is updated:
-            array, index, value = call.args
-            name = texts.name(call.output, self.wish(call.output, call))
-            return [f"{name} = {texts.text(array)}.copy()", f"{name}[{texts.index(index)}] = {texts.text(value)}"]
         names = [texts.name(output, self.wish(output, call)) for output in call.outputs]
         targets = ", ".join(names) + ("," if call.several and len(names) == 1 else "")
         return wrapped(f"{targets} = {self._call(call)}")
