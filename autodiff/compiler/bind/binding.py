@@ -7,6 +7,7 @@ must be looked at in each call stands in the text of two functions, everything b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -217,7 +218,7 @@ class Binding:
         yield from self._gradients(gradients)
         for name, number in zip(numbers, source.changed_numbers):
             places = [place for (_, after), place in self._state if after is number]
-            yield from (f"{self._name(place.set, 'set')}({name})" for place in places)
+            yield from (self._set(place, name) for place in places)
         yield f"return rebuild({', '.join(results)})"
 
     def _gradients(self, kept: Mapping[Gradient, str]) -> Iterator[str]:
@@ -249,6 +250,14 @@ class Binding:
             if place.tensor is None
             else f"{self._name(place.tensor, 'tensor')}._array"
         )
+
+    def _set(self, place: Place, name: str) -> str:
+        """Write what puts something in a place; in that of a list without a call."""
+        put: Any = place.set
+        holder = getattr(put.func, "__self__", None) if isinstance(put, partial) and len(put.args) == 1 else None
+        if type(holder) is list and put.func == holder.__setitem__:
+            return f"{self._name(holder, 'list')}[{self._name(put.args[0], 'position')}] = {name}"
+        return f"{self._name(put, 'set')}({name})"
 
     def _conditions(self, names: Sequence[str]) -> list[str]:
         """Write what must be true for arguments to fit."""
