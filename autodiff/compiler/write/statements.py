@@ -31,6 +31,7 @@ _WORDS = {
     "getitem": "picked", "matmul": "product", "multiply": "product", "add": "total", "add.reduce": "total",
     "maximum.reduce": "largest", "minimum.reduce": "smallest", "pow": "power", "mul": "factor", "truediv": "quotient",
     "divide": "quotient", "sub": "difference", "subtract": "difference", "astype": "converted", "expand_dims": "column",
+    "updated": "placed",
 }  # fmt: skip
 
 
