@@ -168,8 +168,8 @@ def test_the_squared_error_is_as_by_hand() -> None:
         "np.dot(x, state, out=product)",
         "np.subtract(product, t, out=product)",
         "total = np.vdot(product, product)",
-        "np.multiply(factor, product, out=product)",
-        "np.dot(x.T, product, out=scaled_gradient)",
+        "np.multiply(factor, product, out=scaled_d_product)",
+        "np.dot(x.T, scaled_d_product, out=scaled_gradient)",
         "np.subtract(state, scaled_gradient, out=state)",
     ]
 
