@@ -24,8 +24,12 @@ def numpy_source(layout: Layout, called: str, returned: Sequence[str], log: Log)
         module.statements.head(body, call)
         home = layout.home.get(call.output)
         out = None if home is None else module.texts[call.output]
-        product = _product(call, layout, module, opening) if home is not None and _is_for_dot(call, home) else None
-        body += module.statements.statement(call, out, product)
+        if home is not None and _is_for_dot(call) and home.axes == (1, 0):
+            left, right, result = (_transposed(value, layout, module) for value in (*call.args, call.output))
+            body.append(f"np.dot({right}, {left}, out={result})")
+            continue
+        is_for_dot = home is not None and _is_for_dot(call) and not home.is_state and home.axes is None
+        body += module.statements.statement(call, out, _product(call, layout, module, opening) if is_for_dot else None)
     return module.finished([*opening, *body, *module.ending()])
 
 
@@ -70,10 +74,19 @@ def _names(layout: Layout, module: Module) -> dict[Buffer, dict[str, None]]:
     return names
 
 
-def _is_for_dot(call: Call, home: Buffer) -> bool:
+def _is_for_dot(call: Call) -> bool:
     """Whether np.dot, which is faster and writes into rows only, can give a product."""
-    ranks = [len(value.shape) for value in call.operands()]
-    return call.function is np.matmul and max(ranks) <= 2 and not home.is_state and home.axes is None
+    return call.function is np.matmul and max(len(value.shape) for value in call.operands()) <= 2
+
+
+def _transposed(value: Value, layout: Layout, module: Module) -> str:
+    """Name the transpose of a matrix, which is made once if the matrix lies in the same memory in each run."""
+    texts = module.texts
+    for call in layout.once:
+        if call.function is np.transpose and call.args == (value,):
+            return texts[call.output]
+    text = texts.operand(value)
+    return texts.named(("transposed", text), f"{text}_T", f"{text}.T") if value in layout.home else f"{text}.T"
 
 
 def _product(call: Call, layout: Layout, module: Module, opening: list[str]) -> str:
