@@ -11,6 +11,7 @@ from autodiff.compiler.plan.lifetimes import Buffer, may_view, shows
 from autodiff.compiler.plan.memory import Layout
 from autodiff.compiler.program import Call, Value, values_in
 from autodiff.compiler.record.log import Log
+from autodiff.compiler.record.recorder import updated
 from autodiff.compiler.write.module import Module, Source, changed_numbers
 
 
@@ -20,16 +21,25 @@ def numpy_source(layout: Layout, called: str, returned: Sequence[str], log: Log)
     module.make_once(_names(layout, module))
     opening: list[str] = []  # lines at the beginning of step
     body: list[str] = []
+    makers = {output: call for call in (*layout.once, *layout.calls) for output in call.outputs}
+    transposes = {
+        call.args[0]: call.output for call in layout.once if call.function is np.transpose and len(call.args) == 1
+    }
     for call in layout.calls:
         module.statements.head(body, call)
         home = layout.home.get(call.output)
         out = None if home is None else module.texts[call.output]
         if home is not None and _is_for_dot(call) and home.axes == (1, 0):
-            left, right, result = (_transposed(value, layout, module) for value in (*call.args, call.output))
+            left, right, result = (
+                module.texts.get(transposes.get(value)) or _transposed(value, layout, module)
+                for value in (*call.args, call.output)
+            )
             body.append(f"np.dot({right}, {left}, out={result})")
             continue
         is_for_dot = home is not None and _is_for_dot(call) and not home.is_state and home.axes is None
-        body += module.statements.statement(call, out, _product(call, layout, module, opening) if is_for_dot else None)
+        product = _product(call, layout, module, opening, makers) if is_for_dot else None
+        is_there = home is not None and call.function is updated and layout.home.get(call.args[0]) is home
+        body += module.statements.statement(call, out, product, is_there)
     return module.finished([*opening, *body, *module.ending()])
 
 
@@ -81,22 +91,17 @@ def _is_for_dot(call: Call) -> bool:
 
 def _transposed(value: Value, layout: Layout, module: Module) -> str:
     """Name the transpose of a matrix, which is made once if the matrix lies in the same memory in each run."""
-    texts = module.texts
-    for call in layout.once:
-        if call.function is np.transpose and call.args == (value,):
-            return texts[call.output]
-    text = texts.operand(value)
+    texts, text = module.texts, module.texts.operand(value)
     return texts.named(("transposed", text), f"{text}_T", f"{text}.T") if value in layout.home else f"{text}.T"
 
 
-def _product(call: Call, layout: Layout, module: Module, opening: list[str]) -> str:
+def _product(call: Call, layout: Layout, module: Module, opening: list[str], makers: Mapping[Value, Call]) -> str:
     """Name the faster function for a product that gives, in an exact program, the same bits.
 
     They round differently for arrays with gaps, of which one only knows when the program runs, if they are given.
     """
     if not layout.exact:
         return "np.dot"
-    makers = {output: call for call in (*layout.once, *layout.calls) for output in call.outputs}
     owners = {_owner(value, layout, makers) for value in call.operands()}
     given = [value for value in (*module.source.arrays, *layout.program.inputs) if value in owners]
     if None in owners or not given:

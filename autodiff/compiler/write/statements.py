@@ -70,13 +70,18 @@ class Statements:
         name = "expand_dims" if adds_axes else name_of(call.function)
         return _WORDS.get(name, name.removesuffix(".reduce").split(".")[-1])
 
-    def statement(self, call: Call, out: str | None = None, called: str | None = None) -> list[str]:
-        """Write a call, perhaps into memory of some name, and as a call of another function that gives the same."""
-        lines = self._statement(call, out, called)
+    def statement(
+        self, call: Call, out: str | None = None, called: str | None = None, is_there: bool = False
+    ) -> list[str]:
+        """Write a call, perhaps into memory of some name, and as a call of another function that gives the same.
+
+        With ``is_there`` the first argument lies in that memory, and only what is replaced need be written.
+        """
+        lines = self._statement(call, out, called, is_there)
         before, self._before = self._before, []
         return [*before, *lines]
 
-    def _statement(self, call: Call, out: str | None, called: str | None) -> list[str]:
+    def _statement(self, call: Call, out: str | None, called: str | None, is_there: bool) -> list[str]:
         if call.function is require:
             return self.requirement(*call.args)
         texts = self._texts
@@ -84,7 +89,6 @@ class Statements:
             array, index, value = call.args
             name = out or texts.name(call.output, self.wish(call.output, call))
             first = f"np.copyto({out}, {texts.text(array)})" if out else f"{name} = {texts.text(array)}.copy()"
-            is_there = out is not None and texts.text(array) == out
             return [*([] if is_there else [first]), f"{name}[{texts.index(index)}] = {texts.text(value)}"]
         if out is not None:
             return wrapped(self._call(call, out, called))
