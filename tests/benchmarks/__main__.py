@@ -21,7 +21,18 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, readable, scalars, transforms
+from tests.benchmarks import (
+    chain,
+    compiled,
+    digits,
+    functions,
+    ladder,
+    operation,
+    optimizers,
+    readable,
+    scalars,
+    transforms,
+)
 from tests.benchmarks.report import REPORTS, Measurement, missed_limits
 from tests.benchmarks.worker import PEERS, ROOT, in_fresh_process
 
@@ -40,7 +51,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default="all",
         help="which benchmark (default: all): a training step (ladder), a compiled one, the whole training of the "
         "digits demo, a recorded operation, the optimizers, graphs of single numbers (scalars), transforms "
-        "of small functions, long chains, statements of gradients (readable)",
+        "of small functions, compiled functions, long chains, statements of gradients (readable)",
     )
     parser.add_argument(
         "--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="for ladder and compiled (default: 1 2)"
@@ -105,6 +116,9 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         if "transforms" in chosen:
             for contender in _rotated(list(transforms.CONTENDERS), number):
                 yield {"benchmark": "transforms", **turn, "threads": 1, "contender": contender, **clock}
+        if "functions" in chosen:
+            for contender in _rotated(list(functions.CONTENDERS), number):
+                yield {"benchmark": "functions", **turn, "threads": 1, "contender": contender, **clock}
         if "chain" in chosen:
             for length in lengths:
                 task = {"benchmark": "chain", **turn, "threads": 1, "length": length}

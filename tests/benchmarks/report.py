@@ -11,7 +11,18 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.benchmarks import chain, compiled, digits, ladder, operation, optimizers, readable, scalars, transforms
+from tests.benchmarks import (
+    chain,
+    compiled,
+    digits,
+    functions,
+    ladder,
+    operation,
+    optimizers,
+    readable,
+    scalars,
+    transforms,
+)
 
 Measurement = dict[str, Any]
 Best = Callable[[Measurement], float]
@@ -386,6 +397,31 @@ def transforms_report(measurements: Sequence[Measurement]) -> str:
     return text + table(header, rows) + "\n" + remarks(measurements)
 
 
+def functions_report(measurements: Sequence[Measurement]) -> str:
+    """A table with a row a contender."""
+    reference = [m for m in measurements if m["contender"] == functions.REFERENCE]
+    rows = []
+    for contender in functions.CONTENDERS:
+        mine = [m for m in measurements if m["contender"] == contender]
+        long = contender in functions.LONG
+        firsts = [
+            cell(mine, [], lambda m, k=k: m["first_calls"][k], per_second=1) if long else "not run"
+            for k in range(len(functions.STEPS))
+        ]
+        rows.append([contender, cell(mine, reference, lambda m: min(m["seconds"])), *firsts])
+    header = ["", "microseconds a call", *(f"seconds to make {steps} steps" for steps in functions.STEPS)]
+    return (
+        "## Compiled functions\n\n"
+        f"The gradient of Rosenbrock's function of {functions.ELEMENTS} numbers, microseconds a call (ratio to "
+        f"{functions.REFERENCE}), and the first call of the gradient of a Runge-Kutta method, written out in so many "
+        f"steps, in seconds. One thread; the median over {rounds(measurements)} of the best of {batches(measurements)} "
+        "batches in a fresh process. The gradient was compared with the one by hand before timing.\n\n"
+        + table(header, rows)
+        + "\n"
+        + remarks(measurements)
+    )
+
+
 def chain_report(measurements: Sequence[Measurement]) -> str:
     """A table with a row a length."""
     rows = []
@@ -462,6 +498,7 @@ REPORTS = {
     "optimizers": optimizers_report,
     "scalars": scalars_report,
     "transforms": transforms_report,
+    "functions": functions_report,
     "chain": chain_report,
     "readable": readable_report,
 }

@@ -7,7 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.benchmarks import chain, compiled, digits, ladder, lines, operation, report, scalars, transforms, worker
+from tests.benchmarks import (
+    chain,
+    compiled,
+    digits,
+    functions,
+    ladder,
+    lines,
+    operation,
+    report,
+    scalars,
+    transforms,
+    worker,
+)
 from tests.benchmarks.__main__ import parse, tasks
 from tests.benchmarks.worker import WrongResultError, in_fresh_process
 
@@ -384,6 +396,27 @@ def test_digits_report_shows_shares_and_accuracies():
     assert cells["PyTorch, eager"] == ["1.00", "0.400, at most 0.50: met", "0.9650 (0.9600 to 0.9700)"]
     assert cells["scikit-learn, MLPClassifier"][1] == "0.800, at most 0.50: **not met**"
     assert cells["scikit-learn, MLPClassifier in float64"] == ["not run", "not measured", "-"]
+
+
+@pytest.mark.parametrize("contender", functions.OURS)
+def test_compiled_functions_have_the_gradient_computed_by_hand(contender):
+    if "Numba" in contender:
+        pytest.importorskip("numba")
+    measured = functions.measure(contender, 1, 0.0)
+    assert min(measured["seconds"]) > 0
+    assert len(measured.get("first_calls", functions.STEPS)) == len(functions.STEPS)
+
+
+def test_compiled_functions_table():
+    common = {"benchmark": "functions", "round": 0, "threads": 1, "disturbed": False, "batches": 3}
+    text = report.functions_report(
+        [
+            {**common, "contender": name, "seconds": [time], "first_calls": [0.1, 0.4]}
+            for name, time in zip(functions.CONTENDERS, (6e-6, 3e-6, 8e-6, 4e-6))
+        ]
+    )
+    for shown in ("6.00 (0.75)", "4.00 (0.50)", "0.400", "not run"):
+        assert shown in text
 
 
 def test_transforms_table():
