@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -34,15 +35,17 @@ from tests.benchmarks import (
     transforms,
 )
 from tests.benchmarks.report import REPORTS, Measurement, missed_limits
-from tests.benchmarks.worker import PEERS, ROOT, in_fresh_process
+from tests.benchmarks.worker import PEERS, ROOT, in_fresh_process, in_fresh_processes
+
+COMMON = ("benchmark", "threads", "round")  # what a process is not asked, but its group
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
-        description="Time this library against others, side by side on this machine. A whole run takes about "
-        "three quarters of an hour, most of it for `compiled`; let the machine do nothing else meanwhile.",
+        description="Time this library against others, side by side on this machine. A whole run takes more than an "
+        "hour, most of it for `compiled`; let the machine do nothing else meanwhile.",
     )
     parser.add_argument(
         "benchmark",
@@ -57,7 +60,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="for ladder and compiled (default: 1 2)"
     )
     parser.add_argument(
-        "--sizes", nargs="+", choices=ladder.SIZES, default=list(ladder.SIZES), help="of ladder and compiled"
+        "--sizes",
+        nargs="+",
+        choices=compiled.WORKLOADS,
+        default=list(compiled.WORKLOADS),
+        metavar="NAME",
+        help=f"of ladder ({', '.join(ladder.SIZES)}) and compiled ({'; '.join(compiled.WORKLOADS)})",
     )
     parser.add_argument("--rounds", type=int, default=None, help="times that every process is started (default: 3)")
     parser.add_argument(
@@ -85,14 +93,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """List every process that the run starts, in order."""
+    """List every process that the run starts, in order; those that differ in the contender alone take turns."""
     clock = {"batches": 3, "batch_seconds": 0.01} if options.quick else {"batches": 9, "batch_seconds": 0.03}
     chosen = REPORTS if options.benchmark == "all" else [options.benchmark]
     lengths = chain.LENGTHS[:-1] if options.quick else chain.LENGTHS
     for number in range(options.rounds):
         turn = {"round": number}
         if "ladder" in chosen:
-            for size in options.sizes:
+            for size in filter(ladder.SIZES.__contains__, options.sizes):
                 for threads in options.threads:
                     for contender in _rotated(list(ladder.CONTENDERS), number):
                         named = {"contender": contender, "size": size, "threads": threads}
@@ -132,12 +140,12 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def _compiled_tasks(options: argparse.Namespace, number: int, common: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """List the processes of a round of `compiled`: the variants of small networks with the fewest threads only."""
-    for size in [*options.sizes, *compiled.VARIANTS]:
-        for threads in options.threads if size in options.sizes else [min(options.threads)]:
+    for size in options.sizes:
+        for threads in [min(options.threads)] if size in compiled.VARIANTS else options.threads:
             for contender in _rotated(compiled.contenders(size, threads), number):
-                named = {"contender": contender, "size": size, "threads": threads}
+                named = {"contender": contender, "size": size, "threads": threads, "in_turns": True}
                 yield {"benchmark": "compiled", "quantity": "seconds", **named, **common}
-    for size in compiled.MEASURED_FOR_MEMORY if number == 0 else ():
+    for size in filter(options.sizes.__contains__, compiled.MEASURED_FOR_MEMORY if number == 0 else ()):
         for contender in compiled.LIBRARY:
             named = {"contender": contender, "size": size, "threads": 1}
             yield {"benchmark": "compiled", "quantity": "bytes", **named, "round": number}
@@ -151,27 +159,46 @@ def _rotated(names: list[str], by: int) -> list[str]:
 
 def run(options: argparse.Namespace) -> list[Measurement]:
     """Run every process and collect what was asked with what came back."""
-    measurements = []
+    measurements: list[Measurement] = []
     patience = options.patience
     missing: dict[str, dict[str, Any]] = {}
-    with tqdm(list(tasks(options)), unit="process", leave=False, disable=None) as progress:
-        for task in progress:
-            contender = task.get("contender", "")
-            progress.set_postfix_str(" ".join(str(task[key]) for key in ("size", "contender", "length") if key in task))
-            key = f"{task['benchmark']} {contender}"
-            result = missing.get(key)
-            if result is None:
-                asked = {name: value for name, value in task.items() if name != "round"}
-                result = in_fresh_process(**asked)
-                while result["disturbed"] and patience > 0:
-                    start = time.perf_counter()
-                    time.sleep(min(1.0, patience))
-                    result = in_fresh_process(**asked)
-                    patience -= time.perf_counter() - start
+    listed = list(tasks(options))
+    with tqdm(total=len(listed), unit="process", leave=False, disable=None) as progress:
+        for _, numbered in itertools.groupby(enumerate(listed), key=_together):
+            group = [task for _, task in numbered]
+            progress.set_postfix_str(" ".join(str(group[0][key]) for key in ("size", "length") if key in group[0]))
+            asked = [task for task in group if _who(task) not in missing]
+            results = _results(asked)
+            while any(result["disturbed"] for result in results) and patience > 0:
+                start = time.perf_counter()
+                time.sleep(min(1.0, patience))
+                results = _results(asked)
+                patience -= time.perf_counter() - start
+            for task in group:
+                result = missing.get(_who(task)) or results.pop(0)
                 if result.get("problem") == "not installed":
-                    missing[key] = result
-            measurements.append(task | result)
+                    missing[_who(task)] = result
+                measurements.append(task | result)
+            progress.update(len(group))
     return measurements
+
+
+def _together(numbered: tuple[int, dict[str, Any]]) -> Any:
+    """Say what the tasks that take turns have in common, and no others."""
+    number, task = numbered
+    return {**task, "contender": ""} if task.get("in_turns") else number
+
+
+def _who(task: dict[str, Any]) -> str:
+    return f"{task['benchmark']} {task.get('contender', '')}"
+
+
+def _results(group: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run tasks that differ in the contender alone."""
+    if not group:
+        return []
+    asked = [{name: value for name, value in task.items() if name not in COMMON} for task in group]
+    return in_fresh_processes(group[0]["benchmark"], group[0]["threads"], asked)
 
 
 def machine() -> dict[str, Any]:

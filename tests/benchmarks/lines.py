@@ -25,7 +25,7 @@ TURN_SECONDS = 0.005
 
 
 def profile(problem: Problem, backend: str) -> list[tuple[str, float]]:
-    """Give the statements of the ladder's compiled step in order, and seconds for each.
+    """Give the statements of a compiled training step in order, and seconds for each.
 
     The last is what the call takes beside them: the look at its arguments and at the state.
     """
@@ -37,6 +37,7 @@ def profile(problem: Problem, backend: str) -> list[tuple[str, float]]:
     program(x, labels)
     program(x, labels)
     arrays = {path.replace(".", "_"): array for path, array in model.state_dict().items()}
+    arrays |= {place.name: place.get() for place in optimizer.places()}
     texts, steps = [], []
     for text, cut in _cut_short(program.source):
         build = _module(cut).build

@@ -179,28 +179,29 @@ def _in_words(threads: int) -> str:
 def compiled_report(measurements: Sequence[Measurement]) -> str:
     """Tables of times, of the limits they are to keep, of first calls, and of memory."""
     timed = [m for m in measurements if m["quantity"] == "seconds"]
+    run = [name for name in compiled.WORKLOADS if any(m["size"] == name for m in timed)]
     text = (
         "## A compiled step\n\n"
         f"Microseconds a step (ratio to {ladder.REFERENCE}; for the {compiled.MOONS}, to {compiled.MICROGRAD}), as in "
-        f"the table of one training step: the median over {rounds(timed)} of the best of {batches(timed)} batches in a "
-        "fresh process, pinned to as many cores as it has threads. Losses were checked against the same training in "
-        f"float64 over {ladder.CHECKED_STEPS} steps before timing.\n\n"
+        f"the table of one training step: the median over {rounds(timed)} of the best of {batches(timed)} batches, in "
+        "processes that take turns, pinned to as many cores as they have threads. Losses were checked against the same "
+        f"training in float64 over {ladder.CHECKED_STEPS} steps before timing.\n"
     )
-    sizes, variants = (
-        [name for name in names if any(m["size"] == name for m in timed)] for names in (ladder.SIZES, compiled.VARIANTS)
-    )
-    header = ["microseconds a step", *(f"{size}: batch {ladder.SIZES[size]}" for size in sizes)]
-    text += table(header, _compiled_rows(timed, sizes)) + "\n" + spread(timed)
-    text += "\nWhat the ratios are to be at most:\n\n" + table(["ratio", *sizes], _limits(timed, sizes)) + "\n"
-    if variants:
+    for title, workloads in compiled.TRAININGS.items():
+        if sizes := [name for name in run if name in workloads]:
+            header = ["microseconds a step", *(f"{name}: batch {workloads[name]}" for name in sizes)]
+            text += f"\n### {title}\n\n{table(header, _compiled_rows(timed, sizes))}\n"
+            text += f"\nWhat the ratios are to be at most:\n\n{table(['ratio', *sizes], _limits(timed, sizes))}\n"
+    text += spread(timed)
+    if variants := [name for name in run if name in compiled.VARIANTS]:
         text += (
-            "\nVariants of T: with Adam, with other activations, with other batches, with ten hidden layers of 32; and "
+            "\n### Variants\n\nT with other activations, with other batches, with ten hidden layers of 32; and "
             f"{compiled.MICROGRAD}'s demo of two moons, batch {compiled.WORKLOADS[compiled.MOONS]}, with its loss.\n\n"
         )
         few = [m for m in timed if m["size"] in variants]
         text += table(["microseconds a step", *variants], _compiled_rows(few, variants)) + "\n"
     text += "\nSeconds of the first step, in which a compiler works:\n\n"
-    text += table(["seconds", *sizes, *variants], _first_calls(timed, [*sizes, *variants])) + "\n"
+    text += table(["seconds", *run], _first_calls(timed, run)) + "\n"
     text += _lines([m for m in measurements if m["quantity"] == "lines" and "problem" not in m])
     return text + _memory([m for m in measurements if m["quantity"] == "bytes"]) + remarks(measurements)
 
@@ -215,6 +216,8 @@ def _limits(measurements: Sequence[Measurement], sizes: Sequence[str]) -> list[l
     for threads in _numbers_of_threads(measurements):
         rows.append([_in_words(threads), *[""] * len(sizes)])
         for name, (contender, others, limits) in compiled.LIMITS.items():
+            if not any(size in limits for size in sizes):
+                continue
             cells = []
             for size in sizes:
                 against = [selected(measurements, other, size, threads) for other in others]
@@ -274,7 +277,8 @@ def _memory(measurements: Sequence[Measurement]) -> str:
     """A table with a row a way to run this library's step, and columns for later steps and for the first."""
     if not measurements:
         return ""
-    columns = [(size, part) for part in ("bytes", "first_bytes") for size in compiled.MEASURED_FOR_MEMORY]
+    sizes = [size for size in compiled.MEASURED_FOR_MEMORY if any(m["size"] == size for m in measurements)]
+    columns = [(size, part) for part in ("bytes", "first_bytes") for size in sizes]
     rows = []
     for contender in compiled.LIBRARY:
         cells = []

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from tests.benchmarks import (
     worker,
 )
 from tests.benchmarks.__main__ import parse, tasks
-from tests.benchmarks.worker import WrongResultError, in_fresh_process
+from tests.benchmarks.worker import WrongResultError, in_fresh_process, in_fresh_processes, take_turn
 
 TINY = ladder.SIZES["T"]
 
@@ -81,7 +82,7 @@ def test_training_in_float64_has_the_losses_of_hand_written_numpy(workload):
 
 
 @pytest.mark.parametrize("contender", [ladder.EAGER, compiled.NUMPY_BACKEND])
-@pytest.mark.parametrize("workload", ["T", *compiled.VARIANTS])
+@pytest.mark.parametrize("workload", ["T", "T, Adam", "T2, Adam", *compiled.VARIANTS])
 def test_this_library_has_the_losses_of_float64_eager_and_compiled(workload, contender):
     measured = compiled.measure("seconds", contender=contender, size=workload, batches=1, batch_seconds=0.0)
     assert measured["losses"][-1] < measured["losses"][0]
@@ -142,11 +143,12 @@ def test_memory_is_traced_as_it_is_known_to_be(monkeypatch):
     assert found == {name: pytest.approx(3 * megabyte, rel=0.01) for name in ("bytes", "first_bytes")}
 
 
+@pytest.mark.parametrize("size", ["T", "T, Adam"])
 @pytest.mark.parametrize("contender", [compiled.NUMPY_BACKEND, compiled.NUMBA_BACKEND])
-def test_statements_of_a_program_are_told_apart(monkeypatch, contender):
+def test_statements_of_a_program_are_told_apart(monkeypatch, contender, size):
     monkeypatch.setattr(lines, "TURNS", 1)
     monkeypatch.setattr(lines, "TURN_SECONDS", 0.0)
-    found = compiled.measure("lines", contender=contender, size="T")["lines"]
+    found = compiled.measure("lines", contender=contender, size=size)["lines"]
     texts = [text for text, _ in found]
     products = [text for text in texts if text.startswith(("np.dot(x,", "np.dot(layers_0,", "np.matmul(layers_0,"))]
     assert len(products) == 2
@@ -214,6 +216,34 @@ def test_a_wrong_derivative_is_reported(monkeypatch):
         transforms.measure("shifted", 1, 0.0)
 
 
+def measure(path, letter, turns, end="return"):
+    """Write a letter a turn, and end in some way: what the processes of the next tests do."""
+    for _ in range(turns):
+        take_turn()
+        with open(path, "a") as file:
+            file.write(letter)
+    ends = {"return": lambda: {"written": letter * turns}, "raise": lambda: 1 / 0, "exit": lambda: os._exit(3)}
+    return ends[end]()
+
+
+def test_processes_take_turns_until_each_has_ended(tmp_path):
+    path = str(tmp_path / "order")
+    tasks = [
+        {"path": path, "letter": letter, "turns": turns, "end": end}
+        for letter, turns, end in (("a", 2, "return"), ("b", 0, "raise"), ("c", 3, "return"), ("d", 1, "exit"))
+    ]
+    found = in_fresh_processes("test_benchmarks", 1, tasks)
+    assert (tmp_path / "order").read_text() == "acdacc"
+    assert [result.get("written") for result in found] == ["aa", None, "ccc", None]
+    details = [result.get("detail") for result in found]
+    assert details == [None, "ZeroDivisionError: division by zero", None, "exit status 3: no output"]
+
+
+def test_a_process_that_does_not_end_is_reported(monkeypatch):
+    monkeypatch.setattr(worker, "TIMEOUT", 0.1)
+    assert in_fresh_process("chain", 1)["detail"] == "no result within 0.1 seconds"
+
+
 @pytest.mark.parametrize(("module", "problem"), [("numba", "not installed"), ("<dynamic>", "failed")])
 def test_only_a_peer_is_called_not_installed(monkeypatch, module, problem):
     def missing(**task):
@@ -230,16 +260,18 @@ def test_chain_measures_both_quantities():
 
 
 def test_every_contender_runs_once_a_round():
-    options = parse(["all", "--rounds", "2", "--sizes", "T", "M", "--threads", "1"])
+    options = parse(["all", "--rounds", "2", "--sizes", "T", "M", "T2, Adam", "batch 1", "--threads", "1", "2"])
     planned = list(tasks(options))
-    runs = [task for task in planned if task["benchmark"] == "ladder" and task["size"] == "M"]
+    runs = [task for task in planned if task["benchmark"] == "ladder" and task["size"] == "M" and task["threads"] == 1]
     assert len(runs) == 2 * len(ladder.CONTENDERS)
     assert {task["contender"] for task in runs if task["round"] == 1} == set(ladder.CONTENDERS)
     assert {task["benchmark"] for task in planned} == set(report.REPORTS)
-    of_compiled = [task for task in planned if task["benchmark"] == "compiled"]
-    adam = [task for task in of_compiled if task["size"] == "T, Adam" and task["round"] == 1]
-    assert sorted(task["contender"] for task in adam) == sorted(compiled.contenders("T, Adam", 1))
-    assert sum(task["quantity"] == "bytes" for task in of_compiled) == 2 * len(compiled.LIBRARY)
+    of_compiled = [task for task in planned if task["benchmark"] == "compiled" and task["round"] == 1]
+    for size, numbers in (("M", (1, 2)), ("T2, Adam", (1, 2)), ("batch 1", (1,))):
+        asked = [(task["threads"], task["contender"]) for task in of_compiled if task["size"] == size]
+        assert sorted(asked) == sorted((n, name) for n in numbers for name in compiled.contenders(size, n))
+    traced = [task["size"] for task in tasks(parse(["compiled", "--sizes", "S"])) if task["quantity"] == "bytes"]
+    assert traced == ["S"] * len(compiled.LIBRARY)
     seeds = [task["seed"] for task in planned if task["benchmark"] == "digits"]
     assert set(seeds) == {0, digits.TRAININGS}
     json.dumps(planned)
