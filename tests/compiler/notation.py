@@ -13,7 +13,7 @@ import numpy as np
 from autodiff.arrays.placement import scatter_add
 from autodiff.compiler.program import Call, Program, Value, mapped
 from autodiff.compiler.record.recorder import updated
-from autodiff.compiler.simplify.rounding import add_product
+from autodiff.compiler.simplify.rounding import add_product, increased
 from autodiff.core.tensor import astype
 
 SPACE: dict[str, Any] = {
@@ -21,6 +21,7 @@ SPACE: dict[str, Any] = {
     "operator": operator,
     "astype": astype,
     "updated": updated,
+    "increased": increased,
     "scatter_add": scatter_add,
     "add_product": add_product,
 }

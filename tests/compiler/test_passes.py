@@ -429,6 +429,30 @@ BECOMES = {
         return x, minus
         """,
     ),
+    "increments: sums with parts among zeros": (
+        """
+        x: float32 (3,) = input
+        y: float32 (3,) = input
+        v: float32 (2,) = input
+        zeros: float32 (3,) = np.zeros((3,), np.dtype('float32'))
+        first: float32 (3,) = updated(zeros, slice(None, -1, None), v)
+        second: float32 (3,) = updated(zeros, slice(1, None, None), v)
+        third: float32 (3,) = updated(zeros, slice(1, None, None), v)
+        both: float32 (3,) = np.add(first, second)
+        less: float32 (3,) = np.subtract(x, third)
+        return both, less
+        """,
+        """
+        x: float32 (3,) = input
+        y: float32 (3,) = input
+        v: float32 (2,) = input
+        zeros: float32 (3,) = np.zeros((3,), np.dtype('float32'))
+        first: float32 (3,) = updated(zeros, slice(None, -1, None), v)
+        both: float32 (3,) = increased(first, slice(1, None, None), np.add, v)
+        less: float32 (3,) = increased(x, slice(1, None, None), np.subtract, v)
+        return both, less
+        """,
+    ),
     "signs: differences for sums with a negative": (
         """
         x: float32 (3,) = input
@@ -762,6 +786,25 @@ STAYS = {
         over: float32 (3,) = np.divide(2.0, x)
         twice: float32 (3,) = np.multiply(over, 2.0)
         return smaller, wide, twice
+    """,
+    "increments: what is used twice, taken from, or broadcast, and no zeros": """
+        x: float32 (3,) = input
+        n: int64 (3,) = input
+        v: float32 (2,) = input
+        zeros: float32 (3,) = np.zeros((3,), np.dtype('float32'))
+        twice: float32 (3,) = updated(zeros, slice(1, None, None), v)
+        a: float32 (3,) = np.add(x, twice)
+        from_part: float32 (3,) = updated(zeros, slice(None, -1, None), v)
+        b: float32 (3,) = np.subtract(from_part, x)
+        among: float32 (3,) = updated(x, slice(1, None, None), v)
+        c: float32 (3,) = np.add(x, among)
+        wide: float32 (3, 1) = operator.getitem(x, (slice(None, None, None), None))
+        part: float32 (3,) = updated(zeros, slice(None, -1, None), v)
+        d: float32 (3, 3) = np.add(wide, part)
+        places: int64 (3,) = np.zeros((3,), np.dtype('int64'))
+        whole: int64 (3,) = updated(places, slice(1, None, None), 2)
+        e: int64 (3,) = np.add(n, whole)
+        return twice, a, b, c, d, e
     """,
     "signs: integers, what is used twice, and both": """
         x: float32 (3,) = input

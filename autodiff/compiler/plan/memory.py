@@ -24,6 +24,7 @@ from autodiff.compiler.plan.lifetimes import (
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.record.recorder import updated
 from autodiff.compiler.simplify.exact import REDUCERS
+from autodiff.compiler.simplify.rounding import increased
 from autodiff.core.rule import is_elementwise
 
 SHORT = 32  # NumPy reduces along a last axis of fewer elements faster if they lie in columns
@@ -107,7 +108,7 @@ def _may_overwrite(call: Call, home: Mapping[Value, Buffer], sources: Sources, b
 
 def _overwritable(call: Call) -> Sequence[Value]:
     """List the operands in whose place a call may write its result, as it does not need their elements later."""
-    if call.function is updated:
+    if call.function in (updated, increased):
         return () if call.args[0] in call.operands()[1:] else call.operands()[:1]
     return call.operands() if is_elementwise(call.function) else ()
 

@@ -24,6 +24,7 @@ PASSES: dict[str, Pass] = {
     "signs": rounding.signs,
     "sums_as_products": rounding.sums_as_products,
     "rates_first": rounding.rates_first,
+    "increments": rounding.increments,
     "updates_as_products": rounding.updates_as_products,
 }
 INEXACT = {name for name, change in PASSES.items() if change in rewriting.INEXACT}

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.program import Call, Program, Value, values_in
+from autodiff.compiler.record.recorder import updated
 from autodiff.compiler.simplify.exact import dead, fold_constants
 from autodiff.compiler.simplify.rewriting import Makers, fresh, inexact, is_float, like, made_by, original, rewrite
 from autodiff.compiler.simplify.views import Views
-from autodiff.core.rule import Array, Function
+from autodiff.core.rule import Array, Function, describe
 
 
 @inexact
@@ -280,6 +281,39 @@ def _is_given_number(x: Any) -> bool:
     """Whether something is a Python number that is known before the first call, and may be multiplied by others."""
     is_given = isinstance(x, Value) and x.kind in ("input", "state") and x.dtype is float
     return is_given or (type(x) is float and _is_moderate(x))
+
+
+def increased(array: Array, index: Any, ufunc: np.ufunc, value: Array) -> Array:
+    """Give a copy of an array, with a value added to some elements, or subtracted: as the ufunc does."""
+    copy = np.array(array)
+    copy[index] = ufunc(copy[index], value)
+    return copy
+
+
+describe(increased, is_new=True, takes_out=True)
+
+
+@inexact
+def increments(program: Program) -> Program:
+    """Add to a part of an array, as ``x[1:] += v``, in place of the sum of it and of zeros of which a part is replaced.
+
+    Requires `lower`, which says gradients of views as such zeros. Gives `increased` for sums and differences of floats.
+    May change rounding in signs: of 0.
+    """
+    uses = program.use_counts()
+
+    def change(call: Call, makers: Makers) -> list[Call] | None:
+        if call.function not in _SUMS or call.kwargs or not is_float(call.output):
+            return None
+        for array, term in (call.args, call.args[::-1] if call.function is np.add else call.args):
+            part = made_by(term, updated, makers) if uses[term] == 1 else None
+            zeros = part and made_by(part.args[0], np.zeros, makers)
+            if part and zeros and is_float(array) and array.form == term.form == call.output.form:
+                _, index, value = part.args
+                return [like(call, increased, (array, index, call.function, value))]
+        return None
+
+    return dead(rewrite(program, change))
 
 
 def add_product(out: Array, scale: Any, left: Array, right: Array) -> Array:

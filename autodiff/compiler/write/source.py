@@ -12,6 +12,7 @@ from autodiff.compiler.plan.memory import Layout
 from autodiff.compiler.program import Call, Value, values_in
 from autodiff.compiler.record.log import Log
 from autodiff.compiler.record.recorder import updated
+from autodiff.compiler.simplify.rounding import increased
 from autodiff.compiler.write.module import Module, Source, changed_numbers
 
 
@@ -38,7 +39,7 @@ def numpy_source(layout: Layout, called: str, returned: Sequence[str], log: Log)
             continue
         is_for_dot = home is not None and _is_for_dot(call) and not home.is_state and home.axes is None
         product = _product(call, layout, module, opening, makers) if is_for_dot else None
-        is_there = home is not None and call.function is updated and layout.home.get(call.args[0]) is home
+        is_there = home is not None and call.function in (updated, increased) and layout.home.get(call.args[0]) is home
         body += module.statements.statement(call, out, product, is_there)
     return module.finished([*opening, *body, *module.ending()])
 

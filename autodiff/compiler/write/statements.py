@@ -15,6 +15,7 @@ from autodiff.compiler.plan.lifetimes import may_view
 from autodiff.compiler.program import Call, Value
 from autodiff.compiler.record.log import Log
 from autodiff.compiler.record.recorder import UFUNCS, updated
+from autodiff.compiler.simplify.rounding import increased
 from autodiff.compiler.write.texts import Texts, wrapped
 from autodiff.core.rule import Function, facts_of, name_of
 from autodiff.core.tensor import astype
@@ -31,7 +32,7 @@ _WORDS = {
     "getitem": "picked", "matmul": "product", "multiply": "product", "add": "total", "add.reduce": "total",
     "maximum.reduce": "largest", "minimum.reduce": "smallest", "pow": "power", "mul": "factor", "truediv": "quotient",
     "divide": "quotient", "sub": "difference", "subtract": "difference", "astype": "converted", "expand_dims": "column",
-    "updated": "placed",
+    "updated": "placed", "increased": "placed",
 }  # fmt: skip
 
 
@@ -85,11 +86,12 @@ class Statements:
         if call.function is require:
             return self.requirement(*call.args)
         texts = self._texts
-        if call.function is updated:
-            array, index, value = call.args
+        if call.function in (updated, increased):
+            array, index, *ufunc, value = call.args
+            sign = {(): "=", (np.add,): "+=", (np.subtract,): "-="}[tuple(ufunc)]
             name = out or texts.name(call.output, self.wish(call.output, call))
             first = f"np.copyto({out}, {texts.text(array)})" if out else f"{name} = {texts.text(array)}.copy()"
-            return [*([] if is_there else [first]), f"{name}[{texts.index(index)}] = {texts.text(value)}"]
+            return [*([] if is_there else [first]), f"{name}[{texts.index(index)}] {sign} {texts.text(value)}"]
         if out is not None:
             return wrapped(self._call(call, out, called))
         if call.output in self._inlined:
