@@ -7,10 +7,11 @@ import copy
 import operator
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -221,15 +222,19 @@ def stateful_parts(state: Any) -> list[Stateful]:
     return [*parts, *(part for some in inner for part in some)]
 
 
-def places_of(state: Any) -> list[Place]:
+def places_of(state: Any, called: Mapping[int, str] = MappingProxyType({})) -> list[Place]:
     """List where all state lies, each place once and under a name of its own.
+
+    Args:
+        state: modules, optimizers, Tensors, arrays and so on, and lists of them.
+        called: how Tensors and arrays that have no name are called, by their ids.
 
     Raises:
         TypeError: a part of the state is none.
     """
     places: list[Place] = []
     for path, part in walk(state):
-        name = f"state{path}"
+        name = called.get(id(part), f"state{path}")
         if isinstance(part, Stateful):
             places += part.places()
         elif isinstance(part, Tensor):

@@ -141,11 +141,11 @@ class Adam(Optimizer):
         if options["amsgrad"]:
             square = np.maximum(slots["largest_square"], square, out=slots["largest_square"])
         # The bias of the root is taken out of the numbers around it, which saves a pass over the array.
-        bias = (1 - beta2**step) ** 0.5
+        correction = (1 - beta2**step) ** 0.5
         direction = np.sqrt(square)
-        direction += options["eps"] * bias
+        direction += options["eps"] * correction
         direction = slots["mean"] / direction
-        direction *= options["lr"] * bias / (1 - beta1**step)
+        direction *= options["lr"] * correction / (1 - beta1**step)
         p -= direction
         return p
 

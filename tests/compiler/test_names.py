@@ -203,3 +203,52 @@ def test_pictures_of_functions_have_the_same_names() -> None:
     older = ad.Tensor(X) * 2.0
     ad.draw(lambda x: kept.append(x * older) or kept[0].sum(), X)
     assert older.name is None
+
+
+def test_what_layers_give_has_their_paths_and_gradients_follow() -> None:
+    model = nn.MLP([4, 3, 2], rng=0)
+
+    def loss(x: Any) -> Any:
+        return (model(x) ** 2).sum()
+
+    found = lines(ad.grad(loss), X.astype(np.float32), state=model)
+    text = "\n".join(found)
+    assert "np.maximum(layers_0, c0, out=layers_1)" in found
+    assert re.search(r"np\.dot\(\w+, layers_2_weight\.?_?T, out=d_layers_1\)", text)
+    assert re.search(r"np\.multiply\(d_layers_1, \w+, out=d_layers_0\)", text)
+    assert re.search(r"= np\.\w+\(d_layers_0, layers_0_weight\.?_?T\)", text)
+    wide = program(ad.grad(loss), X, state=model)
+    assert "converted = x.astype(np.float32)" in wide
+
+
+def test_state_without_a_name_is_called_as_the_variable_that_holds_it() -> None:
+    weights = {"first": ad.Tensor(np.ones(3))}
+    rates, named = np.ones(3), ad.Tensor(np.ones(3), name="own")
+
+    def step(x: Any) -> None:
+        weights["first"].data = weights["first"].data - rates * x
+        named.data = named.data - x
+
+    assert "def build(weights_first, own, rates):" in program(step, np.ones(3), state=[weights["first"], named, rates])
+
+
+def test_the_gradient_of_what_has_no_name_is_told_from_that_of_what_becomes_of_it() -> None:
+    def loss(x: Any) -> Any:
+        h = np.tanh(x @ W)
+        return np.sin(h).sum()
+
+    text = program(ad.grad(loss), X)
+    assert "np.cos(h, out=d_h)" in text
+    assert "np.subtract(d_h, product, out=d_pre_h)" in text
+    assert "np.matmul(d_pre_h, W_T)" in text
+
+
+def test_memory_in_machine_code_says_what_lies_there_later() -> None:
+    pytest.importorskip("numba")
+
+    def loss(W: Any, x: Any) -> Any:
+        hidden = x @ W
+        return (np.tanh(hidden) ** 2).sum()
+
+    text = program(ad.grad(loss), W, X, backend="numba")
+    assert re.search(r"hidden = array_at\(.*\)  # then .*d_hidden", text), text

@@ -46,7 +46,7 @@ def test_what_is_added_to_is_multiplied_where_it_lies() -> None:
         wanted, wanted_other = wanted * 0.9 + x, wanted * 3.0
         np.testing.assert_array_equal(mean, wanted)
         np.testing.assert_array_equal(other, wanted_other)
-    assert "np.multiply(state_0, c0_9, out=state_0)" in compiled.source
+    assert "np.multiply(mean, c0_9, out=mean)" in compiled.source
     assert "np.empty" not in compiled.source
 
 

@@ -165,12 +165,12 @@ def test_the_squared_error_is_as_by_hand() -> None:
 
     lines = calls(descend, np.ones((3, 2)), np.zeros(3), 0.1, state=w)
     assert lines == [
-        "np.dot(x, state, out=product)",
-        "np.subtract(product, t, out=product)",
-        "total = np.vdot(product, product)",
-        "np.multiply(factor, product, out=scaled_d_product)",
-        "np.dot(x.T, scaled_d_product, out=scaled_gradient)",
-        "np.subtract(state, scaled_gradient, out=state)",
+        "np.dot(x, w, out=product)",
+        "np.subtract(product, t, out=difference)",
+        "total = np.vdot(difference, difference)",
+        "np.multiply(factor, difference, out=scaled_d_difference)",
+        "np.dot(x.T, scaled_d_difference, out=scaled_gradient)",
+        "np.subtract(w, scaled_gradient, out=w)",
     ]
 
 

@@ -97,10 +97,10 @@ def test_a_module_says_whose_gradients_it_gives_and_what_has_no_text() -> None:
     compiled(ad.Tensor(np.ones(2)))
     said = ast.get_docstring(ast.parse(compiled.source)) or ""
     for line in (
-        "    step = build(state, w, lambda_vectorized_2)",
+        "    step = build(rng, w, lambda_vectorized_2)",
         "    (result, d_w, d_x) = step(x)",
         "    lambda_vectorized_2: the function <lambda> (vectorized), which has no text",
-        "    state: Generator, changed in place",
+        "    rng: Generator, changed in place",
         "    d_w: float64 (2,), gradient of w",
         "    d_x: float64 (2,), gradient of x",
     ):

@@ -68,7 +68,7 @@ def record(step: Step, args: Any, kwargs: Any) -> Record:
     """
     first = trace(step, args, kwargs)
     log = Log(clock.latest(), first.watch, first.lines)
-    _name_results(first)
+    _name_results(first, log)
     _name_gradients(first)
     tensors = [gradient.of for gradient in first.gradients if isinstance(gradient.of, Tensor)]
     computes = any(gradient.change == "new" for gradient in first.gradients)
@@ -113,8 +113,8 @@ def _with_other_gradients(step: Step, tensors: list[Tensor], args: Any, kwargs: 
             tensor._grad = gradient
 
 
-def _name_results(traced: Trace) -> None:
-    """Name what statements assign, where no later call has shown it: what the last call gives of those of one."""
+def _name_results(traced: Trace, log: Log) -> None:
+    """Name what the last call gives of those of a statement that assigns it, or of a module, if no later call has."""
 
     def statement(call: Call) -> Statement | None:
         line = traced.lines.get(call.stamp)
@@ -124,6 +124,9 @@ def _name_results(traced: Trace) -> None:
         *_, last = calls
         if found and found.target and last.output.name is None and not last.several:
             last.output.name = found.target
+    for path, calls in groupby(traced.program.calls, lambda call: log.module(call.stamp)):
+        *_, last = calls
+        last.output.name = last.output.name or path or None
 
 
 def _name_gradients(traced: Trace) -> None:

@@ -76,12 +76,13 @@ class Step:
             records_arrays: whether what is done with arrays that it reads by name is recorded, wherever it is done. If
                 not, what is computed from them alone is constant, and the contents of small ones are watched.
         """
-        places = [place for place in places_of(state) if not place.is_setting or place.tie in inputs]
         stateful = stateful_parts(state)
         leaves = [leaf for _, leaf in walk(args)]
-        hooked = [*(place.tensor for place in places if place.tensor is not None), *leaves]
+        hooked = [*(place.tensor for place in places_of(state) if place.tensor is not None), *leaves]
         functions = [leaf for leaf in leaves if isinstance(leaf, FunctionType | MethodType)]
         variables = variables_of(function, *functions, *(one for thing in hooked for one in hooks_of(thing).values()))
+        called = {id(part): one.name + path for one in reversed(variables) for path, part in leaves_in(one.value)}
+        places = [place for place in places_of(state, called) if not place.is_setting or place.tie in inputs]
         step = cls(function, places, stateful, variables)
         holders, left_out = _holders(variables), list[Stateful]()
         for part in stateful if records_arrays else ():

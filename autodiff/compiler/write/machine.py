@@ -7,11 +7,13 @@ is one call of BLAS: results are those of the step within rounding.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 from autodiff.arrays.whole import require
+from autodiff.compiler.naming import identifier
 from autodiff.compiler.plan.elements import LETTERS, Index
 from autodiff.compiler.plan.loops import LoopProgram, Part
 from autodiff.compiler.plan.nest import Loop
@@ -41,6 +43,10 @@ def machine_source(loops: LoopProgram, called: str, returned: Sequence[str], log
     for buffer in loops.buffers:
         texts.name(buffer, wishes.get(buffer) or statements.wish(buffer.value, makers.get(buffer.value)))
     texts |= {value: texts[buffer.value if buffer.is_state else buffer] for value, buffer in loops.home.items()}
+    later: dict[str, dict[str, None]] = defaultdict(dict)  # what lies in some memory after what it is called after
+    for value, buffer in loops.home.items():
+        if not buffer.is_state and (wish := value.wish(texts)) and identifier(wish) != texts[value]:
+            later[texts[value]][identifier(wish)] = None
     texts |= {value: texts[buffer] for value, buffer in loops.rows.items()}
     module.make_once({buffer: [texts[buffer]] for buffer in loops.buffers})
     for value in loops.crossing:
@@ -51,7 +57,8 @@ def machine_source(loops: LoopProgram, called: str, returned: Sequence[str], log
     step: list[str] = []
     for number, part in enumerate(loops.parts, start=1):
         if part.in_machine:
-            lines, call_of_it = _function(Scope(loops, texts, statements, texts.name(object(), f"part_{number}")), part)
+            scope = Scope(loops, texts, statements, texts.name(object(), f"part_{number}"), later)
+            lines, call_of_it = _function(scope, part)
             functions += ["", "", *lines]
             step += call_of_it
             continue
@@ -88,7 +95,7 @@ def _function(scope: Scope, part: Part) -> tuple[list[str], list[str]]:
                 body.append(f"{scope.array(key, texts[key], (1,), value.dtype)}[0] = {scope.here[value]}")
     parameters = scope.parameters
     opening = [f"addresses = array_at(memory, ({len(texts.addressed) + 2},), np.uint64)"] if scope.arrays else []
-    opening += [f"{name} = {view}" for name, view in scope.arrays.items()]
+    opening += [f"{name} = {view}{scope.remark(name)}" for name, view in scope.arrays.items()]
     opening += [f"{name} = np.ascontiguousarray({name})" for value, name in parameters.items() if value.shape]
     lines = [
         '@njit(error_model="numpy", nogil=True, cache=True)',

@@ -160,7 +160,9 @@ class Module:
         names, left = Texts(()), []
         for what, value in zip(self._returned, self.planned.program.results, strict=True):
             value = value if isinstance(value, Value) else Value.of(value, "call")
-            name = names.name(object(), value.name if value.kind == "call" and value.name else what)
+            wish, text = value.wish(texts), texts.get(value, "")
+            wish = text if wish and text.isidentifier() else wish
+            name = names.name(object(), wish if wish and value.kind == "call" else what)
             left.append(_told(value, name, what))
         for number in source.changed_numbers:
             numbers = dict.fromkeys(texts[before] for before, after in state if after is number)

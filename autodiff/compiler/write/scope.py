@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ class Scope:
 
     Attributes:
         title: the name of the function.
+        later: by the names of arrays in memory, what else lies there later.
         here: numbers that are computed in this function.
         arrays: how arrays in memory are found, by their names.
         shapes: lines that give arrays other shapes.
@@ -27,10 +29,15 @@ class Scope:
     texts: Texts
     statements: Statements
     title: str
+    later: Mapping[str, Collection[str]]
     here: dict[Value, str] = field(default_factory=dict)
     arrays: dict[str, str] = field(default_factory=dict)
     shapes: list[str] = field(default_factory=list)
     parameters: dict[Value, str] = field(default_factory=dict)
+
+    def remark(self, name: str) -> str:
+        """Say in a comment what else lies in an array in memory."""
+        return f"  # then {', '.join(self.later[name])}" if name in self.later else ""
 
     def array(self, key: Any, name: str, shape: tuple[int, ...], dtype: Any) -> str:
         """Give the name of an array in memory, and see that the function has it."""

@@ -62,25 +62,26 @@ def _names(layout: Layout, module: Module) -> dict[Buffer, dict[str, None]]:
             heirs[call.output] = later[home].output
         later[home] = call
     names: dict[Buffer, dict[str, None]] = defaultdict(dict)
-    earlier: dict[Buffer, Value] = {}
-    borrowed: dict[Value, str] = {}  # which gradients are not to be called after
+    borrowed: dict[Value, str] = {}
+
+    def wish(value: Value) -> str | None:
+        """Say how the user would call a value; gradients of what has a borrowed name are called so that one sees it."""
+        word, of = value.after or ("", value)
+        return value.wish(texts) or (f"{word}_pre_{borrowed[of]}" if of in borrowed else None)
+
     for call in calls:
         value, home = call.output, layout.home[call.output]
         named = value
-        while not (named in texts or named.wish(texts)) and named in heirs:
+        while not (named in texts or wish(named)) and named in heirs:
             named = heirs[named]
-        text, wish = texts.get(named), named.wish(texts)
-        before = earlier.get(home)
-        if text is None and wish is None and before in [*call.operands()] and not before.wish(texts):
-            text = texts[before]
-        if text is None:
-            key = home, wish or statements.wish(value, call)
-            text = texts.get(key) or texts.name(key, key[1])
-        texts[named] = text
+        if not (named in texts or wish(named)):
+            named = value
+        if named not in texts:
+            key = home, wish(named) or statements.wish(value, call)
+            texts[named] = texts.get(key) or texts.name(key, key[1])
         if value is not named:
-            borrowed[value] = text
-        names[home][text] = None
-        earlier[home] = value
+            borrowed[value] = texts[named]
+        names[home][texts[named]] = None
     texts |= borrowed
     return names
 

@@ -56,16 +56,13 @@ class Statements:
             lines += [f"# {word}" for word in words[min(known, len(words) - 1) :]]
 
     def wish(self, value: Value, call: Call | None) -> str:
-        """Say how a value should be called: as the user does, by its module, or by what it is."""
+        """Say how a value should be called: as the user does, or by what is computed."""
         name = value.wish(self._texts)
         if name or call is None:
             return name or "x"
         source = self._texts.text(call.args[0]) if call.function is np.transpose else ""
         if source.isidentifier():  # and not an expression
             return f"{source}_T"
-        module = self._log.module(call.stamp)
-        if module:
-            return module
         index = call.args[1] if call.function is operator.getitem else ()
         adds_axes = any(item is None for item in (index if isinstance(index, tuple) else (index,)))
         name = "expand_dims" if adds_axes else name_of(call.function)
