@@ -185,19 +185,18 @@ BECOMES = {
         return row, one
         """,
     ),
-    "lower: transposes, ones and what is of the shape already": (
+    "lower: transposes and ones": (
         """
         x: float32 (3, 4) = input
         y: float32 (4, 3) = np.swapaxes(x, -1, -2)
         ones: float32 (3, 4) = np.ones_like(x)
-        z: float32 (3, 4) = np.broadcast_to(x, (3, 4))
-        return y, ones, z
+        return y, ones
         """,
         """
         x: float32 (3, 4) = input
         y: float32 (4, 3) = np.transpose(x)
         ones: float32 (3, 4) = np.ones((3, 4), np.dtype('float32'))
-        return y, ones, x
+        return y, ones
         """,
     ),
     "constant: numbers where they are used": (
@@ -281,7 +280,8 @@ BECOMES = {
         number: float32 = np.reshape(one, ())
         part: float32 (3,) = operator.getitem(x, 0)
         again: float32 (3,) = np.reshape(part, (3,))
-        return y, back, number, again
+        wide: float32 (2, 3) = np.broadcast_to(x, (2, 3))
+        return y, back, number, again, wide
         """,
         """
         x: float32 (2, 3) = input
@@ -290,7 +290,7 @@ BECOMES = {
         there: float32 (3, 2) = np.transpose(x)
         one: float32 (1,) = np.reshape(total, (1,))
         part: float32 (3,) = operator.getitem(x, 0)
-        return x, x, total, part
+        return x, x, total, part, x
         """,
     ),
     "views: one for several": (

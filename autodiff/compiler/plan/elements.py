@@ -21,7 +21,7 @@ from autodiff.compiler.plan.lifetimes import is_view
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.record.recorder import UFUNCS
 from autodiff.compiler.simplify.exact import REDUCERS
-from autodiff.compiler.simplify.rounding import added_product
+from autodiff.compiler.simplify.rounding import add_product
 from autodiff.core.tensor import astype
 
 LETTERS = "ijklmn"  # of the axes of a nest
@@ -179,7 +179,7 @@ class Elements:
             return "require" if is_simple else "opaque"
         if call.several or call.effect or call.output in self._fixed:
             return "opaque"
-        if added_product(call) or call.function is np.matmul:
+        if call.function in (add_product, np.matmul):
             return "product" if _is_product(call) else "opaque"
         if not all(_is_known(value) for value in (*call.operands(), call.output)):
             return "opaque"

@@ -11,7 +11,7 @@ from autodiff.compiler.plan.elements import LETTERS, Elements, Indices
 from autodiff.compiler.plan.lifetimes import Buffer, Planned, may_view, sources_of
 from autodiff.compiler.plan.nest import Loop
 from autodiff.compiler.program import Call, Value, values_in
-from autodiff.compiler.simplify.rounding import added_product
+from autodiff.compiler.simplify.rounding import add_product
 
 
 @dataclass(eq=False)
@@ -137,7 +137,7 @@ class LoopProgram(Planned):
                     self._check_nest(item, check)
                     reads = [value for value in reads if value not in item.where]
                     may_overwrite = self.overwritten.get(item, ())
-                elif added_product(item):
+                elif item.function is add_product:
                     may_overwrite = item.args[:1]
                 check.do(reads, item.outputs, may_overwrite)
                 self._check_places(reads, number, made, check)

@@ -9,7 +9,7 @@ from autodiff.compiler.plan.lifetimes import Buffer, Memory
 from autodiff.compiler.plan.loops import LoopProgram
 from autodiff.compiler.plan.nest import Loop
 from autodiff.compiler.program import Call, Value
-from autodiff.compiler.simplify.rounding import added_product
+from autodiff.compiler.simplify.rounding import add_product
 
 
 def place(loops: LoopProgram) -> None:
@@ -73,7 +73,7 @@ class _Placer:
     def _adds_to(self, call: Call, buffer: Buffer) -> bool:
         """Whether a product is added to what lies in a buffer, and does not read it otherwise."""
         inside = [value for value in call.operands() if self._shows(value, buffer)]
-        return added_product(call) and inside == [call.args[0]] and self._loops.home.get(inside[0]) is buffer
+        return call.function is add_product and inside == [call.args[0]] and self._loops.home.get(inside[0]) is buffer
 
     def _may_overwrite(self, loop: Loop, value: Value, buffer: Buffer) -> bool:
         """Whether a loop may write a value over what it reads: at the same indices, and no later than it is written."""

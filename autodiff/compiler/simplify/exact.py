@@ -14,7 +14,7 @@ from autodiff.compiler.plan.lifetimes import is_view
 from autodiff.compiler.program import Call, Program, Value, mapped
 from autodiff.compiler.record.recorder import updated
 from autodiff.compiler.simplify.rewriting import Makers, fresh, is_float, like, original, rewrite
-from autodiff.compiler.simplify.views import Views
+from autodiff.compiler.simplify.views import shortened
 from autodiff.core.rule import Function, is_elementwise
 
 # What a longer name comes down to.
@@ -40,8 +40,6 @@ def lower(program: Program) -> Program:
         x = args[0] if args else None
         if not isinstance(x, Value):
             return None
-        if function is np.broadcast_to and x.form == call.output.form:
-            return x
         if function in (np.split, np.array_split):
             return _parts(call, x, kwargs.get("axis", (*args, 0)[2]))
         if function in (np.ones_like, np.zeros_like) and len(args) == 1 and not kwargs and call.output.axes is None:
@@ -149,7 +147,7 @@ def fold_constants(program: Program) -> Program:
     """
 
     def change(call: Call, _: Makers) -> Any:
-        if call.effect or call.several or call.output.is_array or any(True for _ in call.operands()):
+        if call.effect or call.several or call.output.is_array or call.operands():
             return None
         result = call.function(*call.args, **call.kwargs)
         return result[()] if isinstance(result, np.ndarray) else result
@@ -163,7 +161,7 @@ def views(program: Program) -> Program:
     Requires nothing, but `lower` makes views, too. Gives views of arrays that are no views of all of another one, but
     of other shapes of what may have gaps in memory. Keeps every bit.
     """
-    return rewrite(program, Views(exact=True).shorter)
+    return shortened(program, exact=True)
 
 
 def neutral(program: Program) -> Program:
@@ -204,7 +202,7 @@ def filled(program: Program) -> Program:
             instead[output] = np.dtype(output.dtype).type(call.function is np.ones)
         elif is_elementwise(call.function) and not (call.several or call.kwargs):
             simpler = call.with_values(_but_exponents(call, instead))
-            others = list(simpler.operands())
+            others = simpler.operands()
             if not others and output.is_array:
                 instead[output] = call.function(*simpler.args)[()]
             elif simpler is not call and np.broadcast_shapes(*(value.shape for value in others)) == output.shape:

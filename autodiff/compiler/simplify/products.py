@@ -45,7 +45,7 @@ def products(program: Program) -> Program:
 def _is_transpose(call: Call) -> bool:
     """Whether a call transposes a matrix, or each of a stack."""
     x = call.args[0]
-    if not is_view(call) or len(x.shape) < 2 or [*call.operands()] != [x]:
+    if not is_view(call) or len(x.shape) < 2 or call.operands() != (x,):
         return False
     memory = without_contents(x)
     return bool(place(view_of(call, memory)) == place(memory.swapaxes(-1, -2)))

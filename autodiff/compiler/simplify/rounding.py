@@ -13,7 +13,7 @@ from autodiff.compiler.program import Call, Program, Value, values_in
 from autodiff.compiler.record.recorder import updated
 from autodiff.compiler.simplify.exact import dead, fold_constants
 from autodiff.compiler.simplify.rewriting import Makers, fresh, inexact, is_float, like, made_by, original, rewrite
-from autodiff.compiler.simplify.views import Views
+from autodiff.compiler.simplify.views import shortened
 from autodiff.core.rule import Array, Function, describe
 
 
@@ -57,8 +57,7 @@ def copies(program: Program) -> Program:
     Requires nothing; it is for what `neutral` and `views` have left. Gives no copies. May change rounding, if BLAS has
     another way for an array with gaps in memory.
     """
-    views = Views(exact=False)
-    return rewrite(program, lambda call, makers: original(call, makers) or views.shorter(call, makers))
+    return shortened(rewrite(program, original), exact=False)
 
 
 @inexact
@@ -267,16 +266,6 @@ def _rates(program: Program) -> dict[Value, Any]:
     return rates
 
 
-def _scaled_product(call: Call | None, makers: Makers, uses: Counter[Value]) -> Any:
-    """Give the rate and the product of matrices, used for nothing else, that a call multiplies, or None for both."""
-    if call and call.function is np.multiply and call.output.is_array and not call.kwargs:
-        for rate, value in (call.args, call.args[::-1]):
-            product = made_by(value, np.matmul, makers)
-            if product and uses[value] == 1 and _is_given_number(rate):
-                return rate, product
-    return None, None
-
-
 def _is_given_number(x: Any) -> bool:
     """Whether something is a Python number that is known before the first call, and may be multiplied by others."""
     is_given = isinstance(x, Value) and x.kind in ("input", "state") and x.dtype is float
@@ -321,11 +310,6 @@ def add_product(out: Array, scale: Any, left: Array, right: Array) -> Array:
     return out + scale * (left @ right)
 
 
-def added_product(call: Call) -> bool:
-    """Whether a call adds a product to a matrix."""
-    return call.function is add_product
-
-
 @inexact
 def updates_as_products(program: Program) -> Program:
     """Say ``W - rate * (X.T @ G)`` as one call of BLAS, if the product is used for nothing else.
@@ -341,13 +325,14 @@ def updates_as_products(program: Program) -> Program:
         before = state.get(call.output)
         if call.function is not np.subtract or before is None or call.args[0] is not before or len(before.shape) != 2:
             return None
-        scaled = made_by(call.args[1], np.multiply, makers) if uses[call.args[1]] == 1 else None
-        rate, product = _scaled_product(scaled, makers, uses)
-        if not product or product.output.form != before.form or any(v.dtype != before.dtype for v in product.args):
-            return None
-        is_new = rate not in opposites
-        negative = opposites.setdefault(rate, Value("call", (), float, False, "negative_rate"))
-        update = like(call, add_product, (before, negative, *product.args))
-        return [like(call, operator.neg, (rate,), {}, negative), update] if is_new else [update]
+        scaled = made_by(call.args[1], np.multiply, makers)
+        for rate, value in (scaled.args, scaled.args[::-1]) if scaled and uses[scaled.output] == 1 else ():
+            product = made_by(value, np.matmul, makers) if uses[value] == 1 and value.form == before.form else None
+            if product and _is_given_number(rate) and all(one.dtype == before.dtype for one in product.args):
+                is_new = rate not in opposites
+                negative = opposites.setdefault(rate, Value("call", (), float, False, "negative_rate"))
+                update = like(call, add_product, (before, negative, *product.args))
+                return [like(call, operator.neg, (rate,), {}, negative), update] if is_new else [update]
+        return None
 
     return dead(rewrite(program, change))

@@ -9,36 +9,34 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.plan.lifetimes import may_view, shows
-from autodiff.compiler.program import Call, Value
-from autodiff.compiler.simplify.rewriting import Makers, like
+from autodiff.compiler.program import Call, Program, Value
+from autodiff.compiler.simplify.rewriting import Makers, like, rewrite
 from autodiff.core.rule import Array, Function
 
 _NOWHERE = np.empty((), np.int8)
 
 
-class Views:
-    """Says views in fewer calls: as the array that they show all of, or as one view of it.
+def shortened(program: Program, exact: bool) -> Program:
+    """Say views in fewer calls: as the array that they show all of, or as one view of it.
 
     Args:
+        program: whose views these are.
         exact: whether arrays that may have gaps in memory keep their shape, as NumPy would copy them to change it.
     """
+    shown: dict[Value, tuple[Value, Array]] = {}  # an array, and the same view of one without contents
 
-    def __init__(self, exact: bool) -> None:
-        self._exact = exact
-        self._shown: dict[Value, tuple[Value, Array]] = {}  # an array, and the same view of one without contents
-
-    def shorter(self, call: Call, makers: Makers) -> Any:
-        """Give an older value that a view is again, or a call that says it better, or None."""
+    def change(call: Call, makers: Makers) -> Any:
         x, output = call.args[0] if call.args else None, call.output
-        if not isinstance(x, Value) or [*call.operands()] != [x] or not shows(call):
+        if not isinstance(x, Value) or call.operands() != (x,) or not shows(call):
             return None
-        source, memory = self._shown.get(x) or (x, without_contents(x))
-        maker = makers.get(source)
-        is_dense = not self._exact or (maker is not None and not may_view(maker))
+        source, memory = shown.get(x) or (x, without_contents(x))
         view = view_of(call, memory)
-        if view is None or not (is_dense or is_view_of_any(call)):
+        maker = makers.get(source)
+        is_dense = maker is not None and not may_view(maker)
+        keeps_shape = call.function not in (np.reshape, np.ravel) or _longer(x.shape) == _longer(output.shape)
+        if view is None or not (is_dense or keeps_shape or not exact):
             return None
-        self._shown[output] = source, view
+        shown[output] = source, view
         whole = without_contents(source)
         for older, its in ((source, whole), (x, memory)):
             if older.form == output.form and place(view) == place(its):
@@ -48,6 +46,8 @@ class Views:
             if (source is not x or function is not np.reshape) and place(view_of(other, whole)) == place(view):
                 return [other]
         return None
+
+    return rewrite(program, change)
 
 
 def without_contents(value: Value) -> Array:
@@ -73,12 +73,6 @@ def view_of(call: Call, memory: Array) -> Array | None:
         return None
 
 
-def is_view_of_any(call: Call) -> bool:
-    """Whether a call makes a view also of an array with gaps in memory."""
-    reshaped = call.function in (np.reshape, np.ravel)
-    return not reshaped or _without_ones(call.args[0].shape) == _without_ones(call.output.shape)
-
-
 def place(view: Array | None) -> Any:
     """Give what tells apart two views of one memory, and None for a copy."""
     if view is None:
@@ -87,7 +81,8 @@ def place(view: Array | None) -> Any:
     return view.shape, steps, view.__array_interface__["data"][0]
 
 
-def _without_ones(shape: tuple[int, ...]) -> list[int]:
+def _longer(shape: tuple[int, ...]) -> list[int]:
+    """Leave out axes of length one, which any array can lose and get."""
     return [size for size in shape if size != 1]
 
 

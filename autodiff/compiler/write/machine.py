@@ -19,7 +19,7 @@ from autodiff.compiler.plan.loops import LoopProgram, Part
 from autodiff.compiler.plan.nest import Loop
 from autodiff.compiler.program import Call, Value
 from autodiff.compiler.record.log import Log
-from autodiff.compiler.simplify.rounding import added_product
+from autodiff.compiler.simplify.rounding import add_product
 from autodiff.compiler.write.module import Module, Source
 from autodiff.compiler.write.nests import FROM_TO, NestText
 from autodiff.compiler.write.scope import Scope
@@ -120,7 +120,7 @@ def _function(scope: Scope, part: Part) -> tuple[list[str], list[str]]:
 def _product(scope: Scope, call: Call) -> list[str]:
     """Write a product, or its sum with what lies where the result does."""
     texts, out = scope.texts, scope.memory(call.output)
-    if not added_product(call):
+    if call.function is not add_product:
         return wrapped(f"np.dot({_matrix(scope, call.args[0])}, {_matrix(scope, call.args[1])}, {out})")
     before, scale, left, right = call.args
     texts.kernels.add("add_product")
