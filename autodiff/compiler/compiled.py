@@ -48,12 +48,7 @@ def compile(
 ) -> Compiled: ...
 @overload
 def compile(
-    *,
-    state: Any = (),
-    check: bool = True,
-    exact: bool = False,
-    without: Sequence[str] = (),
-    backend: str = "numpy",
+    *, state: Any = (), check: bool = True, exact: bool = False, without: Sequence[str] = (), backend: str = "numpy"
 ) -> Callable[[Callable[..., Any]], Compiled]: ...
 def compile(
     step: Any = ...,

@@ -204,13 +204,11 @@ def _own(planned: Planned) -> set[Value]:
     makers = {output: call for call in planned.calls for output in call.outputs}
     sources = sources_of(planned.calls)
     wanted = [value for value in planned.program.results if isinstance(value, Value)]
-    held = Counter(one for value in wanted for one in {value, *sources.get(value, ())})
-    return {
-        value
-        for value in wanted
-        if all(one in makers and one not in planned.home and held[one] == 1 for one in {value, *sources.get(value, ())})
-        and all(makers[one].function is not np.broadcast_to for one in {value, *sources.get(value, ())})
-    }
+    shown = {value: {value, *sources.get(value, ())} for value in wanted}
+    held = Counter(one for value in wanted for one in shown[value])
+    fresh = {value for value in held if value in makers and value not in planned.home and held[value] == 1}
+    fresh -= {value for value in fresh if makers[value].function is np.broadcast_to}
+    return {value for value in wanted if shown[value] <= fresh}
 
 
 def changed_numbers(planned: Planned) -> list[Any]:
