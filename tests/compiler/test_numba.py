@@ -378,3 +378,13 @@ def test_any_text_may_be_a_name() -> None:
 @pytest.mark.parametrize("seed", range(100, 104))
 def test_random_steps(seed: int) -> None:
     assert_same_random_step(RandomStep(seed), backend="numba")
+
+
+def test_elements_in_another_order() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+
+    def step(x: Any) -> Any:
+        return np.ravel(np.exp(x), "F") * 2, np.reshape(np.exp(x), 6, order="F") * 2
+
+    for found, wanted in zip(compile(step, backend="numba", check=False)(x), step(x), strict=True):
+        np.testing.assert_allclose(found, wanted)

@@ -714,6 +714,15 @@ STAYS = {
         total: float32 (2, 3) = np.add(y, ones, dtype=np.float32)
         return y, z, total
     """,
+    "views: elements in another order": """
+        x: float32 (2, 3) = input
+        y: float32 (2, 3) = np.exp(x)
+        flat: float32 (6,) = np.ravel(y, 'F')
+        back: float32 (2, 3) = np.reshape(flat, (2, 3))
+        tall: float32 (3, 2) = np.reshape(y, (3, 2), order='F')
+        there: float32 (2, 3) = np.reshape(tall, (2, 3))
+        return back, there
+    """,
     "views: what may have gaps in memory, parts and copies": """
         x: float32 (2, 6) = input
         c: float32 (2, 6) by axes (1, 0) = np.exp(x)

@@ -17,11 +17,12 @@ import numpy as np
 
 from autodiff.arrays.placement import is_basic
 from autodiff.arrays.whole import require
-from autodiff.compiler.plan.lifetimes import is_view
+from autodiff.compiler.plan.lifetimes import is_reshape, is_view
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.record.recorder import UFUNCS
 from autodiff.compiler.simplify.exact import REDUCERS
 from autodiff.compiler.simplify.rounding import add_product
+from autodiff.compiler.simplify.views import view_of
 from autodiff.core.tensor import astype
 
 LETTERS = "ijklmn"  # of the axes of a nest
@@ -187,7 +188,7 @@ class Elements:
         if isinstance(x, Value):
             if call.output.is_array and _is_plain_view(call, x):
                 return "view"
-            if call.output.is_array and x.is_array and _is_reshape(call) and not call.kwargs:
+            if call.output.is_array and x.is_array and is_reshape(call):
                 return "reshaped"
             if call.function in REDUCERS:
                 return "reduction" if _is_reduction(call, x) else "opaque"
@@ -224,11 +225,7 @@ def _is_plain_view(call: Call, source: Value) -> bool:
     if is_view(call):
         return source.is_array or call.function in (np.broadcast_to, np.expand_dims)
     same = [size for size in source.shape if size != 1] == [size for size in call.output.shape if size != 1]
-    return _is_reshape(call) and same and "order" not in call.kwargs
-
-
-def _is_reshape(call: Call) -> bool:
-    return call.function in (np.reshape, np.ravel) and len(call.args) + len(call.kwargs) <= 2
+    return is_reshape(call) and same
 
 
 def _shown_by(call: Call) -> Indices:
@@ -238,13 +235,7 @@ def _shown_by(call: Call) -> Indices:
     for size in reversed(shape[1:]):
         strides.insert(0, strides[0] * 2 * size)  # each larger than any way along the later axes
     source = np.lib.stride_tricks.as_strided(np.empty((), np.int8), shape, strides[: len(shape)])
-    if call.function is operator.getitem:
-        items = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
-        view = source[items if any(item is Ellipsis for item in items) else (*items, ...)]  # an array, if without axes
-    elif _is_reshape(call):
-        view = source.reshape(call.output.shape)
-    else:
-        view = call.function(source, *call.args[1:], **call.kwargs)
+    view: Any = view_of(call, source)
     offset = view.__array_interface__["data"][0] - source.__array_interface__["data"][0]
     axes = {axis: step for axis, step in enumerate(view.strides) if view.shape[axis] != 1 and step}
     indices = []

@@ -93,6 +93,12 @@ def shows(call: Call) -> bool:
     return is_view(call) or call.function in (np.reshape, np.ravel)
 
 
+def is_reshape(call: Call) -> bool:
+    """Whether the result is the first argument in another shape, with its elements in the usual order."""
+    count = {np.reshape: 2, np.ravel: 1}.get(call.function)
+    return len(call.args) == count and not call.kwargs
+
+
 def made_once(program: Program) -> list[Call]:
     """List the calls that depend on constants alone, in order: one run's results serve all."""
     fixed: set[Value] = set()

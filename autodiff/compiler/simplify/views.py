@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.plan.lifetimes import may_view, shows
+from autodiff.compiler.plan.lifetimes import is_reshape, is_view, may_view, shows
 from autodiff.compiler.program import Call, Program, Value
 from autodiff.compiler.simplify.rewriting import Makers, like, rewrite
 from autodiff.core.rule import Array, Function
@@ -33,7 +33,7 @@ def shortened(program: Program, exact: bool) -> Program:
         view = view_of(call, memory)
         maker = makers.get(source)
         is_dense = maker is not None and not may_view(maker)
-        keeps_shape = call.function not in (np.reshape, np.ravel) or _longer(x.shape) == _longer(output.shape)
+        keeps_shape = is_view(call) or _longer(x.shape) == _longer(output.shape)
         if view is None or not (is_dense or keeps_shape or not exact):
             return None
         shown[output] = source, view
@@ -63,10 +63,8 @@ def view_of(call: Call, memory: Array) -> Array | None:
     if call.function is operator.getitem:
         items = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
         return memory[items if Ellipsis in items else (*items, ...)]  # an array, if one without axes
-    if call.function not in (np.reshape, np.ravel):
-        return call.function(memory, *call.args[1:], **call.kwargs)
-    if call.kwargs or len(call.args) > 2:
-        return None
+    if not is_reshape(call):
+        return call.function(memory, *call.args[1:], **call.kwargs) if is_view(call) else None
     try:
         return memory.reshape(call.output.shape, copy=False)
     except ValueError:
