@@ -201,7 +201,9 @@ def filled(program: Program) -> Program:
         elif call.function in (np.ones, np.zeros) and len(call.args) == 2:
             instead[output] = np.dtype(output.dtype).type(call.function is np.ones)
         elif is_elementwise(call.function) and not (call.several or call.kwargs):
-            simpler = call.with_values(_but_exponents(call, instead))
+            exponent = call.args[1] if call.function is np.power else None  # an array of 2s does not square, as 2 does
+            known = {one: instead[one] for one in call.operands() if one in instead and one is not exponent}
+            simpler = call.with_values(known)
             others = simpler.operands()
             if not others and output.is_array:
                 instead[output] = call.function(*simpler.args)[()]
@@ -215,9 +217,3 @@ def filled(program: Program) -> Program:
 def _is_typed(x: Any) -> bool:
     """Whether a value has a dtype of its own, as a number of Python has not."""
     return isinstance(x, Value) and isinstance(x.dtype, np.dtype)
-
-
-def _but_exponents(call: Call, instead: dict[Value, Any]) -> dict[Value, Any]:
-    """Leave out what is an exponent: NumPy squares for the number 2, and not for an array of 2s."""
-    exponent = call.args[1] if call.function is np.power else None
-    return {value: other for value, other in instead.items() if value is not exponent}

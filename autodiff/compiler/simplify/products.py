@@ -117,6 +117,6 @@ def _product(call: Call, x: Value, y: Value, of_x: Labels, of_y: Labels, of_resu
     y = arranged(y, of_y, batch + summed + right, stack + count + columns)
     result = made(np.matmul, (x, y), stack + rows + columns)
     order = batch + left + right
-    result = arranged(result, order[: len(result.shape)], order[: len(result.shape)], [sizes[k] for k in order])
+    result = arranged(result, [], [], [sizes[label] for label in order])
     arranged(result, order, of_result, call.output.shape)
     return [*calls[:-1], like(call, calls[-1].function, calls[-1].args)]
