@@ -106,8 +106,9 @@ class Value:
         if self.name or self.after is None:
             return identifier(self.name) if self.name else None
         word, value = self.after
-        name = names.get(value, "")
-        return f"{word}_{name if name.isidentifier() else value.name}" if name.isidentifier() or value.name else None
+        name = names.get(value, "")  # or an expression
+        name = name if name.isidentifier() else value.name or ""
+        return f"{word}_{name}" if name else None
 
     @property
     def nbytes(self) -> int:

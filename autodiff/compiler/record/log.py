@@ -118,7 +118,7 @@ class Log:
 
     def _forward(self, stamp: int) -> tuple[str, str]:
         """Give the path of the module in which something was made, and a line that names it."""
-        modules = list(filter(_is_module, self._owners(stamp)))
+        modules = [owner for owner in self._owners(stamp) if hasattr(owner, "named_modules")]
         return self._named(modules[0], modules[-1]) if modules else ("", "")
 
 
@@ -129,7 +129,3 @@ def _named(module: Any, outer: Any) -> tuple[str, str]:
     with contextlib.suppress(Exception):  # of a text that the user wrote
         head = repr(module).split(":")[0].split("\n")[0]
     return path, line(f"{path}: {head}" if path else head)
-
-
-def _is_module(owner: Any) -> bool:
-    return hasattr(owner, "named_modules")

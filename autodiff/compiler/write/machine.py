@@ -36,10 +36,9 @@ def machine_source(loops: LoopProgram, called: str, returned: Sequence[str], log
     module = Module(loops, called, returned, log, TAKEN)
     texts, statements = module.texts, module.statements
     makers = loops.elements.makers
-    wishes = {buffer: f"{statements.wish(value, makers[value])}_row" for value, buffer in loops.rows.items()}
-    for value, buffer in loops.home.items():  # of all values that lie in it the first that the user has a name for
-        if buffer not in wishes and (wish := value.wish(texts)):
-            wishes[buffer] = wish
+    homes = reversed(loops.home.items())  # so the first that the user has a name for gives its own
+    wishes = {buffer: wish for value, buffer in homes if (wish := value.wish(texts))}
+    wishes |= {buffer: f"{statements.wish(value, makers[value])}_row" for value, buffer in loops.rows.items()}
     for buffer in loops.buffers:
         texts.name(buffer, wishes.get(buffer) or statements.wish(buffer.value, makers.get(buffer.value)))
     texts |= {value: texts[buffer.value if buffer.is_state else buffer] for value, buffer in loops.home.items()}
