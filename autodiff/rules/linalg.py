@@ -116,11 +116,11 @@ def _in_shape(x: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _outer_x(g: Array, out: Array, x: Array, y: Array) -> Array:
-    return np.reshape(g @ np.ravel(y), x.shape)
+    return np.reshape(g @ np.reshape(y, (-1,)), x.shape)
 
 
 def _outer_y(g: Array, out: Array, x: Array, y: Array) -> Array:
-    return np.reshape(np.ravel(x) @ g, y.shape)
+    return np.reshape(np.reshape(x, (-1,)) @ g, y.shape)
 
 
 defvjp(

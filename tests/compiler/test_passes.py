@@ -735,7 +735,9 @@ STAYS = {
         square: float32 (2, 6) = np.reshape(line, (2, 6))
         part: float32 (2, 3) = operator.getitem(x, (slice(None, None, None), slice(None, 3, None)))
         column: float32 (2, 1, 3) = np.expand_dims(part, 1)
-        return y, z, square, column
+        row: float32 (6,) = operator.getitem(x, 0)
+        dense: float32 (6,) = np.ravel(row)
+        return y, z, square, column, dense
     """,
     "neutral: what may have gaps in memory": """
         x: float32 (2, 3) = input
