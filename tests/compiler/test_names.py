@@ -119,6 +119,45 @@ def test_a_gradient_is_the_sum_of_its_contributions() -> None:
     assert any(re.fullmatch(r"np\.add\(\w+, \w+, out=d_h\)", line) for line in found)
 
 
+def test_a_contribution_is_not_called_a_gradient() -> None:
+    def loss(x: Any) -> Any:
+        h = np.stack([x, x * 2.0]).sum(0)
+        return (h * np.sin(x)).sum()
+
+    assert lines(ad.grad(loss), X)[-2].startswith("d_x = ")
+    assert program(ad.grad(loss), X).count("out=d_x)") == 0
+
+
+def test_backward_passes_have_gradients_of_their_own() -> None:
+    w = ad.Tensor(V, name="w")
+
+    def step(x: Any) -> Any:
+        gradients = []
+        for power in (2, 3):
+            w.grad = None
+            ((np.tanh(x @ w) ** power).sum() + (w**power).sum()).backward()
+            gradients.append(w.grad)
+        return gradients
+
+    text = program(step, X[:, :3], state=w)
+    assert "return d_w, d_w_2.copy(), d_w_2.copy()" in text
+    assert re.search(r"\n    d_w: .*result\[0\]\n    d_w_2: .*result\[1\]", text)
+
+    def second(x: Any) -> Any:
+        return ad.grad(lambda x: (ad.grad(lambda x: (np.tanh(x) ** 3).sum())(x) ** 2).sum())(x)
+
+    assert {"d_x", "d_d_x", "d_x_2"} <= set(re.findall(r"\w+", program(second, X)))
+    assert lines(second, X)[-1] == "return d_x_2,"
+
+
+def test_what_is_multiplied_first_is_called_what_it_is_then() -> None:
+    def loss(x: Any) -> Any:
+        h = np.exp(0.1 * x)
+        return np.mean((V - h) ** 2)
+
+    assert lines(ad.grad(loss), X[:3, :3])[-1] == "return d_x,"
+
+
 class Net(nn.Module):
     def __init__(self) -> None:
         self.first = nn.Linear(4, 3, rng=0)

@@ -130,11 +130,13 @@ def _name_results(traced: Trace, log: Log) -> None:
 
 
 def _name_gradients(traced: Trace) -> None:
-    """Call gradients after what they are of: of contributions to one that is the sum."""
-    sums = {call.args: call.output for call in traced.program.calls if call.function in (operator.add, np.add)}
-    so_far: dict[Value, Value] = {}
-    for of, contribution in traced.watch.contributions:
-        total = sums.get((so_far[of], contribution)) if of in so_far else None
-        so_far[of] = total or contribution
-    for of, gradient in so_far.items():
-        gradient.after = gradient.after or ("d", of)
+    """Call gradients after what they are of: of contributions to one that is the sum, if it was seen."""
+    adds = [call for call in traced.program.calls if call.function in (operator.add, np.add)]
+    sums: dict[Any, Value] = {call.args: call.output for call in adds}
+    for contributions in traced.watch.passes:
+        so_far: dict[int, Value | None] = {}
+        for age, _, contribution in contributions:
+            so_far[age] = sums.get((so_far[age], contribution)) if age in so_far else contribution
+        for age, of, _ in contributions:
+            if (gradient := so_far[age]) is not None:
+                gradient.after = gradient.after or ("d", of)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from threading import get_ident
 from typing import Any
 
@@ -26,7 +26,8 @@ class StepWatch(Watch):
         start: a stamp before all that it sees.
         ends: the stamp after each rule, negated: so they grow.
         of: the stamp of the Tensor whose gradient it carried on.
-        contributions: what it gave, after that to whose gradient it is a contribution.
+        passes: of each backward pass what its rules gave, after the age of the Tensor to whose gradient it is a
+            contribution, and what that holds.
         outside: leaves that are older than the watch, with data, ages and gradients that they had.
     """
 
@@ -34,8 +35,19 @@ class StepWatch(Watch):
         self.start = tick()
         self.ends: list[int] = []
         self.of: list[int] = []
-        self.contributions: list[tuple[Value, Value]] = []
+        self.passes: list[list[tuple[int, Value, Value]]] = [[]]
+        self._contributions = self.passes[0]  # of the pass that is being made
         self.outside: dict[Tensor, Any] = {}
+
+    @contextlib.contextmanager
+    def walking(self) -> Iterator[None]:
+        """Tell the contributions of a backward pass from those of others, also of one in a rule of another."""
+        outer, self._contributions = self._contributions, []
+        self.passes.append(self._contributions)
+        try:
+            yield
+        finally:
+            self._contributions = outer
 
     def see_call(self, tensor: Any, function: Any, args: Any) -> None:
         """Write down which Tensors took part. What was put into others is younger than these."""
@@ -48,9 +60,8 @@ class StepWatch(Watch):
         self.ends.append(-tick())
         self.of.append(node._age)
         of, gradient = data_of(argument), data_of(gradient)
-        for one, its in zip(of, gradient) if isinstance(of, list | tuple) else [(of, gradient)]:
-            if isinstance(one, Recorded) and isinstance(data_of(its), Recorded):
-                self.contributions.append((one.value, data_of(its).value))
+        if isinstance(of, Recorded) and isinstance(gradient, Recorded):
+            self._contributions.append((argument._age, of.value, gradient.value))
 
 
 class Log:

@@ -233,6 +233,9 @@ def rates_first(program: Program) -> Program:
     for value in multiplied:
         value.name = value.name and f"scaled_{value.name}"
         value.after = value.after and (f"scaled_{value.after[0]}", value.after[1])
+    for output, value in new.items():
+        if output.after:  # it is a gradient itself
+            value.name, value.after = output.name, output.after
     return fold_constants(program.replacing(calls, new))
 
 

@@ -82,6 +82,9 @@ def _names(layout: Layout, module: Module) -> dict[Buffer, dict[str, None]]:
         if value is not named:
             borrowed[value] = texts[named]
         names[home][texts[named]] = None
+    for value in (output for call in layout.calls for output in call.outputs if output not in layout.home):
+        if value.after and value.after[1] in borrowed:
+            value.name = value.name or wish(value)
     texts |= borrowed
     return names
 
