@@ -6,10 +6,10 @@ import ast
 import builtins
 import functools
 import inspect
+import itertools
 import keyword
 import linecache
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
@@ -55,17 +55,23 @@ def is_plain(*names: str) -> bool:
 
 
 class Line(NamedTuple):
-    """A line of the user's that is being run, of some code of which it is a part."""
+    """A line of the user's that is being run, of some code of which it is a part, and where in that."""
 
     code: CodeType
     number: int
+    instruction: int = -1  # its offset in bytes
+
+    @classmethod
+    def of(cls, frame: FrameType) -> Line:
+        """Give the line at which a frame is."""
+        return cls(frame.f_code, frame.f_lineno, frame.f_lasti)
 
 
-class Statement(NamedTuple):
-    """What the user wrote: a text in one line, and the variable that is assigned to, if it is one."""
+class Written(NamedTuple):
+    """What the user wrote: texts by the lines of which they are, variables by where what they are assigned stands."""
 
-    text: str
-    target: str | None
+    texts: dict[int, str]
+    targets: dict[Any, str]
 
 
 def frames_until(module: str) -> Iterator[tuple[FrameType, bool]]:
@@ -90,10 +96,12 @@ def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) ->
     wanted = set(map(id, things))
     found: dict[int, tuple[int, str]] = {}
     for frame, is_users in frames:
-        code = frame.f_code
+        code, space = frame.f_code, frame.f_locals
+        if not (code.co_flags & inspect.CO_OPTIMIZED or type(space) is dict):
+            continue  # a mapping of the user's, as exec is given one, would run code of the user's
         count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
         parameters = code.co_varnames[:count]
-        for name, thing in frame.f_locals.items():
+        for name, thing in tuple(space.items()):
             key = id(thing._array if issubclass(type(thing), Entry) else thing)  # nothing is asked for its class
             if key in wanted and name.isidentifier():
                 rank = (name in parameters) + 2 * (not is_users)
@@ -102,48 +110,75 @@ def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) ->
     return {key: name for key, (_, name) in found.items()}
 
 
-def statement_of(line: Line) -> Statement:
-    """Give what the user wrote, of which a line is a part.
+def text_of(line: Line) -> str:
+    """Give what the user wrote, of which a line is a part: a statement in one line, or what one begins with.
 
     Example:
-        >>> from autodiff.compiler.naming import Line, statement_of
+        >>> from autodiff.compiler.naming import Line, text_of
         >>> def step(x):
         ...     y = np.exp(
         ...         x)
         ...     return y
-        >>> statement_of(Line(step.__code__, step.__code__.co_firstlineno + 2))
-        Statement(text='y = np.exp(x)', target='y')
+        >>> text_of(Line(step.__code__, step.__code__.co_firstlineno + 2))
+        'y = np.exp(x)'
     """
-    code, number = line
-    return _statements(code).get(number) or Statement(linecache.getline(code.co_filename, number).strip(), None)
+    code, number, _ = line
+    text = _written(code).texts.get(number)
+    return linecache.getline(code.co_filename, number).strip() if text is None else text
+
+
+def target_of(line: Line) -> str | None:
+    """Give the variable to which the user assigns the very expression that is being run, if there is one."""
+    code, _, instruction = line
+    span = next(itertools.islice(code.co_positions(), instruction // 2, None), None) if instruction >= 0 else None
+    return _written(code).targets.get(span)
 
 
 @functools.lru_cache(maxsize=256)
-def _statements(code: CodeType) -> dict[int, Statement]:
-    """Give the statement of each line of some code, the innermost; of others than simple ones what they begin with."""
-    lines = linecache.getlines(code.co_filename)[max(0, code.co_firstlineno - 1) :]
-    found: dict[int, Statement] = {}
+def _written(code: CodeType) -> Written:
+    """Read the source of some code: the innermost statement of each line, and what is assigned."""
+    first = max(1, code.co_firstlineno)
+    lines = linecache.getlines(code.co_filename)[first - 1 :]
+    written = Written({}, {})
     try:
         block = lines if code.co_name == "<module>" else inspect.getblock(lines)
-        nodes = [node for node in ast.walk(ast.parse(textwrap.dedent("".join(block)))) if isinstance(node, ast.stmt)]
-    except (SyntaxError, IndexError):
-        return found
-    for node in nodes:
-        is_simple = not hasattr(node, "body")
-        is_long = is_simple and node.end_lineno != node.lineno
-        text = ast.unparse(node) if is_long else block[node.lineno - 1].strip()
-        target = None if code.co_name.startswith("<") else _target(node)
-        end = (node.end_lineno or node.lineno) if is_simple else node.lineno
-        for number in range(node.lineno, end + 1):
-            found[code.co_firstlineno - 1 + number] = Statement(text, target)
-    return found
+        is_indented = block[0][:1].isspace()
+        tree = ast.parse("".join(["if True:\n"] * is_indented + block))
+    except (SyntaxError, IndexError, ValueError):
+        return written
+    ast.increment_lineno(tree, first - 1 - is_indented)
+    if not code.co_name.startswith("<") and not any(_begins_at(node, first, code.co_name) for node in ast.walk(tree)):
+        return Written(dict.fromkeys(range(first, first + len(block)), ""), {})  # the file has changed since
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and node.lineno >= first:
+            is_simple = not hasattr(node, "body")
+            is_long = is_simple and node.end_lineno != node.lineno
+            text = ast.unparse(node) if is_long else block[node.lineno - first].strip()
+            end = (node.end_lineno or node.lineno) if is_simple else node.lineno
+            written.texts.update(dict.fromkeys(range(node.lineno, end + 1), text))
+        for value, target in _assigned(node):
+            written.targets[value.lineno, value.end_lineno, value.col_offset, value.end_col_offset] = target
+    return written
 
 
-def _target(node: ast.stmt) -> str | None:
-    """Give the one variable to which a statement assigns what it computes."""
-    if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        target: ast.expr | None = node.targets[0]
-    else:
-        target = node.target if isinstance(node, ast.AnnAssign | ast.AugAssign) else None
-    is_of_many = isinstance(getattr(node, "value", None), ast.Tuple | ast.List | ast.Dict)
-    return target.id if isinstance(target, ast.Name) and not is_of_many else None
+def _begins_at(node: ast.AST, line: int, name: str) -> bool:
+    """Whether a function or class of some name begins at a line, with its decorators."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    return node.name == name and min(one.lineno for one in (node, *node.decorator_list)) == line
+
+
+def _assigned(node: ast.AST) -> Iterator[tuple[ast.stmt | ast.expr, str]]:
+    """Give the expressions, or a statement as ``x += y`` that is one, that are assigned to a variable."""
+    target = (
+        node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else getattr(node, "target", None)
+    )
+    if not isinstance(target, ast.Name):
+        return
+    values = [node if isinstance(node, ast.AugAssign) else getattr(node, "value", None)]
+    while values:
+        value = values.pop()
+        if isinstance(value, ast.IfExp):
+            values += [value.body, value.orelse]
+        elif isinstance(value, ast.stmt | ast.expr):
+            yield value, target.id

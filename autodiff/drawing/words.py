@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autodiff.compiler.naming import Line, frames_until, names_of, statement_of
+from autodiff.compiler.naming import Line, frames_until, names_of, target_of
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import Watch
 
@@ -25,11 +25,11 @@ class Words(Watch):
         names = names_of((arg._array for arg in unnamed), frames) if unnamed else {}
         for arg in unnamed:
             arg.name = names.get(id(arg._array))
-        self._lines[tensor] = next((Line(frame.f_code, frame.f_lineno) for frame, is_users in frames if is_users), None)
+        self._lines[tensor] = next((Line.of(frame) for frame, is_users in frames if is_users), None)
 
     def name(self, results: Sequence[Tensor]) -> None:
         """Name those that no later call has used, as they were assigned."""
         for result in results:
             line = self._lines.get(result)
             if result.name is None and line is not None:
-                result.name = statement_of(line).target
+                result.name = target_of(line)

@@ -7,7 +7,8 @@ import itertools
 import linecache
 import re
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -208,6 +209,63 @@ def test_a_statement_of_several_lines_is_one_comment() -> None:
         return np.sqrt(y)
 
     assert [line for line in lines(step, X) if "#" in line] == ["# y = np.exp(np.tanh(x) + 1.0)", "# return np.sqrt(y)"]
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+def test_a_name_is_that_of_the_expression_that_is_assigned(tmp_path: Path) -> None:
+    written = """def step(x):
+    a = np.exp(x); n = 3
+    b = np.sin(x) if n > 2 else np.cos(x)
+    '''
+Text that is not indented
+    '''
+    c = np.tan(x)
+    c *= 2.0
+    pair = Pair(np.tanh(x), np.sqrt(x))
+    if (d := np.cbrt(x)) is not None:
+        one = len([np.log1p(x)])
+    return a, b, c, pair.first, pair.second, d, one
+"""
+    path = tmp_path / "written.py"
+    path.write_text(written)
+    space: dict[str, Any] = {"np": np, "Pair": Pair}
+    exec(compile(written, str(path), "exec"), space)
+    text = program(space["step"], np.abs(X))
+    assert [line.strip() for line in text.splitlines() if " = np." in line and not re.search("#|empty", line)] == [
+        "c2 = np.array(2.0, np.float64)",
+        "a = np.exp(x)",
+        "b = np.sin(x)",
+        "c_2 = np.multiply(c, c2)",
+        "tanh = np.tanh(x)",
+        "sqrt = np.sqrt(x)",
+        "d = np.cbrt(x)",
+    ]
+
+
+def test_no_line_of_a_file_that_has_changed_is_a_comment(tmp_path: Path) -> None:
+    written = "import numpy as np\ndef step(x):\n    y = np.exp(x)\n    return np.sin(y)\n"
+    path = tmp_path / "written.py"
+    path.write_text("z = 1\n" + written)
+    space: dict[str, Any] = {}
+    exec(compile(written, str(path), "exec"), space)
+    assert "#" not in program(space["step"], X)
+
+
+def test_no_code_of_the_users_runs_to_find_a_name() -> None:
+    class Names(dict[str, Any]):
+        def items(self) -> Any:
+            raise AssertionError
+
+    def step(x: Any) -> Any:
+        names = Names(x=x)
+        exec("y = np.exp(x)\nz = np.sin(y)", {"np": np}, names)
+        return names["z"]
+
+    np.testing.assert_array_equal(ad.compile(step)(X), np.sin(np.exp(X)))
 
 
 def test_no_word_of_the_users_can_be_code() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.naming import statement_of
+from autodiff.compiler.naming import text_of
 from autodiff.compiler.program import Call, Value, mapped
 from autodiff.compiler.record.surroundings import LONGEST_TEXT, content
 from autodiff.compiler.record.tracing import Trace
@@ -79,7 +79,7 @@ class _Comparison:
             if change:
                 line = self._other.lines.get(new.stamp)
                 if line is not None:
-                    change += f' (File "{line.code.co_filename}", line {line.number}: {statement_of(line).text})'
+                    change += f' (File "{line.code.co_filename}", line {line.number}: {text_of(line)})'
                 return change
             self._twins.update(zip(old.outputs, new.outputs))
         if self._one.form != self._other.form or not self._is_same(one.results, other.results):

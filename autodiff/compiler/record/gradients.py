@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.naming import Statement, statement_of
-from autodiff.compiler.program import Call, Program, Value
+from autodiff.compiler.naming import target_of
+from autodiff.compiler.program import Program, Value
 from autodiff.compiler.record.comparison import difference
 from autodiff.compiler.record.log import Log
 from autodiff.compiler.record.tracing import Gradient, Step, Trace, trace
@@ -114,16 +114,11 @@ def _with_other_gradients(step: Step, tensors: list[Tensor], args: Any, kwargs: 
 
 
 def _name_results(traced: Trace, log: Log) -> None:
-    """Name what the last call gives of those of a statement that assigns it, or of a module, if no later call has."""
-
-    def statement(call: Call) -> Statement | None:
-        line = traced.lines.get(call.stamp)
-        return line and statement_of(line)
-
-    for found, calls in groupby(traced.program.calls, statement):
+    """Name what is assigned, where no later call has: what the last call of an expression, or of a module, gives."""
+    for line, calls in groupby(traced.program.calls, lambda call: traced.lines.get(call.stamp)):
         *_, last = calls
-        if found and found.target and last.output.name is None and not last.several:
-            last.output.name = found.target
+        if line and last.output.name is None and not last.several:
+            last.output.name = target_of(line)
     for path, calls in groupby(traced.program.calls, lambda call: log.module(call.stamp)):
         *_, last = calls
         last.output.name = last.output.name or path or None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from threading import get_ident
 from typing import Any
 
-from autodiff.compiler.naming import Line, line, statement_of
+from autodiff.compiler.naming import Line, line, text_of
 from autodiff.compiler.program import Value
 from autodiff.compiler.record.recorder import Recorded
 from autodiff.core.clock import Span, tick
@@ -103,7 +103,7 @@ class Log:
         return [f"backward: {word}" for word in self._words(origin, made_by)] or ["backward"]
 
     def _words(self, stamp: int, text: Line | None) -> list[str]:
-        words = [line(statement_of(text).text) if text else "", self._forward(stamp)[1]]
+        words = [line(text_of(text)) if text else "", self._forward(stamp)[1]]
         if any(words):
             return [*filter(None, words)]
         if any(hasattr(owner, "param_groups") for owner in self._owners(stamp)):

@@ -129,7 +129,7 @@ class Recording:
     def _look_around(self, stamp: int) -> None:
         """Write down which line of the user's has made a call, and what it calls arguments that have no name."""
         frames = list(frames_until(RUNNER))
-        line = next((Line(frame.f_code, frame.f_lineno) for frame, is_users in frames if is_users), None)
+        line = next((Line.of(frame) for frame, is_users in frames if is_users), None)
         if line is not None:
             self.lines[stamp] = line
         if self._unnamed:
