@@ -19,6 +19,7 @@ from autodiff.core.tape import Entry
 from autodiff.core.watch import LIBRARIES
 
 _TAKEN = {*dir(builtins), *keyword.kwlist}
+_LOOKING = {"locals", "vars", "dir", "eval", "exec", "f_locals"}  # what a function looks at its variables by
 LONGEST_NAME, LONGEST_LINE = 64, 100  # characters
 
 
@@ -96,8 +97,12 @@ def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) ->
     wanted = set(map(id, things))
     found: dict[int, tuple[int, str]] = {}
     for frame, is_users in frames:
-        code, space = frame.f_code, frame.f_locals
-        if not (code.co_flags & inspect.CO_OPTIMIZED or type(space) is dict):
+        code = frame.f_code
+        is_function = bool(code.co_flags & inspect.CO_OPTIMIZED)
+        if is_function and not _LOOKING.isdisjoint(code.co_names):
+            continue  # what it was given would change, if it was locals()
+        space = frame.f_locals
+        if not (is_function or type(space) is dict):
             continue  # a mapping of the user's, as exec is given one, would run code of the user's
         count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
         parameters = code.co_varnames[:count]
@@ -107,6 +112,8 @@ def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) ->
                 rank = (name in parameters) + 2 * (not is_users)
                 if rank < found.get(key, (3, ""))[0]:
                     found[key] = rank, name
+        if is_function and type(space) is dict and sys.gettrace() is None:  # and no debugger is at work in it
+            space.clear()  # up to Python 3.12 a frame keeps it, and all that it holds
     return {key: name for key, (_, name) in found.items()}
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import gc
 import itertools
 import linecache
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -266,6 +268,33 @@ def test_no_code_of_the_users_runs_to_find_a_name() -> None:
         return names["z"]
 
     np.testing.assert_array_equal(ad.compile(step)(X), np.sin(np.exp(X)))
+
+
+def test_looking_for_names_changes_nothing_and_keeps_nothing() -> None:
+    alive: list[bool] = []
+
+    def step(x: Any) -> Any:
+        kept = locals()
+        exponential = np.exp(x)
+        logarithm = np.log1p(exponential)
+        return {name: np.sqrt(value) for name, value in kept.items()}, logarithm
+
+    assert list(ad.compile(step, check=False)(np.abs(X))[0]) == ["x"]
+
+    def generator() -> Any:
+        x = yield
+        y = np.exp(x)
+        alive.append(True)
+        weakref.finalize(y, alive.clear)
+        z = np.sin(y)
+        y = x = None
+        z = yield z
+
+    steps = generator()
+    next(steps)
+    ad.compile(lambda x: steps.send(x) * 2.0, check=False)(X)
+    gc.collect()
+    assert not alive
 
 
 def test_no_word_of_the_users_can_be_code() -> None:
