@@ -6,7 +6,6 @@ import ast
 import builtins
 import functools
 import inspect
-import itertools
 import keyword
 import linecache
 import sys
@@ -21,6 +20,7 @@ from autodiff.core.watch import LIBRARIES
 _TAKEN = {*dir(builtins), *keyword.kwlist}
 _LOOKING = {"locals", "vars", "dir", "eval", "exec", "f_locals"}  # what a function looks at its variables by
 LONGEST_NAME, LONGEST_LINE = 64, 100  # characters
+MOST_VARIABLES = 200  # of a function: all are looked at in each of its calls
 
 
 def identifier(text: str) -> str:
@@ -69,10 +69,10 @@ class Line(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What the user wrote: texts by the lines of which they are, variables by where what they are assigned stands."""
+    """What the user wrote: texts by their lines, variables by the instructions that compute what they are assigned."""
 
     texts: dict[int, str]
-    targets: dict[Any, str]
+    targets: dict[int, str]
 
 
 def frames_until(module: str) -> Iterator[tuple[FrameType, bool]]:
@@ -99,8 +99,8 @@ def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) ->
     for frame, is_users in frames:
         code = frame.f_code
         is_function = bool(code.co_flags & inspect.CO_OPTIMIZED)
-        if is_function and not _LOOKING.isdisjoint(code.co_names):
-            continue  # what it was given would change, if it was locals()
+        if len(code.co_varnames) > MOST_VARIABLES or (is_function and not _LOOKING.isdisjoint(code.co_names)):
+            continue  # it takes long, or what it was given would change, if it was locals()
         space = frame.f_locals
         if not (is_function or type(space) is dict):
             continue  # a mapping of the user's, as exec is given one, would run code of the user's
@@ -136,9 +136,7 @@ def text_of(line: Line) -> str:
 
 def target_of(line: Line) -> str | None:
     """Give the variable to which the user assigns the very expression that is being run, if there is one."""
-    code, _, instruction = line
-    span = next(itertools.islice(code.co_positions(), instruction // 2, None), None) if instruction >= 0 else None
-    return _written(code).targets.get(span)
+    return _written(line.code).targets.get(line.instruction)
 
 
 @functools.lru_cache(maxsize=256)
@@ -146,13 +144,14 @@ def _written(code: CodeType) -> Written:
     """Read the source of some code: the innermost statement of each line, and what is assigned."""
     first = max(1, code.co_firstlineno)
     lines = linecache.getlines(code.co_filename)[first - 1 :]
-    written = Written({}, {})
+    texts: dict[int, str] = {}
+    targets: dict[Any, str] = {}  # by where an expression stands
     try:
         block = lines if code.co_name == "<module>" else inspect.getblock(lines)
         is_indented = block[0][:1].isspace()
         tree = ast.parse("".join(["if True:\n"] * is_indented + block))
     except (SyntaxError, IndexError, ValueError):
-        return written
+        return Written({}, {})
     ast.increment_lineno(tree, first - 1 - is_indented)
     if not code.co_name.startswith("<") and not any(_begins_at(node, first, code.co_name) for node in ast.walk(tree)):
         return Written(dict.fromkeys(range(first, first + len(block)), ""), {})  # the file has changed since
@@ -162,10 +161,11 @@ def _written(code: CodeType) -> Written:
             is_long = is_simple and node.end_lineno != node.lineno
             text = ast.unparse(node) if is_long else block[node.lineno - first].strip()
             end = (node.end_lineno or node.lineno) if is_simple else node.lineno
-            written.texts.update(dict.fromkeys(range(node.lineno, end + 1), text))
+            texts.update(dict.fromkeys(range(node.lineno, end + 1), text))
         for value, target in _assigned(node):
-            written.targets[value.lineno, value.end_lineno, value.col_offset, value.end_col_offset] = target
-    return written
+            targets[value.lineno, value.end_lineno, value.col_offset, value.end_col_offset] = target
+    positions = enumerate(code.co_positions())
+    return Written(texts, {2 * number: targets[span] for number, span in positions if span in targets})
 
 
 def _begins_at(node: ast.AST, line: int, name: str) -> bool:

@@ -52,7 +52,15 @@ def updates(n: int) -> tuple[Any, Any]:
     return step, [*parameters, optimizer]
 
 
-@pytest.mark.parametrize("step_of", [slope_of_a_chain, writes, updates])
+def statements(n: int) -> tuple[Any, Any]:
+    """A function of many statements, each with a variable of its own, whose text is nowhere."""
+    space: dict[str, Any] = {"np": np}
+    lines = [f"    y{position + 1} = np.tanh(y{position})\n" for position in range(5 * n)]
+    exec(f"def step(y0, k):\n{''.join(lines)}    return y{5 * n} + k", space)
+    return space["step"], ()
+
+
+@pytest.mark.parametrize("step_of", [slope_of_a_chain, writes, updates, statements])
 def test_twice_the_calls_are_made_into_a_program_by_about_twice_the_work(step_of: Callable[[int], Any]) -> None:
     work_of(step_of, 4)  # what is imported and found once
     once, twice = work_of(step_of, 60), work_of(step_of, 120)

@@ -270,6 +270,17 @@ def test_no_code_of_the_users_runs_to_find_a_name() -> None:
     np.testing.assert_array_equal(ad.compile(step)(X), np.sin(np.exp(X)))
 
 
+def test_a_function_of_many_variables_keeps_their_names(tmp_path: Path) -> None:
+    path, space = tmp_path / "written.py", dict[str, Any](np=np)
+    path.write_text(
+        "def step(v0):\n" + "".join(f"    v{k + 1} = np.tanh(v{k})\n" for k in range(300)) + "    return v300\n"
+    )
+    exec(compile(path.read_text(), str(path), "exec"), space)
+    text = program(space["step"], X)
+    assert "np.tanh(v150, out=v151)" in text
+    assert "v300 = np.tanh(v299)" in text
+
+
 def test_looking_for_names_changes_nothing_and_keeps_nothing() -> None:
     alive: list[bool] = []
 

@@ -71,9 +71,11 @@ def _names(layout: Layout, module: Module) -> dict[Buffer, dict[str, None]]:
 
     for call in calls:
         value, home = call.output, layout.home[call.output]
-        named = value
+        named, passed = value, []
         while not (named in texts or wish(named)) and named in heirs:
+            passed.append(named)
             named = heirs[named]
+        heirs |= dict.fromkeys(passed, named)  # so that a long chain is followed once
         if not (named in texts or wish(named)):
             named = value
         if named not in texts:
