@@ -6,6 +6,7 @@ Operators and methods are short for the NumPy function of the same name. How a c
 
 from __future__ import annotations
 
+import copy
 import operator
 import sys
 import warnings
@@ -18,6 +19,7 @@ from autodiff.arrays import placement
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.arrays.foreign import refuse_unknown_shape, taken_in
 from autodiff.arrays.sums import total
+from autodiff.arrays.whole import is_numpy
 from autodiff.core.clock import tick
 from autodiff.core.hooks import Hook, hooks_of
 from autodiff.core.leaving import in_transform, is_formatting, is_operator_of_sparse, is_store, warn_of_number, way_out
@@ -632,7 +634,9 @@ def _as_data(data: Array, requires_grad: bool, dtype: Any) -> Any:
     if hasattr(data, "__array_function__") and not of_numpy:
         if requires_grad:
             refuse_unknown_shape("Tensor", data)
-        return data if dtype is None else data.astype(dtype)
+        if dtype is not None:
+            return data.astype(dtype)
+        return copy.copy(data) if is_numpy(data) else data  # others are not written into
     try:
         array = np.array(data, dtype=dtype)
     except ValueError as error:

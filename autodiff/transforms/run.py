@@ -312,7 +312,7 @@ def _opened(leaf: Array, is_recorded: bool) -> Tensor:
     if type(data) is float:
         return variable(np.float64(data))
     if type(data) is np.ndarray and data.dtype.kind == "f" and data.ndim:
-        return variable(data.copy())
+        return variable(data.copy("K"))
     return Tensor(data)
 
 

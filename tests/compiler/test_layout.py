@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from textwrap import dedent
 from typing import Any
 
@@ -219,3 +220,21 @@ def test_state_that_does_not_change_is_found() -> None:
     layout.copies.clear()
     with pytest.raises(ValueError, match="w does not become new"):
         layout.check()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.sum(np.sum(x[..., ::2], axis=1, keepdims=True)),
+        lambda x: np.sum(x.T.copy()),
+        lambda x: np.sum(np.tanh(x).copy()),
+        ad.value_and_grad(lambda x: np.sum(np.tanh(x))),
+        ad.grad(lambda x: np.sum(np.sin(ad.grad(lambda y: np.sum(np.einsum("ijkl,ijml->mj", y.T, y.T) ** 2))(x)))),
+    ],
+)
+def test_sums_are_taken_in_the_order_of_the_step(function: Callable[[Any], Any]) -> None:
+    compiled = ad.compile(function, exact=True, check=False)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        x = np.asfortranarray(rng.standard_normal((3, 4, 5, 7)))
+        np.testing.assert_equal(compiled(x), function(x))

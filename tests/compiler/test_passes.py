@@ -654,7 +654,7 @@ STAYS = {
         e: float32 (4,) = np.var(y, axis=0, ddof=3)
         return a, b, c, e
     """,
-    "products: other dtypes, sums of one array, diagonals and stacks of vectors": """
+    "products: other dtypes, sums of one array, diagonals, stacks of vectors and three factors": """
         x: float32 (3, 3) = input
         n: int64 (3, 3) = input
         w: float64 (3, 3) = input
@@ -665,9 +665,10 @@ STAYS = {
         d: float32 (3,) = np.einsum('ij,ij->i', x, x)
         e: float32 (3, 3) = np.einsum('ij,jk->ik', x, u)
         f: float32 (3,) = np.einsum('ij,jk->i', x, x)
+        g: float32 (3, 3) = np.einsum('ij,jk,->ik', x, x, np.float32(2.0))
         y: float32 (3, 3) = np.matmul(x, x)
         z: float32 (9,) = np.ravel(y)
-        return a, b, c, d, e, f, z
+        return a, b, c, d, e, f, g, z
     """,
     "lower: other dtypes": """
         x: float16 (3, 4) = input

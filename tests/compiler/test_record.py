@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
@@ -300,6 +301,26 @@ def test_what_says_the_size_of_a_result_stays_as_it_was(function: Callable[[Any,
         compiled(rows)
     with pytest.raises(TypeError, match=r"depends on values, and a program|taken out of the step"):
         ad.compile(function)(rows, outside)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_tensor_keeps_what_an_array_was(check: bool) -> None:
+    w = np.zeros(2)
+
+    def step(x: Any) -> Any:
+        before, copied = Tensor(w), copy.copy(w)
+        h = x * 3
+        product = Tensor(h)
+        w[...] = x
+        h[...] = 0
+        return before * 1, copied, product * 1
+
+    compiled = ad.compile(step, w, check=check)
+    for x, old in (([1.0, 2.0], [0.0, 0.0]), ([3.0, 4.0], [1.0, 2.0])):
+        before, copied, product = compiled(np.array(x))
+        np.testing.assert_array_equal(before.data, old)
+        np.testing.assert_array_equal(copied, old)
+        np.testing.assert_array_equal(product.data, 3 * np.array(x))
 
 
 @pytest.mark.parametrize("check", [True, False])

@@ -6,6 +6,7 @@ Neither the engine nor the step knows.
 
 from __future__ import annotations
 
+import copy
 import operator
 import threading
 from collections import defaultdict
@@ -252,6 +253,12 @@ class Recorded:
 
     takes_all_of_numpy = True
 
+    def __copy__(self) -> Any:
+        """Give an array of the same contents, which keeps them when this one is changed in place."""
+        if self.recording.is_elsewhere():
+            return np.copy(self.recording.original(self))
+        return Recorded(copy.copy(self.data), self.recording.symbol(self), self.recording)
+
     # What it is, which does not depend on its elements
 
     shape = property(lambda self: np.shape(self.data))
@@ -359,6 +366,10 @@ class Recorded:
         """Convert to another dtype."""
         return self.recording.call(astype, (self, np.dtype(dtype)))
 
+    def copy(self, order: str = "C") -> Any:
+        """Copy the array: its method does so into the order in which NumPy makes arrays, `np.copy` into its own."""
+        return self._answer(np.copy, (self,), {"order": order} if self.value.axes else {}, None)
+
     def reshape(self, *shape: Any) -> Any:
         """Give the same elements another shape."""
         return self.recording.call(np.reshape, (self, shape[0] if len(shape) == 1 else shape))
@@ -441,7 +452,7 @@ for _function in UFUNCS:
         _define_operator(_function.__name__)
 for _name in (
     "sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin", "argsort", "cumsum", "cumprod",
-    "clip", "copy", "diagonal", "dot", "nonzero", "ravel", "repeat", "round", "searchsorted", "squeeze", "swapaxes",
+    "clip", "diagonal", "dot", "nonzero", "ravel", "repeat", "round", "searchsorted", "squeeze", "swapaxes",
     "take", "trace",
 ):  # fmt: skip
     _define_method(_name, getattr(np, _name))

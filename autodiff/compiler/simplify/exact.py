@@ -92,7 +92,10 @@ def _reduced(call: Call, x: Value, kwargs: dict[str, Any]) -> list[Call] | None:
     options["axis"] = axes[0] if len(axes) == 1 else None if len(axes) == len(x.shape) else axes
     total = fresh(call.output) if is_mean else call.output
     shape = tuple(n for k, n in enumerate(x.shape) if k not in axes)
-    reduced = Value("call", shape, total.dtype, bool(shape)) if keepdims else total
+    order = [k for k in total.axes or range(len(x.shape)) if k not in axes] if keepdims else []
+    places = tuple(sorted(order).index(k) for k in order)
+    in_memory = None if places == tuple(range(len(order))) else places
+    reduced = Value("call", shape, total.dtype, bool(shape), axes=in_memory) if keepdims else total
     calls = [like(call, reduce, (x,), options, reduced)]
     if keepdims:
         view, argument = (np.expand_dims, axes) if shape else (np.reshape, total.shape)

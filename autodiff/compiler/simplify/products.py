@@ -61,8 +61,8 @@ def _terms(call: Call) -> tuple[Labels, Labels, Labels] | None:
     of_x, of_y = [*range(x.ndim)], [*range(x.ndim, x.ndim + y.ndim)]
     if function is np.einsum and options.keys() <= {"optimize"}:
         args = [without_contents(arg) if isinstance(arg, Value) else arg for arg in call.args]
-        _, (of_x, of_y), of_result = einsum_terms(args)
-        return of_x, of_y, of_result
+        _, terms, of_result = einsum_terms(args)
+        return (terms[0], terms[1], of_result) if len(terms) == 2 else None  # a number may be the third
     if function in (np.outer, np.linalg.outer) and x.ndim == y.ndim == 1 and not options:
         return of_x, of_y, [*of_x, *of_y]
     if function in (np.tensordot, np.linalg.tensordot):

@@ -73,9 +73,10 @@ def original(call: Call, makers: Makers) -> Value | None:
     function, args = call.function, call.args
     x = None
     are_ones = [isinstance(arg, int | float | np.generic) and arg == 1 for arg in args]
-    if call.kwargs or not args:
+    is_copy = facts_of(function).is_copy
+    if not args or (call.kwargs and not (is_copy and call.kwargs == {"order": "C"})):
         return None
-    if facts_of(function).is_copy:
+    if is_copy:
         x = args[0]
     elif function is updated and args[1] is Ellipsis:
         x = args[2]
