@@ -670,6 +670,13 @@ STAYS = {
         z: float32 (9,) = np.ravel(y)
         return a, b, c, d, e, f, g, z
     """,
+    "products: the transpose of one of a stack and a matrix": """
+        x: float32 (3, 2, 3) = input
+        y: float32 (3, 3) = input
+        product: float32 (3, 2, 3) = np.matmul(x, y)
+        z: float32 (3, 3, 2) = np.swapaxes(product, -1, -2)
+        return z
+    """,
     "lower: other dtypes": """
         x: float16 (3, 4) = input
         flags: bool (3, 4) = np.greater(x, 0)

@@ -303,6 +303,12 @@ def test_what_says_the_size_of_a_result_stays_as_it_was(function: Callable[[Any,
         ad.compile(function)(rows, outside)
 
 
+def test_squares_of_booleans_are_of_the_dtype_that_numpy_gives_them() -> None:
+    compiled = ad.compile(lambda x, y: (x**2, x**2 * y))
+    for square in compiled(np.array([True, False]), np.ones(2, np.float32)), compiled(np.ones(3, bool), np.float32(2)):
+        assert [one.dtype for one in square] == [np.int8, np.float32]
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_a_tensor_keeps_what_an_array_was(check: bool) -> None:
     w = np.zeros(2)

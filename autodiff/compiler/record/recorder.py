@@ -114,6 +114,8 @@ class Recording:
         options = {name: mapped(arg, self.symbol) for name, arg in kwargs.items()}
         result = memory = (run or function)(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
         if isinstance(result, np.ndarray):
+            if function is operator.pow and result.dtype == np.int8 and np.result_type(held(args[0])) == bool:
+                function, symbols = np.square, symbols[:1]  # as NumPy does, while its power gives other integers
             function = UFUNCS.get(function, function)
             result = result if result.ndim else result[()]
         several = isinstance(result, list | tuple)

@@ -84,8 +84,9 @@ def _product(call: Call, x: Value, y: Value, of_x: Labels, of_y: Labels, of_resu
     batch = [label for label in of_result if label in of_x and label in of_y]
     left, right = ([label for label in of_result if label not in other] for other in (of_y, of_x))
     is_plain = all(len({*labels}) == len(labels) for labels in (of_x, of_y, of_result))
-    fits = x.shape == tuple(sizes[label] for label in of_x) and {*of_result, *summed} == {*of_x, *of_y}
-    if not is_plain or not fits or (batch and summed and not (left and right)):
+    fits = x.shape == tuple(sizes[label] for label in of_x) and len(y.shape) == len(of_y)
+    is_sum = {*of_result, *summed} == {*of_x, *of_y}
+    if not (is_plain and fits and is_sum) or (batch and summed and not (left and right)):
         return None
     calls: list[Call] = []
 
