@@ -329,6 +329,21 @@ def test_a_tensor_keeps_what_an_array_was(check: bool) -> None:
         np.testing.assert_array_equal(product.data, 3 * np.array(x))
 
 
+def test_arrays_without_axes_are_changed_in_place_and_given_as_numbers() -> None:
+    w = np.array(1.0)
+
+    def step(x: Any) -> Any:
+        w[...] = x
+        w[...] = w * 2
+        return w, w
+
+    compiled = ad.compile(step, w)
+    results = [compiled(np.float64(x)) for x in (2.0, 3.0)]
+    assert results == [(4.0, 4.0), (6.0, 6.0)]
+    assert w == 6
+    assert all(type(one) is np.float64 for pair in results for one in pair)
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_copyto_changes_the_state(check: bool) -> None:
     w, v = np.zeros(2), np.zeros(2)

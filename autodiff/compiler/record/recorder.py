@@ -114,7 +114,7 @@ class Recording:
         options = {name: mapped(arg, self.symbol) for name, arg in kwargs.items()}
         result = memory = (run or function)(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
         if isinstance(result, np.ndarray):
-            if function is operator.pow and result.dtype == np.int8 and np.result_type(held(args[0])) == bool:
+            if function is operator.pow and result.dtype == np.int8 and np.result_type(held(args[0])).kind == "b":
                 function, symbols = np.square, symbols[:1]  # as NumPy does, while its power gives other integers
             function = UFUNCS.get(function, function)
             result = result if result.ndim else result[()]

@@ -87,8 +87,11 @@ class Statements:
             array, index, *ufunc, value = call.args
             sign = {(): "=", (np.add,): "+=", (np.subtract,): "-="}[tuple(ufunc)]
             name = out or texts.name(call.output, self.wish(call.output, call))
+            last = f"{name}[{texts.index(index)}] {sign} {texts.text(value)}"
+            if not call.output.is_array:
+                return [f"{name} = np.array({texts.text(array)})", last, f"{name} = {name}[()]"]
             first = f"np.copyto({out}, {texts.text(array)})" if out else f"{name} = {texts.text(array)}.copy()"
-            return [*([] if is_there else [first]), f"{name}[{texts.index(index)}] {sign} {texts.text(value)}"]
+            return [*([] if is_there else [first]), last]
         if out is not None:
             return wrapped(self._call(call, out, called))
         if call.output in self._inlined:
