@@ -150,7 +150,7 @@ def test_statements_of_a_program_are_told_apart(monkeypatch, contender, size):
     monkeypatch.setattr(lines, "TURN_SECONDS", 0.0)
     found = compiled.measure("lines", contender=contender, size=size)["lines"]
     texts = [text for text, _ in found]
-    starts = ("np.dot(x,", "np.dot(layers_0,", "np.dot(layers_2_weight_T, layers_0_T,")
+    starts = ("np.dot(x,", "np.dot(layers_1, layers_2_weight,", "np.dot(layers_2_weight_T, layers_1_T,")
     products = [text for text in texts if text.startswith(starts)]
     assert len(products) == 2
     assert texts[-1] == "the call around them"

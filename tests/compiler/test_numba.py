@@ -298,6 +298,15 @@ def test_short_loops_are_not_shared_out() -> None:
         assert ("in_threads(" in compiled.source) == is_shared
 
 
+@pytest.mark.parametrize("order", ["A", "K"])
+def test_elements_in_the_order_of_memory_are_refused_where_that_is_another(order: Any) -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    with pytest.raises(TypeError, match=f"ravel with order='{order}' depends on how an array lies in memory"):
+        compile(lambda x: np.ravel(np.exp(x.T), order) * 2, backend="numba")(x)
+    found = compile(lambda x: np.ravel(np.exp(x), order) * 2, backend="numba")(x)
+    np.testing.assert_allclose(found, np.ravel(np.exp(x)) * 2)
+
+
 # Texts
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from autodiff.arrays.whole import require
 from autodiff.compiler.plan.elements import Elements, copies_for_products
 from autodiff.compiler.plan.fusion import parts_of
@@ -12,6 +14,7 @@ from autodiff.compiler.plan.loops import LoopProgram, Part
 from autodiff.compiler.plan.memory import Layout, layout_of
 from autodiff.compiler.plan.placing import place
 from autodiff.compiler.program import Call, Program, Value, values_in
+from autodiff.core.rule import name_of
 
 
 def plan(program: Program, backend: str, exact: bool = False) -> Layout | LoopProgram:
@@ -24,7 +27,17 @@ def loops_of(program: Program) -> LoopProgram:
 
     Requires calls in order; gives each of them once, but views only where Python needs them. Sums are taken in another
     order.
+
+    Raises:
+        TypeError: a call takes elements as they lie in memory, in another order than the usual one.
     """
+    for call in program.calls:
+        order = {*call.args[1:], *call.kwargs.values()} & {"A", "K"} if call.function in (np.ravel, np.reshape) else ()
+        if order and call.args[0].axes is not None:
+            raise TypeError(
+                f"compile: {name_of(call.function)} with order={order.pop()!r} depends on how an array lies in memory, "
+                'which machine code arranges itself: give order="C" or "F"'
+            )
     program = copies_for_products(program)
     once = made_once(program)
     fixed = {output for call in once for output in call.outputs}
