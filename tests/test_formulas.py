@@ -15,7 +15,7 @@ import autodiff as ad
 import nn
 from autodiff.arrays.activations import relu
 from autodiff.core.record import is_variable
-from autodiff.core.rule import FACTS
+from autodiff.core.rule import FACTS, is_elementwise
 from autodiff.core.tape import Outputs, arguments, pack
 from autodiff.core.tensor import Tensor
 from autodiff.drawing.formulas import LONGEST_FORMULA, Formula, formulas
@@ -147,7 +147,7 @@ ELEMENTWISE_CASES = [
     case
     for case in CASES
     if case.order
-    and (isinstance(case.function, np.ufunc) or case.name.startswith(("x**", "clip", "where", "relu", "sigmoid")))
+    and (is_elementwise(case.function) or case.name.startswith(("x**", "clip", "where", "relu", "sigmoid")))
     and "list" not in case.name
     and case.name != "clip, bounds equal"  # by one of the bounds alone, that is a kink
     and type((case.plain or case.function)(*case.args)) is not tuple
@@ -187,6 +187,7 @@ x, y, w = Tensor([0.5, 2.0], name="x"), Tensor([1.5, 3.0], name="y"), Tensor([[1
     ("call", "expected"),
     [
         (lambda: x * y, ["∂(x·y)/∂x = y", "∂(x·y)/∂y = x"]),
+        (lambda: x @ y, ["∂(x y)/∂x = y", "∂(x y)/∂y = x"]),
         (lambda: x / y, ["∂(x/y)/∂x = 1/y", "∂(x/y)/∂y = −x/y²"]),
         (lambda: x - y, ["∂(x − y)/∂x = 1", "∂(x − y)/∂y = −1"]),
         (lambda: x**3, ["∂(x³)/∂x = 3·x²"]),
