@@ -283,7 +283,7 @@ def peak_bytes(contender: str, size: str) -> dict[str, Any]:
         ``"first_bytes"``, the same of the first step.
     """
     problem = problem_of(size)
-    LIBRARY[contender](Problem.of(Size(1, (1, 1))))()  # what is imported and remembered once is not a step's
+    LIBRARY[contender](Problem.of(Size(1, (1, 2))))()  # what is imported and remembered once is not a step's
     gc.collect()
     tracemalloc.start()
     step = LIBRARY[contender](problem)
