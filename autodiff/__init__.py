@@ -18,6 +18,8 @@ from autodiff.transforms.reverse import elementwise_grad, grad, value_and_grad, 
 if TYPE_CHECKING:
     from autodiff import testing
     from autodiff.anomaly import detect_anomaly
+    from autodiff.batching.table import defbatch
+    from autodiff.batching.vmap import vmap
     from autodiff.compiler import Compiled, compile
     from autodiff.drawing import Drawing, draw
 
@@ -27,9 +29,11 @@ __version__ = "0.1.0"
 _LATER = {
     "Compiled": "autodiff.compiler",
     "Drawing": "autodiff.drawing",
+    "defbatch": "autodiff.batching.table",
     "compile": "autodiff.compiler",
     "detect_anomaly": "autodiff.anomaly",
     "draw": "autodiff.drawing",
+    "vmap": "autodiff.batching.vmap",
 }
 
 __all__ = [
@@ -39,6 +43,7 @@ __all__ = [
     "checkpoint",
     "compile",
     "custom_vjp",
+    "defbatch",
     "defcomposition",
     "defvjp",
     "detect_anomaly",
@@ -56,6 +61,7 @@ __all__ = [
     "testing",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 
 

@@ -31,16 +31,24 @@ def taken_whole(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Map
     return NotImplemented
 
 
-def whole(function: F) -> F:
-    """Make a function that looks into arrays, or is made of several calls, one call to those who record calls."""
+def offered(function: F) -> F:
+    """Make a function that is offered whole to the array types among its arguments, unless it is one already."""
+    if hasattr(function, "is_whole"):
+        return function
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         result = taken_whole(call, args, kwargs)
         return function(*args, **kwargs) if result is NotImplemented else result
 
-    call.is_whole = True  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
+
+
+def whole(function: F) -> F:
+    """Make a function that looks into arrays, or is made of several calls, one call to those who record calls."""
+    call = offered(function)
+    call.is_whole = True  # type: ignore[attr-defined]
+    return call
 
 
 def is_numpy(x: Any) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from autodiff.arrays.foreign import PLAIN, is_sparse, refuse_unknown_shape, taken_in
 from autodiff.arrays.sums import is_short
-from autodiff.arrays.whole import taken_whole
+from autodiff.arrays.whole import offered
 from autodiff.core.clock import tick
 from autodiff.core.keywords import bare, checked_call, holds_tensors, is_listing, refuse_dict, tensors_in
 from autodiff.core.rule import FACTS, NOTHING_KNOWN, Array, Facts, Function, facts_of, name_of, share
@@ -303,6 +303,7 @@ def primitive(function: F) -> F:
         >>> softplus(ad.Tensor(0.0))
         Tensor(0.69314718, call=softplus)
     """
+    recorded = offered(function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -310,11 +311,11 @@ def primitive(function: F) -> F:
         for arg in (*args, *kwargs.values()) if kwargs else args:
             if type(arg) not in PLAIN:
                 if isinstance(arg, Entry) or holds_tensors(arg):
-                    return record(function, args, kwargs)
+                    return record(recorded, args, kwargs)
                 refuse_dict(function, arg)
                 is_plain = False
-        whole = NotImplemented if is_plain else taken_whole(function, args, kwargs)
-        return function(*args, **kwargs) if whole is NotImplemented else whole
+        return function(*args, **kwargs) if is_plain else recorded(*args, **kwargs)
 
     share(function, call)
+    share(function, recorded)
     return call  # type: ignore[return-value]

@@ -22,7 +22,7 @@ from autodiff.core.rule import FACTS, Array, Function, Rule, defvjp, describe, f
 from autodiff.core.watch import WATCHES, Watch, current_watch
 
 Hooks = Literal["all", "between", "none"]
-_float64 = np.float64
+_float64, _ndarray = np.float64, np.ndarray
 is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
 
 
@@ -234,8 +234,7 @@ def _walk(
             rule: Any = rules[position]
             d = rule(g, out, args[0], args[1]) if binary else rule(*(g, out) + args, **kwargs)  # noqa: RUF005
             if (kind := type(d)) is not type(value) or (  # a scalar's type says its shape and dtype
-                kind is not _float64
-                and (kind is list or kind is tuple or d.shape != value.shape or d.dtype is not value.dtype)
+                kind is not _float64 and (kind is not _ndarray or d.shape != value.shape or d.dtype is not value.dtype)
             ):
                 d = _conformed(d, value, function, position, parent)
             if parent_age not in pending:
@@ -245,7 +244,8 @@ def _walk(
             else:
                 _, so_far, ours = pending[parent_age]
                 # What a rule returned may be a view, or shared; only a sum may be added into in place.
-                pending[parent_age] = parent, iadd(so_far, d) if ours else so_far + d, True  # type: ignore[no-untyped-call]
+                so_far = iadd(so_far, d) if ours else so_far + d  # type: ignore[no-untyped-call]
+                pending[parent_age] = parent, so_far, type(so_far) is _ndarray
             if watch is not None:
                 watch.see_gradient(entry, parent, d)
 
@@ -292,6 +292,8 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
 
 def _conformed(gradient: Array, value: Array, function: Function, position: int, entry: Entry | None = None) -> Any:
     """Give what a rule returned the shape and dtype of its argument, or say why that cannot be."""
+    if entry is not None and hasattr(array := getattr(gradient, "_array", gradient), "summed_for"):
+        gradient = array.summed_for(gradient, value, entry._age)  # of a batch, to which the argument does not belong
     if _is_pack(value):
         return Outputs(
             _conformed(one, item, function, position) if _is_pack(item) or hasattr(item, "dtype") else None

@@ -1,0 +1,375 @@
+"""The batched array: it holds one array with a batch along its first axis, and shows the shape of one member.
+
+NumPy's protocols bring every call to it. How the function acts on a batch is looked up in the table; what has no line
+there runs member by member.
+
+A Tensor stands outside of it, ``Tensor(Batched(array))``, and of two batches the younger, ``Batched(Batched(array))``.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from autodiff.arrays.sums import total
+from autodiff.core.clock import tick
+from autodiff.core.record import record
+from autodiff.core.rule import Array, Function, defvjp, facts_of, name_of
+from autodiff.core.tape import Entry
+
+_new = object.__new__
+
+
+class Level:
+    """One batch that is computed: which of several batches an array belongs to.
+
+    Attributes:
+        size: how many members it has.
+        age: since when; what is older is shared by the members.
+        is_over: whether its function has ended; from then on, a gradient of what has no batch is one for all members.
+    """
+
+    __slots__ = ("age", "is_over", "size")
+
+    def __init__(self, size: int, age: int | None = None) -> None:
+        self.size, self.is_over = size, False
+        self.age = tick() if age is None else age
+
+
+class NotOneNumberError(TypeError):
+    """A batched array is asked for something that each of its members answers in its own way."""
+
+
+class Batched:
+    """An array for each member of a batch, which computes as one of them does.
+
+    Attributes:
+        array: all of them, along the first axis.
+        level: the batch.
+    """
+
+    __slots__ = ("__weakref__", "array", "level")
+
+    array: Any
+    level: Level
+
+    takes_all_of_numpy = True
+
+    def __init__(self, array: Array, level: Level) -> None:
+        self.array, self.level = array, level
+
+    # What it is, which is the same for each member
+
+    shape = property(lambda self: self.array.shape[1:])
+    ndim = property(lambda self: len(self.array.shape) - 1)
+    dtype = property(lambda self: self.array.dtype)
+    itemsize = property(lambda self: self.array.dtype.itemsize)
+    nbytes = property(lambda self: self.size * self.itemsize)
+    flags = property(lambda self: self.array.flags)
+    strides = property(lambda self: self.array.strides[1:])
+
+    @property
+    def size(self) -> int:
+        """Number of elements of a member."""
+        return int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a batched array without axes")
+        return int(self.shape[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[position] for position in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<batch of {self.level.size} arrays of shape {self.shape} and dtype {self.dtype}>"
+
+    # NumPy's dispatch
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        if any(isinstance(one, Entry) for one in inputs):
+            return NotImplemented  # the Tensor records the call itself
+        if out is not None or method == "at":
+            raise in_place(f"{ufunc.__name__}{'.at' if method == 'at' else ' with out='}")
+        return call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function: Function, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if any(issubclass(kind, Entry) for kind in types):
+            return NotImplemented
+        if kwargs.get("out") is not None or function in _WRITERS:
+            raise in_place(name_of(function))
+        return call(function, args, {name: value for name, value in kwargs.items() if name != "out"})
+
+    def __array_call__(self, function: Function, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """Answer functions of Python that are offered whole."""
+        return call(function, args, kwargs)
+
+    # Operators and methods
+
+    def __getitem__(self, index: Any) -> Any:
+        return call(operator.getitem, (self, index), {})
+
+    def __divmod__(self, other: Any) -> Any:
+        return call(np.divmod, (self, other), {})
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return call(np.divmod, (other, self), {})
+
+    def __copy__(self) -> Batched:
+        return self.copy()
+
+    def copy(self, order: str = "C") -> Batched:
+        """Copy the arrays."""
+        return Batched(np.copy(self.array), self.level)
+
+    def astype(self, dtype: Any, *args: Any, copy: bool = True, **kwargs: Any) -> Batched:
+        """Convert to another dtype."""
+        return Batched(self.array.astype(dtype), self.level)
+
+    def reshape(self, *shape: Any, order: Any = "C") -> Any:
+        """Give the same elements another shape."""
+        options = {} if order == "C" else {"order": order}
+        return call(np.reshape, (self, shape[0] if len(shape) == 1 else shape), options)
+
+    def transpose(self, *axes: Any) -> Any:
+        """Permute the axes."""
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = axes[0]
+        return call(np.transpose, (self, axes or None), {})
+
+    T = property(lambda self: call(np.transpose, (self,), {}), doc="The array with its axes reversed.")
+    real = property(lambda self: call(np.real, (self,), {}), doc="Real part of each element.")
+    imag = property(lambda self: call(np.imag, (self,), {}), doc="Imaginary part of each element.")
+    flat = property(lambda self: call(np.ravel, (self,), {}), doc="The elements as one axis.")
+
+    __hash__ = object.__hash__
+
+    def summed_for(self, gradient: Array, value: Array, age: int) -> Any:
+        """Sum a gradient over batches that what it is a gradient of, of a value and an age, is not a part of.
+
+        While a batch is computed, only what is older is no part of it: what has no batch but came into being since
+        then is there for each member, and has a gradient for each.
+        """
+        own = levels_of(value)
+        for level in levels_of(self):
+            if level not in own and (level.is_over or age > level.age):
+                gradient = record(merged, (gradient, level)) if isinstance(gradient, Entry) else merged(gradient, level)
+        return gradient
+
+
+def levels_of(x: Any) -> list[Level]:
+    """List the batches that an array is a member of, the youngest first."""
+    levels = []
+    while type(x) is Batched:
+        levels.append(x.level)
+        x = x.array
+    return levels
+
+
+def in_place(name: str) -> TypeError:
+    """Make the error for a write into an array of which each member would need its own."""
+    return TypeError(
+        f"{name}: a batched array is not written into, nor does another take one in: write y = f(x), np.where, or "
+        "y = x.at[index].set(value) of a Tensor"
+    )
+
+
+_WRITERS = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis}
+
+
+# The way in and out of a batch
+
+
+def inside(x: Array, axis: int, level: Level) -> Batched:
+    """Give an array as the batch that lies along one of its axes."""
+    return Batched(x if axis == 0 else np.moveaxis(x, axis, 0), level)
+
+
+def outside(x: Array, axis: int, level: Level) -> Any:
+    """Give the arrays of all members in one, the batch along an axis; what does not depend on it, as often."""
+    array = stacked(x, level)
+    return array if axis == 0 else np.moveaxis(array, 0, axis)
+
+
+def stacked(x: Array, level: Level) -> Any:
+    """Give the arrays of all members along a first axis."""
+    if type(x) is Batched:
+        if x.level is level:
+            return x.array
+        if x.level.age < level.age:
+            raise RuntimeError(f"vmap: {x!r} is left over from a batch that has ended: return it from the function")
+    return np.broadcast_to(x, (level.size, *np.shape(x)))
+
+
+def merged(x: Array, level: Level) -> Any:
+    """Sum over the members of a batch."""
+    return total(x.array, 0) if x.level is level else Batched(merged(x.array, level), x.level)
+
+
+def spread(x: Array, level: Level) -> Batched:
+    """Give each member the same."""
+    if type(x) is Batched and x.level.age < level.age:
+        return Batched(spread(x.array, level), x.level)
+    return Batched(stacked(x, level), level)
+
+
+merged.__name__ = "sum"  # as it is called in pictures
+defvjp(inside, lambda g, out, x, axis, level: outside(g, axis, level))
+defvjp(outside, lambda g, out, x, axis, level: inside(g, axis, level))
+defvjp(merged, lambda g, out, x, level: spread(g, level))
+defvjp(spread, lambda g, out, x, level: merged(g, level))
+
+
+# Calls
+
+# How a function acts on a batch: rule(level, args, kwargs) gives its result, with Batched arrays in it.
+BatchRule = Callable[[Level, tuple[Any, ...], Mapping[str, Any]], Any]
+RULES: dict[Function, BatchRule] = {}
+
+
+def call(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Let a function act on all members of the youngest batch among its arguments."""
+    if facts_of(function).is_question:
+        return function(*map(stand_in, args), **{name: stand_in(value) for name, value in kwargs.items()})
+    level = youngest((*args, *kwargs.values()))
+    if level is None:
+        raise TypeError(f"{name_of(function)}: a batched array stands in a container that is not looked into")
+    rule = RULES.get(function) or RULES.get(getattr(function, "__wrapped__", None))  # of a primitive
+    return member_by_member(function, level, args, kwargs) if rule is None else rule(level, args, kwargs)
+
+
+def youngest(args: Any) -> Level | None:
+    """Give the youngest batch among arguments, also in lists and tuples."""
+    found = None
+    for arg in args:
+        level = arg.level if type(arg) is Batched else youngest(arg) if type(arg) in (list, tuple) else None
+        if level is not None and (found is None or level.age < found.age):
+            found = level
+    return found
+
+
+def mapped(arg: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to an argument, or to each item of a list or tuple."""
+    if type(arg) in (list, tuple):
+        return type(arg)([mapped(item, function) for item in arg])
+    return function(arg)
+
+
+def member_by_member(function: Function, level: Level, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Run a function on one member after the other, and stack what it gives: the way of those without a rule."""
+
+    def result_of(position: int) -> Any:
+        def member(x: Any) -> Any:
+            if type(x) is not Batched or x.level is not level:
+                return x
+            return x.array[position] if level.size else np.ones(x.shape, x.dtype)[()]
+
+        return function(
+            *(mapped(arg, member) for arg in args), **{name: mapped(value, member) for name, value in kwargs.items()}
+        )
+
+    return _joined([result_of(position) for position in range(max(1, level.size))], level, function)
+
+
+def _joined(results: list[Any], level: Level, function: Function) -> Any:
+    """Give results of all members as one, in the same containers."""
+    first = results[0]
+    if first is None:
+        return None
+    if isinstance(first, list | tuple):
+        items = [_joined(list(items), level, function) for items in zip(*results, strict=True)]
+        return first._make(items) if hasattr(first, "_make") else type(first)(items)
+    shapes = {np.shape(one) for one in results}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"vmap: {name_of(function)} gives shapes {', '.join(map(str, sorted(shapes)))} for members of one "
+            "batch, since their sizes depend on values: write np.where(mask, x, other)"
+        )
+    return Batched(np.stack(results)[: level.size], level)
+
+
+def stand_in(arg: Any) -> Any:
+    """Give an array of the same form as a member, for functions that ask for no more."""
+    return mapped(arg, lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape) if type(x) is Batched else x)
+
+
+# Operators
+
+
+def _define_operator(name: str, function: np.ufunc) -> None:
+    operate = getattr(operator, name)
+    word = name.rstrip("_")
+
+    def method(self: Batched, other: Any) -> Any:
+        if type(other) is Batched:
+            if other.level is self.level and other.array.ndim == self.array.ndim and function is not np.matmul:
+                return Batched(operate(self.array, other.array), self.level)
+        elif isinstance(other, Entry):
+            return NotImplemented
+        elif type(other) is float or type(other) is int:
+            return Batched(operate(self.array, other), self.level)
+        return call(function, (self, other), {})
+
+    def reflected(self: Batched, other: Any) -> Any:
+        if type(other) is float or type(other) is int:
+            return Batched(operate(other, self.array), self.level)
+        return call(function, (other, self), {})
+
+    def refused(self: Batched, other: Any) -> NoReturn:
+        raise in_place(f"{word}=")
+
+    setattr(Batched, f"__{word}__", method)
+    if word not in ("lt", "le", "gt", "ge", "eq", "ne"):
+        setattr(Batched, f"__r{word}__", reflected)
+        setattr(Batched, f"__i{word}__", refused)
+
+
+def _define_method(name: str, function: Function) -> None:
+    setattr(Batched, name, lambda self, *args, **kwargs: call(function, (self, *args), kwargs))
+
+
+def _define_refusal(name: str, make: Callable[[Batched], Exception]) -> None:
+    def method(self: Batched, *args: Any, **kwargs: Any) -> NoReturn:
+        raise make(self)
+
+    setattr(Batched, name, method)
+
+
+for _name, _ufunc in {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "floordiv": np.floor_divide,
+    "mod": np.remainder, "pow": np.power, "matmul": np.matmul, "and_": np.bitwise_and, "or_": np.bitwise_or,
+    "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift, "lt": np.less, "le": np.less_equal,
+    "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
+}.items():  # fmt: skip
+    _define_operator(_name, _ufunc)
+for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():
+    _define_method(f"__{_name}__", _ufunc)
+for _name in (
+    "sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin", "argsort", "argpartition",
+    "cumsum", "cumprod", "clip", "choose", "compress", "diagonal", "dot", "nonzero", "ravel", "repeat", "round",
+    "searchsorted", "squeeze", "swapaxes", "take", "trace", "conj",
+):  # fmt: skip
+    _define_method(_name, getattr(np, _name))
+_define_method("flatten", np.ravel)
+Batched.mT = property(lambda self: call(np.swapaxes, (self, -1, -2), {}))  # type: ignore[attr-defined]
+_define_method("conjugate", np.conjugate)
+_define_refusal(
+    "__bool__",
+    lambda self: NotOneNumberError(
+        f"bool() of {self!r}: each member has its own, so if, while, and, or, not cannot decide: use np.where, "
+        "np.logical_and and the like"
+    ),
+)
+for _name in ("__float__", "__int__", "__index__", "__complex__", "__array__", "item", "tolist", "tobytes"):
+    _define_refusal(
+        _name,
+        lambda self: NotOneNumberError(
+            f"{self!r} is made a number or a plain array, and each member has its own: compute with NumPy functions "
+            "of the arrays themselves; of a function that needs numbers, make one call by ad.primitive"
+        ),
+    )
+for _name in ("__setitem__", "fill", "put", "sort", "partition", "resize", "setfield", "byteswap", "itemset"):
+    _define_refusal(_name, lambda self: in_place("x[i] = v, or a method that writes"))

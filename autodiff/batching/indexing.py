@@ -1,0 +1,1 @@
+"""Functions that select elements, and those that put elements in place of others."""
