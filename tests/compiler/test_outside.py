@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import textwrap
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -198,6 +199,46 @@ def test_a_compiled_step_brings_its_state() -> None:
         np.testing.assert_allclose(outer(x).data, 2 * eager(x).data, rtol=1e-5)
     for one, other in zip(model.parameters(), reference.parameters()):
         np.testing.assert_allclose(one.data, other.data, rtol=1e-4)
+
+
+def test_a_step_may_have_the_name_of_a_method_that_it_calls() -> None:
+    program = """
+        import nn
+
+        def make(decorate):
+            global step
+            model = nn.Linear(3, 2, rng=0)
+            optimizer = nn.optim.Adam(model.parameters(), lr=0.1)
+
+            @decorate(model, optimizer)
+            def step(x):
+                optimizer.zero_grad()
+                loss = (model(x) ** 2).mean()
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            return step
+
+        def train(x):
+            return step(x) * 2
+    """
+    space: dict[str, Any] = {}
+    exec(textwrap.dedent(program), space)
+    x = np.ones((4, 3))
+    expected = [float(eager(x)) for eager in [space["make"](lambda *state: lambda step: step)] for _ in range(3)]
+    compiled = space["make"](lambda *state: ad.compile(state=state))
+    assert [float(compiled(x)) for _ in range(3)] == pytest.approx(expected)
+    assert not any(variable.value is compiled for variable in compiled._latest._step.variables)
+
+
+def test_a_step_may_call_another_that_is_compiled_with_the_same_state() -> None:
+    (model, optimizer, step), (_, _, eager) = training(), training()
+    inner = ad.compile(step, (model, optimizer))
+    outer = ad.compile(lambda x: inner(x) * 2, (model, optimizer))
+    x = np.ones((4, 3), np.float32)
+    for _ in range(3):
+        np.testing.assert_allclose(outer(x).data, 2 * eager(x).data, rtol=1e-5)
 
 
 def test_two_steps_may_compute_gradients_of_each_others_parameters() -> None:

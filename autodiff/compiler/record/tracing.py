@@ -80,7 +80,14 @@ class Step:
         leaves = [leaf for _, leaf in walk(args)]
         hooked = [*(place.tensor for place in places_of(state) if place.tensor is not None), *leaves]
         functions = [leaf for leaf in leaves if isinstance(leaf, FunctionType | MethodType)]
-        variables = variables_of(function, *functions, *(one for thing in hooked for one in hooks_of(thing).values()))
+        variables = [
+            variable
+            for variable in variables_of(
+                function, *functions, *(h for thing in hooked for h in hooks_of(thing).values())
+            )
+            # What it was compiled to often has the name of a method that it calls, as in optimizer.step().
+            if getattr(variable.value, "__wrapped__", None) is not function
+        ]
         called = {id(part): one.name + path for one in reversed(variables) for path, part in leaves_in(one.value)}
         places = [place for place in places_of(state, called) if not place.is_setting or place.tie in inputs]
         step = cls(function, places, stateful, variables)
@@ -103,10 +110,12 @@ class Step:
                     left_out.append(part)
                     if records_arrays:
                         step.read_arrays_of(part)
+                    inner = stateful_parts([part])[1:]  # of a compiled step, which may well be this one
+                    is_ours = bool(inner) and all(any(one is other for other in stateful) for one in inner)
                     for place in part.places():
                         if place.tensor is not None:
                             step.read(place.tensor, variable.name + path)
-                        else:
+                        elif id(lies := place.get()) not in step._known and (not is_ours or is_state(lies)):
                             step.guarded.append((variable.name + path, place))
         return step
 
@@ -230,7 +239,7 @@ def _run(step: Step, args: Any, kwargs: Any, recording: Recording) -> Trace:
         gradients += [_gradient(*argument, recording) for argument in arguments]
         substitutes = {}
         for place, stand_in in zip(places, stand_ins):
-            if place.tensor is None and isinstance(place.get(), np.ndarray | np.random.Generator):
+            if place.tensor is None and is_state(place.get()):
                 substitutes[id(place.get())] = stand_in
             place.set(stand_in)
         values = [data_of(leaf).value for leaf, _ in inputs]
@@ -389,6 +398,11 @@ def _gradient(of: Tensor | int, tensor: Tensor, name: str, recording: Recording)
         return Gradient(of, "new", value, after, isinstance(now, Tensor))
 
     return after_step
+
+
+def is_state(thing: Any) -> bool:
+    """Whether something is a piece of state by itself, and not a number of something that is."""
+    return isinstance(thing, np.ndarray | np.random.Generator)
 
 
 def is_input(leaf: Any) -> bool:
