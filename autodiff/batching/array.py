@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from contextvars import ContextVar
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
 from autodiff.arrays.sums import total
 from autodiff.core.clock import tick
-from autodiff.core.record import record
+from autodiff.core.record import data_of, record
 from autodiff.core.rule import Array, Function, defvjp, facts_of, name_of
 from autodiff.core.tape import Entry
 
 _new = object.__new__
+
+Randomness = Literal["error", "same", "different"]
 
 
 class Level:
@@ -30,12 +33,13 @@ class Level:
         size: how many members it has.
         age: since when; what is older is shared by the members.
         is_over: whether its function has ended; from then on, a gradient of what has no batch is one for all members.
+        randomness: what becomes of numbers that its function draws.
     """
 
-    __slots__ = ("age", "is_over", "size")
+    __slots__ = ("age", "is_over", "randomness", "size")
 
-    def __init__(self, size: int, age: int | None = None) -> None:
-        self.size, self.is_over = size, False
+    def __init__(self, size: int, age: int | None = None, randomness: Randomness = "error") -> None:
+        self.size, self.is_over, self.randomness = size, False, randomness
         self.age = tick() if age is None else age
 
 
@@ -221,6 +225,36 @@ defvjp(inside, lambda g, out, x, axis, level: outside(g, axis, level))
 defvjp(outside, lambda g, out, x, axis, level: inside(g, axis, level))
 defvjp(merged, lambda g, out, x, level: spread(g, level))
 defvjp(spread, lambda g, out, x, level: merged(g, level))
+
+
+# Randomness
+
+# The batches whose functions are running, in this thread or task.
+running: ContextVar[tuple[Level, ...]] = ContextVar("running", default=())
+
+
+def drawn(draw: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...], beside: Any = None) -> Any:
+    """Draw numbers, in a batch as it is said there: the same ones for all members, or others for each.
+
+    Args:
+        draw: gives an array of random numbers for its shape.
+        shape: of what one member draws.
+        beside: the array that the numbers are used with, perhaps a Tensor; a batch that it belongs to counts, too.
+
+    Raises:
+        RuntimeError: in a batch, it is not said which.
+    """
+    levels = sorted({*running.get(), *levels_of(data_of(beside))}, key=lambda level: level.age)  # the youngest first
+    if any(level.randomness == "error" for level in levels):
+        raise RuntimeError(
+            'vmap: the function draws random numbers: write ad.vmap(..., randomness="different") if each member is to '
+            'draw its own, or randomness="same" if all are to have the same'
+        )
+    own = [level for level in levels if level.randomness == "different"]
+    numbers = draw((*(level.size for level in reversed(own)), *shape))
+    for level in reversed(own):
+        numbers = Batched(numbers, level)
+    return numbers
 
 
 # Calls
