@@ -8,18 +8,21 @@ A Tensor stands outside of it, ``Tensor(Batched(array))``, and of two batches th
 
 from __future__ import annotations
 
+import contextlib
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 
 from autodiff.arrays.sums import total
+from autodiff.batching.draws import Sources
 from autodiff.core.clock import tick
+from autodiff.core.leaving import is_operator_of_sparse
 from autodiff.core.record import data_of, record
 from autodiff.core.rule import Array, Function, defvjp, facts_of, name_of
-from autodiff.core.tape import Entry
+from autodiff.core.tape import Entry, running
 
 _new = object.__new__
 
@@ -31,16 +34,23 @@ class Level:
 
     Attributes:
         size: how many members it has.
-        age: since when; what is older is shared by the members.
-        is_over: whether its function has ended; from then on, a gradient of what has no batch is one for all members.
+        age: since when. Of two batches, the arrays of the younger stand outside.
+        end: an age: when its function ended. While it runs, as `age`.
         randomness: what becomes of numbers that its function draws.
+        sources: the generators that it may draw from by itself, where these are watched.
     """
 
-    __slots__ = ("age", "is_over", "randomness", "size")
+    __slots__ = ("age", "end", "randomness", "size", "sources")
 
-    def __init__(self, size: int, age: int | None = None, randomness: Randomness = "error") -> None:
-        self.size, self.is_over, self.randomness = size, False, randomness
-        self.age = tick() if age is None else age
+    def __init__(
+        self, size: int, age: int | None = None, randomness: Randomness = "error", sources: Sources | None = None
+    ) -> None:
+        self.size, self.randomness, self.sources = size, randomness, sources
+        self.age = self.end = tick() if age is None else age
+
+    def for_each(self, gradient: Array) -> Any:
+        """Give a gradient that a user wrote down as one for each member."""
+        return record(spread, (gradient, self)) if isinstance(gradient, Entry) else spread(gradient, self)
 
 
 class NotOneNumberError(TypeError):
@@ -59,6 +69,7 @@ class Batched:
 
     array: Any
     level: Level
+    item: Callable[..., NoReturn]
 
     takes_all_of_numpy = True
 
@@ -125,6 +136,17 @@ class Batched:
     def __copy__(self) -> Batched:
         return self.copy()
 
+    def __deepcopy__(self, memo: Any) -> Batched:
+        return self.copy()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        if is_operator_of_sparse(sys._getframe(1)):
+            return np.array(None, dtype=object)  # which leaves the call to the other operand, as a Tensor does
+        return self.item()
+
     def copy(self, order: str = "C") -> Batched:
         """Copy the arrays."""
         return Batched(np.copy(self.array), self.level)
@@ -145,21 +167,28 @@ class Batched:
         return call(np.transpose, (self, axes or None), {})
 
     T = property(lambda self: call(np.transpose, (self,), {}), doc="The array with its axes reversed.")
+    mT = property(lambda self: call(np.swapaxes, (self, -1, -2), {}), doc="The array with its last axes swapped.")  # noqa: N815
     real = property(lambda self: call(np.real, (self,), {}), doc="Real part of each element.")
     imag = property(lambda self: call(np.imag, (self,), {}), doc="Imaginary part of each element.")
     flat = property(lambda self: call(np.ravel, (self,), {}), doc="The elements as one axis.")
 
     __hash__ = object.__hash__
 
-    def summed_for(self, gradient: Array, value: Array, age: int) -> Any:
-        """Sum a gradient over batches that what it is a gradient of, of a value and an age, is not a part of.
+    def for_each(self, gradient: Array) -> Any:
+        """Give what a user's function put in place of this gradient, or made of it, as one for each member."""
+        for level in levels_of(self):
+            gradient = level.for_each(gradient)
+        return gradient
 
-        While a batch is computed, only what is older is no part of it: what has no batch but came into being since
-        then is there for each member, and has a gradient for each.
+    def summed_for(self, gradient: Array, value: Array, entry: Entry) -> Any:
+        """Sum a gradient over batches to which the value of its entry does not belong, if the members share the entry.
+
+        They do if it was there before. What came into being within the function is there for each member, and so is
+        its gradient. Only of a leaf that outlives the function, there is one for all.
         """
         own = levels_of(value)
         for level in levels_of(self):
-            if level not in own and (level.is_over or age > level.age):
+            if level not in own and entry._age > (level.age if entry._function else level.end):
                 gradient = record(merged, (gradient, level)) if isinstance(gradient, Entry) else merged(gradient, level)
         return gradient
 
@@ -229,9 +258,6 @@ defvjp(spread, lambda g, out, x, level: merged(g, level))
 
 # Randomness
 
-# The batches whose functions are running, in this thread or task.
-running: ContextVar[tuple[Level, ...]] = ContextVar("running", default=())
-
 
 def drawn(draw: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...], beside: Any = None) -> Any:
     """Draw numbers, in a batch as it is said there: the same ones for all members, or others for each.
@@ -250,10 +276,20 @@ def drawn(draw: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...], besi
             'vmap: the function draws random numbers: write ad.vmap(..., randomness="different") if each member is to '
             'draw its own, or randomness="same" if all are to have the same'
         )
-    own = [level for level in levels if level.randomness == "different"]
-    numbers = draw((*(level.size for level in reversed(own)), *shape))
-    for level in reversed(own):
+    watched = [level.sources for level in levels if level.sources is not None]
+    if any(level.randomness == "same" and level.sources is not None for level in levels):
+        raise RuntimeError(
+            "vmap: with chunk_size, the parts of the batch would not draw the same numbers: draw before, and give them "
+            "as an argument that is the same for each member"
+        )
+    for sources in watched:
+        sources.look()
+    own = [level for level in reversed(levels) if level.randomness == "different"]
+    numbers = draw((*(level.size for level in own), *shape))
+    for level in own:
         numbers = Batched(numbers, level)
+    for sources in watched:
+        sources.look(counts=False)
     return numbers
 
 
@@ -271,8 +307,22 @@ def call(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     level = youngest((*args, *kwargs.values()))
     if level is None:
         raise TypeError(f"{name_of(function)}: a batched array stands in a container that is not looked into")
-    rule = RULES.get(function) or RULES.get(getattr(function, "__wrapped__", None))  # of a primitive
+    rule = RULES.get(function) or rule_of(getattr(function, "__wrapped__", function))  # of a primitive
     return member_by_member(function, level, args, kwargs) if rule is None else rule(level, args, kwargs)
+
+
+def keep_rule(function: Function, rule: BatchRule) -> None:
+    """Write down how a user's function acts on a batch: on itself, so that the two go together."""
+    with contextlib.suppress(AttributeError):  # where it takes none
+        function._autodiff_batch_rule = function, rule  # type: ignore[attr-defined]
+        return
+    RULES[function] = rule
+
+
+def rule_of(function: Function) -> BatchRule | None:
+    """Give the rule of a user's function, not one that it was given by a function around it."""
+    of, rule = getattr(function, "_autodiff_batch_rule", (None, None))
+    return rule if of is function else RULES.get(function)
 
 
 def youngest(args: Any) -> Level | None:
@@ -299,13 +349,19 @@ def member_by_member(function: Function, level: Level, args: tuple[Any, ...], kw
         def member(x: Any) -> Any:
             if type(x) is not Batched or x.level is not level:
                 return x
-            return x.array[position] if level.size else np.ones(x.shape, x.dtype)[()]
+            return x.array[position] if level.size else _any_array(x)
 
         return function(
             *(mapped(arg, member) for arg in args), **{name: mapped(value, member) for name, value in kwargs.items()}
         )
 
     return _joined([result_of(position) for position in range(max(1, level.size))], level, function)
+
+
+def _any_array(x: Batched) -> Any:
+    """Give an array like the members of a batch that has none; a matrix can be inverted."""
+    one = np.ones(x.shape, x.dtype)
+    return one + np.eye(*x.shape[-2:], dtype=x.dtype) if x.ndim > 1 else one[()]
 
 
 def _joined(results: list[Any], level: Level, function: Function) -> Any:
@@ -316,6 +372,11 @@ def _joined(results: list[Any], level: Level, function: Function) -> Any:
     if isinstance(first, list | tuple):
         items = [_joined(list(items), level, function) for items in zip(*results, strict=True)]
         return first._make(items) if hasattr(first, "_make") else type(first)(items)
+    if any(level in levels_of(one) for one in results):
+        raise TypeError(
+            f"vmap: {name_of(function)} runs on one member after the other, and uses a batched array that it is not "
+            "given: pass it as an argument"
+        )
     shapes = {np.shape(one) for one in results}
     if len(shapes) > 1:
         raise ValueError(
@@ -352,13 +413,15 @@ def _define_operator(name: str, function: np.ufunc) -> None:
             return Batched(operate(other, self.array), self.level)
         return call(function, (other, self), {})
 
-    def refused(self: Batched, other: Any) -> NoReturn:
-        raise in_place(f"{word}=")
+    def in_place_operator(self: Batched, other: Any) -> Any:
+        if self.shape:
+            raise in_place(f"{word}=")
+        return NotImplemented  # a number is not changed: Python computes another
 
     setattr(Batched, f"__{word}__", method)
     if word not in ("lt", "le", "gt", "ge", "eq", "ne"):
         setattr(Batched, f"__r{word}__", reflected)
-        setattr(Batched, f"__i{word}__", refused)
+        setattr(Batched, f"__i{word}__", in_place_operator)
 
 
 def _define_method(name: str, function: Function) -> None:
@@ -388,7 +451,6 @@ for _name in (
 ):  # fmt: skip
     _define_method(_name, getattr(np, _name))
 _define_method("flatten", np.ravel)
-Batched.mT = property(lambda self: call(np.swapaxes, (self, -1, -2), {}))  # type: ignore[attr-defined]
 _define_method("conjugate", np.conjugate)
 _define_refusal(
     "__bool__",
@@ -397,12 +459,13 @@ _define_refusal(
         "np.logical_and and the like"
     ),
 )
-for _name in ("__float__", "__int__", "__index__", "__complex__", "__array__", "item", "tolist", "tobytes"):
+for _name in ("__float__", "__int__", "__index__", "__complex__", "__reduce__", "item", "tolist", "tobytes"):
     _define_refusal(
         _name,
         lambda self: NotOneNumberError(
-            f"{self!r} is made a number or a plain array, and each member has its own: compute with NumPy functions "
-            "of the arrays themselves; of a function that needs numbers, make one call by ad.primitive"
+            f"{self!r} is made a number or a plain array, and each member has its own: compute with NumPy's functions "
+            "(np.where for if, np.sin for math.sin, np.stack for np.array of a list or out[i] = x, np.take for "
+            "table[i]); of a function that needs numbers, make one call by ad.primitive"
         ),
     )
 for _name in ("__setitem__", "fill", "put", "sort", "partition", "resize", "setfield", "byteswap", "itemset"):

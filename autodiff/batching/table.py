@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.batching.array import RULES, Batched, BatchRule, Level, mapped, member_by_member, stacked
+from autodiff.batching.array import RULES, Batched, BatchRule, Level, keep_rule, mapped, member_by_member, stacked
 from autodiff.core.rule import Function, name_of
 
 Args = tuple[Any, ...]
@@ -123,7 +123,7 @@ def defbatch(function: Function, rule: Callable[..., Any]) -> None:
         flags = tuple(batched(x, level) for x in args)
         return wrapped(rule(flags, *(opened(x, level) for x in args), **kwargs), level)
 
-    RULES[function] = batch_rule
+    keep_rule(function, batch_rule)
 
 
 def by_position(function: Function, level: Level, args: Args, kwargs: Mapping[str, Any]) -> tuple[Args, dict[str, Any]]:

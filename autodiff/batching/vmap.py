@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from autodiff.arrays.foreign import taken_in
 from autodiff.batching import elementwise, indexing, linalg, reductions, shape  # noqa: F401 (they fill the table)
-from autodiff.batching.array import Batched, Level, inside, outside
+from autodiff.batching.array import Level, Randomness, inside, levels_of, outside
+from autodiff.batching.draws import Sources
+from autodiff.core.clock import tick
 from autodiff.core.record import data_of, record
 from autodiff.core.rule import Array, Function, name_of
+from autodiff.core.tape import running
 from autodiff.core.tensor import Tensor
 from autodiff.transforms.containers import flatten, is_leaf, is_record, walk
 
@@ -21,7 +24,15 @@ Axes = Any  # an axis, None, or containers of them
 _FIELDS = "__dataclass_fields__"
 
 
-def vmap(function: Function, in_axes: Axes = 0, out_axes: Axes = 0, *, chunk_size: int | None = None) -> Function:
+def vmap(
+    function: Function,
+    in_axes: Axes = 0,
+    out_axes: Axes = 0,
+    *,
+    kwargs_axes: Axes = None,
+    randomness: Randomness = "error",
+    chunk_size: int | None = None,
+) -> Function:
     """Make a function of one example one of a whole batch: each of its NumPy calls is made once, for all members.
 
     Args:
@@ -29,9 +40,14 @@ def vmap(function: Function, in_axes: Axes = 0, out_axes: Axes = 0, *, chunk_siz
             it cannot branch on values: `np.where` does.
         in_axes: which axis of each argument lies the batch along: an integer for all, or a tuple or list with one for
             each positional argument. For a container it may be a container of the same form, or an integer for all
-            that is in it. None says that an argument is the same for each member. Keyword arguments are, too.
+            that is in it. None says that an argument is the same for each member.
         out_axes: along which axis of the output the batch is to lie, in the same way. None, for what does not depend on
             the batch, gives it once.
+        kwargs_axes: the axes of keyword arguments: one for all, or a dict of them by name. Those that are not in it,
+            and by default all, are the same for each member.
+        randomness: what becomes of random numbers that are drawn within the function, as by dropout. They are refused
+            ("error"), drawn once for all members ("same"), or for each of them ("different"). What the function draws
+            by itself, from a generator of NumPy's, can only be the same for all.
         chunk_size: how many members are computed at once, at most; by default all.
 
     Returns:
@@ -41,8 +57,11 @@ def vmap(function: Function, in_axes: Axes = 0, out_axes: Axes = 0, *, chunk_siz
 
     Raises:
         TypeError: ``function`` is not callable, an axis is not an integer or None, an argument has no axes; or, within
-            the function, a number or a plain array is made of a batched array.
-        ValueError: nothing is batched, an axis is out of range, lengths differ, or containers have other forms.
+            the function, a number or a plain array is made of a batched array, or it is written into.
+        ValueError: nothing is batched, an axis is out of range, lengths differ, containers have other forms, or an
+            output that depends on the batch is to come once.
+        RuntimeError: the function draws random numbers otherwise than ``randomness`` says. The generators of NumPy's
+            that it was seen to draw from by itself then stand as before.
 
     Example:
         >>> import numpy as np
@@ -56,19 +75,32 @@ def vmap(function: Function, in_axes: Axes = 0, out_axes: Axes = 0, *, chunk_siz
     """
     if not callable(function):
         raise TypeError(f"vmap: the first argument must be a function, got {function!r}")
-    if chunk_size is not None and (not isinstance(chunk_size, int | np.integer) or chunk_size < 1):
+    if randomness not in get_args(Randomness):
+        raise ValueError(f"vmap: randomness must be one of {', '.join(get_args(Randomness))}, got {randomness!r}")
+    if chunk_size is not None and (not _is_integer(chunk_size) or chunk_size < 1):
         raise ValueError(f"vmap: chunk_size must be a positive integer or None, got {chunk_size!r}")
 
     @functools.wraps(function)
     def of_batch(*args: Any, **kwargs: Any) -> Any:
         called = f"vmap({name_of(function)})"
-        leaves, rebuild = flatten(args)
-        axes, size = _axes(called, in_axes, args, leaves)
+        arguments, size = _arguments(called, in_axes, kwargs_axes, args, kwargs)
         step = max(1, size) if chunk_size is None else chunk_size
+        is_whole = step >= size
+        sources = None
+        if not is_whole or randomness != "same":
+            sources = Sources(function, [leaf for argument in arguments for leaf in argument.leaves])
         pieces = []
         for start in range(0, max(1, size), step):
             part = slice(start, min(start + step, size))
-            pieces.append(_run(called, function, leaves, rebuild, kwargs, axes, out_axes, part, size))
+            level = Level(part.stop - part.start, None, randomness, sources)
+            if start and sources and randomness == "same":
+                sources.put_back()
+            pieces.append(_run(called, function, arguments, out_axes, level, None if is_whole else part))
+            if sources:
+                sources.look()
+        if sources and sources.drawn_from and randomness != "same":
+            sources.put_back()
+            raise RuntimeError(_drawn(called, sources, randomness))
         outputs, out, put_together = pieces[0]
         if len(pieces) > 1:
             columns = zip(*(outputs for outputs, _, _ in pieces), strict=True)
@@ -81,55 +113,71 @@ def vmap(function: Function, in_axes: Axes = 0, out_axes: Axes = 0, *, chunk_siz
     return of_batch
 
 
+class _Argument(NamedTuple):
+    """An argument, taken apart, with the axis of each array that is in it."""
+
+    key: int | str  # its position or name
+    value: Any
+    leaves: list[Any]
+    rebuild: Callable[..., Any]
+    axes: list[int | None]
+
+    def entered(self, level: Level, part: slice | None) -> Any:
+        """Give it with batched arrays, of all members or some; they hang on the Tensors among its arrays."""
+        if all(axis is None for axis in self.axes):
+            return self.value
+        return self.rebuild(
+            [
+                leaf if axis is None else _entered(leaf, axis, level, part)
+                for leaf, axis in zip(self.leaves, self.axes, strict=True)
+            ]
+        )
+
+
+def _entered(leaf: Any, axis: int, level: Level, part: slice | None) -> Any:
+    if part is not None:
+        leaf = leaf[(slice(None),) * axis + (part,)]
+    return record(inside, (leaf, axis, level)) if isinstance(leaf, Tensor) else inside(leaf, axis, level)
+
+
 def _run(
     called: str,
     function: Function,
-    leaves: Sequence[Any],
-    rebuild: Callable[..., Any],
-    kwargs: dict[str, Any],
-    axes: Sequence[int | None],
+    arguments: Sequence[_Argument],
     out_axes: Axes,
-    part: slice,
-    size: int,
+    level: Level,
+    part: slice | None,
 ) -> tuple[list[Any], list[int | None], Callable[..., Any]]:
-    """Run the function on some of the members: its outputs, their axes, and how they are put into its containers."""
-    level = Level(part.stop - part.start)
-    is_all = level.size == size
+    """Run the function on all members or some: its outputs, their axes, and how they are put into its containers."""
+    token = running.set((*running.get(), level))
     try:
-        opened = [
-            leaf if axis is None else _entered(leaf if is_all else _taken(leaf, axis, part), axis, level)
-            for leaf, axis in zip(leaves, axes, strict=True)
-        ]
-        result = function(*rebuild(opened), **kwargs)
+        entered = {argument.key: argument.entered(level, part) for argument in arguments}
+        positional = [value for key, value in entered.items() if isinstance(key, int)]
+        result = function(*positional, **{key: value for key, value in entered.items() if isinstance(key, str)})
         outputs, put_together = flatten(result)
         out = list(_spread(called, "out_axes", out_axes, result, "the output"))
-        given = {id(leaf) for leaf in leaves}
+        given = {id(leaf) for argument in arguments for leaf in argument.leaves}
         taken_out = [
             _left(called, leaf, axis, level, path, given)
             for leaf, axis, (path, _) in zip(outputs, out, walk(result), strict=True)
         ]
+    except ValueError as error:
+        if isinstance(error.__cause__, TypeError) and "sequence" in str(error):
+            raise error.__cause__ from None  # of out[i] = x, of which NumPy says less
+        raise
     finally:
-        level.is_over = True
+        running.reset(token)
+        level.end = tick()
     return taken_out, out, put_together
-
-
-def _taken(leaf: Any, axis: int, part: slice) -> Any:
-    return leaf[(slice(None),) * axis + (part,)]
-
-
-def _entered(leaf: Any, axis: int, level: Level) -> Any:
-    """Give the batched array for an argument, in a Tensor that hangs on it if that is one."""
-    return record(inside, (leaf, axis, level)) if isinstance(leaf, Tensor) else inside(leaf, axis, level)
 
 
 def _left(called: str, leaf: Any, axis: int | None, level: Level, path: str, given: set[int]) -> Any:
     """Give the arrays of all members for an output."""
     data = data_of(leaf)
-    is_batched = type(data) is Batched and data.level is level
     if axis is None:
-        if is_batched:
+        if level in levels_of(data):
             raise ValueError(f"{called}: the output{path} depends on the batch, so its out_axes cannot be None")
-        return leaf
+        return _own(leaf, given)
     if not hasattr(data, "dtype"):
         if not isinstance(data, bool | int | float):
             raise TypeError(
@@ -143,56 +191,88 @@ def _left(called: str, leaf: Any, axis: int | None, level: Level, path: str, giv
             f"{called}: out_axes {axis} is out of range for the output{path}, which has {ndim} axes with the batch"
         )
     axis %= ndim
-    if isinstance(leaf, Tensor):
-        return record(outside, (leaf, axis, level))
-    array = outside(leaf, axis, level)
-    # The caller may write into what it is given, which must not show what it gave.
-    is_shared = isinstance(array, np.ndarray) and (array.base is not None or id(array) in given)
-    return array.copy() if is_shared else array
+    return record(outside, (leaf, axis, level)) if isinstance(leaf, Tensor) else _own(outside(leaf, axis, level), given)
 
 
-def _axes(called: str, in_axes: Axes, args: Sequence[Any], leaves: Sequence[Any]) -> tuple[list[int | None], int]:
-    """Give the axis of each array among the arguments, not negative, and the size of the batch."""
+def _own(array: Any, others: set[int]) -> Any:
+    """Give an array that shares no memory with others: the caller may write into it."""
+    if isinstance(array, np.ndarray) and (array.base is not None or id(array) in others):
+        array = array.copy()
+    others.add(id(array))
+    return array
+
+
+def _drawn(called: str, sources: Sources, randomness: Randomness) -> str:
+    """Say that the function has drawn numbers by itself."""
+    from_where = " and ".join(sorted(sources.drawn_from))
+    way_out = "draw before, and give the numbers as an argument with a batch"
+    if randomness == "error":
+        way_out += ', or write randomness="same"'
+    return (
+        f"{called}: the function draws random numbers from {from_where}, once, so that they are the same for all "
+        f"members: {way_out}"
+    )
+
+
+def _arguments(
+    called: str, in_axes: Axes, kwargs_axes: Axes, args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[list[_Argument], int]:
+    """Take the arguments apart, and give the size of the batch."""
+    given: dict[int | str, Any] = {**dict(enumerate(args)), **kwargs}  # type: ignore[dict-item]
+    axes_of: dict[int | str, Axes] = dict.fromkeys(given, in_axes)
     if isinstance(in_axes, tuple | list):
         if len(in_axes) != len(args):
             raise ValueError(
                 f"{called}: in_axes {in_axes!r} has {len(in_axes)} entries for {len(args)} positional arguments"
             )
-        wanted = [
-            axis
-            for position, (axes, arg) in enumerate(zip(in_axes, args, strict=True))
-            for axis in _spread(called, "in_axes", axes, arg, f"argument {position}")
-        ]
-    else:
-        wanted = list(_spread(called, "in_axes", in_axes, tuple(args), "the arguments"))
-    names = [f"argument {path[1:].replace(']', '', 1)}" for path, _ in walk(tuple(args))]
-    axes: list[int | None] = []
+        axes_of.update(enumerate(in_axes))
+    axes_of.update(dict.fromkeys(kwargs, kwargs_axes))
+    if isinstance(kwargs_axes, dict):
+        if not kwargs_axes.keys() <= kwargs.keys():
+            raise ValueError(
+                f"{called}: kwargs_axes {kwargs_axes!r} names other arguments than the keywords of this call: "
+                f"{', '.join(kwargs) or 'none'}"
+            )
+        axes_of.update({**dict.fromkeys(kwargs), **kwargs_axes})
     sizes: dict[str, int] = {}
-    for leaf, axis, name in zip(leaves, wanted, names, strict=True):
-        if axis is not None:
-            taken_in(leaf, called)
-            shape = getattr(leaf, "shape", None)
-            if shape is None or not hasattr(leaf, "dtype"):
-                raise TypeError(
-                    f"{called}: {name} is a {type(leaf).__name__}, which has no axis {axis}: give an array, or None in "
-                    "in_axes if it is the same for each member"
-                )
-            if not -len(shape) <= axis < len(shape):
-                raise ValueError(f"{called}: in_axes {axis} is out of range for {name} of shape {shape}")
-            axis %= len(shape)
-            sizes[name] = shape[axis]
-        axes.append(axis)
+    arguments = []
+    for key, value in given.items():
+        what = "in_axes" if isinstance(key, int) else "kwargs_axes"
+        leaves, rebuild = flatten(value)
+        wanted = _spread(called, what, axes_of[key], value, f"argument {key}")
+        axes = []
+        for leaf, axis, (path, _) in zip(leaves, wanted, walk(value), strict=True):
+            name = f"argument {key}{path}"
+            if axis is not None:
+                axis = _axis_of(called, what, axis, leaf, name)
+                sizes[name] = leaf.shape[axis]
+            axes.append(axis)
+        arguments.append(_Argument(key, value, leaves, rebuild, axes))
     if not sizes:
         raise ValueError(f"{called}: no argument is batched; give an axis for at least one array in in_axes")
     if len(set(sizes.values())) > 1:
-        given = ", ".join(f"{size} of {name}" for name, size in sizes.items())
-        raise ValueError(f"{called}: the lengths of the batched axes differ: {given}")
-    return axes, next(iter(sizes.values()))
+        lengths = ", ".join(f"{size} of {name}" for name, size in sizes.items())
+        raise ValueError(f"{called}: the lengths of the batched axes differ: {lengths}")
+    return arguments, next(iter(sizes.values()))
+
+
+def _axis_of(called: str, what: str, axis: int, leaf: Any, name: str) -> int:
+    """Give the axis of an array among the arguments, not negative."""
+    taken_in(leaf, called)
+    if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
+        raise TypeError(
+            f"{called}: {name} is a {type(leaf).__name__}, which has no axis {axis}: give an array, or None in {what} "
+            "if it is the same for each member"
+        )
+    ndim = len(leaf.shape)
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"{called}: {what} {axis} is out of range for {name} of shape {leaf.shape}")
+    return axis % ndim
 
 
 def _spread(called: str, what: str, axes: Axes, tree: Any, where: str) -> Iterator[int | None]:
     """Give an axis for each leaf of a container, of one axis for all or of a container of the same form."""
-    if axes is None or (isinstance(axes, int | np.integer) and not isinstance(axes, bool)):
+    if axes is None or _is_integer(axes):
         yield from [None if axes is None else int(axes)] * len(flatten(tree)[0])
         return
     parts, items = _items(axes), _items(tree)
@@ -202,6 +282,10 @@ def _spread(called: str, what: str, axes: Axes, tree: Any, where: str) -> Iterat
         raise ValueError(f"{called}: {what} {axes!r} has another form than {where}: {_form(tree)}")
     for key, item in items.items():
         yield from _spread(called, what, parts[key], item, where)
+
+
+def _is_integer(x: Any) -> bool:
+    return isinstance(x, int | np.integer) and not isinstance(x, bool)
 
 
 def _items(tree: Any) -> dict[Any, Any] | None:

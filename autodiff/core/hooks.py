@@ -52,7 +52,10 @@ def hooked(entry: Entry, g: Array, watch: Watch | None, gradients: dict[Entry, A
                 f"register_hook: the gradient of {entry._label()} cannot become {other!r}; the function gives an array "
                 "of real numbers of its shape, or None"
             )
-        g = g if other is g else other.astype(g.dtype)  # a copy, since the function may keep its own
+        if other is not g:
+            other = other.astype(g.dtype)  # a copy, since the function may keep its own
+            for_each = getattr(getattr(g, "_array", g), "for_each", None)
+            g = other if for_each is None else for_each(other)  # of a batch
     if None in hooks.values():
         gradients[entry] = g.copy()
     if hooks and watch is not None:

@@ -24,6 +24,8 @@ from autodiff.core.watch import WATCHES, Watch, current_watch
 Hooks = Literal["all", "between", "none"]
 _float64, _ndarray = np.float64, np.ndarray
 is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
+# The batches whose functions run, in this thread or task: each member begins a walk of its own.
+running: ContextVar[tuple[Any, ...]] = ContextVar("running", default=())
 
 
 @contextlib.contextmanager
@@ -292,8 +294,9 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
 
 def _conformed(gradient: Array, value: Array, function: Function, position: int, entry: Entry | None = None) -> Any:
     """Give what a rule returned the shape and dtype of its argument, or say why that cannot be."""
-    if entry is not None and hasattr(array := getattr(gradient, "_array", gradient), "summed_for"):
-        gradient = array.summed_for(gradient, value, entry._age)  # of a batch, to which the argument does not belong
+    sum_for = getattr(getattr(gradient, "_array", gradient), "summed_for", None)
+    if sum_for is not None and entry is not None:  # of a batch, to which the argument may not belong
+        gradient = sum_for(gradient, value, entry)
     if _is_pack(value):
         return Outputs(
             _conformed(one, item, function, position) if _is_pack(item) or hasattr(item, "dtype") else None

@@ -35,7 +35,7 @@ from autodiff.core.methods import (
 )
 from autodiff.core.record import constant, data_of, dispatch, operators, record, results_are, unary, variable
 from autodiff.core.rule import FACTS, Array, Function, defvjp, name_of
-from autodiff.core.tape import Entry, Outputs, assignment, pick, pullback, recording
+from autodiff.core.tape import Entry, Outputs, assignment, pick, pullback, recording, running
 
 if TYPE_CHECKING:
     # To type checkers a Tensor is a number too: NumPy's functions then take it, and give Any or an array in its place.
@@ -272,7 +272,10 @@ class Tensor(_Base):
                 "or it was computed under no_grad()"
             )
         with recording(create_graph):
-            for tensor, g in pullback([(self, self._seed(gradient, create_graph))], create_graph).items():
+            seed = self._seed(gradient, create_graph)
+            for batch in running.get():
+                seed = batch.for_each(seed)
+            for tensor, g in pullback([(self, seed)], create_graph).items():
                 g = constant(g) if create_graph and not isinstance(g, Tensor) else g
                 tensor._grad = g if tensor._grad is None else tensor._grad + g
 

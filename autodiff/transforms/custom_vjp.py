@@ -132,5 +132,7 @@ class custom_vjp:  # noqa: N801 (a decorator)
                 if is_variable(leaf):
                     piece = pieces.get(path)
                     piece = np.zeros_like(leaf._array) if piece is None else piece
+                    for array in map(data_of, parts):
+                        piece = array.for_each(piece) if hasattr(array, "for_each") else piece  # of a batch
                     for_variables.append(piece if create_graph else data_of(piece))
         return for_variables
