@@ -9,6 +9,7 @@ A Tensor stands outside of it, ``Tensor(Batched(array))``, and of two batches th
 from __future__ import annotations
 
 import contextlib
+import functools
 import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from autodiff.batching.draws import Sources
 from autodiff.core.clock import tick
 from autodiff.core.leaving import is_operator_of_sparse
 from autodiff.core.record import data_of, record
-from autodiff.core.rule import Array, Function, defvjp, facts_of, name_of
+from autodiff.core.rule import Array, Function, defvjp, facts_of, name_of, share
 from autodiff.core.tape import Entry, running
 
 _new = object.__new__
@@ -50,7 +51,7 @@ class Level:
 
     def for_each(self, gradient: Array) -> Any:
         """Give a gradient that a user wrote down as one for each member."""
-        return record(spread, (gradient, self)) if isinstance(gradient, Entry) else spread(gradient, self)
+        return spread(gradient, self)
 
 
 class NotOneNumberError(TypeError):
@@ -189,7 +190,7 @@ class Batched:
         own = levels_of(value)
         for level in levels_of(self):
             if level not in own and entry._age > (level.age if entry._function else level.end):
-                gradient = record(merged, (gradient, level)) if isinstance(gradient, Entry) else merged(gradient, level)
+                gradient = merged(gradient, level)
         return gradient
 
 
@@ -216,11 +217,24 @@ _WRITERS = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_al
 # The way in and out of a batch
 
 
+def _of_tensors(function: Function) -> Function:
+    """Make a function that is recorded where it is called with a Tensor."""
+
+    @functools.wraps(function)
+    def call(x: Array, *args: Any) -> Any:
+        return record(function, (x, *args)) if isinstance(x, Entry) else function(x, *args)
+
+    share(function, call)
+    return call
+
+
+@_of_tensors
 def inside(x: Array, axis: int, level: Level) -> Batched:
     """Give an array as the batch that lies along one of its axes."""
     return Batched(x if axis == 0 else np.moveaxis(x, axis, 0), level)
 
 
+@_of_tensors
 def outside(x: Array, axis: int, level: Level) -> Any:
     """Give the arrays of all members in one, the batch along an axis; what does not depend on it, as often."""
     array = stacked(x, level)
@@ -237,11 +251,13 @@ def stacked(x: Array, level: Level) -> Any:
     return np.broadcast_to(x, (level.size, *np.shape(x)))
 
 
+@_of_tensors
 def merged(x: Array, level: Level) -> Any:
     """Sum over the members of a batch."""
     return total(x.array, 0) if x.level is level else Batched(merged(x.array, level), x.level)
 
 
+@_of_tensors
 def spread(x: Array, level: Level) -> Batched:
     """Give each member the same."""
     if type(x) is Batched and x.level.age < level.age:
@@ -249,7 +265,7 @@ def spread(x: Array, level: Level) -> Batched:
     return Batched(stacked(x, level), level)
 
 
-merged.__name__ = "sum"  # as it is called in pictures
+merged.__wrapped__.__name__ = "sum"  # type: ignore[attr-defined] # as it is called in pictures
 defvjp(inside, lambda g, out, x, axis, level: outside(g, axis, level))
 defvjp(outside, lambda g, out, x, axis, level: inside(g, axis, level))
 defvjp(merged, lambda g, out, x, level: spread(g, level))

@@ -13,10 +13,9 @@ from autodiff.batching import elementwise, indexing, linalg, reductions, shape  
 from autodiff.batching.array import Level, Randomness, inside, levels_of, outside
 from autodiff.batching.draws import Sources
 from autodiff.core.clock import tick
-from autodiff.core.record import data_of, record
+from autodiff.core.record import data_of
 from autodiff.core.rule import Array, Function, name_of
 from autodiff.core.tape import running
-from autodiff.core.tensor import Tensor
 from autodiff.transforms.containers import flatten, is_leaf, is_record, walk
 
 Axes = Any  # an axis, None, or containers of them
@@ -137,7 +136,7 @@ class _Argument(NamedTuple):
 def _entered(leaf: Any, axis: int, level: Level, part: slice | None) -> Any:
     if part is not None:
         leaf = leaf[(slice(None),) * axis + (part,)]
-    return record(inside, (leaf, axis, level)) if isinstance(leaf, Tensor) else inside(leaf, axis, level)
+    return inside(leaf, axis, level)
 
 
 def _run(
@@ -191,7 +190,7 @@ def _left(called: str, leaf: Any, axis: int | None, level: Level, path: str, giv
             f"{called}: out_axes {axis} is out of range for the output{path}, which has {ndim} axes with the batch"
         )
     axis %= ndim
-    return record(outside, (leaf, axis, level)) if isinstance(leaf, Tensor) else _own(outside(leaf, axis, level), given)
+    return _own(outside(leaf, axis, level), given)
 
 
 def _own(array: Any, others: set[int]) -> Any:
