@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
+from autodiff.arrays.foreign import PLAIN, is_sparse, taken_in
 from autodiff.arrays.sums import total
 from autodiff.batching.draws import Sources
 from autodiff.core.clock import tick
@@ -51,7 +52,7 @@ class Level:
 
     def for_each(self, gradient: Array) -> Any:
         """Give a gradient that a user wrote down as one for each member."""
-        return spread(gradient, self)
+        return each(gradient, self)
 
 
 class NotOneNumberError(TypeError):
@@ -73,6 +74,7 @@ class Batched:
     item: Callable[..., NoReturn]
 
     takes_all_of_numpy = True
+    __pandas_priority__ = 5000  # so that the operators of pandas' tables leave the call to it
 
     def __init__(self, array: Array, level: Level) -> None:
         self.array, self.level = array, level
@@ -253,7 +255,9 @@ def stacked(x: Array, level: Level) -> Any:
 
 @_of_tensors
 def merged(x: Array, level: Level) -> Any:
-    """Sum over the members of a batch."""
+    """Sum over the members of a batch; what has no batch is the same for each."""
+    if level not in levels_of(x):
+        return x * level.size
     return total(x.array, 0) if x.level is level else Batched(merged(x.array, level), x.level)
 
 
@@ -265,11 +269,18 @@ def spread(x: Array, level: Level) -> Batched:
     return Batched(stacked(x, level), level)
 
 
+@_of_tensors
+def each(x: Array, level: Level) -> Batched:
+    """Give an array that is there for each member as one of all members."""
+    return spread(x, level)  # type: ignore[no-any-return]
+
+
 merged.__wrapped__.__name__ = "sum"  # type: ignore[attr-defined] # as it is called in pictures
 defvjp(inside, lambda g, out, x, axis, level: outside(g, axis, level))
 defvjp(outside, lambda g, out, x, axis, level: inside(g, axis, level))
 defvjp(merged, lambda g, out, x, level: spread(g, level))
 defvjp(spread, lambda g, out, x, level: merged(g, level))
+defvjp(each, lambda g, out, x, level: g)
 
 
 # Randomness
@@ -314,12 +325,18 @@ def drawn(draw: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...], besi
 # How a function acts on a batch: rule(level, args, kwargs) gives its result, with Batched arrays in it.
 BatchRule = Callable[[Level, tuple[Any, ...], Mapping[str, Any]], Any]
 RULES: dict[Function, BatchRule] = {}
+_KNOWN = PLAIN | {Batched}
 
 
 def call(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Let a function act on all members of the youngest batch among its arguments."""
     if facts_of(function).is_question:
         return function(*map(stand_in, args), **{name: stand_in(value) for name, value in kwargs.items()})
+    if not _KNOWN.issuperset(map(type, args)):
+        if function is np.matmul and any(map(is_sparse, args)):
+            function = operator.matmul
+        else:
+            args = tuple(arg if type(arg) in _KNOWN else taken_in(arg, name_of(function)) for arg in args)
     level = youngest((*args, *kwargs.values()))
     if level is None:
         raise TypeError(f"{name_of(function)}: a batched array stands in a container that is not looked into")

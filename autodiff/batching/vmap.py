@@ -240,9 +240,10 @@ def _arguments(
         leaves, rebuild = flatten(value)
         wanted = _spread(called, what, axes_of[key], value, f"argument {key}")
         axes = []
-        for leaf, axis, (path, _) in zip(leaves, wanted, walk(value), strict=True):
+        for place, (axis, (path, leaf)) in enumerate(zip(wanted, walk(value), strict=True)):
             name = f"argument {key}{path}"
             if axis is not None:
+                leaves[place] = leaf = taken_in(leaf, called)
                 axis = _axis_of(called, what, axis, leaf, name)
                 sizes[name] = leaf.shape[axis]
             axes.append(axis)
@@ -257,7 +258,6 @@ def _arguments(
 
 def _axis_of(called: str, what: str, axis: int, leaf: Any, name: str) -> int:
     """Give the axis of an array among the arguments, not negative."""
-    taken_in(leaf, called)
     if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
         raise TypeError(
             f"{called}: {name} is a {type(leaf).__name__}, which has no axis {axis}: give an array, or None in {what} "
