@@ -325,6 +325,7 @@ def drawn(draw: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...], besi
 # How a function acts on a batch: rule(level, args, kwargs) gives its result, with Batched arrays in it.
 BatchRule = Callable[[Level, tuple[Any, ...], Mapping[str, Any]], Any]
 RULES: dict[Function, BatchRule] = {}
+FOUND_LATER: list[Callable[[Function], BatchRule | None]] = []  # what makes rules of functions that are met later
 _KNOWN = PLAIN | {Batched}
 
 
@@ -341,6 +342,8 @@ def call(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     if level is None:
         raise TypeError(f"{name_of(function)}: a batched array stands in a container that is not looked into")
     rule = RULES.get(function) or rule_of(getattr(function, "__wrapped__", function))  # of a primitive
+    if rule is None and FOUND_LATER:
+        rule = FOUND_LATER[0](function)
     return member_by_member(function, level, args, kwargs) if rule is None else rule(level, args, kwargs)
 
 

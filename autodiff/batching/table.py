@@ -6,13 +6,26 @@ The table stands in the files beside this one, family by family, as the rules of
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from autodiff.batching.array import RULES, Batched, BatchRule, Level, keep_rule, mapped, member_by_member, stacked
-from autodiff.core.rule import Function, name_of
+from autodiff.batching.array import (
+    FOUND_LATER,
+    RULES,
+    Batched,
+    BatchRule,
+    Level,
+    keep_rule,
+    member_by_member,
+    stacked,
+    youngest,
+)
+from autodiff.core.rule import Function, facts_of
+from autodiff.transforms.composition import composition_of
 
 Args = tuple[Any, ...]
 
@@ -39,52 +52,165 @@ def wrapped(result: Any, level: Level) -> Any:
     return Batched(result, level)
 
 
+# What the rules here do not take, or NumPy refuses, goes member by member: it is refused in words about a member.
+_REFUSALS = (ValueError, TypeError, IndexError, ArithmeticError)
+
+
+def enter(function: Function, rule: BatchRule) -> None:
+    """Write a rule down. What it raises, or returns NotImplemented for, the function does member by member."""
+    RULES[function] = _or_by_members(function, rule)
+
+
+def _or_by_members(function: Function, rule: BatchRule) -> BatchRule:
+    def batch_rule(level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
+        try:
+            result = rule(level, args, kwargs)
+        except _REFUSALS:
+            result = NotImplemented
+        return member_by_member(function, level, args, kwargs) if result is NotImplemented else result
+
+    return batch_rule
+
+
 def of_each_element(*functions: Function) -> None:
     """Say that functions take each element by itself and broadcast their arguments."""
     for function in functions:
-        RULES[function] = _of_each_element(function)
+        enter(function, _of_each_element(function))
 
 
 def _of_each_element(function: Function) -> BatchRule:
     def rule(level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
         if len(args) == 1 and not kwargs:
-            return wrapped(function(args[0].array), level)
-        given = (*args, *kwargs.values())
-        ndim = max([np.ndim(x) for x in given])
-        lined_up = [_lined_up(x, ndim, level) for x in given]
-        result = function(*lined_up[: len(args)], **dict(zip(kwargs, lined_up[len(args) :])))
-        return wrapped(result, level)
+            return wrapped(function(_as_one(args[0]).array), level)
+        given = lined_up((*args, *kwargs.values()), level)
+        return wrapped(function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :]))), level)
 
     return rule
 
 
-def _lined_up(x: Any, ndim: int, level: Level) -> Any:
-    """Give arrays of all members with axes of length one before their own, so that they broadcast as members do."""
-    if not batched(x, level):
-        return x
-    missing = ndim - x.ndim
-    return np.reshape(x.array, (level.size, *(1,) * missing, *x.shape)) if missing else x.array
+def _as_one(x: Any) -> Any:
+    """Give a list or tuple of arrays, of which one has a batch, as one array, as NumPy makes it of one."""
+    return np.stack(list(map(_as_one, x))) if type(x) in (list, tuple) and youngest(x) else x
+
+
+def lined_up(xs: Iterable[Any], level: Level, core: Sequence[int] = ()) -> list[Any]:
+    """Give arrays of all members with axes of length one before their own, so that they broadcast as members do.
+
+    Args:
+        xs: arrays and other arguments, which stay as they are.
+        level: the batch.
+        core: how many of the last axes of each do not broadcast.
+    """
+    xs = [_as_one(x) for x in xs]
+    cores = [*core, *[0] * len(xs)][: len(xs)]
+    ndims = [x.ndim if hasattr(x, "ndim") else np.ndim(x) if type(x) in (list, tuple) else 0 for x in xs]
+    longest = max(ndim - own for ndim, own in zip(ndims, cores))
+    result = []
+    for x, ndim, own in zip(xs, ndims, cores):
+        if ndim < own:
+            raise ValueError(f"an array of {ndim} axes has too few")
+        if batched(x, level):
+            missing = longest - ndim + own
+            x = np.reshape(x.array, (level.size, *(1,) * missing, *x.shape)) if missing else x.array
+        result.append(x)
+    return result
 
 
 def of_first(function: Function, rule: Callable[..., Any]) -> None:
     """Say how a function acts on a batch of its first argument: ``rule(x, ...)`` of all arrays, the batch first.
 
-    Where another argument has a batch, the function runs member by member.
+    Where another argument has a batch, but for a mask, the function runs member by member.
     """
 
     def batch_rule(level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
         args, kwargs = by_position(function, level, args, kwargs)
         first, *others = args
+        first = _as_one(first)
+        if batched(mask := kwargs.get("where"), level):
+            first, kwargs["where"] = _spread(first, level), lined_up((first, mask), level)[1]
         if not batched(first, level) or any(batched(x, level) for x in (*others, *kwargs.values())):
-            return member_by_member(function, level, args, kwargs)
-        return wrapped(rule(opened(first, level), *others, **kwargs), level)
+            return NotImplemented
+        result = rule(first.array, *others, **kwargs)
+        return result if result is NotImplemented else wrapped(result, level)
 
-    RULES[function] = batch_rule
+    enter(function, batch_rule)
+
+
+def _spread(x: Any, level: Level) -> Batched:
+    return x if batched(x, level) else Batched(stacked(x, level), level)
+
+
+def of_stacks(function: Function, *core: int) -> None:
+    """Say that a function takes arrays of which some of the last axes belong together, and broadcasts the others."""
+
+    def batch_rule(level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
+        return wrapped(function(*lined_up(args, level, core), **kwargs), level)
+
+    enter(function, batch_rule)
+
+
+def of_matrices(*functions: Function) -> None:
+    """Say that functions take stacks of matrices by themselves."""
+    for function in functions:
+        of_first(
+            function, lambda x, *rest, f=function, **options: f(x, *rest, **options) if x.ndim > 2 else NotImplemented
+        )
 
 
 def as_composition(function: Function, composition: Callable[..., Any]) -> None:
     """Say in which calls, of one member's arrays, a function acts on a batch."""
-    RULES[function] = lambda level, args, kwargs: composition(*args, **kwargs)
+    enter(function, lambda level, args, kwargs: composition(*args, **kwargs))
+
+
+def _as_itself(function: Function) -> None:
+    as_composition(function, function)
+
+
+def composed(*functions: Function) -> None:
+    """Say that functions act on a batch of floats in the calls that their derivatives are taken of."""
+    for function in functions:
+        enter(function, partial(_composed, composition_of(function)))
+
+
+def _composed(composition: Callable[..., Any], level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
+    given = (*args, *kwargs.values())
+    # Of integers, NumPy makes floats in places that the composition does not know of, and converts where it does not.
+    if any(x.dtype.kind != "f" for x in arrays_in(given)) or any(
+        isinstance(one, type | np.dtype | str) for one in given
+    ):
+        return NotImplemented
+    return composition(*args, **kwargs)
+
+
+def arrays_in(args: Iterable[Any]) -> Iterator[Any]:
+    """Give the arrays among arguments, also those in lists."""
+    for arg in args:
+        if type(arg) in (list, tuple):
+            yield from arrays_in(arg)
+        elif hasattr(arg, "dtype") and not isinstance(arg, type):
+            yield arg
+
+
+def found_later(function: Function) -> BatchRule | None:
+    """Make the rule of a function that has no line in the table, if there is one for all of its kind."""
+    owner: Any = getattr(function, "__self__", function)
+    plain = getattr(function, "__wrapped__", None)
+    if not isinstance(owner, np.ufunc):
+        if plain is None or not plain.__module__.startswith("autodiff.") or hasattr(function, "is_whole"):
+            return None
+        (of_each_element if facts_of(function).broadcasts else _as_itself)(plain)
+        return RULES[plain]
+    if owner is function and owner.signature:
+        of_stacks(owner, *(len(axes.split(",")) * bool(axes) for axes in re.findall(r"\((.*?)\)", owner.signature)))
+    elif owner is function:
+        of_each_element(owner)
+    elif function.__name__ in METHODS:
+        METHODS[function.__name__](function)
+    return RULES.get(function)
+
+
+METHODS: dict[str, Callable[[Function], None]] = {}  # how methods of ufuncs get their rules
+FOUND_LATER.append(found_later)
 
 
 def defbatch(function: Function, rule: Callable[..., Any]) -> None:
@@ -136,6 +262,3 @@ def by_position(function: Function, level: Level, args: Args, kwargs: Mapping[st
             return args, kwargs
         return bound.args, bound.kwargs
     return args, kwargs
-
-
-__all__ = ["as_composition", "batched", "defbatch", "mapped", "name_of", "of_each_element", "of_first", "opened"]

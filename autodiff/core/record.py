@@ -15,7 +15,7 @@ import numpy as np
 
 from autodiff.arrays.foreign import PLAIN, is_sparse, refuse_unknown_shape, taken_in
 from autodiff.arrays.sums import is_short
-from autodiff.arrays.whole import offered
+from autodiff.arrays.whole import offered, taken_whole
 from autodiff.core.clock import tick
 from autodiff.core.keywords import bare, checked_call, holds_tensors, is_listing, refuse_dict, tensors_in
 from autodiff.core.rule import FACTS, NOTHING_KNOWN, Array, Facts, Function, facts_of, name_of, share
@@ -150,6 +150,10 @@ def record(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any] 
         data = compute(*values, **kwargs) if kwargs else compute(*values)
     except ValueError as error:
         raise _refused(error, function, values) from error.__cause__
+    except TypeError:
+        data = taken_whole(function, tuple(values), kwargs)  # as of an array that another one is indexed by
+        if data is NotImplemented:
+            raise
     if requires_grad and facts.refuses is not None and _is_recording():
         facts.refuses(*values, **kwargs)  # only now, since what NumPy says of a call that it refuses comes first
     if type(data) not in PLAIN:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.record import constant, data_of, is_variable, unary, variable
-from autodiff.core.rule import Array, Function, defvjp, name_of
+from autodiff.core.rule import Array, Function, defvjp, facts_of, name_of
 from autodiff.core.tape import pullback, recording
 from autodiff.core.tensor import Tensor, alias, is_float
 from autodiff.transforms.containers import flatten
@@ -50,6 +50,13 @@ def defcomposition(
         # What `defvjp` reads off a rule: which arguments and options the function may be called with.
         rule.__signature__ = signature(composition).replace(parameters=[*leading, *parameters])
     defvjp(function, *rules, variadic=variadic)
+
+
+def composition_of(function: Function) -> Callable[..., Any]:
+    """Give the composition that a function was given by `defcomposition`."""
+    facts = facts_of(function)
+    rule: Any = facts_of(facts.variadic[1] if facts.variadic else function).rules[0]
+    return rule.args[0]  # type: ignore[no-any-return]
 
 
 def _rule(composition: Callable[..., Any], position: int, g: Array, out: Array, *args: Any, **kwargs: Any) -> Any:
