@@ -1,12 +1,21 @@
 """Functions that act on each element by itself: on a batch, they are themselves."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from autodiff.batching.array import Level
-from autodiff.batching.table import METHODS, as_composition, enter, lined_up, of_each_element, of_first, wrapped
+from autodiff.batching.table import (
+    METHODS,
+    Args,
+    Options,
+    as_composition,
+    enter,
+    lined_up,
+    of_each_element,
+    of_first,
+    wrapped,
+)
 from autodiff.core.rule import Array, Function
 from autodiff.core.tensor import as_array
 
@@ -19,7 +28,7 @@ of_first(np.digitize, lambda x, *args, **options: np.digitize(x, *args, **option
 as_composition(np.allclose, lambda a, b, *args, **options: np.all(np.isclose(a, b, *args, **options)))
 
 
-def _where(level: Level, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def _where(level: Level, args: Args, kwargs: Options) -> Any:
     """Choose each element; of the condition alone, it is `nonzero`."""
     return wrapped(np.where(*lined_up(args, level)), level) if len(args) == 3 else NotImplemented
 

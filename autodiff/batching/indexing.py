@@ -1,8 +1,10 @@
-"""Functions that select elements, and those that put elements in place of others."""
+"""Functions that select elements, and those that put elements in place of others.
+
+What an index selects, it selects of the places of a member's elements too, and these say where they lie in a row.
+"""
 
 import operator
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,94 +13,54 @@ from autodiff.arrays.placement import is_basic, without_ones
 from autodiff.arrays.whole import look_up
 from autodiff.batching.array import Batched, Level, stacked
 from autodiff.batching.reductions import flat
-from autodiff.batching.table import as_composition, batched, enter, lined_up, wrapped
+from autodiff.batching.table import Args, Options, as_composition, batched, enter, lined_up, wrapped
 from autodiff.core.rule import Array, Function
 from autodiff.core.tensor import as_array
 
-Args = tuple[Any, ...]
-Options = Mapping[str, Any]
 
-
-class _Index(NamedTuple):
-    """An index into the arrays of all members.
-
-    Attributes:
-        parts: the index.
-        source: axes of what it selects that lie elsewhere than the batch first and then those of a member.
-        destination: where they belong.
-        ndim: how many axes a member has of what is selected of it.
-    """
-
-    parts: tuple[Any, ...]
-    source: Sequence[int]
-    destination: Sequence[int]
-    ndim: int
-
-    def of(self, array: Array) -> Any:
-        selected = array[self.parts]
-        return np.moveaxis(selected, self.source, self.destination) if self.source else selected
-
-
-def _index(index: Any, ndim: int, of_batch: bool, level: Level) -> _Index:
-    """Give the index into the arrays of all members.
+def _places(index: Any, shape: tuple[int, ...], level: Level) -> Any:
+    """Give the places that an index selects in a member; where it has a batch, those of all, the batch first.
 
     Where arrays in an index stand side by side, the axes that they make lie where they stand, and else before all.
-
-    Args:
-        index: into a member, of which parts may have a batch.
-        ndim: how many axes a member has.
-        of_batch: whether the array has a batch, or is the same for each member.
-        level: the batch.
     """
-    given = index if isinstance(index, tuple) else (index,)
-    is_same = not batched(list(given), level)
-    parts = [part for one in given for part in _parts(one, is_same, level)]
-    taken = sum(max(1, part.ndim) if _is_mask(part) else part is not None for part in parts)
-    if (k := next((k for k, part in enumerate(parts) if part is Ellipsis), None)) is None:
-        k, taken = len(parts), taken + 1
-        parts.append(Ellipsis)
-    parts[k : k + 1] = [slice(None)] * (ndim - taken + 1)
-    places = [k for k, part in enumerate(parts) if part is not None and not isinstance(part, slice)]
-    axes = max((1 if _is_mask(parts[k]) else np.ndim(parts[k]) for k in places), default=0)
-    before = places[0] if places and places[-1] - places[0] == len(places) - 1 else 0
-    is_apart = bool(places) and places[-1] - places[0] != len(places) - 1
-    ndim = len(parts) - len(places) + axes
-    if is_same:
-        return _Index((slice(None), *parts), [axes] * is_apart, [0] * is_apart, ndim)
-    for k in places:  # with a batch, they make one axis more, the batch before the others
-        if batched(part := parts[k], level):
-            parts[k] = np.reshape(part.array, (level.size, *(1,) * (axes - part.ndim), *part.shape))
-    if not of_batch:
-        return _Index(tuple(parts), [before], [0], ndim)
-    members = np.reshape(np.arange(level.size), (level.size, *(1,) * axes))
-    source = range(1, 1 + axes)
-    return _Index((members, *parts), source, [before + one for one in source], ndim)
+    places = np.arange(int(np.prod(shape))).reshape(shape)
+    given = list(index) if isinstance(index, tuple) else [index]
+    if not batched(given, level):
+        return places[index]
+    parts = [part for one in given for part in _parts(one)]
+    if Ellipsis in (ellipses := [part for part in parts if part is None or part is Ellipsis]):
+        taken = len(parts) - len(ellipses)
+        k = next(k for k, part in enumerate(parts) if part is Ellipsis)
+        parts[k : k + 1] = [slice(None)] * (len(shape) - taken)
+    arrays = [k for k, part in enumerate(parts) if part is not None and not isinstance(part, slice)]
+    before = arrays[0] if arrays[-1] - arrays[0] == len(arrays) - 1 else 0
+    for k, array in zip(arrays, lined_up([parts[k] for k in arrays], level), strict=True):
+        parts[k] = array
+    return np.moveaxis(look_up(places, tuple(parts)), before, 0)
 
 
-def _parts(part: Any, is_same: bool, level: Level) -> Sequence[Any]:
-    """Give arrays for lists, and integers for a mask beside what has a batch."""
-    if isinstance(part, list):
-        part = np.stack(part) if batched(part, level) else np.asarray(part) if part else np.zeros(0, int)
+def _parts(part: Any) -> Any:
+    """Give integers for a mask, which stand side by side."""
+    part = np.stack(part) if isinstance(part, list) else part
     if isinstance(part, slice) and not is_basic(part):
         raise IndexError("how much it selects depends on values")
-    if isinstance(part, bool | np.bool_) or _is_mask(part):
-        if np.ndim(part) == 0 or batched(part, level):
+    if isinstance(part, bool) or getattr(part, "dtype", None) == np.bool_:
+        if type(part) is not np.ndarray or not part.ndim:
             raise IndexError("how much it selects may depend on values")
-        return [part] if is_same else np.nonzero(part)
+        return np.nonzero(part)
     return [part]
-
-
-def _is_mask(part: Any) -> bool:
-    return getattr(part, "dtype", None) == np.bool_
 
 
 def _getitem(level: Level, args: Args, kwargs: Options) -> Any:
     x, index = args
-    if batched(x, level):
-        if type(index) in (int, slice) and x.array.ndim > 1:
-            return Batched(x.array[:, index], level)
-        return Batched(_index(index, x.ndim, True, level).of(x.array), level)
-    return Batched(_index(index, x.ndim, False, level).of(x), level)
+    if batched(x, level) and is_basic(index):
+        return Batched(x.array[(slice(None), *index) if isinstance(index, tuple) else (slice(None), index)], level)
+    places = _places(index, x.shape, level)
+    if not batched(x, level):
+        return Batched(np.take(np.ravel(x), places), level)
+    if not batched(list(index) if isinstance(index, tuple) else index, level):
+        return Batched(np.take(flat(x.array), places, axis=1), level)
+    return Batched(np.reshape(np.take_along_axis(flat(x.array), flat(places), axis=1), places.shape), level)
 
 
 def _take(a: Array, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
@@ -108,39 +70,34 @@ def _take(a: Array, indices: Any, axis: int | None = None, out: None = None, mod
     if mode != "raise":
         size = a.shape[axis]
         indices = np.mod(indices, size) if mode == "wrap" else np.clip(indices, 0, size - 1)
-    if not -a.ndim <= axis < a.ndim:
-        return NotImplemented
-    return look_up(a, (slice(None),) * (axis % a.ndim) + (indices,))
+    return look_up(a, (slice(None),) * (axis % a.ndim) + (indices,)) if -a.ndim <= axis < a.ndim else NotImplemented
 
 
 def _take_along_axis(level: Level, args: Args, kwargs: Options) -> Any:
     arr, indices, axis = (*args, *[kwargs.get("axis", -1)] * (3 - len(args)))
-    if axis is not None and np.ndim(arr) != np.ndim(indices):
-        return NotImplemented
+    ndim = 1 if axis is None else np.ndim(arr)
     arr, indices = (x.array if batched(x, level) else as_array(x)[None] for x in (arr, indices))
-    if axis is None:
-        arr, axis = flat(arr), 0
-    ndim = arr.ndim - 1
-    return wrapped(np.take_along_axis(arr, indices, axis % ndim + 1), level) if -ndim <= axis < ndim else NotImplemented
+    arr, axis = (flat(arr), 0) if axis is None else (arr, axis)
+    if indices.ndim != ndim + 1 or not -ndim <= axis < ndim:
+        return NotImplemented
+    return Batched(np.take_along_axis(arr, indices, axis % ndim + 1), level)
 
 
 def _choose(level: Level, args: Args, kwargs: Options) -> Any:
     a, choices = args
-    rows = choices if isinstance(choices, list | tuple) else [choices[k] for k in range(len(choices))]
-    a, *rows = lined_up((a, *rows), level)
+    a, *rows = lined_up((a, *(choices[k] for k in range(len(choices)))), level)
     return wrapped(np.choose(a, rows, **kwargs), level)
 
 
 def _select(level: Level, args: Args, kwargs: Options) -> Any:
     conditions, choices, default = (*args, *[kwargs.get("default", 0)] * (3 - len(args)))
-    count = len(conditions)
     *given, default = lined_up((*conditions, *choices, default), level)
-    return wrapped(np.select(given[:count], given[count:], default), level)
+    return wrapped(np.select(given[: len(conditions)], given[len(conditions) :], default), level)
 
 
 def _searchsorted(level: Level, args: Args, kwargs: Options) -> Any:
     a, v, *rest = args
-    if batched(a, level) or batched([*rest, *kwargs.values()], level):
+    if batched([a, *rest, *kwargs.values()], level):
         return NotImplemented
     return wrapped(np.searchsorted(a, v.array, *rest, **kwargs), level)
 
@@ -158,22 +115,33 @@ enter(np.searchsorted, _searchsorted)
 # Putting elements in place of others
 
 
+def _in_rows(index: Any, shape: tuple[int, ...], level: Level) -> tuple[tuple[int, ...], tuple[Any, Any]]:
+    """Give the shape of what an index selects of a member, and the index of its places in the rows of all."""
+    places = _places(index, shape, level)
+    if not batched(list(index) if isinstance(index, tuple) else index, level):
+        return places.shape, (slice(None), np.ravel(places))
+    return places.shape[1:], (np.arange(level.size)[:, None], flat(places))
+
+
 def _scatter_add(level: Level, args: Args, kwargs: Options) -> Any:
     values, index, shape = args
-    found = _index(index, len(shape), True, level)
-    values = np.moveaxis(stacked(values, level), found.destination, found.source)
-    return Batched(placement.scatter_add(values, found.parts, (level.size, *shape)), level)
+    if is_basic(index):
+        parts = (slice(None), *index) if isinstance(index, tuple) else (slice(None), index)
+        return Batched(placement.scatter_add(stacked(values, level), parts, (level.size, *shape)), level)
+    _, places = _in_rows(index, shape, level)
+    rows = placement.scatter_add(flat(stacked(values, level)), places, (level.size, int(np.prod(shape))))
+    return Batched(np.reshape(rows, (level.size, *shape)), level)
 
 
 def _placing(function: Function) -> None:
     def rule(level: Level, args: Args, kwargs: Options) -> Any:
         x, index, values = args
-        found = _index(index, np.ndim(x), True, level)
-        values = values.array if batched(values, level) else np.asarray(values, getattr(values, "dtype", x.dtype))[None]
-        shape = without_ones(values.shape[1:], found.ndim)
-        values = np.reshape(values, (len(values), *(1,) * (found.ndim - len(shape)), *shape))
-        values = np.moveaxis(values, found.destination, found.source)
-        return Batched(function(stacked(x, level), found.parts, values), level)
+        selected, places = _in_rows(index, np.shape(x), level)
+        values = values if hasattr(values, "dtype") else np.asarray(values, x.dtype)
+        values = np.broadcast_to(np.reshape(values, without_ones(np.shape(values), len(selected))), selected)
+        array = stacked(x, level)
+        rows = function(flat(array), places, flat(stacked(values, level)))
+        return Batched(np.reshape(rows, array.shape), level)
 
     enter(function, rule)
 

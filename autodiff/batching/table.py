@@ -28,6 +28,7 @@ from autodiff.core.rule import Function, facts_of
 from autodiff.transforms.composition import composition_of
 
 Args = tuple[Any, ...]
+Options = Mapping[str, Any]
 
 
 def batched(x: Any, level: Level) -> bool:
@@ -53,39 +54,33 @@ def wrapped(result: Any, level: Level) -> Any:
 
 
 # What the rules here do not take, or NumPy refuses, goes member by member: it is refused in words about a member.
-_REFUSALS = (ValueError, TypeError, IndexError, ArithmeticError)
+_REFUSALS = (ValueError, TypeError, IndexError, AttributeError, ArithmeticError)
 
 
 def enter(function: Function, rule: BatchRule) -> None:
     """Write a rule down. What it raises, or returns NotImplemented for, the function does member by member."""
-    RULES[function] = _or_by_members(function, rule)
 
-
-def _or_by_members(function: Function, rule: BatchRule) -> BatchRule:
-    def batch_rule(level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
+    def batch_rule(level: Level, args: Args, kwargs: Options) -> Any:
         try:
             result = rule(level, args, kwargs)
         except _REFUSALS:
             result = NotImplemented
         return member_by_member(function, level, args, kwargs) if result is NotImplemented else result
 
-    return batch_rule
+    RULES[function] = batch_rule
 
 
 def of_each_element(*functions: Function) -> None:
     """Say that functions take each element by itself and broadcast their arguments."""
     for function in functions:
-        enter(function, _of_each_element(function))
+        enter(function, partial(_of_each_element, function))
 
 
-def _of_each_element(function: Function) -> BatchRule:
-    def rule(level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
-        if len(args) == 1 and not kwargs:
-            return wrapped(function(_as_one(args[0]).array), level)
-        given = lined_up((*args, *kwargs.values()), level)
-        return wrapped(function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :]))), level)
-
-    return rule
+def _of_each_element(function: Function, level: Level, args: Args, kwargs: Options) -> Any:
+    if len(args) == 1 and not kwargs:
+        return wrapped(function(_as_one(args[0]).array), level)
+    given = lined_up((*args, *kwargs.values()), level)
+    return wrapped(function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :]))), level)
 
 
 def _as_one(x: Any) -> Any:
@@ -122,7 +117,7 @@ def of_first(function: Function, rule: Callable[..., Any]) -> None:
     Where another argument has a batch, but for a mask, the function runs member by member.
     """
 
-    def batch_rule(level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
+    def batch_rule(level: Level, args: Args, kwargs: Options) -> Any:
         args, kwargs = by_position(function, level, args, kwargs)
         first, *others = args
         first = _as_one(first)
@@ -138,15 +133,6 @@ def of_first(function: Function, rule: Callable[..., Any]) -> None:
 
 def _spread(x: Any, level: Level) -> Batched:
     return x if batched(x, level) else Batched(stacked(x, level), level)
-
-
-def of_stacks(function: Function, *core: int) -> None:
-    """Say that a function takes arrays of which some of the last axes belong together, and broadcasts the others."""
-
-    def batch_rule(level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
-        return wrapped(function(*lined_up(args, level, core), **kwargs), level)
-
-    enter(function, batch_rule)
 
 
 def of_matrices(*functions: Function) -> None:
@@ -172,7 +158,7 @@ def composed(*functions: Function) -> None:
         enter(function, partial(_composed, composition_of(function)))
 
 
-def _composed(composition: Callable[..., Any], level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
+def _composed(composition: Callable[..., Any], level: Level, args: Args, kwargs: Options) -> Any:
     given = (*args, *kwargs.values())
     # Of integers, NumPy makes floats in places that the composition does not know of, and converts where it does not.
     if any(x.dtype.kind != "f" for x in arrays_in(given)) or any(
@@ -201,7 +187,8 @@ def found_later(function: Function) -> BatchRule | None:
         (of_each_element if facts_of(function).broadcasts else _as_itself)(plain)
         return RULES[plain]
     if owner is function and owner.signature:
-        of_stacks(owner, *(len(axes.split(",")) * bool(axes) for axes in re.findall(r"\((.*?)\)", owner.signature)))
+        core = [len(axes.split(",")) * bool(axes) for axes in re.findall(r"\((.*?)\)", owner.signature)]
+        enter(owner, lambda level, args, kwargs: wrapped(owner(*lined_up(args, level, core), **kwargs), level))
     elif owner is function:
         of_each_element(owner)
     elif function.__name__ in METHODS:
@@ -242,7 +229,7 @@ def defbatch(function: Function, rule: Callable[..., Any]) -> None:
             raise TypeError(f"defbatch: the {what} must be callable, got {given!r}")
     function = getattr(function, "__wrapped__", function)
 
-    def batch_rule(level: Level, args: Args, kwargs: Mapping[str, Any]) -> Any:
+    def batch_rule(level: Level, args: Args, kwargs: Options) -> Any:
         args, kwargs = by_position(function, level, args, kwargs)
         if any(batched(x, level) for x in kwargs.values()):
             return member_by_member(function, level, args, kwargs)
@@ -252,7 +239,7 @@ def defbatch(function: Function, rule: Callable[..., Any]) -> None:
     keep_rule(function, batch_rule)
 
 
-def by_position(function: Function, level: Level, args: Args, kwargs: Mapping[str, Any]) -> tuple[Args, dict[str, Any]]:
+def by_position(function: Function, level: Level, args: Args, kwargs: Options) -> tuple[Args, dict[str, Any]]:
     """Move arguments that have a batch from their keywords to their positions, where the function tells these."""
     kwargs = dict(kwargs)
     if any(batched(x, level) for x in kwargs.values()):
