@@ -56,6 +56,24 @@ def is_numpy(x: Any) -> bool:
     return isinstance(x, np.ndarray | np.generic) or hasattr(x, "takes_all_of_numpy")
 
 
+def looked_at(x: Any) -> Any:
+    """Give an array of NumPy's own, of a batch that of all its members; None for one that cannot be looked into."""
+    while hasattr(x, "members"):
+        x = x.members
+    return x if isinstance(x, np.ndarray | np.generic) else None
+
+
+def holds_any(condition: Any) -> bool:
+    """Whether a condition holds anywhere, also in any member of a batch; not where it cannot be looked into."""
+    array = looked_at(condition)
+    return array is not None and bool(np.any(array))
+
+
+def held_as(array: Any, like: Any) -> Any:
+    """Give an array of NumPy's in the batches that another is in: what undoes `looked_at`."""
+    return like.holding(held_as(array, like.members)) if hasattr(like, "members") else array
+
+
 def as_float(x: Any) -> Any:
     """Give a Python number of a NumPy one, or have that recorded."""
     return x.as_float() if hasattr(x, "as_float") else float(x)

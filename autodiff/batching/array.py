@@ -85,6 +85,7 @@ class Batched:
     ndim = property(lambda self: len(self.array.shape) - 1)
     dtype = property(lambda self: self.array.dtype)
     itemsize = property(lambda self: self.array.dtype.itemsize)
+    members = property(lambda self: self.array)
     nbytes = property(lambda self: self.size * self.itemsize)
     flags = property(lambda self: self.array.flags)
     strides = property(lambda self: self.array.strides[1:])
@@ -104,6 +105,10 @@ class Batched:
 
     def __repr__(self) -> str:
         return f"<batch of {self.level.size} arrays of shape {self.shape} and dtype {self.dtype}>"
+
+    def holding(self, array: Array) -> Batched:
+        """Give a batch of the same members with other arrays."""
+        return Batched(array, self.level)
 
     # NumPy's dispatch
 

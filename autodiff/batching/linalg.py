@@ -15,7 +15,6 @@ from autodiff.batching.table import (
     Options,
     as_composition,
     batched,
-    composed,
     enter,
     lined_up,
     of_first,
@@ -25,6 +24,7 @@ from autodiff.batching.table import (
 from autodiff.core.rule import Array
 from autodiff.core.tensor import as_array
 from autodiff.rules.linalg import contracted_axes, einsum_terms
+from autodiff.transforms.composition import composition_of
 
 
 def _matmul(level: Level, args: Args, kwargs: Options) -> Any:
@@ -98,7 +98,7 @@ as_composition(np.vdot, lambda x, y: np.vecdot(np.ravel(x), np.ravel(y)))
 enter(np.vecdot, _vecdot)
 enter(np.cross, _cross)
 enter(np.einsum, _einsum)
-composed(np.kron)
+as_composition(np.kron, composition_of(np.kron))
 as_composition(np.linalg.matmul, np.matmul)
 as_composition(np.linalg.outer, lambda x, y: _outer(x, y) if np.ndim(x) == np.ndim(y) == 1 else NotImplemented)
 as_composition(np.linalg.tensordot, lambda x, y, /, *, axes=2: _tensordot(x, y, axes))
@@ -110,7 +110,6 @@ as_composition(np.linalg.cross, lambda x, y, /, *, axis=-1: np.cross(x, y, axis=
 of_matrices(np.linalg.inv, np.linalg.pinv, np.linalg.det, np.linalg.slogdet, np.linalg.cholesky, np.linalg.qr)
 of_matrices(np.linalg.eig, np.linalg.eigh, np.linalg.eigvals, np.linalg.eigvalsh, np.linalg.svd, np.linalg.svdvals)
 of_matrices(np.linalg.matrix_norm, np.linalg.matrix_power, np.linalg.matrix_rank, np.linalg.cond, np.linalg.trace)
-composed(np.linalg.tensorsolve, np.linalg.tensorinv)
 of_first(
     np.trace,
     lambda x, offset=0, axis1=0, axis2=1, *rest, **options: np.trace(

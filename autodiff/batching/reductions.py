@@ -1,14 +1,17 @@
 """Functions that take many elements to one, or to running ones, and those that bring them in order."""
 
 import functools
+import inspect
 import math
 from typing import Any
 
 import numpy as np
 
 from autodiff.arrays import sums
-from autodiff.batching.table import METHODS, composed, of_first
+from autodiff.batching.array import Level, stacked
+from autodiff.batching.table import METHODS, Args, Options, as_composition, batched, enter, of_first, wrapped
 from autodiff.core.rule import Array, Function
+from autodiff.transforms.composition import composition_of
 
 
 def axes_of(x: Array, axis: Any) -> Any:
@@ -84,7 +87,6 @@ along(np.cumsum, np.cumprod, np.nancumsum, np.nancumprod, is_flat=True)
 along(np.sort, np.argsort, default=-1, is_flat=True)
 along(np.partition, np.argpartition, place=2, default=-1, is_flat=True)
 along(np.unwrap, place=2, default=-1)
-composed(np.average)
 METHODS["reduce"] = METHODS["accumulate"] = functools.partial(along, default=0)
 
 
@@ -109,7 +111,30 @@ for _function in (np.cumulative_sum, np.cumulative_prod):
 for _function in (np.quantile, np.percentile, np.nanquantile, np.nanpercentile):
     _quantile(_function)
 
-# Differences, integrals, interpolation, covariances and polynomials
 
-composed(np.diff, np.ediff1d, np.trapezoid, np.gradient, np.interp, np.cov, np.corrcoef)
-composed(np.polyval, np.polyadd, np.polysub, np.polyder, np.polyint, np.linspace, np.logspace, np.geomspace)
+def _average(level: Level, args: Args, kwargs: Options) -> Any:
+    bound = inspect.signature(np.average).bind(*args, **kwargs).arguments
+    x, weights, axis = bound.pop("a"), bound.pop("weights", None), bound.pop("axis", None)
+    if np.shape(weights) == np.shape(x):
+        x, weights = (stacked(one, level) for one in (x, weights))
+    elif batched(weights, level):
+        return NotImplemented
+    else:
+        x = x.array
+    return wrapped(np.average(x, axes_of(x, axis), weights, **bound), level)
+
+
+def _interp(level: Level, args: Args, kwargs: Options) -> Any:
+    x, *points = args
+    return (
+        NotImplemented
+        if batched([*points, *kwargs.values()], level)
+        else wrapped(np.interp(x.array, *points, **kwargs), level)
+    )
+
+
+enter(np.average, _average)
+enter(np.interp, _interp)
+along(np.diff, place=2, default=-1)
+for _function in (np.trapezoid, np.polyval):
+    as_composition(_function, composition_of(_function))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,6 @@ from autodiff.batching.array import (
     youngest,
 )
 from autodiff.core.rule import Function, facts_of
-from autodiff.transforms.composition import composition_of
 
 Args = tuple[Any, ...]
 Options = Mapping[str, Any]
@@ -150,31 +149,6 @@ def as_composition(function: Function, composition: Callable[..., Any]) -> None:
 
 def _as_itself(function: Function) -> None:
     as_composition(function, function)
-
-
-def composed(*functions: Function) -> None:
-    """Say that functions act on a batch of floats in the calls that their derivatives are taken of."""
-    for function in functions:
-        enter(function, partial(_composed, composition_of(function)))
-
-
-def _composed(composition: Callable[..., Any], level: Level, args: Args, kwargs: Options) -> Any:
-    given = (*args, *kwargs.values())
-    # Of integers, NumPy makes floats in places that the composition does not know of, and converts where it does not.
-    if any(x.dtype.kind != "f" for x in arrays_in(given)) or any(
-        isinstance(one, type | np.dtype | str) for one in given
-    ):
-        return NotImplemented
-    return composition(*args, **kwargs)
-
-
-def arrays_in(args: Iterable[Any]) -> Iterator[Any]:
-    """Give the arrays among arguments, also those in lists."""
-    for arg in args:
-        if type(arg) in (list, tuple):
-            yield from arrays_in(arg)
-        elif hasattr(arg, "dtype") and not isinstance(arg, type):
-            yield arg
 
 
 def found_later(function: Function) -> BatchRule | None:

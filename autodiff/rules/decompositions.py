@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.sums import Axis
+from autodiff.arrays.whole import holds_any, looked_at
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tensor import as_array, stop_gradient
@@ -225,10 +226,10 @@ def _det(g: Array, out: Array, a: Array) -> Array:
     invertible = np.where(singular, np.eye(a.shape[-1], dtype=a.dtype), a)
     cofactors = out * swap_last_axes(np.linalg.inv(invertible))
     # The decomposition costs ten times as much. An array that cannot be looked into may hold a singular matrix.
-    is_looked_at = isinstance(singular, np.ndarray)
-    if not is_looked_at or singular.any():
+    is_singular = holds_any(singular)
+    if is_singular or looked_at(singular) is None:
         cofactors = np.where(singular, _cofactors(a), cofactors)
-    if is_looked_at and singular.any():
+    if is_singular:
         cofactors = cofactors * exact_to(a, 1, "det of a singular matrix")
     return g * cofactors
 
@@ -299,9 +300,9 @@ def _refuse_qr(a: Array, mode: str = "reduced") -> None:
 def _tall_qr(g_q: Array, g_r: Array, q: Array, r: Array) -> Array:
     """``(gQ + Q M) R⁻ᵀ``, where M is symmetric and has the lower triangle of ``R gRᵀ - gQᵀ Q``."""
     pivots = np.abs(np.diagonal(data_of(r), axis1=-2, axis2=-1))
-    if isinstance(pivots, np.ndarray) and pivots.size:
+    if looked_at(pivots) is not None and pivots.size:
         smallest = r.shape[-1] * np.finfo(pivots.dtype).eps * np.max(pivots, axis=-1)
-        if (np.min(pivots, axis=-1) <= smallest).any():
+        if holds_any(np.min(pivots, axis=-1) <= smallest):
             raise np.linalg.LinAlgError("qr has no derivative where the rank is not full, but for rounding")
     lower = np.tril(r @ swap_last_axes(g_r) - swap_last_axes(g_q) @ q)
     middle = lower + swap_last_axes(np.tril(lower, -1))

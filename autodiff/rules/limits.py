@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from autodiff.arrays.whole import holds_any, looked_at
 from autodiff.core.record import data_of, primitive
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tape import pullback
@@ -45,18 +46,19 @@ def over_root(g: Array, out: Array) -> tuple[Array, Array | None]:
     """
     is_zero = out == 0
     quotient = np.where(is_zero, 0, g / np.where(is_zero, 1, out))
-    is_looked_at = isinstance(is_zero, np.ndarray | np.generic)
-    if not isinstance(out, Tensor) or (is_looked_at and not is_zero.any()):
+    is_looked_at = looked_at(is_zero) is not None
+    if not isinstance(out, Tensor) or (is_looked_at and not holds_any(is_zero)):
         return quotient, None
     if not is_looked_at or not isinstance(g, Tensor):
         return quotient, is_zero
     # Each element's by its own root is what two weightings agree on: where several are zero, as in a product of norms,
     # an element's may depend on the roots of others too, and then there is no second derivative.
-    uneven = (1 + np.sin(np.arange(1.0, g.size + 1)).reshape(g.shape) / 2).astype(g.dtype)
+    ones = np.ones_like(data_of(g))
+    uneven = (1 + np.sin(np.arange(1.0, g.size + 1)).reshape(g.shape) / 2).astype(g.dtype) * ones
     with unwatched():
         slope, other = (
             pullback([(g, weight)], True, (out,), "none").get(out, np.zeros_like(uneven)) / weight
-            for weight in (np.ones_like(uneven), uneven)
+            for weight in (ones, uneven)
         )
     differs = np.abs(data_of(slope - other)) > np.finfo(g.dtype).eps ** 0.5 * np.max(np.abs(data_of(slope)))
     is_smooth = is_zero & (data_of(g) == 0) & ~differs

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.arrays.whole import held_as, holds_any, looked_at
 from autodiff.core.record import data_of, is_variable, variable
 from autodiff.core.rule import Array, Rule, defvjp, describe
 from autodiff.core.tape import pullback
@@ -40,7 +41,7 @@ def _ties(values: Array, to_zero: bool, tolerance: float) -> Any:
         A symmetric matrix, which has ties to zero on its diagonal.
     """
     values, identity = data_of(values), np.eye(values.shape[-1], dtype=bool)
-    if type(values) is not np.ndarray:
+    if looked_at(values) is None:
         return np.zeros((*values.shape, values.shape[-1]), bool)
     row, column = values[..., None, :], np.where(identity, 0, values[..., :, None])
     return (np.abs(row - column) <= tolerance * _largest(values)) & (to_zero | ~identity)
@@ -72,11 +73,11 @@ def _spoilt(numerator: Array, divisor: Array, ties: Any, size: Any, others: Arra
         tolerance: how few digits, as for `_ties`.
     """
     numerator, divisor = data_of(numerator), data_of(divisor)
-    if type(numerator) is not np.ndarray:
+    if looked_at(numerator) is None:
         return False
     limit = tolerance * size
     few = (np.abs(numerator) < limit) & ~(ties | np.eye(ties.shape[-1], dtype=bool))
-    if not few.any():
+    if not holds_any(few):
         return False
     scale = _largest(np.where(ties, 0, numerator / np.where(ties, 1, divisor)), -2)
     if others is not None:
@@ -165,7 +166,7 @@ def _settled(
         for k, (part, mask, column) in enumerate(zip(parts, masks, by_columns(firsts))):
             quotients[k] = quotients[k] - np.where(mask, part.divisor * _symmetric(column, part.signs[1]) / 2, 0)
         gradient = gradient_of(quotients)
-    return gradient * np.where(changes.any(axis=(-1, -2), keepdims=True), np.nan, 1) if changes.any() else gradient
+    return gradient * np.where(changes.any(axis=(-1, -2), keepdims=True), np.nan, 1) if holds_any(changes) else gradient
 
 
 def _derivative(matrices: Sequence[Array], out: Tensor) -> Callable[[Sequence[Array]], list[Array]]:
@@ -191,13 +192,13 @@ def _symmetric(x: Array, sign: int = 1) -> Array:
 
 def _one_by_one(ties: Any) -> Iterator[Any]:
     """Give each value that is tied by itself, in all members of a stack at once that have the same ties."""
-    count = ties.shape[-1]
-    patterns, which = np.unique(ties.reshape(-1, count * count), axis=0, return_inverse=True)
+    count, array = ties.shape[-1], looked_at(ties)
+    patterns, which = np.unique(array.reshape(-1, count * count), axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
         for k in np.flatnonzero(pattern.reshape(count, count).any(axis=0)):
             one = np.zeros((len(which), count), bool)
             one[which == number, k] = True
-            yield one.reshape(ties.shape[:-1])
+            yield held_as(one.reshape(array.shape[:-1]), ties)
 
 
 def _angles(ties: Any, dtype: Any, shift: int = 0) -> Any:
@@ -229,7 +230,7 @@ def _eigh(g: Any, out: Any, further: bool = True) -> Array:
         identity = np.eye(w.shape[-1], dtype=bool)
         return v @ (quotients[0] if g_w is None else np.where(identity, g_w[..., None, :], quotients[0])) @ vt
 
-    if not isinstance(out, Tensor) or not part.tied.any():
+    if not isinstance(out, Tensor) or not holds_any(part.tied):
         return gradient_of(_divided([part], w))
     turned = data_of(v) @ _angles(_ties(w, False, _sameness(w)), w.dtype)
     return _settled([part], gradient_of, _Place(out, 0, part.tied, (None, turned)), size, further)
@@ -270,7 +271,7 @@ def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> 
             gradient = gradient + (outside @ vt if is_tall else u @ swap_last_axes(outside))
         return gradient
 
-    if not isinstance(out, Tensor) or not ties.any():
+    if not isinstance(out, Tensor) or not holds_any(ties):
         return gradient_of(_divided(parts, s))
     # Where singular values are equal, U and V turn alike; where they are zero, each by itself, and outwards.
     equal = _ties(s, True, _sameness(s))
@@ -280,7 +281,8 @@ def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> 
     if rows != columns:
         basis = data_of(u if is_tall else v)
         outwards = np.sin(np.arange(1.0, math.prod(basis.shape[-2:]) + 1)).reshape(basis.shape[-2:]).astype(s.dtype)
-        turns[not is_tall] += np.where(zero, outwards - basis @ (swap_last_axes(basis) @ outwards), 0)
+        outwards = np.where(zero, outwards - basis @ (swap_last_axes(basis) @ outwards), 0)
+        turns[not is_tall] = turns[not is_tall] + outwards
     place = _Place(out, 1, ties, (turns[0], None, swap_last_axes(turns[1])))
     return _settled(parts, gradient_of, place, np.maximum(_largest(g_u, -2), _largest(g_v, -2)), further)
 
@@ -303,13 +305,13 @@ def values_gradient(g: Array, x: Array) -> Array:
     """``U diag(g) Vᵀ``, the gradient of singular values that were computed without their vectors."""
     u, s, vt = np.linalg.svd(x, full_matrices=False)
     gradient = (u * g[..., None, :]) @ vt
-    if not _ties(s, False, _nearness(s, False)).any():
+    if not holds_any(_ties(s, False, _nearness(s, False))):
         return gradient
     return gradient * exact_to(x, 0, "the gradient of equal singular values without their vectors")
 
 
 def _eigh_at_ties(g: Any, out: Any) -> Rule | None:
-    if g[1] is None or not _turn(g, out, False)[0].tied.any():
+    if g[1] is None or not holds_any(_turn(g, out, False)[0].tied):
         return None
     return lambda g, out, a, UPLO="L": _eigh(g, out, further=False)
 
@@ -317,7 +319,7 @@ def _eigh_at_ties(g: Any, out: Any) -> Rule | None:
 def _svd_at_ties(g: Any, out: Any) -> Rule | None:
     if g[0] is None and g[2] is None:
         return None
-    if not _ties(out[1], out[0].shape[-2] != out[2].shape[-1], _nearness(out[1], False)).any():
+    if not holds_any(_ties(out[1], out[0].shape[-2] != out[2].shape[-1], _nearness(out[1], False))):
         return None
     return lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv, False)
 
