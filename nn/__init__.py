@@ -23,6 +23,7 @@ from nn.interop import from_torch, to_torch
 from nn.io import load, save
 from nn.layers import MLP, BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, Sequential
 from nn.module import Buffer, Module, Parameter
+from nn.stateless import functional_call
 from nn.training import evaluate, fit
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ __all__ = [
     "fit",
     "from_torch",
     "functional",
+    "functional_call",
     "init",
     "load",
     "optim",

@@ -101,7 +101,7 @@ def _by_path(caller: str, model: Any) -> dict[str, ad.Tensor]:
     """Give the parameters and buffers of a model by their path here, and refuse one in which two share a path."""
     if not isinstance(model, Module):
         raise TypeError(f"{caller}: expected a Module, got {model!r}")
-    return model._by_path()
+    return model.by_path()
 
 
 class _Entry(NamedTuple):

@@ -246,7 +246,7 @@ class Module:
             >>> {path: array.shape for path, array in nn.MLP([4, 3, 2]).state_dict().items()}
             {'layers.0.weight': (4, 3), 'layers.0.bias': (3,), 'layers.2.weight': (3, 2), 'layers.2.bias': (2,)}
         """
-        return {path: tensor.data.copy() for path, tensor in self._by_path().items()}
+        return {path: tensor.data.copy() for path, tensor in self.by_path().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy arrays, by their paths, into the parameters and buffers. Each keeps its dtype.
@@ -258,25 +258,8 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expected a dict of arrays by path, got {type(state).__name__}")
-        own = self._by_path()
-        arrays: dict[str, Array] = {}
-        problems = []
-        for path, value in state.items():
-            if kind := meaning_else(value):
-                problems.append(f"{path} is {kind}")
-            try:
-                arrays[path] = np.asarray(ad.stop_gradient(value))
-            except ValueError:
-                problems.append(f"{path} is ragged")
-        problems += [f"missing {path} of shape {own[path].shape}" for path in own if path not in state]
-        problems += [f"unexpected {path}" for path in arrays if path not in own]
-        for path in (path for path in own if path in arrays):
-            if arrays[path].dtype.kind not in "fiub":
-                problems.append(f"{path} has dtype {arrays[path].dtype}, not real numbers")
-            elif not np.can_cast(arrays[path].dtype, own[path].dtype, "same_kind"):
-                problems.append(f"{path} has dtype {arrays[path].dtype}, the model's {own[path].dtype}")
-            elif arrays[path].shape != own[path].shape:
-                problems.append(f"{path} has shape {arrays[path].shape}, the model's {own[path].shape}")
+        own = self.by_path()
+        arrays, problems = fitted(own, state, lambda value: np.asarray(ad.stop_gradient(value)), is_whole=True)
         if problems:
             raise ValueError(f"load_state_dict: nothing was loaded into {type(self).__name__}: {'; '.join(problems)}")
         for path, tensor in own.items():
@@ -285,7 +268,7 @@ class Module:
     def _named_tensors(self) -> Iterator[tuple[str, Parameter | Buffer]]:
         return ((path, part) for path, part in _parts(self, "", set()) if not isinstance(part, Module))
 
-    def _by_path(self) -> dict[str, ad.Tensor]:
+    def by_path(self) -> dict[str, ad.Tensor]:
         """Give the parameters and buffers by their path, which two of them must not share."""
         named = list(self._named_tensors())
         shared = sorted(path for path, count in Counter(path for path, _ in named).items() if count > 1)
@@ -295,7 +278,7 @@ class Module:
 
     def places(self) -> list[Place]:
         """List where a compiled step finds the Module's state: parameters, buffers, generators, and Python floats."""
-        places = [Place.of_tensor(path.replace(".", "_"), tensor) for path, tensor in self._by_path().items()]
+        places = [Place.of_tensor(path.replace(".", "_"), tensor) for path, tensor in self.by_path().items()]
         for path, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, np.random.Generator) or type(value) is float:
@@ -360,6 +343,38 @@ def _check_place(kind: Any, name: str, before: Any, value: Any, has_members: boo
             f"{kind.__name__}.{name} is {held}, which {type(value).__name__} cannot take the place of: assign a Module "
             "or None; a function is one as the forward of a Module"
         )
+
+
+def fitted(
+    own: Mapping[str, ad.Tensor], state: Mapping[str, Any], take: Callable[[Any], Any], is_whole: bool = False
+) -> tuple[dict[str, Any], list[str]]:
+    """Give the arrays of a state as ``take`` makes them of what is given, and list what does not fit the Module's own.
+
+    Args:
+        own: parameters and buffers by path.
+        state: what is to take their places.
+        take: gives an array.
+        is_whole: whether something is to take each place.
+    """
+    arrays: dict[str, Any] = {}
+    problems = []
+    for path, value in state.items():
+        if kind := meaning_else(value):
+            problems.append(f"{path} is {kind}")
+        try:
+            arrays[path] = take(value)
+        except ValueError:
+            problems.append(f"{path} is ragged")
+    problems += [f"missing {path} of shape {own[path].shape}" for path in own if is_whole and path not in state]
+    problems += [f"unexpected {path}" for path in arrays if path not in own]
+    for path in (path for path in own if path in arrays):
+        if arrays[path].dtype.kind not in "fiub":
+            problems.append(f"{path} has dtype {arrays[path].dtype}, not real numbers")
+        elif not np.can_cast(arrays[path].dtype, own[path].dtype, "same_kind"):
+            problems.append(f"{path} has dtype {arrays[path].dtype}, the model's {own[path].dtype}")
+        elif arrays[path].shape != own[path].shape:
+            problems.append(f"{path} has shape {arrays[path].shape}, the model's {own[path].shape}")
+    return arrays, problems
 
 
 _declarations: WeakKeyDictionary[type[Any], dict[str, type[Parameter | Buffer]]] = WeakKeyDictionary()
