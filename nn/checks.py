@@ -12,6 +12,7 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.arrays.foreign import is_of_unknown_shape, meaning_else
+from autodiff.batching.array import Batched
 from autodiff.core.rule import Array
 
 NUMBERED = "np.unique(labels, return_inverse=True)[1]"  # for messages: numbers in place of texts
@@ -101,8 +102,18 @@ def check_flag(caller: str, name: str, value: Any) -> None:
 
 
 def check_number(caller: str, name: str, value: Any, inside: Callable[[float], bool], domain: str) -> None:
-    """Refuse what is not a number, not finite, or outside its domain; one that is being recorded has no value yet."""
-    if hasattr(value, "__array_call__"):
+    """Refuse what is not a number, not finite, or outside its domain; one that is being recorded has no value yet.
+
+    Of a batch, each member must be one.
+    """
+    if type(value) is Batched and not value.shape:
+        array: Any = value
+        while type(array) is Batched:
+            array = array.array
+        for one in [array] if hasattr(array, "__array_call__") else np.ravel(array):
+            check_number(caller, name, one, inside, domain)
+        return
+    if hasattr(value, "__array_call__") and type(value) is not Batched:
         return
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{caller}: {name} must be a number, {domain}, got {value!r}")

@@ -15,6 +15,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import require
+from autodiff.batching.array import drawn
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from nn import functional
@@ -84,6 +85,7 @@ class Distribution:
             rng: a Generator or a seed.
 
         Raises:
+            RuntimeError: under `ad.vmap`, ``randomness`` does not say whether members share their numbers.
             TypeError: the shape is not integers, or ``rng`` neither a Generator nor a seed.
             ValueError: a length, or a seed, is negative.
         """
@@ -157,6 +159,11 @@ class Distribution:
         for count in counts:
             check_count(type(self).__name__, "the shape of samples, or each length in it,", count, 0)
         return counts + self.batch_shape
+
+    def _drawn(self, method: str, shape: int | tuple[int, ...], rng: Seed, **options: Any) -> Array:
+        """Draw random numbers for samples, by a method of the generator; in a batch as is said there."""
+        draw = getattr(generator(rng), method)
+        return drawn(lambda size: draw(size=size, **options), self._shape(shape))
 
     def _divergence_from(self, p: Distribution) -> Array:
         """Give the divergence of ``p`` from this distribution, or NotImplemented where no closed form is known."""
@@ -252,7 +259,7 @@ class Normal(_LocationScale):
 
     def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw ``loc + scale ε``, ε standard normal; see `Distribution.rsample`."""
-        return self.loc + self.scale * generator(rng).standard_normal(self._shape(shape)).astype(self.dtype)
+        return self.loc + self.scale * self._drawn("standard_normal", shape, rng).astype(self.dtype)
 
     def entropy(self) -> Array:
         """Entropy ``log(scale √(2πe))``; see `Distribution.entropy`."""
@@ -308,7 +315,7 @@ class Laplace(_LocationScale):
 
     def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw ``loc + scale ε``, ε of loc 0 and scale 1; see `Distribution.rsample`."""
-        return self.loc + self.scale * generator(rng).laplace(size=self._shape(shape)).astype(self.dtype)
+        return self.loc + self.scale * self._drawn("laplace", shape, rng).astype(self.dtype)
 
     def entropy(self) -> Array:
         """Entropy ``1 + log(2 scale)``; see `Distribution.entropy`."""
@@ -378,7 +385,7 @@ class Uniform(_Continuous):
         """Draw ``low + (high - low) ε``, ε uniform from 0 to 1; see `Distribution.rsample`."""
         # Single precision is drawn as such: numbers just below 1 would be rounded to 1.
         precision: Any = np.float32 if self.dtype.itemsize <= 4 else np.float64
-        noise = generator(rng).random(self._shape(shape), dtype=precision)
+        noise = self._drawn("random", shape, rng, dtype=precision)
         return self.low + (self.high - self.low) * noise.astype(self.dtype)
 
     def entropy(self) -> Array:
@@ -438,7 +445,7 @@ class Exponential(_Continuous):
 
     def rsample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw ``ε / rate``, ε of rate 1; see `Distribution.rsample`."""
-        return generator(rng).standard_exponential(self._shape(shape)).astype(self.dtype) / self.rate
+        return self._drawn("standard_exponential", shape, rng).astype(self.dtype) / self.rate
 
     def entropy(self) -> Array:
         """Entropy ``1 - log(rate)``; see `Distribution.entropy`."""
@@ -534,7 +541,7 @@ class Bernoulli(_Discrete):
 
     def sample(self, shape: int | tuple[int, ...] = (), rng: Seed = None) -> Array:
         """Draw zeros and ones, of the distribution's dtype; see `Distribution.sample`."""
-        return (generator(rng).random(self._shape(shape)) < data_of(self.probs)).astype(self.dtype)
+        return (self._drawn("random", shape, rng) < data_of(self.probs)).astype(self.dtype)
 
     def entropy(self) -> Array:
         """Entropy ``-p log p - (1 - p) log(1 - p)``; see `Distribution.entropy`."""
@@ -651,8 +658,7 @@ class Categorical(_Discrete):
         """Draw classes, integers; see `Distribution.sample`."""
         total = np.cumsum(data_of(self.probs), axis=-1, dtype=np.float64)
         # Divided by the last, which thereby is exactly 1 and above every random number
-        total /= total[..., -1:]
-        return np.sum(total <= generator(rng).random(self._shape(shape))[..., None], axis=-1)
+        return np.sum(total / total[..., -1:] <= self._drawn("random", shape, rng)[..., None], axis=-1)
 
     def entropy(self) -> Array:
         """Entropy ``-sum(probs log(probs))``; see `Distribution.entropy`."""

@@ -15,6 +15,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.foreign import meaning_else
+from autodiff.batching.array import running
 from autodiff.compiler.state import Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.rule import Array
@@ -24,6 +25,7 @@ P = ParamSpec("P")
 Outputs = TypeVar("Outputs", covariant=True)
 
 _ABSENT = object()
+_set_data = vars(ad.Tensor)["data"].__set__
 
 
 class _Forward(Protocol[P, Outputs]):
@@ -78,6 +80,17 @@ class Buffer(ad.Tensor):
 
     def __init__(self, data: Any, *, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(data, requires_grad=False, dtype=dtype, name=name)
+
+    @property
+    def data(self) -> Any:
+        """The array itself; see `autodiff.Tensor`. Under `ad.vmap`, it is kept as it is."""
+        return self._array
+
+    @data.setter
+    def data(self, value: Array) -> None:
+        if any(level.age < self._age for level in running.get()):
+            raise RuntimeError(f"{self._label()} is changed under vmap, by all members at once: evaluate the model")
+        _set_data(self, value)
 
 
 class Module:

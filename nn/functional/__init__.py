@@ -4,6 +4,7 @@ Losses that take logits, the numbers before the softmax or the sigmoid, stay fin
 function is one call on the tape: fewer calls, and a derivative that is simpler than that of its parts.
 """
 
+from nn.functional import batches as batches
 from nn.functional.activations import (
     elu,
     gelu,

@@ -31,7 +31,7 @@ def _cross_entropy(logits: Array, target: Array, reduction: str) -> Array:
     shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
     log_total = np.log(np.add.reduce(np.exp(shifted), axis=1))
     if target.ndim == 1:
-        losses = log_total - shifted[np.arange(len(target)), target]
+        losses = log_total - _of_labels(shifted, target)
     else:
         # Of a class that is ruled out, nothing counts; a NaN is in the total, too.
         losses = np.add.reduce(target * (log_total[:, None] - np.where(target == 0, 0, shifted)), axis=1)
@@ -41,6 +41,12 @@ def _cross_entropy(logits: Array, target: Array, reduction: str) -> Array:
         return np.mean(losses)  # whose sum could be too large for the dtype
     total = np.add.reduce(losses)
     return total / len(losses) if reduction == "mean" else total
+
+
+def _of_labels(x: Array, labels: Array) -> Array:
+    """Give the number of each row that stands at its label."""
+    index = np.arange(len(labels)), labels
+    return look_up(x, index) if type(x) is np.ndarray else x[index]
 
 
 def _of_each_row(g: Array, logits: Array, reduction: str) -> Array:
@@ -178,9 +184,9 @@ def nll_loss(
         options = {"ignore_index": ignore_index, "reduction": reduction}
         return _by_rows(nll_loss, log_probabilities, target, weight, **options)
     if weight is None and ignore_index is None:
-        return _reduced(-log_probabilities[np.arange(len(target)), target], reduction)
+        return _reduced(-_of_labels(log_probabilities, target), reduction)
     labels, row_weights = _counted(target, _class_weights("nll_loss", weight, log_probabilities), ignore_index)
-    losses = _share(row_weights, -log_probabilities[np.arange(len(labels)), labels])
+    losses = _share(row_weights, -_of_labels(log_probabilities, labels))
     return _reduced_by_weight(losses, row_weights, reduction)
 
 

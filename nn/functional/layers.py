@@ -9,7 +9,8 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.sums import mean, total, variance
-from autodiff.arrays.whole import require
+from autodiff.arrays.whole import look_up, require
+from autodiff.batching.array import drawn, running
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from nn.checks import (
@@ -88,7 +89,10 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -
         training: without, ``x`` is returned as it is.
         rng: a Generator or a seed.
 
+    Under `ad.vmap`, its option ``randomness`` says whether each member drops elements of its own.
+
     Raises:
+        RuntimeError: under `ad.vmap`, that is not said.
         TypeError: ``x`` is not real numbers, or an option is of the wrong type.
         ValueError: ``p`` is not a probability below 1.
 
@@ -102,7 +106,8 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -
     if not training or p == 0:
         return x
     check_known("dropout", x)
-    kept = generator(rng).random(np.shape(x), dtype=np.float32) >= p
+    rng = generator(rng)
+    kept = drawn(lambda shape: rng.random(shape, dtype=np.float32), np.shape(x), x) >= p
     return x * (kept / np.asarray(1 - p, dtype=x.dtype if x.dtype.kind == "f" else np.float64))
 
 
@@ -155,6 +160,7 @@ def batch_norm(
 
     Raises:
         TypeError: an argument is not real numbers, or a running number that is to be written into no array of them.
+        RuntimeError: under `ad.vmap`, running numbers would be written into.
         ValueError: the shapes do not fit, an option is outside its domain, a training batch has only one number for
             each feature, or there are no running numbers outside training. The running numbers stay as they were.
 
@@ -174,6 +180,11 @@ def batch_norm(
     running_var = _features("running_var", running_var, shape, training)
     weight, bias = _features("weight", weight, shape), _features("bias", bias, shape)
     axes = (0, *range(2, len(shape)))
+    if training and running.get() and not (running_mean is None and running_var is None):
+        raise RuntimeError(
+            "batch_norm: under vmap, members would all write into the same running numbers: evaluate, as by "
+            "model.eval(), or do without them, as by BatchNorm1d(..., track_running_stats=False)"
+        )
 
     def aligned(array: Array) -> Array:
         return array if len(shape) == 2 else np.reshape(array, (-1,) + (1,) * (len(shape) - 2))
@@ -185,12 +196,12 @@ def batch_norm(
                 "leave out the last batch, choose another batch size, or evaluate"
             )
         out = _standardized(x, axes, eps)
-        for running, statistic in (
+        for kept, statistic in (
             (running_mean, mean(data_of(x), axes)),
             (running_var, variance(data_of(x), axes, ddof=1)),
         ):
-            if running is not None:
-                array = data_of(running)
+            if kept is not None:
+                array = data_of(kept)
                 array[...] = (1 - momentum) * array + momentum * statistic
     elif running_mean is None or running_var is None:
         raise ValueError("batch_norm: without training, running_mean and running_var are needed")
@@ -300,7 +311,7 @@ def embedding(indices: Array, weight: Array, padding_idx: int | None = None) -> 
         f"embedding: indices must lie from 0 to {rows - 1} for {rows} rows, got {{}}",
         indices,
     )
-    out = weight[indices]
+    out = look_up(weight, indices) if type(weight) is np.ndarray else weight[indices]
     if padding_idx is None:
         return out
     check_padding("embedding", padding_idx, rows)
