@@ -102,15 +102,9 @@ def check_flag(caller: str, name: str, value: Any) -> None:
 
 
 def check_number(caller: str, name: str, value: Any, inside: Callable[[float], bool], domain: str) -> None:
-    """Refuse what is not a number, not finite, or outside its domain; one that is being recorded has no value yet.
-
-    Of a batch, each member must be one.
-    """
+    """Refuse what is not a number, not finite, or outside its domain; one that is being recorded has no value yet."""
     if type(value) is Batched and not value.shape:
-        array: Any = value
-        while type(array) is Batched:
-            array = array.array
-        for one in [array] if hasattr(array, "__array_call__") else np.ravel(array):
+        for one in value.array:  # of each member
             check_number(caller, name, one, inside, domain)
         return
     if hasattr(value, "__array_call__") and type(value) is not Batched:

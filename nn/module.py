@@ -361,14 +361,7 @@ def _check_place(kind: Any, name: str, before: Any, value: Any, has_members: boo
 def fitted(
     own: Mapping[str, ad.Tensor], state: Mapping[str, Any], take: Callable[[Any], Any], is_whole: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
-    """Give the arrays of a state as ``take`` makes them of what is given, and list what does not fit the Module's own.
-
-    Args:
-        own: parameters and buffers by path.
-        state: what is to take their places.
-        take: gives an array.
-        is_whole: whether something is to take each place.
-    """
+    """Give the arrays that ``take`` makes of a state, by path, and list what does not fit the Module's own."""
     arrays: dict[str, Any] = {}
     problems = []
     for path, value in state.items():

@@ -89,10 +89,8 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -
         training: without, ``x`` is returned as it is.
         rng: a Generator or a seed.
 
-    Under `ad.vmap`, its option ``randomness`` says whether each member drops elements of its own.
-
     Raises:
-        RuntimeError: under `ad.vmap`, that is not said.
+        RuntimeError: under `ad.vmap`, ``randomness`` does not say whether each member drops elements of its own.
         TypeError: ``x`` is not real numbers, or an option is of the wrong type.
         ValueError: ``p`` is not a probability below 1.
 

@@ -16,7 +16,7 @@ from nn import distributions, functional
 
 SIZE = 3
 LABELS, BINARY, INDICES = ("labels", 5), ("binary", 5), ("labels", 2, 4)
-ACTIVATIONS = [
+ACTIVATIONS: list[Any] = [
     "elu", "gelu", "hardtanh", "leaky_relu", "log_sigmoid", "log_softmax", "relu", "sigmoid", "silu", "softmax",
     "softplus", "tanh",
 ]  # fmt: skip
@@ -25,8 +25,8 @@ ACTIVATIONS = [
 def drawn(form: Any, seed: int) -> Any:
     """Draw an array for each member: normal numbers of a shape, or what the first word of the form says."""
     rng = np.random.default_rng(seed)
-    kind, *shape = form if isinstance(form, tuple) and form and isinstance(form[0], str) else ("normal", *form)
-    shape = (SIZE, *shape)
+    kind, *lengths = form if form and isinstance(form[0], str) else ("normal", *form)
+    shape = (SIZE, *lengths)
     if kind == "normal":
         return rng.normal(size=shape)
     if kind == "labels":
@@ -60,6 +60,34 @@ def of(name: str, *forms: Any, **options: Any) -> Case:
     return Case(f"{name} of {', '.join(map(str, forms))}{listed}", lambda *args: call(*args, **options), forms)
 
 
+LOSSES: list[tuple[str, Any, dict[str, Any]]] = [
+    ("mse_loss", ((), ()), {}),
+    ("mse_loss", ((4,), (4,)), {}),
+    ("mse_loss", ((4, 2), (4, 2)), {}),
+    ("l1_loss", ((4,), (4,)), {}),
+    ("huber_loss", ((4,), (4,)), {"delta": 0.5}),
+    ("smooth_l1_loss", ((4,), (4,)), {"beta": 0.5}),
+    ("smooth_l1_loss", ((4,), (4,)), {"beta": 0.0}),
+    ("binary_cross_entropy", (("unit", 4), ("unit", 4)), {}),
+    ("binary_cross_entropy", (("unit", 4), ("unit", 4), ("positive", 4)), {}),
+    ("binary_cross_entropy_with_logits", ((5,), BINARY), {}),
+    ("binary_cross_entropy_with_logits", ((5,), ("unit", 5), ("positive", 5)), {"pos_weight": 2.0}),
+    ("kl_div", ((2, 3), ("rows", 2, 3)), {}),
+    ("kl_div", ((2, 3), ("rows", 2, 3)), {"log_target": True}),
+    ("gaussian_nll_loss", ((4,), (4,), ("positive", 4)), {"full": True}),
+    ("gaussian_nll_loss", ((2, 4), (2, 4), ("positive", 2)), {}),
+    ("poisson_nll_loss", ((5,), LABELS), {"full": True}),
+    ("poisson_nll_loss", (("positive", 5), LABELS), {"log_input": False}),
+    ("cross_entropy", ((5, 3), LABELS), {}),
+    ("cross_entropy", ((3,), ("labels",)), {}),
+    ("cross_entropy", ((5, 3, 2), ("labels", 5, 2)), {}),
+    ("cross_entropy", ((5, 3), ("rows", 5, 3)), {"label_smoothing": 0.1}),
+    ("cross_entropy", ((5, 3), LABELS), {"label_smoothing": 0.1, "ignore_index": 1}),
+    ("cross_entropy", ((5, 3), LABELS), {"weight": np.array([1.0, 2.0, 0.5]), "ignore_index": 1}),
+    ("nll_loss", ((5, 3), LABELS), {}),
+    ("nll_loss", ((3,), ("labels",)), {}),
+    ("nll_loss", ((5, 3), LABELS), {"ignore_index": 1}),
+]
 FUNCTIONS = [
     *(of(name, shape) for name in ACTIVATIONS for shape in [(), (4,), (2, 3)] if shape or "softmax" not in name),
     of("elu", (4,), alpha=0.5),
@@ -82,34 +110,7 @@ FUNCTIONS = [
     *(
         of(name, *forms, reduction=reduction, **options)
         for reduction in ("mean", "sum", "none")
-        for name, forms, options in [
-            ("mse_loss", ((), ()), {}),
-            ("mse_loss", ((4,), (4,)), {}),
-            ("mse_loss", ((4, 2), (4, 2)), {}),
-            ("l1_loss", ((4,), (4,)), {}),
-            ("huber_loss", ((4,), (4,)), {"delta": 0.5}),
-            ("smooth_l1_loss", ((4,), (4,)), {"beta": 0.5}),
-            ("smooth_l1_loss", ((4,), (4,)), {"beta": 0.0}),
-            ("binary_cross_entropy", (("unit", 4), ("unit", 4)), {}),
-            ("binary_cross_entropy", (("unit", 4), ("unit", 4), ("positive", 4)), {}),
-            ("binary_cross_entropy_with_logits", ((5,), BINARY), {}),
-            ("binary_cross_entropy_with_logits", ((5,), ("unit", 5), ("positive", 5)), {"pos_weight": 2.0}),
-            ("kl_div", ((2, 3), ("rows", 2, 3)), {}),
-            ("kl_div", ((2, 3), ("rows", 2, 3)), {"log_target": True}),
-            ("gaussian_nll_loss", ((4,), (4,), ("positive", 4)), {"full": True}),
-            ("gaussian_nll_loss", ((2, 4), (2, 4), ("positive", 2)), {}),
-            ("poisson_nll_loss", ((5,), LABELS), {"full": True}),
-            ("poisson_nll_loss", (("positive", 5), LABELS), {"log_input": False}),
-            ("cross_entropy", ((5, 3), LABELS), {}),
-            ("cross_entropy", ((3,), ("labels",)), {}),
-            ("cross_entropy", ((5, 3, 2), ("labels", 5, 2)), {}),
-            ("cross_entropy", ((5, 3), ("rows", 5, 3)), {"label_smoothing": 0.1}),
-            ("cross_entropy", ((5, 3), LABELS), {"label_smoothing": 0.1, "ignore_index": 1}),
-            ("cross_entropy", ((5, 3), LABELS), {"weight": np.array([1.0, 2.0, 0.5]), "ignore_index": 1}),
-            ("nll_loss", ((5, 3), LABELS), {}),
-            ("nll_loss", ((3,), ("labels",)), {}),
-            ("nll_loss", ((5, 3), LABELS), {"ignore_index": 1}),
-        ]
+        for name, forms, options in LOSSES
     ),
     of("kl_div", (2, 3), ("rows", 2, 3), reduction="batchmean"),
     Case("mse_loss with weights", lambda x, y, w: functional.mse_loss(x, y, weight=w), ((4,), (4,), ("positive", 4))),
@@ -303,7 +304,7 @@ def test_each_member_of_an_ensemble_has_its_own_examples() -> None:
     model = nn.Linear(2, 1, rng=0, dtype=np.float64)
     weights, X = drawn((2, 1), 0), drawn((4, 2), 1)
     out = ad.vmap(lambda w, X: nn.functional_call(model, {"weight": w}, X))(weights, X)
-    np.testing.assert_allclose(out.data, X @ weights + model.bias.data, rtol=1e-14)
+    np.testing.assert_allclose(out.data, X @ weights + model.state_dict()["bias"], rtol=1e-14)
 
 
 # What draws, and what changes buffers
@@ -393,11 +394,12 @@ def test_running_numbers_are_not_changed_in_a_batch() -> None:
     before = model.state_dict()
     X = drawn((5, 4), 0)
     shared = {"layers.1.weight": np.ones((SIZE, 3)), "layers.1.bias": np.zeros((SIZE, 3))}
-    for call in (
+    calls: list[Any] = [
         lambda: ad.vmap(model)(X),
         lambda: ad.vmap(lambda p: nn.functional_call(model, p, X[0]))(shared),
         lambda: ad.vmap(lambda p: nn.functional_call(model, p, X[0]))({"layers.1.running_mean": np.zeros((SIZE, 3))}),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(RuntimeError, match=r"batch_norm: under vmap, .*model.eval\(\).*track_running_stats=False"):
             call()
     for path, array in model.state_dict().items():
