@@ -3,7 +3,9 @@
 from inspect import unwrap
 from typing import Any
 
-from autodiff.batching.table import as_composition, of_each_element
+from autodiff.arrays.whole import require
+from autodiff.batching.array import Level
+from autodiff.batching.table import as_composition, batched, enter, lined_up, of_each_element
 from nn.functional import activations as a
 from nn.functional import class_losses, layers, losses
 
@@ -19,3 +21,15 @@ _OF_ROWS: Any = (
 of_each_element(*map(unwrap, _OF_EACH_ELEMENT))
 for _function in map(unwrap, _OF_ROWS):
     as_composition(_function, _function)
+
+
+def _require(level: Level, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """Ask of all members at once; for which it does not hold is then said member by member."""
+    condition, error, message, *values = args
+    if not batched(condition, level):
+        return NotImplemented
+    condition, *values = lined_up((condition, *values), level)
+    return require(condition, error, message, *values)
+
+
+enter(require, _require)
