@@ -21,6 +21,7 @@ from autodiff.arrays.foreign import PLAIN, is_sparse, taken_in
 from autodiff.arrays.sums import total
 from autodiff.batching.draws import Sources
 from autodiff.core.clock import tick
+from autodiff.core.hooks import hooks_of
 from autodiff.core.leaving import is_operator_of_sparse
 from autodiff.core.record import data_of, record
 from autodiff.core.rule import Array, Function, defvjp, facts_of, name_of, share
@@ -37,18 +38,18 @@ class Level:
     Attributes:
         size: how many members it has.
         age: since when. Of two batches, the arrays of the younger stand outside.
-        end: an age: when its function ended. While it runs, as `age`.
+        is_over: whether its function has ended, so that what has no batch is one for all of them.
         randomness: what becomes of numbers that its function draws.
         sources: the generators that it may draw from by itself, where these are watched.
     """
 
-    __slots__ = ("age", "end", "randomness", "size", "sources")
+    __slots__ = ("age", "is_over", "randomness", "size", "sources")
 
     def __init__(
         self, size: int, age: int | None = None, randomness: Randomness = "error", sources: Sources | None = None
     ) -> None:
         self.size, self.randomness, self.sources = size, randomness, sources
-        self.age = self.end = tick() if age is None else age
+        self.age, self.is_over = tick() if age is None else age, False
 
     def for_each(self, gradient: Array) -> Any:
         """Give a gradient that a user wrote down as one for each member."""
@@ -191,12 +192,14 @@ class Batched:
     def summed_for(self, gradient: Array, value: Array, entry: Entry) -> Any:
         """Sum a gradient over batches to which the value of its entry does not belong, if the members share the entry.
 
-        They do if it was there before. What came into being within the function is there for each member, and so is
-        its gradient. Only of a leaf that outlives the function, there is one for all.
+        They do if it was there before. While the function runs, what came into being in it is there for each member,
+        and so is its gradient. Once it has ended, what has no batch is one for all: it may have been kept, and be used
+        outside too, where its gradient is one. Only functions that were registered for it see that of each member.
         """
         own = levels_of(value)
         for level in levels_of(self):
-            if level not in own and entry._age > (level.age if entry._function else level.end):
+            is_shared = level.is_over and (entry._function is None or not any(hooks_of(entry).values()))
+            if level not in own and (is_shared or entry._age > level.age):
                 gradient = merged(gradient, level)
         return gradient
 

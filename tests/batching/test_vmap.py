@@ -749,3 +749,21 @@ def test_mistakes_are_named(kind: str) -> None:
     do, error, text = BAD[kind]
     with pytest.raises(error, match=text):
         do()
+
+
+@pytest.mark.parametrize("make", [np.exp, np.linalg.norm, lambda w: np.linalg.eigh(np.outer(w, w))[0][-1]])
+def test_what_is_kept_from_the_function_and_used_outside_too_has_one_gradient(make: Callable[..., Any]) -> None:
+    def gradient(batch: Callable[..., Any]) -> Any:
+        w, kept = Tensor(np.array([0.5, 2.0])), []
+
+        def f(x: Any) -> Any:
+            if not kept:
+                kept.append(make(w).sum())
+            return kept[0] * x
+
+        (batch(f) + 5 * kept[0]).backward()
+        return w.grad
+
+    numbers = np.arange(3.0)
+    expected = gradient(lambda f: f(numbers[0]) + f(numbers[1]) + f(numbers[2]))
+    np.testing.assert_allclose(gradient(lambda f: ad.vmap(f)(numbers).sum()), expected, rtol=1e-12)
