@@ -1,15 +1,13 @@
-"""Whole matrices of derivatives, a row or a column at a time: Jacobians and Hessians."""
+"""Whole matrices of derivatives, of products with all unit vectors: Jacobians and Hessians."""
 
 from __future__ import annotations
 
 import functools
-import itertools
-import math
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from autodiff.core.clock import tick
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.transforms.forward import linear_map
@@ -29,7 +27,9 @@ def jacobian(function: Function, argnums: Argnums = 0, *, has_aux: bool = False)
         A function of the same arguments. For an output of shape ``(m, n)`` and an argument of shape ``(k,)`` it gives
         an array of shape ``(m, n, k)``: the output's shape, then the argument's. Containers nest in the same way: the
         output's form, and in place of each of its arrays the form of the argument (or the tuple of several). With
-        fewer inputs than outputs it is computed column by column, else row by row.
+        fewer inputs than outputs it is computed by columns, else by rows: a batch of them at once, of which the values
+        of the function take `products.BYTES_AT_ONCE` (256 MiB) at most. Where a rule, an array of another library or
+        a watch cannot take a batch, one after the other.
 
     Raises:
         TypeError: ``function`` is not callable, or an argument is not real numbers.
@@ -70,44 +70,34 @@ def _jacobian(caller: str, function: Function, argnums: Argnums, has_aux: bool) 
 
     @functools.wraps(function)
     def derivative(*args: Any, **kwargs: Any) -> Any:
+        # Which also brings the table of batches, that not every program needs.
+        from autodiff.transforms.products import products_with_unit_vectors, size
+
+        began = tick()
         run = Run(plan, args, kwargs)
         run.check_outputs()
         outputs = [data_of(leaf) for leaf in run.outputs]
         inputs = [data_of(leaf) for leaf in run.inputs]
-        by_column = sum(map(_size, inputs)) < sum(map(_size, outputs))
-        multiply, by = (linear_map(run), inputs) if by_column else (functools.partial(run.pull, hooks="none"), outputs)
-        products = map(multiply, _unit_vectors(by))
-        groups = [list(itertools.islice(products, _size(array))) for array in by]
-        rows = [
-            [
-                _joined(groups[j], k, -1, y, x) if by_column else _joined(groups[k], j, 0, y, x)
-                for j, x in enumerate(inputs)
-            ]
-            for k, y in enumerate(outputs)
-        ]
+        by_column = sum(map(size, inputs)) < sum(map(size, outputs))
+        if by_column:
+            columns = products_with_unit_vectors(run, linear_map(run), inputs, began)
+            rows = [[_block(columns[j], k, y, x, True) for j, x in enumerate(inputs)] for k, y in enumerate(outputs)]
+        else:
+            products = products_with_unit_vectors(run, functools.partial(run.pull, hooks="none"), outputs, began)
+            rows = [[_block(products[k], j, y, x, False) for j, x in enumerate(inputs)] for k, y in enumerate(outputs)]
         result = run.pack_output(list(map(run.pack, rows)))
         return (result, run.aux) if has_aux else result
 
     return derivative
 
 
-def _size(x: Array) -> int:
-    return math.prod(np.shape(x))
-
-
-def _unit_vectors(arrays: Sequence[Any]) -> Iterable[list[Any]]:
-    """For each element of some arrays, give arrays like them that are one there and zero elsewhere."""
-    for which, array in enumerate(arrays):
-        for element in range(_size(array)):
-            vectors = [np.zeros(np.shape(other), np.result_type(other)) for other in arrays]
-            vectors[which].flat[element] = 1
-            yield [vector[()] for vector in vectors]
-
-
-def _joined(products: list[list[Any]], position: int, axis: int, y: Array, x: Array) -> Any:
-    """Join along an axis what is at a position in each product: the derivative of ``y`` by ``x``, of its dtype."""
+def _block(products: list[Any], position: int, y: Array, x: Array, by_column: bool) -> Any:
+    """Give the derivative of ``y`` by ``x``, of its dtype, from the products with the unit vectors of one of them."""
     shape = np.shape(y) + x.shape
     if not products:
         return np.zeros(shape, x.dtype)
-    block = np.reshape(np.stack([product[position] for product in products], axis), shape)
+    block = products[position]
+    if by_column:
+        block = np.moveaxis(block, 0, -1)
+    block = np.reshape(block, shape)
     return block if block.dtype == x.dtype else block.astype(x.dtype)
