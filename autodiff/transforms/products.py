@@ -12,8 +12,8 @@ import numpy as np
 
 from autodiff.arrays.whole import is_numpy
 from autodiff.batching import vmap  # noqa: F401 (importing it fills the table)
-from autodiff.batching.array import Batched, Level, outside
-from autodiff.core.record import data_of, record
+from autodiff.batching.array import Batched, Level, across, outside
+from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor
 from autodiff.transforms.run import Run
@@ -68,7 +68,7 @@ def _at_once(run: Run, multiply: Multiply, by: list[Any], began: int) -> list[li
             products = multiply([Batched(one, level) for one in _unit_rows(by, sizes, start, level.size)])
         finally:
             level.is_over = True
-        pieces.append([_taken_out(product, level) for product in products])
+        pieces.append([across(outside, product, 0, level) for product in products])
     if not pieces:
         return [[] for _ in by]
     stacked = pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
@@ -90,10 +90,6 @@ def _unit_rows(arrays: list[Any], sizes: list[int], start: int, count: int) -> l
         rows.append(np.reshape(ones, (count, *np.shape(array))))
         first += size
     return rows
-
-
-def _taken_out(product: Any, level: Level) -> Any:
-    return record(outside, (product, 0, level)) if isinstance(product, Tensor) else outside(product, 0, level)
 
 
 def _own(product: Any, seen: set[int]) -> Any:
