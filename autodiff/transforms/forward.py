@@ -16,6 +16,7 @@ import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.arrays.sums import total
+from autodiff.arrays.whole import is_numpy
 from autodiff.core.record import constant, data_of, variable
 from autodiff.core.rule import Array, facts_of, name_of
 from autodiff.core.tensor import Tensor, alias, astype, is_float
@@ -174,9 +175,9 @@ def linear_map(run: Run) -> Callable[[Sequence[Any]], list[Any]]:
 
 
 def _uneven(leaf: Any) -> Any:
-    """Give numbers between 1/2 and 3/2, for an array of NumPy's, and ones for another."""
+    """Give numbers between 1/2 and 3/2, for what takes an array of NumPy's beside it, and ones for another array."""
     same = ones(leaf)
-    if not isinstance(same, np.ndarray | np.generic) or not same.ndim:
+    if not is_numpy(same) or not same.ndim:
         return same
     return (1 + np.sin(np.arange(1.0, same.size + 1)).reshape(same.shape) / 2).astype(same.dtype)
 
