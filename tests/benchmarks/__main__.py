@@ -23,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tests.benchmarks import (
+    batches,
     chain,
     compiled,
     digits,
@@ -54,7 +55,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default="all",
         help="which benchmark (default: all): a training step (ladder), a compiled one, the whole training of the "
         "digits demo, a recorded operation, the optimizers, graphs of single numbers (scalars), transforms "
-        "of small functions, compiled functions, long chains, statements of gradients (readable)",
+        "of small functions, whole Jacobians and the like (batches), compiled functions, long chains, statements of "
+        "gradients (readable)",
     )
     parser.add_argument(
         "--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="for ladder and compiled (default: 1 2)"
@@ -124,6 +126,11 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         if "transforms" in chosen:
             for contender in _rotated(list(transforms.CONTENDERS), number):
                 yield {"benchmark": "transforms", **turn, "threads": 1, "contender": contender, **clock}
+        if "batches" in chosen:
+            for size in batches.ALL:
+                for contender in _rotated(batches.contenders(size), number):
+                    named = {"contender": contender, "size": size, "threads": 1, "in_turns": True}
+                    yield {"benchmark": "batches", **turn, **named, **clock}
         if "functions" in chosen:
             for contender in _rotated(list(functions.CONTENDERS), number):
                 yield {"benchmark": "functions", **turn, "threads": 1, "contender": contender, **clock}

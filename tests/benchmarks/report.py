@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tests.benchmarks import (
+    batches as at_once,
+)
+from tests.benchmarks import (
     chain,
     compiled,
     digits,
@@ -401,6 +404,41 @@ def transforms_report(measurements: Sequence[Measurement]) -> str:
     return text + table(header, rows) + "\n" + remarks(measurements)
 
 
+def batches_report(measurements: Sequence[Measurement]) -> str:
+    """A table with a row a contender and a column a workload, and one of the limits."""
+    sizes = [size for size in at_once.ALL if any(m["size"] == size for m in measurements)]
+    rows = rows_by_threads(
+        measurements, sizes, lambda size, threads: at_once.contenders(size), lambda size: at_once.REFERENCE
+    )
+    limits = [
+        [
+            name,
+            *(
+                verdict(
+                    selected(measurements, contender, size, 1),
+                    [selected(measurements, other, size, 1) for other in others],
+                    fastest,
+                    limit[size],
+                )
+                for size in sizes
+            ),
+        ]
+        for name, (contender, others, limit) in at_once.LIMITS.items()
+    ]
+    text = (
+        "## Many derivatives at once\n\n"
+        f"Microseconds (ratio to {at_once.REFERENCE}), in float64: the Jacobian of `tanh(tanh(x @ W1) @ W2)`, "
+        f"{at_once.ELEMENTS} to {at_once.ELEMENTS} through {at_once.HIDDEN}; the Hessian of Rosenbrock's function of {at_once.ELEMENTS} "
+        f"numbers; the gradients of {at_once.EXAMPLES} single examples by a `W` of {at_once.ELEMENTS} x "
+        f"{at_once.HIDDEN}, `vmap(grad(loss), in_axes=(None, 0, 0))`. The median over {rounds(measurements)} of the "
+        f"best of {batches(measurements)} batches, in processes that take turns. Derivatives were compared with those "
+        "by hand before timing.\n\n"
+    )
+    text += table(["microseconds", *sizes], rows)
+    text += f"\n\nWhat the ratios are to be at most:\n\n{table(['ratio', *sizes], limits)}\n"
+    return text + spread(measurements) + remarks(measurements)
+
+
 def functions_report(measurements: Sequence[Measurement]) -> str:
     """A table with a row a contender."""
     reference = [m for m in measurements if m["contender"] == functions.REFERENCE]
@@ -502,6 +540,7 @@ REPORTS = {
     "optimizers": optimizers_report,
     "scalars": scalars_report,
     "transforms": transforms_report,
+    "batches": batches_report,
     "functions": functions_report,
     "chain": chain_report,
     "readable": readable_report,
