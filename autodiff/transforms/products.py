@@ -87,6 +87,7 @@ def _unit_rows(arrays: list[Any], sizes: list[int], start: int, count: int) -> l
         ones = np.zeros((count, size), np.result_type(array))
         here = np.arange(max(start, first), min(start + count, first + size))
         ones[here - start, here - first] = 1
+        ones.flags.writeable = False  # so that a program knows them for ever
         rows.append(np.reshape(ones, (count, *np.shape(array))))
         first += size
     return rows

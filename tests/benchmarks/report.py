@@ -428,10 +428,11 @@ def batches_report(measurements: Sequence[Measurement]) -> str:
     text = (
         "## Many derivatives at once\n\n"
         f"Microseconds (ratio to {at_once.REFERENCE}), in float64: the Jacobian of `tanh(tanh(x @ W1) @ W2)`, "
-        f"{at_once.ELEMENTS} to {at_once.ELEMENTS} through {at_once.HIDDEN}; the Hessian of Rosenbrock's function of {at_once.ELEMENTS} "
-        f"numbers; the gradients of {at_once.EXAMPLES} single examples by a `W` of {at_once.ELEMENTS} x "
-        f"{at_once.HIDDEN}, `vmap(grad(loss), in_axes=(None, 0, 0))`. The median over {rounds(measurements)} of the "
-        f"best of {batches(measurements)} batches, in processes that take turns. Derivatives were compared with those "
+        f"{at_once.ELEMENTS} to {at_once.ELEMENTS} through {at_once.HIDDEN}; the Hessian of Rosenbrock's function of "
+        f"{at_once.ELEMENTS} numbers; the gradients of {at_once.EXAMPLES} single examples by a `W` of "
+        f"{at_once.ELEMENTS} x {at_once.HIDDEN}, `vmap(grad(loss), in_axes=(None, 0, 0))`. The median over "
+        f"{rounds(measurements)} of the best of {batches(measurements)} batches, in processes that take turns. "
+        "Derivatives were compared with those "
         "by hand before timing.\n\n"
     )
     text += table(["microseconds", *sizes], rows)
