@@ -84,9 +84,7 @@ def _unit_rows(arrays: list[Any], sizes: list[int], start: int, count: int) -> l
     """Give unit vectors of some arrays from one on, along the first axis of arrays like them."""
     rows, first = [], 0
     for array, size in zip(arrays, sizes, strict=True):
-        ones = np.zeros((count, size), np.result_type(array))
-        here = np.arange(max(start, first), min(start + count, first + size))
-        ones[here - start, here - first] = 1
+        ones = np.eye(count, size, start - first, np.result_type(array))
         ones.flags.writeable = False  # so that a program knows them for ever
         rows.append(np.reshape(ones, (count, *np.shape(array))))
         first += size
@@ -109,7 +107,7 @@ def _bytes_between(run: Run) -> int:
     for tensor in pending:
         if isinstance(tensor, Tensor) and (age := tensor._age) <= oldest and age not in ages:
             ages.add(age)
-            count += _bytes(tensor._array)
+            count += tensor._array.nbytes if type(tensor._array) is np.ndarray else _bytes(tensor._array)
             if tensor._function is not None:
                 pending += tensor._args
     return count
