@@ -114,18 +114,24 @@ class Batched:
     # NumPy's dispatch
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        if any(isinstance(one, Entry) for one in inputs):
-            return NotImplemented  # the Tensor records the call itself
+        for one in inputs:
+            if isinstance(one, Entry):
+                return NotImplemented  # the Tensor records the call itself
         if out is not None or method == "at":
             raise in_place(f"{ufunc.__name__}{'.at' if method == 'at' else ' with out='}")
+        if len(inputs) == 2 and method == "__call__" and not kwargs and ufunc.nout == 1 and not ufunc.signature:
+            result = of_two(ufunc, *inputs)
+            if result is not NotImplemented:
+                return result
         return call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function: Function, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if any(issubclass(kind, Entry) for kind in types):
-            return NotImplemented
-        if kwargs.get("out") is not None or function in _WRITERS:
+        for kind in types:
+            if issubclass(kind, Entry):
+                return NotImplemented
+        if kwargs.pop("out", None) is not None or function in _WRITERS:
             raise in_place(name_of(function))
-        return call(function, args, {name: value for name, value in kwargs.items() if name != "out"})
+        return call(function, args, kwargs)
 
     def __array_call__(self, function: Function, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """Answer functions of Python that are offered whole."""
@@ -196,6 +202,8 @@ class Batched:
         and so is its gradient. Once it has ended, what has no batch is one for all: it may have been kept, and be used
         outside too, where its gradient is one. Only functions that were registered for it see that of each member.
         """
+        if type(self.array) is not Batched and not self.level.is_over and entry._age <= self.level.age:
+            return gradient  # told first, as it is most often so
         own = levels_of(value)
         for level in levels_of(self):
             is_shared = level.is_over and (entry._function is None or not any(hooks_of(entry).values()))
@@ -339,14 +347,15 @@ _KNOWN = PLAIN | {Batched}
 
 def call(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Let a function act on all members of the youngest batch among its arguments."""
-    if facts_of(function).is_question:
+    rule = RULES.get(function)
+    if rule is None and facts_of(function).is_question:
         return function(*map(stand_in, args), **{name: stand_in(value) for name, value in kwargs.items()})
     if not _KNOWN.issuperset(map(type, args)):
         if function is np.matmul and any(map(is_sparse, args)):
             function = operator.matmul
         else:
             args = tuple(arg if type(arg) in _KNOWN else taken_in(arg, name_of(function)) for arg in args)
-    level = youngest((*args, *kwargs.values()))
+    level = youngest((*args, *kwargs.values()) if kwargs else args)
     if level is None:
         raise TypeError(f"{name_of(function)}: a batched array stands in a container that is not looked into")
     rule = RULES.get(function) or rule_of(getattr(function, "__wrapped__", function))  # of a primitive
@@ -432,10 +441,34 @@ def _joined(results: list[Any], level: Level, function: Function) -> Any:
 
 def stand_in(arg: Any) -> Any:
     """Give an array of the same form as a member, for functions that ask for no more."""
-    return mapped(arg, lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape) if type(x) is Batched else x)
+    return mapped(arg, _stand_in)
+
+
+def _stand_in(x: Any) -> Any:
+    if type(x) is not Batched:
+        return x
+    shape, dtype = x.shape, x.dtype
+    return np.ndarray(shape, dtype, np.zeros((), dtype), strides=(0,) * len(shape))
 
 
 # Operators
+
+
+def of_two(operate: Function, x: Any, y: Any) -> Any:
+    """Let what acts on each element act on two operands as they are; NotImplemented where they must be lined up."""
+    if type(x) is Batched:
+        level, array = x.level, x.array
+        if type(y) is Batched:
+            if y.level is level and len(y.array.shape) == len(array.shape):
+                return Batched(operate(array, y.array), level)
+        elif (type(y) is np.ndarray and y.ndim < len(array.shape)) or type(y) in _NUMBERS:
+            return Batched(operate(array, y), level)
+    elif type(y) is Batched and ((type(x) is np.ndarray and x.ndim < len(y.array.shape)) or type(x) in _NUMBERS):
+        return Batched(operate(x, y.array), y.level)
+    return NotImplemented
+
+
+_NUMBERS = {float, int, bool, *(kind for kind in np.sctypeDict.values() if issubclass(kind, np.number | np.bool_))}
 
 
 def _define_operator(name: str, function: np.ufunc) -> None:
@@ -443,19 +476,14 @@ def _define_operator(name: str, function: np.ufunc) -> None:
     word = name.rstrip("_")
 
     def method(self: Batched, other: Any) -> Any:
-        if type(other) is Batched:
-            if other.level is self.level and other.array.ndim == self.array.ndim and function is not np.matmul:
-                return Batched(operate(self.array, other.array), self.level)
-        elif isinstance(other, Entry):
+        if isinstance(other, Entry):
             return NotImplemented
-        elif type(other) is float or type(other) is int:
-            return Batched(operate(self.array, other), self.level)
-        return call(function, (self, other), {})
+        result = of_two(operate, self, other) if function is not np.matmul else NotImplemented
+        return call(function, (self, other), {}) if result is NotImplemented else result
 
     def reflected(self: Batched, other: Any) -> Any:
-        if type(other) is float or type(other) is int:
-            return Batched(operate(other, self.array), self.level)
-        return call(function, (other, self), {})
+        result = of_two(operate, other, self) if function is not np.matmul else NotImplemented
+        return call(function, (other, self), {}) if result is NotImplemented else result
 
     def in_place_operator(self: Batched, other: Any) -> Any:
         if self.shape:

@@ -297,6 +297,8 @@ def _conformed(gradient: Array, value: Array, function: Function, position: int,
     sum_for = getattr(getattr(gradient, "_array", gradient), "summed_for", None)
     if sum_for is not None and entry is not None:  # of a batch, to which the argument may not belong
         gradient = sum_for(gradient, value, entry)
+        if gradient.shape == value.shape and gradient.dtype == value.dtype:
+            return gradient
     if _is_pack(value):
         return Outputs(
             _conformed(one, item, function, position) if _is_pack(item) or hasattr(item, "dtype") else None

@@ -12,7 +12,7 @@ import numpy as np
 
 from autodiff.arrays.whole import is_numpy
 from autodiff.batching import vmap  # noqa: F401 (importing it fills the table)
-from autodiff.batching.array import Batched, Level, across, outside
+from autodiff.batching.array import Batched, Level, outside
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor
@@ -68,7 +68,7 @@ def _at_once(run: Run, multiply: Multiply, by: list[Any], began: int) -> list[li
             products = multiply([Batched(one, level) for one in _unit_rows(by, sizes, start, level.size)])
         finally:
             level.is_over = True
-        pieces.append([across(outside, product, 0, level) for product in products])
+        pieces.append([outside(product, 0, level) for product in products])
     if not pieces:
         return [[] for _ in by]
     stacked = pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
