@@ -300,9 +300,9 @@ def test_errors_are_those_of_one_product() -> None:
 
     with pytest.raises(ValueError, match=r"^of ndarray, 1.0$"):
         ad.jacobian(primitive(rule))(X)
-    with pytest.raises(FloatingPointError, match=r"sqrt of shape \(3,\) gave nan at index \(1,\) as the gradient of"):
-        with ad.detect_anomaly():
-            ad.jacobian(np.sqrt)(np.array([1.0, 0.0, 2.0]))
+    message = r"sqrt of shape \(3,\) gave nan at index \(1,\) as the gradient of"
+    with pytest.raises(FloatingPointError, match=message), ad.detect_anomaly():
+        ad.jacobian(np.sqrt)(np.array([1.0, 0.0, 2.0]))
 
 
 def test_warnings_come_once() -> None:
