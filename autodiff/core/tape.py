@@ -197,6 +197,7 @@ def _walk(
     # Age of an entry -> the entry, the sum of the gradients that came so far, and whether that sum is ours alone.
     pending: dict[int, tuple[Entry, Any, bool]] = {}
     for entry, g in seeds:
+        g = _shared(g, entry._array, entry)
         pending[entry._age] = entry, pending[entry._age][1] + g if entry._age in pending else g, False
     not_ours = {id(g) for _, g, _ in pending.values()}
     gradients: dict[Any, Array] = {}
@@ -292,13 +293,16 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     return np.reshape(sum_over(gradient, axis=axes, keepdims=True), shape)
 
 
+def _shared(gradient: Array, value: Array, entry: Entry) -> Any:
+    """Sum the gradients of the members of a batch, if they share the entry; what else is a gradient, give as it is."""
+    sum_for = getattr(getattr(gradient, "_array", gradient), "summed_for", None)
+    return gradient if sum_for is None else sum_for(gradient, value, entry)
+
+
 def _conformed(gradient: Array, value: Array, function: Function, position: int, entry: Entry | None = None) -> Any:
     """Give what a rule returned the shape and dtype of its argument, or say why that cannot be."""
-    sum_for = getattr(getattr(gradient, "_array", gradient), "summed_for", None)
-    if sum_for is not None and entry is not None:  # of a batch, to which the argument may not belong
-        gradient = sum_for(gradient, value, entry)
-        if gradient.shape == value.shape and gradient.dtype == value.dtype:
-            return gradient
+    if entry is not None:
+        gradient = _shared(gradient, value, entry)
     if _is_pack(value):
         return Outputs(
             _conformed(one, item, function, position) if _is_pack(item) or hasattr(item, "dtype") else None
