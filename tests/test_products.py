@@ -16,8 +16,6 @@ from autodiff.transforms.containers import flatten
 from tests.cases import CASES, Case
 
 RNG = np.random.default_rng(0)
-# Whose rules look at the gradient and decide.
-ONE_BY_ONE = {"norm of the identity"}
 # Where a zero may have another sign, since another product is made first.
 REORDERED = "einsum, optimize="
 
@@ -98,14 +96,7 @@ def test_hessian_of_every_case(case: Case) -> None:
     def derivative() -> Any:
         return ad.hessian(weighted, numbers_of(case))(*case.args)
 
-    if case.name in ONE_BY_ONE:
-        with pytest.raises(NotAtOnceError), at_once():
-            derivative()
-        with one_by_one():
-            wanted = derivative()
-        assert_same_bits(derivative(), wanted)
-    else:
-        check(derivative, not case.name.startswith(REORDERED))
+    check(derivative, not case.name.startswith(REORDERED))
 
 
 # Programs of a user's

@@ -86,7 +86,7 @@ class Step:
                 function, *functions, *(h for thing in hooked for h in hooks_of(thing).values())
             )
             # What it was compiled to often has the name of a method that it calls, as in optimizer.step().
-            if getattr(variable.value, "__wrapped__", None) is not function
+            if not (hasattr(type(variable.value), "stateful_parts") and variable.value.__wrapped__ is function)
         ]
         called = {id(part): one.name + path for one in reversed(variables) for path, part in leaves_in(one.value)}
         places = [place for place in places_of(state, called) if not place.is_setting or place.tie in inputs]
@@ -115,7 +115,7 @@ class Step:
                     for place in part.places():
                         if place.tensor is not None:
                             step.read(place.tensor, variable.name + path)
-                        elif id(lies := place.get()) not in step._known and (not is_ours or is_state(lies)):
+                        elif not (id(lies) in step._known if is_state(lies := place.get()) else is_ours):
                             step.guarded.append((variable.name + path, place))
         return step
 
