@@ -20,6 +20,7 @@ from scipy.integrate import quad
 from sklearn.datasets import make_moons
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+import nn
 from demos import (
     activations,
     backpropagation,
@@ -29,6 +30,7 @@ from demos import (
     linear_regression,
     maximum_likelihood,
     monte_carlo,
+    per_example,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +44,7 @@ PICTURES = {
     "linear_regression": ["linear_regression.png"],
     "maximum_likelihood": ["maximum_likelihood.png"],
     "monte_carlo": ["monte_carlo.png"],
+    "per_example": ["per_example.png"],
 }
 
 
@@ -285,3 +288,39 @@ def test_the_sawtooth_that_is_written_down_is_the_folded_tent() -> None:
     teeth = depth.folded(u, depth.FOLDINGS)
     assert np.sum(np.diff(np.sign(np.diff(teeth))) != 0) == 2**depth.FOLDINGS - 1
     np.testing.assert_allclose(depth.sawtooth(2)(u[:, None]).data[:, 0], teeth, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_per_example(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(per_example, tmp_path, capsys, seed)
+    norms, changed = result["norms"], result["changed"]
+    assert result["difference"] < 1e-6
+    # The largest gradients are those of images with a wrong label, of which there are three in a hundred.
+    assert len(set(changed)) == per_example.CHANGED < len(norms) / 30
+    assert result["found"] >= 0.7 * per_example.CHANGED
+    assert np.median(norms[changed]) > 10 * np.median(norms)
+    assert f"{result['found']} have one of the {per_example.CHANGED} labels that were changed" in out
+    one_by_one, at_once = result["seconds"]
+    assert at_once < one_by_one / 3
+    # Trained at once, the networks are what they are when trained in turn, and it takes less time.
+    assert max(result["apart"].values()) < 1e-3
+    assert result["times"]["at once, compiled"] < result["times"]["in turn"]
+    assert len(result["alone"]) == per_example.NETWORKS
+    assert np.mean(result["alone"]) > 0.88
+    assert result["together"] > np.mean(result["alone"])
+    assert f"accuracy of the ensemble {result['together']:.4f}" in out
+
+
+def test_the_gradient_of_an_example_is_that_of_a_network_alone() -> None:
+    X, labels = np.random.default_rng(0).random((5, 64), np.float32), np.array([0, 3, 9, 3, 1])
+    norms, _, _ = per_example.norms_of_gradients(X, labels, np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    model = nn.MLP([64, per_example.HIDDEN, 10], activation="tanh", rng=rng)
+    optimizer = nn.optim.Adam(model.parameters(), lr=3e-3)
+    epochs = per_example.EPOCHS
+    nn.fit(model, X, labels, loss="cross_entropy", optimizer=optimizer, epochs=epochs, batch_size=32, rng=rng)
+    for x, label, norm in zip(X, labels, norms):
+        for parameter in model.parameters():
+            parameter.grad = None
+        nn.functional.cross_entropy(model(x), label).backward()
+        assert norm == pytest.approx(np.sqrt(sum((p.grad**2).sum() for p in model.parameters())), rel=1e-5)
