@@ -129,6 +129,8 @@ class Batched:
         for kind in types:
             if issubclass(kind, Entry):
                 return NotImplemented
+        if function in _FORMS and len(args) == 1 and type(args[0]) is Batched:
+            return _FORMS[function](args[0])  # at once, since rules ask for it all the time
         if kwargs.pop("out", None) is not None or function in _WRITERS:
             raise in_place(name_of(function))
         return call(function, args, kwargs)
@@ -229,6 +231,10 @@ def in_place(name: str) -> TypeError:
     )
 
 
+_FORMS: dict[Function, Callable[[Any], Any]] = {
+    np.ndim: operator.attrgetter("ndim"),
+    np.shape: operator.attrgetter("shape"),
+}
 _WRITERS = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis}
 
 
@@ -514,8 +520,8 @@ for _name, _ufunc in {
     "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
 }.items():  # fmt: skip
     _define_operator(_name, _ufunc)
-for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():
-    _define_method(f"__{_name}__", _ufunc)
+for _operate in (operator.neg, operator.pos, operator.abs, operator.invert):
+    setattr(Batched, f"__{_operate.__name__}__", lambda self, f=_operate: Batched(f(self.array), self.level))
 for _name in (
     "sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin", "argsort", "argpartition",
     "cumsum", "cumprod", "clip", "choose", "compress", "diagonal", "dot", "nonzero", "ravel", "repeat", "round",

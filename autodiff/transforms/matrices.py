@@ -99,5 +99,6 @@ def _block(products: list[Any], position: int, y: Array, x: Array, by_column: bo
     block = products[position]
     if by_column:
         block = np.moveaxis(block, 0, -1)
-    block = np.reshape(block, shape)
+    if block.shape != shape:
+        block = np.reshape(block, shape)
     return block if block.dtype == x.dtype else block.astype(x.dtype)
