@@ -125,6 +125,10 @@ def _in_rows(index: Any, shape: tuple[int, ...], level: Level) -> tuple[tuple[in
 
 def _scatter_add(level: Level, args: Args, kwargs: Options) -> Any:
     values, index, shape = args
+    if type(index) is slice and type(values) is Batched and type(values.array) is np.ndarray:  # most are so
+        array = np.zeros((level.size, *shape), values.array.dtype)
+        array[:, index] = values.array
+        return Batched(array, level)
     if is_basic(index):
         parts = (slice(None), *index) if isinstance(index, tuple) else (slice(None), index)
         return Batched(placement.scatter_add(stacked(values, level), parts, (level.size, *shape)), level)

@@ -30,6 +30,8 @@ from autodiff.transforms.composition import composition_of
 def _matmul(level: Level, args: Args, kwargs: Options) -> Any:
     """A vector counts as a matrix of one row (x) or column (y): so each product has the bits of a member's."""
     x, y = args
+    if type(x) is np.ndarray and x.ndim == 2 and y.ndim == 1:  # at once, since walks back are made of it
+        return Batched(np.matmul(x, y.array[..., None], **kwargs)[..., 0], level)
     if is_sparse(x) or is_sparse(y):
         return member_by_member(operator.matmul, level, args, kwargs)  # NumPy's function does not take these
     is_row, is_column = np.ndim(x) == 1, np.ndim(y) == 1

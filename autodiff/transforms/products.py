@@ -107,7 +107,8 @@ def _bytes_between(run: Run) -> int:
     for tensor in pending:
         if isinstance(tensor, Tensor) and (age := tensor._age) <= oldest and age not in ages:
             ages.add(age)
-            count += tensor._array.nbytes if type(tensor._array) is np.ndarray else _bytes(tensor._array)
+            value = tensor._array
+            count += value.nbytes if type(value) is np.ndarray else _bytes(value)
             if tensor._function is not None:
                 pending += tensor._args
     return count
