@@ -17,9 +17,9 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
+from autodiff.arrays.draws import Sources
 from autodiff.arrays.foreign import PLAIN, is_sparse, taken_in
 from autodiff.arrays.sums import total
-from autodiff.batching.draws import Sources
 from autodiff.core.clock import tick
 from autodiff.core.hooks import hooks_of
 from autodiff.core.leaving import is_operator_of_sparse
@@ -38,22 +38,30 @@ class Level:
     Attributes:
         size: how many members it has.
         age: since when. Of two batches, the arrays of the younger stand outside.
-        is_over: whether its function has ended, so that what has no batch is one for all of them.
+        end: an age: when its function ended. While it runs, as `age`.
         randomness: what becomes of numbers that its function draws.
         sources: the generators that it may draw from by itself, where these are watched.
     """
 
-    __slots__ = ("age", "is_over", "randomness", "size", "sources")
+    __slots__ = ("age", "end", "randomness", "size", "sources")
 
     def __init__(
         self, size: int, age: int | None = None, randomness: Randomness = "error", sources: Sources | None = None
     ) -> None:
         self.size, self.randomness, self.sources = size, randomness, sources
-        self.age, self.is_over = tick() if age is None else age, False
+        self.age = self.end = tick() if age is None else age
 
     def for_each(self, gradient: Array) -> Any:
         """Give a gradient that a user wrote down as one for each member."""
         return each(gradient, self)
+
+    def check_own(self, entry: Entry, value: Array = None) -> None:
+        """Refuse that what all members share is asked for its gradient, or given a value, as if each had its own."""
+        if entry._age > self.age and (value is None or self in levels_of(value)):
+            raise RuntimeError(
+                f"vmap: {entry._label()} is the same for all members, and so are its data and grad: take a member's "
+                "gradient by ad.grad, or give vmap an array of them all"
+            )
 
 
 class NotOneNumberError(TypeError):
@@ -201,14 +209,15 @@ class Batched:
         """Sum a gradient over batches to which the value of its entry does not belong, if the members share the entry.
 
         They do if it was there before. While the function runs, what came into being in it is there for each member,
-        and so is its gradient. Once it has ended, what has no batch is one for all: it may have been kept, and be used
+        and so is its gradient. Once it has ended, what it made is one for all: it may have been kept, and be used
         outside too, where its gradient is one. Only functions that were registered for it see that of each member.
+        What came into being after the end is of a function that a walk back runs again: there for each member, as then.
         """
-        if type(self.array) is not Batched and not self.level.is_over and entry._age <= self.level.age:
+        if type(self.array) is not Batched and entry._age <= self.level.end:
             return gradient  # told first, as it is most often so
         own = levels_of(value)
         for level in levels_of(self):
-            is_shared = level.is_over and (entry._function is None or not any(hooks_of(entry).values()))
+            is_shared = entry._age > level.end and (entry._function is None or not any(hooks_of(entry).values()))
             if level not in own and (is_shared or entry._age > level.age):
                 gradient = merged(gradient, level)
         return gradient

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from autodiff.arrays.draws import Sources
 from autodiff.arrays.foreign import taken_in
 from autodiff.batching import elementwise, indexing, linalg, reductions, shape  # noqa: F401 (they fill the table)
 from autodiff.batching.array import Level, Randomness, inside, levels_of, outside
-from autodiff.batching.draws import Sources
+from autodiff.core.clock import tick
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array, Function, name_of
 from autodiff.core.tape import running
@@ -165,7 +166,7 @@ def _run(
         raise
     finally:
         running.reset(token)
-        level.is_over = True
+        level.end = tick()
     return taken_out, out, put_together
 
 

@@ -114,6 +114,8 @@ class Tensor(_Base):
                 UserWarning,
                 stacklevel=2,
             )
+        for batch in running.get() if self._grad is not None else ():
+            batch.check_own(self)
         return self._grad
 
     @grad.setter
@@ -141,6 +143,8 @@ class Tensor(_Base):
                     f"data: {self._label()} of dtype {self.dtype} cannot take {value.dtype} of shape {value.shape}; "
                     "make a new Tensor for it"
                 )
+        for batch in running.get():
+            batch.check_own(self, value)
         if self._function is not None:
             stand_in = variable(data)
             self._args, self._values = (stand_in, self._label()), (data, self._label())
@@ -639,23 +643,31 @@ def _as_data(data: Array, requires_grad: bool, dtype: Any) -> Any:
             refuse_unknown_shape("Tensor", data)
         if dtype is not None:
             return data.astype(dtype)
-        return copy.copy(data) if is_numpy(data) else data  # others are not written into
+        if is_numpy(data):
+            _check_dtype(data, data.dtype, requires_grad)
+            return copy.copy(data)
+        return data  # others are not written into
     try:
         array = np.array(data, dtype=dtype)
     except ValueError as error:
         raise ValueError(f"Tensor: the data is ragged or not numbers: {error}") from None
     if requires_grad and array.dtype.kind == "i" and dtype is None and not of_numpy:
         array = array.astype(np.float64)
-    if array.dtype.kind == "c":
-        raise TypeError(f"Tensor: complex data ({array.dtype}) is not supported; use its real and imaginary parts")
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"Tensor: the data must be real numbers, got {type(data).__name__} of dtype {array.dtype}")
-    if requires_grad and array.dtype.kind != "f":
+    _check_dtype(data, array.dtype, requires_grad)
+    return array[()]
+
+
+def _check_dtype(data: Array, dtype: Any, requires_grad: bool) -> None:
+    """Refuse what is not real numbers, or has no gradient where one is wanted."""
+    if dtype.kind == "c":
+        raise TypeError(f"Tensor: complex data ({dtype}) is not supported; use its real and imaginary parts")
+    if dtype.kind not in "fiub":
+        raise TypeError(f"Tensor: the data must be real numbers, got {type(data).__name__} of dtype {dtype}")
+    if requires_grad and dtype.kind != "f":
         raise TypeError(
-            f"Tensor: an array of {array.dtype} has no gradient; convert it, as with x.astype(float), or say "
+            f"Tensor: an array of {dtype} has no gradient; convert it, as with x.astype(float), or say "
             "requires_grad=False"
         )
-    return array[()]
 
 
 def _restore(cls: type[Tensor], data: Array, requires_grad: bool, name: str | None, grad: Any) -> Tensor:

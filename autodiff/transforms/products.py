@@ -13,6 +13,7 @@ import numpy as np
 from autodiff.arrays.whole import is_numpy
 from autodiff.batching import vmap  # noqa: F401 (importing it fills the table)
 from autodiff.batching.array import Batched, Level, outside
+from autodiff.core.clock import tick
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.core.tensor import Tensor
@@ -67,7 +68,7 @@ def _at_once(run: Run, multiply: Multiply, by: list[Any], began: int) -> list[li
         try:
             products = multiply([Batched(one, level) for one in _unit_rows(by, sizes, start, level.size)])
         finally:
-            level.is_over = True
+            level.end = tick()
         pieces.append([outside(product, 0, level) for product in products])
     if not pieces:
         return [[] for _ in by]
