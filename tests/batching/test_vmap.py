@@ -754,7 +754,8 @@ def test_mistakes_are_named(kind: str) -> None:
 @pytest.mark.parametrize("make", [np.exp, np.linalg.norm, lambda w: np.linalg.eigh(np.outer(w, w))[0][-1]])
 def test_what_is_kept_from_the_function_and_used_outside_too_has_one_gradient(make: Callable[..., Any]) -> None:
     def gradient(batch: Callable[..., Any]) -> Any:
-        w, kept = Tensor(np.array([0.5, 2.0])), []
+        w = Tensor(np.array([0.5, 2.0]))
+        kept: list[Any] = []
 
         def f(x: Any) -> Any:
             if not kept:
