@@ -15,10 +15,10 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.foreign import meaning_else
-from autodiff.batching.array import running
 from autodiff.compiler.state import Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.rule import Array
+from autodiff.core.tape import running
 from nn.checks import check_flag
 
 P = ParamSpec("P")

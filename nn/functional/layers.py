@@ -10,9 +10,10 @@ import numpy as np
 import autodiff as ad
 from autodiff.arrays.sums import mean, total, variance
 from autodiff.arrays.whole import look_up, require
-from autodiff.batching.array import drawn, running
+from autodiff.batching.array import drawn
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
+from autodiff.core.tape import running
 from nn.checks import (
     check_flag,
     check_known,
