@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator, Mapping
+from inspect import unwrap
+from types import FunctionType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -39,6 +41,8 @@ class Symbol(NDArrayOperatorsMixin):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> None:
+        if isinstance(function, FunctionType) and not hasattr(function, "is_whole"):
+            function = unwrap(function)  # as a primitive is written
         self.value, self.name, self.function, self.args, self.kwargs = value, name, function, args, kwargs or {}
         self.calls: int = (function is not None) + sum(one.calls for one in symbols_in(args))
 
