@@ -124,7 +124,9 @@ _joining(np.stack, 1)
 def _like(function: Function) -> None:
     def rule(level: Level, args: Args, kwargs: Options) -> Any:
         x, *rest = args
-        return spread(function(np.empty(x.shape, x.dtype), *rest, **kwargs), level)
+        same = function(np.empty(x.shape, x.dtype), *rest, **kwargs)
+        same.flags.writeable = False  # so that a program knows it for ever
+        return spread(same, level)
 
     enter(function, rule)
 

@@ -112,6 +112,54 @@ BECOMES = {
         return z
         """,
     ),
+    "products: of each of a stack with one matrix": (
+        """
+        x: float32 (4, 1, 3) = input
+        y: float32 (3, 2) = input
+        w: float32 (2, 3) = input
+        g: float32 (5, 4, 3, 1) = input
+        a: float32 (4, 1, 2) = np.matmul(x, y)
+        b: float32 (5, 4, 2, 1) = np.matmul(w, g)
+        return a, b
+        """,
+        """
+        x: float32 (4, 1, 3) = input
+        y: float32 (3, 2) = input
+        w: float32 (2, 3) = input
+        g: float32 (5, 4, 3, 1) = input
+        v1: float32 (4, 3) = np.reshape(x, (4, 3))
+        v2: float32 (3, 2) = np.reshape(y, (3, 2))
+        v3: float32 (4, 2) = np.matmul(v1, v2)
+        a: float32 (4, 1, 2) = np.reshape(v3, (4, 1, 2))
+        v4: float32 (2, 3) = np.reshape(w, (2, 3))
+        v5: float32 (5, 4, 3) = np.reshape(g, (5, 4, 3))
+        v6: float32 (20, 3) = np.reshape(v5, (20, 3))
+        v7: float32 (3, 2) = np.transpose(v4, (1, 0))
+        v8: float32 (20, 2) = np.matmul(v6, v7)
+        v9: float32 (5, 4, 2) = np.reshape(v8, (5, 4, 2))
+        b: float32 (5, 4, 2, 1) = np.reshape(v9, (5, 4, 2, 1))
+        return a, b
+        """,
+    ),
+    "products: a sum of outer products": (
+        """
+        x: float32 (4, 3, 1) = input
+        g: float32 (4, 1, 2) = input
+        outer: float32 (4, 3, 2) = np.multiply(x, g)
+        total: float32 (3, 2) = np.add.reduce(outer, axis=0)
+        return total
+        """,
+        """
+        x: float32 (4, 3, 1) = input
+        g: float32 (4, 1, 2) = input
+        outer: float32 (4, 3, 2) = np.multiply(x, g)
+        v1: float32 (4, 3) = np.reshape(x, (4, 3))
+        v2: float32 (4, 2) = np.reshape(g, (4, 2))
+        v3: float32 (3, 4) = np.transpose(v1, (1, 0))
+        total: float32 (3, 2) = np.matmul(v3, v2)
+        return total
+        """,
+    ),
     "lower: parts": (
         """
         x: float32 (5, 3) = input
@@ -190,13 +238,15 @@ BECOMES = {
         x: float32 (3, 4) = input
         y: float32 (4, 3) = np.swapaxes(x, -1, -2)
         ones: float32 (3, 4) = np.ones_like(x)
-        return y, ones
+        zeros: float32 (5,) = np.zeros_like(x, shape=(5,))
+        return y, ones, zeros
         """,
         """
         x: float32 (3, 4) = input
         y: float32 (4, 3) = np.transpose(x)
         ones: float32 (3, 4) = np.ones((3, 4), np.dtype('float32'))
-        return y, ones
+        zeros: float32 (5,) = np.zeros((5,), np.dtype('float32'))
+        return y, ones, zeros
         """,
     ),
     "constant: numbers where they are used": (
@@ -670,12 +720,26 @@ STAYS = {
         z: float32 (9,) = np.ravel(y)
         return a, b, c, d, e, f, g, z
     """,
-    "products: the transpose of one of a stack and a matrix": """
-        x: float32 (3, 2, 3) = input
-        y: float32 (3, 3) = input
-        product: float32 (3, 2, 3) = np.matmul(x, y)
-        z: float32 (3, 3, 2) = np.swapaxes(product, -1, -2)
+    "products: the transpose of one of a matrix and a stack": """
+        x: float32 (3, 3) = input
+        y: float32 (4, 3, 2) = input
+        product: float32 (4, 3, 2) = np.matmul(x, y)
+        z: float32 (4, 2, 3) = np.swapaxes(product, -1, -2)
         return z
+    """,
+    "products: of stacks, of which each has its own, or by elements": """
+        x: float32 (4, 1, 3) = input
+        y: float32 (4, 3, 2) = input
+        v: float32 (3,) = input
+        w: float32 (4, 3, 1) = input
+        n: int64 (4, 3, 3) = input
+        a: float32 (4, 1, 2) = np.matmul(x, y)
+        b: int64 (4, 3, 3) = np.matmul(n, n)
+        scaled: float32 (4, 1, 3) = np.multiply(x, v)
+        c: float32 (1, 3) = np.add.reduce(scaled, axis=0)
+        outer: float32 (4, 3, 3) = np.multiply(x, w)
+        d: float32 (3, 3) = np.add.reduce(outer, axis=0)
+        return a, b, c, d, outer
     """,
     "lower: other dtypes": """
         x: float16 (3, 4) = input

@@ -153,7 +153,7 @@ class Methods:
         (
             lambda: ad.compile(np.sum, without=["speed"]),
             ValueError,
-            "there is no simplification 'speed'; there are variances, products, lower",
+            "there is no simplification 'speed'; there are variances, lower, products",
         ),
         (lambda: ad.compile(np.sum).source, RuntimeError, "there is no program before the first call of sum"),
     ],

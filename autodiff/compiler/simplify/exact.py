@@ -36,25 +36,31 @@ def lower(program: Program) -> Program:
     """
 
     def change(call: Call, _: Makers) -> Any:
-        function, args, kwargs = call.function, call.args, dict(call.kwargs)
+        function, args, kwargs, output = call.function, call.args, dict(call.kwargs), call.output
         x = args[0] if args else None
         if not isinstance(x, Value):
             return None
         if function in (np.split, np.array_split):
             return _parts(call, x, kwargs.get("axis", (*args, 0)[2]))
-        if function in (np.ones_like, np.zeros_like) and len(args) == 1 and not kwargs and call.output.axes is None:
-            dtype, is_one = call.output.dtype, function is np.ones_like
-            return [like(call, np.ones if is_one else np.zeros, (x.shape, dtype))] if x.is_array else dtype.type(is_one)
+        if (
+            function in (np.ones_like, np.zeros_like)
+            and [*args, *(kwargs.keys() - {"shape"})] == [x]
+            and not output.axes
+        ):
+            dtype, is_one = output.dtype, function is np.ones_like
+            if not output.is_array:
+                return dtype.type(is_one)
+            return [like(call, np.ones if is_one else np.zeros, (output.shape, dtype))]
         if function is np.swapaxes and len(x.shape) == 2 and sorted(k % 2 for k in args[1:]) == [0, 1]:
             return [like(call, np.transpose, (x,))]
-        if function is np.square and x.is_array and x.form == call.output.form:
+        if function is np.square and x.is_array and x.form == output.form:
             return [like(call, np.multiply, (x, x), kwargs)]
-        if function is np.power and not kwargs and is_float(x) and x.form == call.output.form:
+        if function is np.power and not kwargs and is_float(x) and x.form == output.form:
             ways: Any = {2: (np.multiply, (x, x)), 0.5: (np.sqrt, (x,)), -1: (np.divide, (1, x))}
             way = ways.get(args[1]) if isinstance(args[1], int | float) else None
             return [like(call, *way)] if way else None
-        if function is scatter_add and call.output.is_array and is_basic(args[1]):
-            zeros = fresh(call.output)
+        if function is scatter_add and output.is_array and is_basic(args[1]):
+            zeros = fresh(output)
             return [
                 like(call, np.zeros, (*args[2:], np.dtype(zeros.dtype)), {}, zeros),
                 like(call, updated, (zeros, args[1], x)),
@@ -186,11 +192,14 @@ def neutral(program: Program) -> Program:
 def filled(program: Program) -> Program:
     """Leave it to NumPy to broadcast, in calls that do: a number in all places is that number.
 
-    Requires that `lower` has made ones and zeros of a shape, and that `fold_constants` has run. Gives elementwise calls
-    of what is broadcast in place of what it becomes, which then may be of no use, where their results have the same
-    shape. Keeps every bit.
+    Requires that `lower` has made ones and zeros of a shape, and that `fold_constants` has run; of constants it sees
+    which are ones. Gives elementwise calls of what is broadcast in place of what it becomes, which then may be of no
+    use, where their results have the same shape. Keeps every bit.
     """
-    instead: dict[Value, Any] = {}  # what gives the same when NumPy broadcasts it
+    constants = {value for call in program.calls for value in call.operands() if value.kind == "constant"}
+    instead: dict[Value, Any] = {  # what gives the same when NumPy broadcasts it
+        value: value.data.flat[0] for value in constants if value.data.size and (value.data == 1).all()
+    }
 
     def change(call: Call, _: Makers) -> list[Call] | None:
         output, x = call.output, call.args[0] if call.args else None

@@ -10,8 +10,8 @@ from autodiff.compiler.simplify.rewriting import Pass
 
 PASSES: dict[str, Pass] = {
     "variances": rounding.variances,
-    "products": products.products,
     "lower": exact.lower,
+    "products": products.products,
     "constant": exact.fold_constants,
     "views": exact.views,
     "filled": exact.filled,

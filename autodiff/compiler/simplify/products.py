@@ -20,9 +20,10 @@ Labels = list[Any]  # of the axes of an array; axes of the same label run togeth
 def products(program: Program) -> Program:
     """Say a sum of products of two arrays as a product of matrices, and products of which none are summed by elements.
 
-    Requires nothing, and makes views for `views` to shorten. Gives `np.matmul`, `np.vdot` and `np.multiply` for what
-    they can say of `np.dot`, `np.inner`, `np.outer`, `np.tensordot` and `np.einsum` of floats, and for a transposed
-    product that of the transposes. May change rounding, since sums are taken in another order.
+    Requires `lower`, which says sums in one way, and makes views for `views` to shorten. Gives `np.matmul`, `np.vdot`
+    and `np.multiply` for what they can say of `np.dot`, `np.inner`, `np.outer`, `np.tensordot` and `np.einsum` of
+    floats; for a transposed product that of the transposes; and one product for those of each of a stack with one
+    matrix, and for a sum of outer products. May change rounding, since sums are taken in another order.
     """
     uses = program.use_counts()
 
@@ -32,6 +33,8 @@ def products(program: Program) -> Program:
         if product and product.function is np.matmul and _is_transpose(call) and not product.kwargs:
             call, batch = like(call, np.matmul, product.args), [*range(len(call.output.shape) - 2)]
             terms: Any = [*batch, "row", "sum"], [*batch, "sum", "column"], [*batch, "column", "row"]
+        elif stack := _of_stack(call, product):
+            return stack
         else:
             terms = _terms(call)
         if not terms or not all(is_float(value) and value.dtype == call.output.dtype for value in call.operands()):
@@ -49,6 +52,40 @@ def _is_transpose(call: Call) -> bool:
         return False
     memory = without_contents(x)
     return bool(place(view_of(call, memory)) == place(memory.swapaxes(-1, -2)))
+
+
+def _of_stack(call: Call, product: Call | None) -> list[Call] | None:
+    """Say products of each of a stack with one matrix, or a sum of outer products, as one product of two matrices."""
+    is_of_one = call.function is np.matmul
+    made = call if is_of_one else product
+    values = made.operands() if made and not made.kwargs else ()
+    if not made or len(values) != 2 or not all(is_float(one) and one.dtype == call.output.dtype for one in values):
+        return None
+    of_x, of_y = (len(value.shape) for value in values)
+    last, axes = max(of_x, of_y), call.kwargs.get("axis")
+    # Axes are those of a product by elements, of which a sum is taken.
+    if is_of_one and min(of_x, of_y) == 2 < last:
+        labels = [*range(last - of_x, last)], [*range(last - of_y, last - 2), last - 1, last]
+        axes = last - 1
+    elif made.function is np.multiply and call.function == np.add.reduce and call.kwargs.keys() == {"axis"}:
+        labels = [*range(last - of_x, last)], [*range(last - of_y, last)]
+    else:
+        return None
+    calls, terms = list[Call](), list[Labels]()
+    for value, of_value in zip(values, labels):
+        sizes = {label: size for label, size in zip(of_value, value.shape) if size != 1}
+        shape = tuple(sizes.values())
+        calls.append(like(call, np.reshape, (value, shape), {}, Value("call", shape, value.dtype, True)))
+        terms.append([*sizes])
+    every = sorted({*terms[0], *terms[1]})
+    of_result = [label for label in every if label not in (axes if isinstance(axes, tuple) else (axes,))]
+    left, right = ([label for label in of_result if label not in other] for other in reversed(terms))
+    both = [label for label in of_result if label not in left + right]
+    is_in_order = of_result in ([*both, *left, *right], [*both, *right, *left])
+    if not is_in_order or len(of_result) in (0, len(every)) or not (is_of_one or (left and right)):
+        return None
+    rest = _product(call, calls[0].output, calls[1].output, terms[0], terms[1], of_result)
+    return rest and calls + rest
 
 
 def _terms(call: Call) -> tuple[Labels, Labels, Labels] | None:
