@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
+from autodiff.batching.array import Batched
 from autodiff.core.tape import Entry
 from autodiff.core.watch import LIBRARIES
 
@@ -107,7 +108,7 @@ def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) ->
         count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
         parameters = code.co_varnames[:count]
         for name, thing in tuple(space.items()):
-            key = id(thing._array if issubclass(type(thing), Entry) else thing)  # nothing is asked for its class
+            key = id(innermost(thing))
             if key in wanted and name.isidentifier():
                 rank = (name in parameters) + 2 * (not is_users)
                 if rank < found.get(key, (3, ""))[0]:
@@ -115,6 +116,15 @@ def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) ->
         if is_function and type(space) is dict and sys.gettrace() is None:  # and no debugger is at work in it
             space.clear()  # up to Python 3.12 a frame keeps it, and all that it holds
     return {key: name for key, (_, name) in found.items()}
+
+
+def innermost(thing: Any) -> Any:
+    """Give the array in a Tensor, of all members if it is one of a batch; and anything else as it is."""
+    if issubclass(type(thing), Entry):  # nothing is asked for its class
+        thing = thing._array
+    while type(thing) is Batched:
+        thing = thing.array
+    return thing
 
 
 def text_of(line: Line) -> str:

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from threading import get_ident
 from typing import Any
 
-from autodiff.compiler.naming import Line, line, text_of
+from autodiff.compiler.naming import Line, innermost, line, text_of
 from autodiff.compiler.program import Value
 from autodiff.compiler.record.recorder import Recorded
 from autodiff.core.clock import Span, tick
-from autodiff.core.record import data_of
 from autodiff.core.tape import pullback
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import Watch
@@ -59,7 +58,7 @@ class StepWatch(Watch):
         """Write down that a rule has run."""
         self.ends.append(-tick())
         self.of.append(node._age)
-        of, gradient = data_of(argument), data_of(gradient)
+        of, gradient = innermost(argument), innermost(gradient)
         if isinstance(of, Recorded) and isinstance(gradient, Recorded):
             self._contributions.append((argument._age, of.value, gradient.value))
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from autodiff.arrays.foreign import other_array
 from autodiff.arrays.whole import require
+from autodiff.batching.array import Batched, in_place
 from autodiff.compiler.naming import Line, frames_until, names_of
 from autodiff.compiler.program import Call, Value, mapped
 from autodiff.core.clock import tick
@@ -38,6 +39,7 @@ UFUNCS: dict[Function, np.ufunc] = {
     operator.neg: np.negative, operator.pos: np.positive, operator.abs: np.absolute, operator.invert: np.invert,
 }  # fmt: skip
 
+OUTSIDE = (Tensor, Batched)  # what stands outside of recording arrays, and answers calls first
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)  # whether a step is being recorded
 
 
@@ -186,6 +188,8 @@ class Recording:
                 self.constants[id(arg)] = Constant(arg, Value.of(arg, "constant"))
                 self.constants[id(arg)].value.data = None  # until it is known whether it may change
             return self.constants[id(arg)].value
+        if isinstance(arg, Batched):
+            np.asarray(arg)  # which it refuses, in words
         if other := other_array(arg):
             raise refusal(f"a {other} is used, and a program computes with NumPy's arrays: give it as one")
         return arg
@@ -283,15 +287,15 @@ class Recorded:
     # NumPy's dispatch
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        if any(isinstance(one, Tensor) for one in inputs):
-            return NotImplemented  # the Tensor records the call itself
+        if any(isinstance(one, OUTSIDE) for one in inputs):
+            return NotImplemented
         if method == "at":
             raise refusal(f"{ufunc.__name__}.at cannot be recorded: use x.at[index].add(v) of a Tensor")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self._answer(function, inputs, kwargs, out[0] if out and len(out) == 1 else out)
 
     def __array_function__(self, function: Function, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if any(issubclass(kind, Tensor) for kind in types):
+        if any(issubclass(kind, OUTSIDE) for kind in types):
             return NotImplemented
         return self._answer(function, args, {k: v for k, v in kwargs.items() if k != "out"}, kwargs.get("out"))
 
@@ -324,7 +328,7 @@ class Recorded:
 
     def __array_call__(self, function: Function, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """Write a call down whose function looks into the arrays; of others, NumPy's calls within are written down."""
-        if not hasattr(function, "is_whole"):
+        if not hasattr(function, "is_whole") or any(isinstance(one, Batched) for one in (*args, *kwargs.values())):
             return NotImplemented
         return self.recording.call(function, args, kwargs, effect=function is require)
 
@@ -400,14 +404,16 @@ def _define_operator(name: str) -> None:
     word = name.rstrip("_")
 
     def method(self: Recorded, other: Any) -> Any:
-        if isinstance(other, Tensor):
+        if isinstance(other, OUTSIDE):
             return NotImplemented
         return self.recording.call(function, (self, other))
 
     def reflected(self: Recorded, other: Any) -> Any:
         return self.recording.call(function, (other, self))
 
-    def in_place(self: Recorded, other: Any) -> Any:
+    def operate_in_place(self: Recorded, other: Any) -> Any:
+        if isinstance(other, Batched):
+            raise in_place(f"{UFUNCS[function].__name__} with out=")
         if isinstance(other, Tensor) or not isinstance(self.data, np.ndarray):
             return method(self, other)
         run = getattr(operator, f"i{word}") if _holds_what_it_gives(self.data, held(other)) else None
@@ -417,7 +423,7 @@ def _define_operator(name: str) -> None:
     setattr(Recorded, f"__{word}__", method)
     if word not in ("lt", "le", "gt", "ge", "eq", "ne"):
         setattr(Recorded, f"__r{word}__", reflected)
-        setattr(Recorded, f"__i{word}__", in_place)
+        setattr(Recorded, f"__i{word}__", operate_in_place)
 
 
 def _holds_what_it_gives(array: Array, other: Any) -> bool:
