@@ -22,7 +22,7 @@ from autodiff.core.tensor import Tensor
 from autodiff.drawing.nodes import Node
 from autodiff.drawing.notation import Run, bracketed, plain, raised, runs_of, separated, subscript
 from autodiff.drawing.symbols import OpaqueError, Symbol, symbols_in, values_of
-from autodiff.drawing.text import function_name, is_number
+from autodiff.drawing.text import WAYS, function_name, is_number
 from autodiff.drawing.tidying import SPREADING, tidied
 
 LONGEST_FORMULA = 56  # characters of one side; what is longer is not read
@@ -84,11 +84,14 @@ def formulas(
     names = {one.name for one in symbols_in(args)}
     name = name_of(call)
     result = Symbol(call._array, function=function, args=args, kwargs=call._kwargs)
+    rules = facts_of(function).rules
+    if other := WAYS.get(function):  # symbols do not stand outside of batches
+        rules = (lambda g, out, x, *way: Symbol(other(g.value, *way), function=other, args=(g,)),)
     # The output is written as the call itself, if that is not too long.
     outs = [Symbol(call._array, name)] if name and name not in names else [result, Symbol(call._array, "out")]
     g = _gradient(call, "g" if "g" not in names else "ḡ", gradient)
     derivations: list[tuple[Tensor, Formula | None]] = []
-    for rule, arg, symbol in zip(facts_of(function).rules, arguments(call), args):
+    for rule, arg, symbol in zip(rules, arguments(call), args):
         variables = list(_variables(arg, symbol, None))
         for out in outs if variables else ():
             derived = _variables(arg, symbol, _derive(rule, g, out, args, call._kwargs))
@@ -245,7 +248,10 @@ def _of_derivative(vjp: Symbol, g: Symbol, out: Symbol, argument: Symbol) -> For
     """Write the local derivative: what a rule, which is linear in g, makes of 1, if it takes each element by itself."""
     derivative = tidied(vjp, {g.name: 1})
     left = [("∂", ""), *bracketed(out), ("/∂", ""), (argument.name, "i")]
-    return Formula(tuple(left), runs_of(derivative), vjp.value, np.asarray(values_of(derivative)))
+    factor = values_of(derivative)
+    return Formula(
+        tuple(left), runs_of(derivative), vjp.value, factor if hasattr(factor, "dtype") else np.asarray(factor)
+    )
 
 
 def _mentions(vjp: Any, name: str) -> bool:

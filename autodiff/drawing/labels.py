@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.naming import innermost
 from autodiff.compiler.state import Unkept
 from autodiff.core.record import data_of
 from autodiff.core.tensor import Tensor
@@ -109,7 +110,7 @@ def _about_node(node: Node, style: Style, dtype: Any) -> list[_Line]:
         own = getattr(data, "dtype", None)
         lines.append(shape(data) if own is None or own == dtype else f"{shape(data)} {own}")
     if "value" in style.show and not (is_plain_number and not node.name):
-        lines.append(_Numbers(data))
+        lines.append(_Numbers(innermost(data)))
     gradient = style.gradient(node)
     if "grad" in style.show and gradient is not None:
         g = data_of(gradient)
@@ -135,7 +136,7 @@ def _about_group(group: Group, view: View, style: Style) -> list[_Line]:
         if parameters:
             lines.append(f"{sum(node.value.size for node in parameters):,} parameters")
     if "value" in style.show:
-        lines += [_Numbers(data_of(node.value)) for node in group.results]
+        lines += [_Numbers(innermost(node.value)) for node in group.results]
     if "grad" in style.show:
         gradients = [g for g in map(style.gradient, parameters) if g is not None]
         if gradients:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autodiff.batching.array import Level
 from autodiff.core.rule import Function, facts_of
 from autodiff.core.tape import arguments, pick
 from autodiff.core.tensor import Tensor
@@ -130,7 +131,11 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
     if function in (operator.getitem, pick):
         return operands, [f"[{index(value)}]" for value in settings.values()]
     settings |= tensor._kwargs
-    telling = {key: value for key, value in settings.items() if value is not None and value is not False}
+    telling = {
+        key: value
+        for key, value in settings.items()
+        if value is not None and value is not False and not isinstance(value, Level)
+    }
     return operands, [f"{key}={brief(value)}" for key, value in telling.items()]
 
 

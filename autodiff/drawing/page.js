@@ -31,7 +31,11 @@ function math(...runs) {
 
 const name = (node) => (node.literal ? [node.name, ""] : [node.name, "i"]);
 const derivative = (node) => [["∂", ""], [loss, "i"], ["/∂", ""], name(node)];
-const shape = (array) => (array.shape.length === 1 ? `(${array.shape[0]},)` : `(${array.shape.join(", ")})`);
+
+function shape({ shape: sizes, batches = 0 }) {
+  const own = sizes.slice(batches);
+  return [...sizes.slice(0, batches), `(${own.join(", ")}${own.length === 1 ? "," : ""})`].join(" × ");
+}
 
 // Numbers
 

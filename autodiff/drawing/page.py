@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.batching.array import levels_of
+from autodiff.compiler.naming import innermost
 from autodiff.core.record import data_of, is_variable
 from autodiff.core.rule import Array
 from autodiff.core.tape import Entry, Outputs, pack, pullback, recording
@@ -109,20 +111,20 @@ def _of_call(node: Node, nodes: Mapping[str, Node], names: Mapping[str, str], fl
             "position": position,
             "to": node.operands[position - 1],
             "contribution": _described(flow.contributions.get((node.key, position))),
-            **_of_formula(formula, np.shape(variable)),
+            **_of_formula(formula, variable),
         }
         for position, (variable, formula) in zip(variable_positions(node, nodes, derived), derived)
     ]
     return {"expression": expression(node.value, name_of), "edges": edges}
 
 
-def _of_formula(formula: Formula | None, shape: tuple[int, ...]) -> dict[str, Any]:
+def _of_formula(formula: Formula | None, variable: Array) -> dict[str, Any]:
     if formula is None:
         return {"formula": None}
     derivative = formula.derivative
     if derivative is not None and derivative.dtype == bool:
         derivative = derivative.astype(float)
-    is_summed = derivative is not None and np.shape(formula.product) != shape
+    is_summed = derivative is not None and np.shape(innermost(formula.product)) != np.shape(innermost(variable))
     return {
         "formula": formula.runs,
         "derivative": _described(derivative),
@@ -225,8 +227,11 @@ def _described(value: Any) -> Any:
         return None
     if type(value) is Outputs:
         return {"several": [_described(one) for one in value]}
+    value, batches = innermost(value), len(levels_of(data_of(value)))
     array = value if hasattr(value, "dtype") else np.asarray(value)
     facts: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
+    if batches:
+        facts["batches"] = batches  # which are its first axes
     if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "fiub":
         return facts
     if array.size <= MOST_NUMBERS and array.ndim <= 3 and (array.ndim == 0 or array.shape[-1] <= _MOST_COLUMNS):

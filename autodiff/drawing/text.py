@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.batching.array import inside, levels_of, outside
+from autodiff.compiler.naming import innermost
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array, Function, name_of
 from autodiff.core.tape import Outputs
@@ -15,6 +17,9 @@ from autodiff.core.tape import Outputs
 LONGEST = 48  # characters of a name or a setting; a longer one is cut in its middle
 _PLACEHOLDER = re.compile(r"\\(?=[NGETHL])")  # Graphviz would put the node's id in place of \N, and so on
 _REDUCTIONS = {"add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min"}
+_INTO, _OUT = (getattr(way, "__wrapped__", way) for way in (inside, outside))  # of a batch, as they are recorded
+WAYS = {_INTO: _OUT, _OUT: _INTO}
+_OF_BATCHES = {_INTO: "unstack", _OUT: "stack"}
 
 
 def visible(text: object) -> str:
@@ -48,7 +53,7 @@ def function_name(function: Function) -> str:
         'sum'
     """
     name = name_of(function)
-    return _REDUCTIONS.get(name, name)
+    return _OF_BATCHES.get(function) or _REDUCTIONS.get(name, name)
 
 
 def is_number(value: Any) -> bool:
@@ -94,19 +99,32 @@ def index(value: Any) -> str:
 
 
 def shape(value: Any) -> str:
-    """Write the shape of an array, or of a constant that NumPy makes one of; of several arrays, their number."""
+    """Write the shape of an array, or of a constant that NumPy makes one of; of several arrays, their number.
+
+    Before that of a member of a batch stands how many there are.
+
+    Example:
+        >>> from autodiff.batching.array import Batched, Level
+        >>> shape(Batched(np.ones((64, 50)), Level(64)))
+        '64 × (50,)'
+    """
     data = data_of(value)
-    return f"{len(data)} arrays" if isinstance(data, Outputs) else str(tuple(np.shape(data)))
+    if isinstance(data, Outputs):
+        return f"{len(data)} arrays"
+    batches = [f"{level.size} × " for level in levels_of(data)]
+    return "".join([*reversed(batches), str(tuple(np.shape(data)))])
 
 
 def norm(gradient: Array) -> float:
     """Euclidean norm of a gradient, in float64 and without overflow on the way; NaN and Inf come through.
 
+    That of a batch is the one of all members together.
+
     Example:
         >>> norm(np.array([3.0, 4.0]))
         5.0
     """
-    data = data_of(gradient)
+    data = innermost(gradient)
     g = (data if hasattr(data, "astype") else np.asarray(data)).astype(np.float64)
     largest = float(np.max(np.abs(g))) if g.size else 0.0
     if not 0 < largest < np.inf:
