@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autodiff.batching.array import drawn
 from autodiff.core.rule import Array
 from nn.checks import check_choice, check_dtype, check_number
 
@@ -122,8 +123,11 @@ def _scaled(gain: float, square: float) -> float:
 
 
 def _uniform(shape: tuple[int, int], bound: float, rng: Seed, dtype: Any) -> Array:
-    return generator(rng).uniform(-bound, bound, shape).astype(check_dtype("initial weights", dtype))
+    rng = generator(rng)
+    numbers = drawn(lambda size: rng.uniform(-bound, bound, size), shape)
+    return numbers.astype(check_dtype("initial weights", dtype))
 
 
 def _normal(shape: tuple[int, int], deviation: float, rng: Seed, dtype: Any) -> Array:
-    return (deviation * generator(rng).standard_normal(shape)).astype(check_dtype("initial weights", dtype))
+    numbers = deviation * drawn(generator(rng).standard_normal, shape)
+    return numbers.astype(check_dtype("initial weights", dtype))

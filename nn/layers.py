@@ -11,6 +11,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import as_float
+from autodiff.batching.array import drawn
 from autodiff.core.rule import Array
 from nn import functional, init
 from nn.activations import ACTIVATIONS, Activation
@@ -377,7 +378,7 @@ class Embedding(Module):
     ) -> None:
         check_count("Embedding", "num_embeddings", num_embeddings)
         check_count("Embedding", "embedding_dim", embedding_dim)
-        vectors = generator(rng).standard_normal((num_embeddings, embedding_dim))
+        vectors = drawn(generator(rng).standard_normal, (num_embeddings, embedding_dim))
         if padding_idx is not None:
             check_padding("Embedding", padding_idx, num_embeddings)
             vectors[padding_idx] = 0

@@ -389,6 +389,19 @@ def test_samples_of_distributions_with_parameters_in_a_batch() -> None:
     np.testing.assert_array_equal(drawn_classes, [[0] * 5, [1] * 5])
 
 
+def test_first_weights_in_a_batch() -> None:
+    def out(x: Any) -> Any:
+        return nn.MLP([2, 3, 2], "tanh")(x)
+
+    X = np.ones((SIZE, 2), np.float32)
+    with pytest.raises(RuntimeError, match="randomness"):
+        ad.vmap(out)(X)
+    assert len({tuple(row) for row in ad.vmap(out, randomness="same")(X).data}) == 1
+    assert len({tuple(row) for row in ad.vmap(out, randomness="different")(X).data}) == SIZE
+    table = ad.vmap(lambda k: nn.Embedding(2, 8)(k), randomness="different")(np.zeros(SIZE, int))
+    assert len({tuple(row) for row in table.data}) == SIZE
+
+
 def test_running_numbers_are_not_changed_in_a_batch() -> None:
     model = nn.Sequential(nn.Linear(4, 3, rng=0), nn.BatchNorm1d(3))
     before = model.state_dict()
