@@ -20,7 +20,13 @@ LIBRARIES = {"autodiff", "nn", "numpy", "scipy", "contextlib", "functools"}
 
 
 class Watch:
-    """What is told of every call and every gradient. This one leaves it at that."""
+    """What is told of every call and every gradient. This one leaves it at that.
+
+    Attributes:
+        needs_walks: whether derivatives in forward mode are to be found by walks back too, whose gradients it sees.
+    """
+
+    needs_walks = True
 
     @contextlib.contextmanager
     def walking(self) -> Iterator[None]:

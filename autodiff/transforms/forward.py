@@ -20,7 +20,7 @@ from autodiff.arrays.whole import is_numpy
 from autodiff.core.record import constant, data_of, variable
 from autodiff.core.rule import Array, facts_of, name_of
 from autodiff.core.tensor import Tensor, alias, astype, is_float
-from autodiff.core.watch import WATCHES
+from autodiff.core.watch import current_watch
 from autodiff.transforms.reverse import copied
 from autodiff.transforms.run import Argnums, Function, Plan, Run, ones, with_recording, zeros
 
@@ -208,7 +208,8 @@ def _calls(run: Run) -> list[Tensor] | None:
                 if arg._age < age:
                     return None  # it was changed since, which the walk back refuses
                 pending.append(arg)
-    return None if WATCHES else sorted(calls, key=lambda tensor: -tensor._age)
+    watch = current_watch()
+    return None if watch is not None and watch.needs_walks else sorted(calls, key=lambda tensor: -tensor._age)
 
 
 def _push(run: Run, calls: list[Tensor], tangents: Sequence[Array], create_graph: bool) -> list[Any]:

@@ -45,6 +45,7 @@ STEPS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "nested": (ad.vmap(ad.vmap(lambda x, y: x * y, in_axes=(None, 0)), in_axes=(0, None)), (X, Y[:, 0])),
     "Jacobian": (ad.jacobian(lambda x: np.tanh(x @ W)), (V,)),
     "Jacobian by columns": (ad.jacobian(lambda x: np.outer(x, np.tanh(x))), (V,)),
+    "Jacobian by pushing": (ad.jacobian(lambda x: np.exp(x @ W) * np.sin(x @ W) / (1 + np.cumsum(x @ W) ** 2)), (V,)),
     "Hessian": (ad.hessian(lambda x: (np.tanh(x @ W) ** 2).sum()), (V,)),
     "Hessians": (ad.vmap(ad.hessian(lambda x: (x[1:] * x[:-1] ** 2).sum())), (X,)),
     "Jacobian of a batch": (ad.jacobian(ad.vmap(lambda x: np.sin(x).sum())), (X,)),

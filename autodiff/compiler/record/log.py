@@ -30,6 +30,8 @@ class StepWatch(Watch):
         outside: leaves that are older than the watch, with data, ages and gradients that they had.
     """
 
+    needs_walks = False  # a program says what the step does by itself
+
     def __init__(self) -> None:
         self.start = tick()
         self.ends: list[int] = []
