@@ -57,7 +57,7 @@ def assert_same_bits(found: Any, wanted: Any, with_signs: bool = True) -> None:
             np.testing.assert_array_equal(np.signbit(a), np.signbit(b))
         if isinstance(a, np.ndarray):
             assert a.flags.writeable
-            assert a.flags.owndata or a.base.flags.writeable
+            assert a.flags.owndata or (a.base is not None and a.base.flags.writeable)
 
 
 def check(derivative: Callable[[], Any], with_signs: bool = True) -> Any:
@@ -183,7 +183,7 @@ def test_forms(derivative: Any, bytes_at_once: int, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("f", [network, lambda x: network(x)[:3], rosenbrock])
 def test_gradients_flow_through_a_jacobian(f: Any, bytes_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "BYTES_AT_ONCE", bytes_at_once)
-    weights = {}
+    weights: dict[str, Any] = {}
 
     def gradients() -> Any:
         x, a = ad.Tensor(X), ad.Tensor(2.0)
@@ -303,8 +303,12 @@ def test_warnings_come_once() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    rule = lambda g, out, x: seen.append(g.array.shape) or 2 * g  # noqa: E731
+    seen: list[tuple[int, ...]] = []
+
+    def rule(g: Any, out: Any, x: Any) -> Any:
+        seen.append(g.array.shape)
+        return 2 * g
+
     twice = primitive(rule)
     ad.jacobian(twice)(np.ones(1000))
     assert seen == [(1000, 1000)]

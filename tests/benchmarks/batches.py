@@ -171,7 +171,12 @@ LIMITS: dict[str, tuple[str, list[str], dict[str, float]]] = {
 
 def contenders(workload: str) -> list[str]:
     """List who is given a workload."""
-    return [name for name, (_, workloads) in CONTENDERS.items() if workload in workloads]
+    return [name for name in CONTENDERS if workload in workloads(name)]
+
+
+def workloads(contender: str) -> tuple[str, ...]:
+    """List what a contender is given to do."""
+    return CONTENDERS[contender][1]
 
 
 def measure(contender: str, size: str, batches: int, batch_seconds: float, in_turns: bool = False) -> dict[str, Any]:

@@ -11,9 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.benchmarks import (
-    batches as at_once,
-)
+from tests.benchmarks import batches as at_once
 from tests.benchmarks import (
     chain,
     compiled,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks import (
+    batches,
     chain,
     compiled,
     digits,
@@ -438,6 +439,46 @@ def test_compiled_functions_have_the_gradient_computed_by_hand(contender):
     measured = functions.measure(contender, 1, 0.0)
     assert min(measured["seconds"]) > 0
     assert len(measured.get("first_calls", functions.STEPS)) == len(functions.STEPS)
+
+
+@pytest.mark.parametrize(
+    ("contender", "workload"), [(name, workload) for name in batches.CONTENDERS for workload in batches.workloads(name)]
+)
+def test_many_derivatives_are_those_computed_by_hand(contender, workload):
+    if "Numba" in contender:
+        pytest.importorskip("numba")
+    if "library" in contender:
+        result = batches.measure(contender, workload, 1, 0.0)
+    else:
+        pytest.importorskip("jax" if "JAX" in contender else "torch")
+        result = in_fresh_process("batches", 1, contender=contender, size=workload, batches=1, batch_seconds=0.0)
+        assert "problem" not in result, result
+    assert min(result["seconds"]) > 0
+
+
+def test_wrong_derivatives_are_reported(monkeypatch):
+    shifted = lambda workload: lambda: batches.this_library(workload)() + 1e-6  # noqa: E731
+    monkeypatch.setitem(batches.CONTENDERS, "shifted", (shifted, batches.ALL))
+    for workload in batches.ALL:
+        with pytest.raises(WrongResultError, match=workload):
+            batches.measure("shifted", workload, 1, 0.0)
+
+
+def test_table_of_many_derivatives():
+    text = report.batches_report(
+        [
+            timed(name, seconds, size=batches.HESSIAN)
+            for name, seconds in zip(
+                (batches.EAGER, batches.REFERENCE, batches.JAX_JIT, batches.NUMBA_BACKEND), (3e-4, 9e-4, 2e-5, 3e-5)
+            )
+        ]
+        + [timed("PyTorch, autograd.functional, vectorized", 5e-4, size=batches.HESSIAN)]
+    )
+    rows = rows_of(text)
+    assert rows[batches.EAGER] == "300 (0.33)"
+    assert rows["this library / best of PyTorch"] == "0.600, at most 0.50: **not met**"
+    assert rows["compiled, Numba / JAX jit"] == "1.500, at most 1.00: **not met**"
+    assert rows["compiled / JAX jit"] == "not measured"
 
 
 def test_compiled_functions_table():
