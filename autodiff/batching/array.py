@@ -55,6 +55,11 @@ class Level:
         """Give a gradient that a user wrote down as one for each member."""
         return each(gradient, self)
 
+    def total(self, gradient: Array, entry: Entry) -> Any:
+        """Sum the gradients that a walk back of each member has left, if the entry was there before the batch."""
+        is_shared = entry._age > self.age and self in levels_of(data_of(gradient))
+        return merged(gradient, self) if is_shared else gradient
+
     def check_own(self, entry: Entry, value: Array = None) -> None:
         """Refuse that what all members share is asked for its gradient, or given a value, as if each had its own."""
         if entry._age > self.age and (value is None or self in levels_of(value)):
@@ -208,17 +213,17 @@ class Batched:
     def summed_for(self, gradient: Array, value: Array, entry: Entry) -> Any:
         """Sum a gradient over batches to which the value of its entry does not belong, if the members share the entry.
 
-        They do if it was there before. While the function runs, what came into being in it is there for each member,
-        and so is its gradient. Once it has ended, what it made is one for all: it may have been kept, and be used
-        outside too, where its gradient is one. Only functions that were registered for it see that of each member.
-        What came into being after the end is of a function that a walk back runs again: there for each member, as then.
+        While the function runs, each member walks back by itself. Once it has ended, what was there before, or was made
+        in it and has no batch, is one for all: it may be used outside too, where its gradient is one. Only functions
+        that were registered for it see that of each member. What came into being after the end is of a function that a
+        walk back runs again: there for each member, as then.
         """
         if type(self.array) is not Batched and entry._age <= self.level.end:
             return gradient  # told first, as it is most often so
         own = levels_of(value)
         for level in levels_of(self):
-            is_shared = entry._age > level.end and (entry._function is None or not any(hooks_of(entry).values()))
-            if level not in own and (is_shared or entry._age > level.age):
+            is_made = entry._age > level.end and (entry._function is None or not any(hooks_of(entry).values()))
+            if level not in own and level not in running.get() and (is_made or entry._age > level.age):
                 gradient = merged(gradient, level)
         return gradient
 

@@ -280,6 +280,8 @@ class Tensor(_Base):
             for batch in running.get():
                 seed = batch.for_each(seed)
             for tensor, g in pullback([(self, seed)], create_graph).items():
+                for batch in running.get():
+                    g = batch.total(g, tensor)
                 g = constant(g) if create_graph and not isinstance(g, Tensor) else g
                 tensor._grad = g if tensor._grad is None else tensor._grad + g
 

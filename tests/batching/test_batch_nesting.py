@@ -420,3 +420,41 @@ def test_random_programs_give_what_loops_give(seed: int) -> None:
 
     for found, expected in zip(results(ad.vmap), results(looped), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-8 * (1 + np.max(np.abs(expected))))
+
+
+def test_products_with_what_was_run_before_are_those_of_each_member() -> None:
+    x, vectors = np.array([0.1, 0.2, 0.3]), np.eye(3)
+
+    def f(x: Any) -> Any:
+        return np.tanh(x) * np.sum(x)
+
+    jacobian = ad.jacobian(f)(x)
+    _, pull = ad.vjp(f, x)
+    _, push = ad.linearize(f, x)
+    np.testing.assert_allclose(ad.vmap(pull)(vectors)[0], jacobian, rtol=1e-14)
+    np.testing.assert_allclose(ad.vmap(push)(vectors), jacobian.T, rtol=1e-14)
+
+    def squares(x: Any) -> Any:
+        _, pull = ad.vjp(f, x)
+        return (ad.vmap(pull)(vectors)[0] ** 2).sum()
+
+    def squares_of_rows(x: Any) -> Any:
+        _, pull = ad.vjp(f, x)
+        return sum((pull(v)[0] ** 2).sum() for v in vectors)
+
+    np.testing.assert_allclose(ad.grad(squares)(x), ad.grad(squares_of_rows)(x), rtol=1e-12)
+    np.testing.assert_allclose(ad.hessian(squares)(x), ad.hessian(squares_of_rows)(x), rtol=1e-12)
+
+
+def test_a_backward_pass_within_the_function_adds_the_gradient_of_every_member() -> None:
+    w, shown = Tensor(np.array([1.0, 2.0])), []
+    w.register_hook(lambda g: shown.append(g.shape))
+
+    def f(x: Any) -> Any:
+        loss = (np.tanh(w) * x).sum()
+        loss.backward()
+        return loss
+
+    ad.vmap(f)(np.arange(6.0).reshape(3, 2))
+    np.testing.assert_allclose(w.grad, (1 - np.tanh([1.0, 2.0]) ** 2) * [6.0, 9.0], rtol=1e-14)
+    assert shown == [(2,)]
