@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.sums import LONGEST
-from autodiff.arrays.whole import is_numpy, whole
+from autodiff.arrays.whole import is_numpy, look_up, looked_at, whole
 
 
 def _are_numpys(*arrays: Any) -> bool:
@@ -103,7 +103,7 @@ def _count(index: Any) -> int:
 
 def spread_out(values: Any, index: Any, x: Any) -> Any:
     """Broadcast values to the shape that the index selects, as an assignment does."""
-    shape = np.empty(x.shape, bool)[index].shape
+    shape = look_up(np.empty(x.shape, bool), index).shape
     values = values if hasattr(values, "dtype") else np.asarray(values, x.dtype)
     return np.broadcast_to(np.reshape(values, without_ones(values.shape, len(shape))), shape)
 
@@ -172,16 +172,24 @@ def rounds(index: Any, shape: tuple[int, ...]) -> Iterator[Any]:
     Where several land on one element, each comes in a round of its own.
     """
     places, turns = ranks(index, shape)
-    for number in range(int(np.max(turns, initial=-1)) + 1):
-        source = np.full(int(np.prod(shape)), -1)
-        source[places[turns == number]] = np.flatnonzero(turns == number)
-        yield source.reshape(shape)
+    array = looked_at(turns)
+    for number in range(int(np.max(turns if array is None else array, initial=-1)) + 1):
+        yield _round(places, turns == number, shape)
+
+
+@whole
+def _round(places: Any, is_now: Any, shape: tuple[int, ...]) -> Any:
+    source = np.full(int(np.prod(shape)), -1)
+    source[places[is_now]] = np.flatnonzero(is_now)
+    return source.reshape(shape)
 
 
 def spread(values: Any, source: Any, empty: float) -> Any:
     """Put each value where its position stands in ``source``, and ``empty`` elsewhere."""
     extended = np.concatenate([np.ravel(values), np.full(1, empty, values.dtype)])
-    return np.reshape(extended[np.ravel(source)], source.shape)  # -1 is the last as well
+    source_of_each = np.ravel(source)  # -1 is the last as well
+    is_plain = type(extended) is np.ndarray
+    return np.reshape(look_up(extended, source_of_each) if is_plain else extended[source_of_each], source.shape)
 
 
 def _pad(values: Any, parts: list[Any], shape: tuple[int, ...]) -> Any:

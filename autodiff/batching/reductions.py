@@ -101,6 +101,8 @@ def _quantile(function: Function) -> None:
     """The places come first in the result, as many axes as ``q`` has."""
 
     def rule(x: Array, q: Any, axis: Any = None, *rest: Any, **options: Any) -> Array:
+        if not len(x):
+            return NotImplemented  # NumPy forgets the shape
         return np.moveaxis(function(x, q, axes_of(x, axis), *rest, **options), np.ndim(q), 0)
 
     of_first(function, rule)
@@ -136,5 +138,4 @@ def _interp(level: Level, args: Args, kwargs: Options) -> Any:
 enter(np.average, _average)
 enter(np.interp, _interp)
 along(np.diff, place=2, default=-1)
-for _function in (np.trapezoid, np.polyval):
-    as_composition(_function, composition_of(_function))
+as_composition(np.trapezoid, composition_of(np.trapezoid))
