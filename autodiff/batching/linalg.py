@@ -72,7 +72,8 @@ def _cross(level: Level, args: Args, kwargs: Options) -> Any:
     names = ("axis",) * 3 if kwargs.get("axis") is not None else ("axisa", "axisb", "axisc")
     axisa, axisb, axisc = (*axes, *(kwargs.get(name, -1) for name in names[len(axes) :]))
     product = np.cross(*lined_up((np.moveaxis(x, axisa, -1), np.moveaxis(y, axisb, -1)), level, (1, 1)))
-    return np.moveaxis(Batched(product, level), -1, axisc)  # type: ignore[call-overload]
+    whole: Any = Batched(product, level)
+    return np.moveaxis(whole, -1, axisc)
 
 
 def _vecdot(level: Level, args: Args, kwargs: Options) -> Any:

@@ -108,8 +108,8 @@ def _quantile(function: Function) -> None:
     of_first(function, rule)
 
 
-for _function in (np.cumulative_sum, np.cumulative_prod):
-    _cumulative(_function)
+_cumulative(np.cumulative_sum)
+_cumulative(np.cumulative_prod)
 for _function in (np.quantile, np.percentile, np.nanquantile, np.nanpercentile):
     _quantile(_function)
 

@@ -1,5 +1,6 @@
 """Functions that move elements without changing them."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from autodiff.core.tensor import as_array
 def moving(*functions: Function, arrays: tuple[int, ...] = (0,)) -> None:
     """Say that functions only move elements of their arguments at some positions, and put zeros where none come."""
     for function in functions:
-        enter(function, lambda level, args, kwargs, f=function: moved(f, level, args, kwargs, arrays))
+        enter(function, partial(moved, function, arrays=arrays))
 
 
 def moved(function: Function, level: Level, args: Args, kwargs: Options, arrays: tuple[int, ...] = (0,)) -> Any:
@@ -81,7 +82,7 @@ def _in_order(function: Function) -> None:
 def _permuting(function: Function) -> None:
     def rule(level: Level, args: Args, kwargs: Options) -> Any:
         x, *rest = args
-        of_such_lengths = np.broadcast_to(False, range(1, x.ndim + 1))  # type: ignore[arg-type]
+        of_such_lengths = np.broadcast_to(False, range(1, x.ndim + 1))
         return Batched(np.transpose(x.array, (0, *function(of_such_lengths, *rest, **kwargs).shape)), level)
 
     enter(function, rule)
@@ -109,6 +110,7 @@ def _joining(function: Function, more: int = 0) -> None:
     enter(function, rule)
 
 
+_function: Any
 for _function in (np.reshape, np.ravel, np.squeeze, np.expand_dims):
     _in_order(_function)
 for _function in (np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.matrix_transpose, np.linalg.matrix_transpose):
