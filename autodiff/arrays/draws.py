@@ -9,17 +9,17 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import struct
+import pickle
 from collections.abc import Callable, Iterable, Iterator
-from types import FunctionType, MethodType
-from typing import Any, NamedTuple
+from types import BuiltinMethodType, FunctionType, MethodType
+from typing import Any
 
 import numpy as np
 
 _GLOBAL: Any = np.random.get_state.__self__  # type: ignore[attr-defined] # which the functions of np.random draw from
+_bits_of_global: Callable[[], Any] = np.random.get_bit_generator  # type: ignore[attr-defined]
 _KINDS = (np.random.Generator, np.random.RandomState)
 _LIBRARIES = ("autodiff", "nn", "numpy", "scipy")
-_HEAD = object.__basicsize__
 _WORDS = 624  # of a Mersenne Twister, before its position
 
 
@@ -31,7 +31,7 @@ class Sources:
     """
 
     def __init__(self, function: Callable[..., Any], given: Iterable[Any]) -> None:
-        self._generators = [_GLOBAL, *_generators((function, *given))]
+        self._generators = [None, *_generators((function, *given))]  # None is np.random, of which any may draw
         self._first = self._latest = list(map(_standing, self._generators))
         self.drawn_from: set[str] = set()
 
@@ -39,19 +39,20 @@ class Sources:
         """Note which were drawn from since the last look, if that counts."""
         before, self._latest = self._latest, list(map(_standing, self._generators))
         for generator, one, other in zip(self._generators, before, self._latest, strict=True):
-            if counts and one[:2] != other[:2]:
-                self.drawn_from.add("np.random" if generator is _GLOBAL else f"a {type(generator).__name__}")
+            if counts and one != other:
+                is_global = generator is None or generator is _GLOBAL
+                self.drawn_from.add("np.random" if is_global else f"a {type(generator).__name__}")
 
     def put_back(self) -> None:
         """Let the generators stand as they did at first."""
         for generator, first, latest in zip(self._generators, self._first, self._latest, strict=True):
-            if first[:2] != latest[:2]:
+            if first != latest:
                 _put_back(generator, first)
         self._latest = self._first
 
 
 def _generators(places: Iterable[Any]) -> Iterator[Any]:
-    pending, seen = list(places), {id(_GLOBAL)}
+    pending, seen = list(places), set[int]()
     for one in pending:
         if id(one) in seen:
             continue
@@ -65,52 +66,34 @@ def _generators(places: Iterable[Any]) -> Iterator[Any]:
         elif isinstance(one, FunctionType):
             held = [getattr(one, "__wrapped__", None), *(one.__defaults__ or ())]
             if one.__module__.partition(".")[0] not in _LIBRARIES:
-                held += map(one.__globals__.get, one.__code__.co_names)
+                names = one.__code__.co_names
+                held += [*map(one.__globals__.get, names), _GLOBAL if "random" in names else None]
             for cell in one.__closure__ or ():
                 with contextlib.suppress(ValueError):  # of one that holds nothing yet
                     held.append(cell.cell_contents)
+            held += [getattr(x, "__self__", None) for x in held if isinstance(x, BuiltinMethodType)]
             pending += [x for x in held if isinstance(x, (*_KINDS, FunctionType))]
 
 
-class _Standing(NamedTuple):
-    """How a generator stands: what tells it from another time, and its state if that does not say all."""
+def _standing(generator: Any) -> bytes:
+    """Say how a generator stands. Of np.random, the words do, in a twentieth of the time.
 
-    words: Any
-    beside: bytes = b""
-    state: Any = None
-
-
-def _standing(generator: Any) -> _Standing:
-    beside = b""
-    if isinstance(generator, np.random.RandomState):
-        # It makes normal numbers in pairs and keeps the second. Asking for its state takes twenty times as long.
-        beside = ctypes.string_at(id(generator) + _HEAD, type(generator).__basicsize__ - _HEAD)
-    bits = _bits(generator)
+    They do not tell of the second of two normal numbers, which is kept; so where a function names it, it is among the
+    generators too.
+    """
+    bits = _bits_of_global() if generator is None else None
     if isinstance(bits, np.random.MT19937):
-        return _Standing(ctypes.string_at(bits.ctypes.state_address, 4 * (_WORDS + 1)), beside)
-    state = bits.state
-    return _Standing(str(state), beside, state)
+        return ctypes.string_at(bits.ctypes.state_address, 4 * (_WORDS + 1))
+    is_legacy = isinstance(generator, np.random.RandomState)
+    return pickle.dumps(generator.get_state(legacy=False) if is_legacy else (bits or generator.bit_generator).state)
 
 
-def _bits(generator: Any) -> Any:
-    return generator._bit_generator if isinstance(generator, np.random.RandomState) else generator.bit_generator
-
-
-def _put_back(generator: Any, standing: _Standing) -> None:
-    bits, state = _bits(generator), standing.state
-    if state is None:
-        words = np.frombuffer(standing.words, np.uint32)
-        state = {"bit_generator": "MT19937", "state": {"key": words[:_WORDS], "pos": int(words[_WORDS])}}
-    bits.state = state
-    if standing.beside:
-        of_normal = _place_of_normal()
-        has_gauss, gauss = struct.unpack_from("@id", standing.beside, of_normal)
-        generator.set_state({**generator.get_state(legacy=False), "has_gauss": has_gauss, "gauss": gauss})
-
-
-def _place_of_normal() -> int:
-    """Find where a generator keeps its second normal number, after whether it has one."""
-    generator = np.random.RandomState(0)
-    generator.standard_normal()
-    kept = struct.pack("d", generator.get_state(legacy=False)["gauss"])
-    return _standing(generator).beside.index(kept) - struct.calcsize("@id") + len(kept)
+def _put_back(generator: Any, standing: bytes) -> None:
+    bits = _bits_of_global() if generator is None else None
+    if isinstance(bits, np.random.MT19937):
+        words = np.frombuffer(standing, np.uint32)
+        bits.state = {"bit_generator": "MT19937", "state": {"key": words[:_WORDS], "pos": int(words[_WORDS])}}
+    elif isinstance(generator, np.random.RandomState):
+        generator.set_state(pickle.loads(standing))
+    else:
+        (bits or generator.bit_generator).state = pickle.loads(standing)
