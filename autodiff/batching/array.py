@@ -476,15 +476,18 @@ def _stand_in(x: Any) -> Any:
 
 def of_two(operate: Function, x: Any, y: Any) -> Any:
     """Let what acts on each element act on two operands as they are; NotImplemented where they must be lined up."""
-    if type(x) is Batched:
-        level, array = x.level, x.array
-        if type(y) is Batched:
-            if y.level is level and len(y.array.shape) == len(array.shape):
-                return Batched(operate(array, y.array), level)
-        elif (type(y) is np.ndarray and y.ndim < len(array.shape)) or type(y) in _NUMBERS:
-            return Batched(operate(array, y), level)
-    elif type(y) is Batched and ((type(x) is np.ndarray and x.ndim < len(y.array.shape)) or type(x) in _NUMBERS):
-        return Batched(operate(x, y.array), y.level)
+    try:
+        if type(x) is Batched:
+            level, array = x.level, x.array
+            if type(y) is Batched:
+                if y.level is level and len(y.array.shape) == len(array.shape):
+                    return Batched(operate(array, y.array), level)
+            elif (type(y) is np.ndarray and y.ndim < len(array.shape)) or type(y) in _NUMBERS:
+                return Batched(operate(array, y), level)
+        elif type(y) is Batched and ((type(x) is np.ndarray and x.ndim < len(y.array.shape)) or type(x) in _NUMBERS):
+            return Batched(operate(x, y.array), y.level)
+    except ValueError:  # `call` says it of a member
+        pass
     return NotImplemented
 
 
