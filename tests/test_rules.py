@@ -199,6 +199,8 @@ def test_every_rule_has_a_case() -> None:
             isinstance(getattr(function, "__self__", function), np.ufunc)
             or (getattr(function, "__module__", None) or "").partition(".")[0] in ours
         )
+        # The ways into a batch and out of it are no functions of a user's: tests of batches go them.
+        and not (getattr(function, "__module__", None) or "").startswith("autodiff.batching")
     }
     assert [function for function, facts in rules.items() if id(facts) not in used] == []
     assert {pick, pack, scatter_add, np.add, np.add.reduce, operator.getitem, np.stack} <= rules.keys()
