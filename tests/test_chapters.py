@@ -197,7 +197,7 @@ def test_monte_carlo_gradients_are_those_of_the_formulas() -> None:
     np.testing.assert_allclose(by_sigma, slope * noise, rtol=1e-12)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])
 def test_conditional_expectation(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, out = run(conditional_expectation, tmp_path, capsys, seed)
     joint, exact = result["joint"], result["exact_joint"]
