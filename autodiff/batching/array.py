@@ -559,8 +559,8 @@ for _name in ("__float__", "__int__", "__index__", "__complex__", "__reduce__", 
         _name,
         lambda self: NotOneNumberError(
             f"{self!r} is made a number or a plain array, and each member has its own: compute with NumPy's functions "
-            "(np.where for if, np.sin for math.sin, np.stack for np.array of a list or out[i] = x, np.take for "
-            "table[i]); of a function that needs numbers, make one call by ad.primitive"
+            "(np.where for if, np.sin for math.sin, np.stack for np.array of a list or out[i] = x, and for "
+            "table[i] np.take_along_axis(table, i, 0)); of a function that needs numbers, make one call by ad.primitive"
         ),
     )
 for _name in ("__setitem__", "fill", "put", "sort", "partition", "resize", "setfield", "byteswap", "itemset"):

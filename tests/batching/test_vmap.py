@@ -771,3 +771,11 @@ def test_what_is_kept_from_the_function_and_used_outside_too_has_one_gradient(ma
     numbers = np.arange(3.0)
     expected = gradient(lambda f: f(numbers[0]) + f(numbers[1]) + f(numbers[2]))
     np.testing.assert_allclose(gradient(lambda f: ad.vmap(f)(numbers).sum()), expected, rtol=1e-12)
+
+
+def test_a_shared_array_is_indexed_by_a_batch_as_the_message_says() -> None:
+    table, places = np.arange(12.0).reshape(4, 3), np.array([[3, 1], [0, 0]])
+    with pytest.raises(NotOneNumberError, match=r"table\[i\] np\.take_along_axis\(table, i, 0\)"):
+        ad.vmap(lambda i: table[i])(places)
+    np.testing.assert_array_equal(ad.vmap(lambda i: np.take_along_axis(table, i[:, None], 0))(places), table[places])
+    np.testing.assert_array_equal(ad.vmap(lambda i: Tensor(table)[i])(places).data, table[places])
