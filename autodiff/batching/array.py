@@ -27,8 +27,6 @@ from autodiff.core.record import data_of, record
 from autodiff.core.rule import Array, Function, defvjp, facts_of, name_of, share
 from autodiff.core.tape import Entry, running
 
-_new = object.__new__
-
 Randomness = Literal["error", "same", "different"]
 
 

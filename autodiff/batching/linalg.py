@@ -1,14 +1,12 @@
 """Products of vectors, matrices and stacks of them, and decompositions."""
 
 import math
-import operator
 import string
 from typing import Any
 
 import numpy as np
 
-from autodiff.arrays.foreign import is_sparse
-from autodiff.batching.array import Batched, Level, member_by_member
+from autodiff.batching.array import Batched, Level
 from autodiff.batching.reductions import axes_of, flat
 from autodiff.batching.table import (
     Args,
@@ -32,8 +30,6 @@ def _matmul(level: Level, args: Args, kwargs: Options) -> Any:
     x, y = args
     if type(x) is np.ndarray and x.ndim == 2 and y.ndim == 1:  # at once, since walks back are made of it
         return Batched(np.matmul(x, y.array[..., None], **kwargs)[..., 0], level)
-    if is_sparse(x) or is_sparse(y):
-        return member_by_member(operator.matmul, level, args, kwargs)  # NumPy's function does not take these
     is_row, is_column = np.ndim(x) == 1, np.ndim(y) == 1
     left, right = lined_up((x, y), level, (2 - is_row, 2 - is_column))
     product = np.matmul(left[..., None, :] if is_row else left, right[..., None] if is_column else right, **kwargs)
