@@ -32,6 +32,12 @@ class StrictArray:
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         return _wrap(function(*_unwrap(args), **_unwrap(kwargs)))
 
+    def __array_call__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Take calls of SciPy whole, for which there are no NumPy calls."""
+        if function.__module__ not in ("autodiff.scipy.linalg", "autodiff.scipy.signal"):
+            return NotImplemented
+        return _wrap(function(*_unwrap(args), **_unwrap(kwargs)))
+
     def __getitem__(self, index: Any) -> StrictArray:
         return StrictArray(self._inside[_unwrap(index)])
 

@@ -78,6 +78,10 @@ DASK_LACKS: dict[str, str] = {
     "out of bounds for a": "cumprod cumsum delete max min pad prod sum x",
     "reshape only supports operations that merge or split": ".at cumprod cumsum reshape roll",
     "same number of shifts": "roll",
+    "SciPy takes arrays of NumPy's only": """
+        scipy.cho_factor scipy.cho_solve scipy.convolve scipy.correlate scipy.expm scipy.fftconvolve scipy.solve_banded
+        scipy.solve_sylvester scipy.solve_triangular scipy.sqrtm
+    """,
     "SVD based norm not implemented": "norm",
     "takes 1 positional argument": "qr",
     "tall-and-skinny": "lstsq qr",

@@ -177,7 +177,7 @@ def _argument(function: Function, facts: Facts, arg: Any, position: int) -> Any:
     if not holds_tensors(arg):
         arg = taken_in(arg, name_of(function))
         return np.array(arg) if facts.broadcasts else arg
-    of_numpy = (getattr(function, "__module__", None) or "").startswith("numpy")
+    of_numpy = (getattr(function, "__module__", None) or "").startswith(("numpy", "autodiff.scipy"))
     if facts.has_rule(position) and (facts.broadcasts or (of_numpy and not facts.takes_list)):
         return record(np.stack, (arg,))  # of a list, this function makes one array
     if not facts.has_rule(position) and not any(map(is_variable, tensors_in(arg))):

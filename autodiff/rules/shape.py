@@ -325,3 +325,23 @@ defvjp(np.fliplr, lambda g, out, m: np.fliplr(g))
 defvjp(np.flipud, lambda g, out, m: np.flipud(g))
 defvjp(np.rot90, lambda g, out, m, k=1, axes=(0, 1): np.rot90(g, -k, axes))
 defvjp(np.roll, _roll)
+
+
+# Windows that slide
+
+
+def _windows(g: Array, out: Array, x: Array, window_shape: Any, axis: Any = None) -> Array:
+    """Add to each element what comes back from each window that it is in, one axis after the other."""
+    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int | np.integer) else axis
+    for one in reversed([one % x.ndim for one in axes]):
+        # A row for each place in the window, with zeros behind it; cut anew, into rows that are shorter by one, each
+        # row begins one element further to the right than the one before, and so columns are elements.
+        rows = np.moveaxis(g, one, -1)
+        width, count = rows.shape[-2:]
+        rows = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, width)])
+        flat = np.reshape(rows, (*rows.shape[:-2], -1))[..., : width * (count + width - 1)]
+        g = np.moveaxis(np.sum(np.reshape(flat, (*flat.shape[:-1], width, -1)), axis=-2), -1, one)
+    return g
+
+
+defvjp(np.lib.stride_tricks.sliding_window_view, _windows)

@@ -19,7 +19,7 @@ from autodiff.core.rule import Array, defvjp
 from autodiff.rules.digits import series
 from autodiff.rules.elementwise import zero
 from autodiff.rules.limits import by_convention
-from autodiff.special import polygamma
+from autodiff.scipy.special import polygamma
 
 
 class _Probe:
@@ -64,11 +64,60 @@ def _xlog1py_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     return g * (x / np.where(np.equal(x, 0) & np.equal(y, -1), 1, np.add(y, 1)))
 
 
+def _boxcox_lambda(x: Array, lmbda: Array) -> Array:
+    """Slope of ``(x^λ - 1) / λ`` by λ, which is ``log² x`` times that of exprel at ``λ log x``, also at 0 and x = 0."""
+    no_x = np.equal(x, 0)
+    log = np.log(np.where(no_x, 1, x))
+    at_zero = 1 / np.square(np.where(no_x & np.greater(lmbda, 0), lmbda, 1))
+    return np.where(
+        no_x, np.where(np.greater(lmbda, 0), at_zero, np.inf), log * log * (sp.hyp1f1(2, 3, lmbda * log) / 2)
+    )
+
+
 defvjp(sp.xlogy, _xlogy_x, _xlogy_y)
 defvjp(sp.xlog1py, _xlog1py_x, _xlog1py_y)
 defvjp(sp.entr, lambda g, out, x: -g * (np.log(x) + 1))
 defvjp(sp.rel_entr, lambda g, out, x, y: g * (np.log(x / y) + 1), lambda g, out, x, y: -_xlogy_y(g, out, x, y))
 defvjp(sp.kl_div, lambda g, out, x, y: g * np.log(x / y), lambda g, out, x, y: g - _xlogy_y(g, out, x, y))
+
+defvjp(sp.exprel, lambda g, out, x: g * (sp.hyp1f1(2, 3, x) / 2))
+defvjp(
+    sp.boxcox,
+    lambda g, out, x, lmbda: g * x ** np.subtract(lmbda, 1),
+    lambda g, out, x, lmbda: g * _boxcox_lambda(x, lmbda),
+)
+defvjp(
+    sp.inv_boxcox,
+    lambda g, out, y, lmbda: g * out ** np.subtract(1, lmbda),
+    lambda g, out, y, lmbda: -g * (out ** np.subtract(1, lmbda) * _boxcox_lambda(out, lmbda)),
+)
+
+# Losses
+
+
+def _huber_delta(g: Array, out: Array, delta: Array, r: Array) -> Array:
+    excess = np.where(np.greater(np.absolute(r), delta), np.absolute(r) - delta, 0)
+    return g * np.where(np.less(delta, 0), np.nan, excess)
+
+
+def _huber_r(g: Array, out: Array, delta: Array, r: Array) -> Array:
+    slope = np.where(np.greater(np.absolute(r), delta), np.sign(r) * delta, r)
+    return g * np.where(np.less(delta, 0), np.nan, slope)
+
+
+def _hypotenuse(delta: Array, r: Array) -> Array:
+    """``√(δ² + r²)``, and 1 where that is 0; NaN where δ is negative, and the loss infinite."""
+    delta = np.where(np.less(delta, 0), np.nan, delta)
+    return np.hypot(np.where(np.equal(delta, 0) & np.equal(r, 0), 1, delta), r)
+
+
+def _pseudo_huber_delta(g: Array, out: Array, delta: Array, r: Array) -> Array:
+    side = _hypotenuse(delta, r)
+    return g * (np.square(r * (r / (side + delta))) / side)
+
+
+defvjp(sp.huber, _huber_delta, _huber_r)
+defvjp(sp.pseudo_huber, _pseudo_huber_delta, lambda g, out, delta, r: g * (delta * (r / _hypotenuse(delta, r))))
 
 # The error function and the normal distribution
 
@@ -183,11 +232,33 @@ def _beta_density(a: Array, b: Array, x: Array) -> Array:
     return power_product(np.subtract(a, 1), np.subtract(b, 1), x, -sp.betaln(a, b))
 
 
-defvjp(power_product, None, None, _power_product_x, lambda g, out, p, q, x, c: g * out, elementwise=True)
+defvjp(
+    power_product,
+    lambda g, out, p, q, x, c: g * sp.xlogy(out, x),
+    lambda g, out, p, q, x, c: g * sp.xlog1py(out, -x),
+    _power_product_x,
+    lambda g, out, p, q, x, c: g * out,
+    elementwise=True,
+)
 defvjp(sp.gammainc, None, lambda g, out, a, x: g * _gamma_density(a, x))
 defvjp(sp.gammaincc, None, lambda g, out, a, x: -g * _gamma_density(a, x))
 defvjp(sp.betainc, None, None, lambda g, out, a, b, x: g * _beta_density(a, b, x))
 defvjp(sp.betaincc, None, None, lambda g, out, a, b, x: -g * _beta_density(a, b, x))
+
+
+def _student(df: Array, t: Array) -> Array:
+    """Density of Student's t; of the normal distribution where the degrees of freedom have no end."""
+    no_end = np.isinf(df)
+    n = np.where(no_end, 1, df)
+    exponent = -sp.betaln(n / 2, 0.5) - np.log(n) / 2 - (n + 1) / 2 * np.log1p(t * t / n)
+    return np.where(no_end, _bell(t, 2) / _ROOT_TWO_PI, np.exp(exponent))
+
+
+defvjp(sp.stdtr, None, lambda g, out, df, t: g * _student(df, t))
+defvjp(sp.chdtr, None, lambda g, out, v, x: g / 2 * _gamma_density(np.divide(v, 2), x / 2))
+defvjp(sp.chdtrc, None, lambda g, out, v, x: -g / 2 * _gamma_density(np.divide(v, 2), x / 2))
+defvjp(sp.pdtr, None, lambda g, out, k, m: -g * _gamma_density(np.floor(k) + 1, m))
+defvjp(sp.pdtrc, None, lambda g, out, k, m: g * _gamma_density(np.floor(k) + 1, m))
 
 # Bessel functions: the derivative is half the sum or difference of the neighbours in order
 
@@ -197,6 +268,8 @@ defvjp(sp.jv, None, lambda g, out, v, x: g * ((sp.jv(np.subtract(v, 1), x) - sp.
 defvjp(sp.y0, lambda g, out, x: -g * sp.y1(x))
 defvjp(sp.y1, lambda g, out, x: g * ((sp.y0(x) - sp.yv(2, x)) / 2))
 defvjp(sp.yv, None, lambda g, out, v, x: g * ((sp.yv(np.subtract(v, 1), x) - sp.yv(np.add(v, 1), x)) / 2))
+defvjp(sp.yn, None, lambda g, out, n, x: g * ((sp.yn(np.subtract(n, 1), x) - sp.yn(np.add(n, 1), x)) / 2))
+defvjp(sp.kn, None, lambda g, out, n, x: -g * ((sp.kn(np.subtract(n, 1), x) + sp.kn(np.add(n, 1), x)) / 2))
 defvjp(sp.i0, lambda g, out, x: g * sp.i1(x))
 defvjp(sp.i1, lambda g, out, x: g * ((sp.i0(x) + sp.iv(2, x)) / 2))
 defvjp(sp.iv, None, lambda g, out, v, x: g * ((sp.iv(np.subtract(v, 1), x) + sp.iv(np.add(v, 1), x)) / 2))
@@ -258,3 +331,56 @@ defvjp(
 )
 defvjp(sp.expi, lambda g, out, x: g * (np.exp(x) / x))
 defvjp(sp.exp1, lambda g, out, x: -g * (np.exp(-x) / x))
+
+
+def _expn(g: Array, out: Array, n: Array, x: Array) -> Array:
+    """The negative of the integral of one order less, which for order 0 is one that SciPy does not have."""
+    first = np.equal(n, 0)
+    y = np.where(first, x, 1)
+    return -g * np.where(first, np.exp(-y) * (1 + 1 / y) / y, sp.expn(np.maximum(n, 1) - 1, np.where(first, 1, x)))
+
+
+defvjp(sp.expn, None, _expn)
+
+# Hypergeometric functions, by which others are differentiated where differences would cancel
+
+defvjp(sp.hyp0f1, None, lambda g, out, v, x: g * (sp.hyp0f1(np.add(v, 1), x) / v))
+defvjp(
+    sp.hyp1f1,
+    None,
+    None,
+    lambda g, out, a, b, x: g * (np.divide(a, b) * sp.hyp1f1(np.add(a, 1), np.add(b, 1), x)),
+)
+defvjp(
+    sp.hyp2f1,
+    None,
+    None,
+    None,
+    lambda g, out, a, b, c, x: g * (np.multiply(a, b) / c * sp.hyp2f1(np.add(a, 1), np.add(b, 1), np.add(c, 1), x)),
+)
+
+
+def _or_series(x: Array, far: Callable[[Array], Array], a: float, b: float, c: float) -> Array:
+    """``far(x)``; for small x, where that cancels, the hypergeometric function of which it is the sum."""
+    small = np.absolute(x) < 0.5
+    return np.where(small, sp.hyp2f1(a, b, c, np.where(small, x, 0)), far(np.where(small, 0.75, x)))
+
+
+# Elliptic integrals (Abramowitz and Stegun, 17.3.9 and 17.3.10), and the dilogarithm
+
+
+def _ellipk(m: Array) -> Array:
+    return math.pi / 8 * _or_series(m, _far_ellipk, 1.5, 1.5, 2)
+
+
+def _far_ellipk(m: Array) -> Array:
+    return 4 / math.pi * ((sp.ellipe(m) / (1 - m) - sp.ellipk(m)) / m)
+
+
+def _ellipe(m: Array) -> Array:
+    return -math.pi / 8 * _or_series(m, lambda m: 4 / math.pi * ((sp.ellipk(m) - sp.ellipe(m)) / m), 1.5, 0.5, 2)
+
+
+defvjp(sp.ellipk, lambda g, out, m: g * _ellipk(m))
+defvjp(sp.ellipe, lambda g, out, m: g * _ellipe(m))
+defvjp(sp.spence, lambda g, out, z: -g * _or_series(1 - z, lambda x: -np.log(1 - x) / x, 1, 1, 2))

@@ -13,6 +13,7 @@ from tests.cases import (
     linalg,
     numerics,
     reductions,
+    scipys,
     shape,
     special,
 )
@@ -24,6 +25,7 @@ CASES: list[Case] = [
     *decompositions.CASES,
     *reductions.CASES,
     *special.CASES,
+    *scipys.CASES,
     *shape.CASES,
     *indexing.CASES,
     *creation.CASES,

@@ -447,6 +447,18 @@ def turning() -> Iterator[Case]:
     yield Case("roll nothing", lambda x: np.roll(x, 2), (normal(0, 2),))
 
 
+def windows() -> Iterator[Case]:
+    view = np.lib.stride_tricks.sliding_window_view
+    x = normal(4, 5)
+    for window, axis in (((2, 3), None), (3, 1), ((2, 2), (1, 0)), ((2, 3), (1, 1)), ((1,), (-2,)), ((4, 5), None)):
+        yield Case(
+            f"sliding_window_view {window}, axis {axis}", lambda x, w=window, axis=axis: view(x, w, axis=axis), (x,)
+        )
+    yield Case(
+        "sliding_window_view of a vector", lambda x: view(x, 3), (normal(5),), torch=lambda t, x: x.unfold(0, 3, 1)
+    )
+
+
 CASES = [
     *shapes(),
     *axes(),
@@ -455,4 +467,5 @@ CASES = [
     *joining(),
     *cutting(),
     *turning(),
+    *windows(),
 ]

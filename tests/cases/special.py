@@ -26,7 +26,7 @@ def unary() -> Iterator[Case]:
     from scipy import special as sp
 
     from autodiff.rules.special import inverse_mills
-    from autodiff.special import softplus
+    from autodiff.scipy.special import softplus
 
     table: list[tuple[Callable[..., Any], Callable[..., Any], str | None]] = [
         (sp.expit, normal, "expit"),
@@ -74,6 +74,10 @@ def unary() -> Iterator[Case]:
         (sp.fresnel, normal, None),
         (sp.expi, positive, None),
         (sp.exp1, positive, None),
+        (sp.exprel, normal, None),
+        (sp.ellipk, sampler.unit, None),
+        (sp.ellipe, sampler.unit, None),
+        (sp.spence, positive, None),
         (softplus, normal, None),
     ]
     for function, sample, torch in table:
@@ -90,7 +94,7 @@ def binary() -> Iterator[Case]:
     from scipy import special as sp
 
     from autodiff.rules.special import power_product
-    from autodiff.special import polygamma
+    from autodiff.scipy.special import polygamma
 
     table: list[tuple[np.ufunc, str | None]] = [
         (sp.beta, None),
@@ -99,6 +103,10 @@ def binary() -> Iterator[Case]:
         (sp.xlog1py, "xlog1py"),
         (sp.rel_entr, None),
         (sp.kl_div, None),
+        (sp.huber, None),
+        (sp.pseudo_huber, None),
+        (sp.boxcox, None),
+        (sp.inv_boxcox, None),
     ]
     for function, torch in table:
         name = f"special.{function.__name__}"
@@ -117,6 +125,18 @@ def binary() -> Iterator[Case]:
         name = f"special.{function.__name__}"
         for order in (0, 1, 2.5, [1.0, 2.0]):
             yield Case(f"{name} of order {order}", lambda x, f=function, v=order: f(v, x), (positive(3, 2),))
+    for function in (sp.yn, sp.kn, sp.expn):
+        for order in (0, 1, 3, np.array([1, 2])):
+            yield Case(
+                f"special.{function.__name__} {order}", lambda x, f=function, n=order: f(n, x), (positive(3, 2),)
+            )
+    for function in (sp.stdtr, sp.chdtr, sp.chdtrc, sp.pdtr, sp.pdtrc, sp.hyp0f1):
+        for first in (2, np.array([1.0, 4.5])):
+            yield Case(
+                f"special.{function.__name__} {first}", lambda x, f=function, v=first: f(v, x), (positive(3, 2),)
+            )
+    yield Case("special.hyp1f1", lambda x: sp.hyp1f1([1, 2], 2.5, x), (normal(3, 2),))
+    yield Case("special.hyp2f1", lambda x: sp.hyp2f1([1, 2], 2.5, 3, x), (sampler.unit(3, 2),))
     for order in (0, 1, 2, 5, np.array([0, 3])):
         yield Case(
             f"special.polygamma {order}",
@@ -137,10 +157,55 @@ def binary() -> Iterator[Case]:
         yield Case(f"special.betaincc {a}", lambda x, a=a: sp.betaincc(2.5, a, x), (probability(2, 2),))
 
 
+def sums() -> Iterator[Case]:
+    from scipy import special as sp
+
+    from autodiff.scipy import special
+
+    x, y = normal(2, 3), normal(2, 3, 2)
+    for axis in (None, 0, -1, (0, 1)):
+        dim = (0, 1) if axis is None else axis
+        yield Case(
+            f"special.logsumexp {axis}",
+            lambda x, axis=axis: special.logsumexp(x, axis),
+            (x,),
+            torch=lambda t, x, dim=dim: t.logsumexp(x, dim),
+            plain=lambda x, axis=axis: sp.logsumexp(x, axis),
+        )
+        yield Case(
+            f"special.logsumexp {axis}, keepdims, factors",
+            lambda x, b, axis=axis: special.logsumexp(x, axis, b=b, keepdims=True),
+            (y, positive(3, 2)),
+        )
+        yield Case(
+            f"special.logsumexp {axis}, signs",
+            lambda x, b, axis=axis: special.logsumexp(x, axis, b, return_sign=True),
+            (x, nonzero(2, 1)),
+        )
+        for name, torch in (("softmax", "softmax"), ("log_softmax", "log_softmax")):
+            yield Case(
+                f"special.{name} {axis}",
+                lambda x, name=name, axis=axis: getattr(special, name)(x, axis=axis),
+                (x,),
+                torch=None if dim == (0, 1) else lambda t, x, name=torch, dim=dim: getattr(t, name)(x, dim),
+                plain=lambda x, name=name, axis=axis: getattr(sp, name)(x, axis=axis),
+            )
+    yield Case("special.logsumexp of large numbers", special.logsumexp, (np.array([-1e3, 1e3, 1e3]),))
+    yield Case("special.logsumexp of a number", special.logsumexp, (normal(),))
+    for shape in ((), (2, 3)):
+        yield Case(
+            f"special.multigammaln {shape}",
+            lambda a: special.multigammaln(a, 3),
+            (np.array(positive(*shape) + 1),),
+            torch=lambda t, a: t.special.multigammaln(a, 3),
+            plain=lambda a: sp.multigammaln(a, 3),
+        )
+
+
 def edges() -> Iterator[Case]:
     from scipy import special as sp
 
-    from autodiff.special import polygamma, softplus
+    from autodiff.scipy.special import polygamma, softplus
 
     far = np.array([-40.0, -5.0, 5.0, 40.0])
     yield Case("special.expit of large numbers", sp.expit, (far,))
@@ -177,9 +242,19 @@ def edges() -> Iterator[Case]:
     yield Case("special.xlog1py of 0 and -1", sp.xlog1py, (zeros[:2], np.array([-1.0, 1.0])), order=0)  # a corner
     for function in (sp.i0, sp.i1, sp.j0, sp.j1):
         yield Case(f"special.{function.__name__} at 0", function, (np.array([0.0, 9.0]),))
+    unit = np.array([-30.0, -0.5, 0.0, 1e-9, 0.5, 0.98])
+    yield Case("special.ellipk, small and large", sp.ellipk, (unit,))
+    yield Case("special.ellipe, small and large", sp.ellipe, (unit,))
+    yield Case("special.spence, small and large", sp.spence, (1 - unit,))
+    yield Case("special.exprel, small and large", sp.exprel, (unit,))
+    yield Case("special.boxcox at 0", sp.boxcox, (np.array([0.5, 2.0, 3.0]), np.array([0.0, 1e-9, -0.1])))
+    yield Case("special.boxcox of 0", sp.boxcox, (np.zeros(2), np.array([1.0, 3.0])), order=0)
+    yield Case("special.inv_boxcox at 0", sp.inv_boxcox, (np.array([0.5, -2.0, 3.0]), np.array([0.0, 1e-9, -0.1])))
+    yield Case("special.huber, both sides", sp.huber, (np.array([1.0, 1.0, 2.0]), np.array([3.0, -3.0, 1.0])))
+    yield Case("special.pseudo_huber at 0", sp.pseudo_huber, (np.array([0.0, 1.0, 0.0]), np.zeros(3)), order=0)
     for function in (sp.i0e, sp.i1e):
         name = function.__name__
         yield Case(f"special.{name} of large numbers", function, (np.array([-80.0, 800.0]),), torch=in_torch(name))
 
 
-CASES = [*unary(), *binary(), *edges()] if find_spec("scipy") else []
+CASES = [*unary(), *binary(), *sums(), *edges()] if find_spec("scipy") else []

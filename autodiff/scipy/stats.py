@@ -1,0 +1,317 @@
+"""`scipy.stats`: densities and distribution functions, by the value and the parameters.
+
+Outside the support a density is 0, its logarithm -inf, and the gradient of both is 0; so is that of a distribution
+function there, which is 0 or 1. On the edge of the support it is that of the inside. Where SciPy gives NaN, for a scale
+that is not positive say, the gradient is NaN.
+
+A distribution function has no closed derivative by a shape, such as the degrees of freedom, nor a count's by the count:
+these are refused by name.
+
+Example:
+    >>> loc = ad.Tensor(0.5)
+    >>> norm.logpdf(np.array([1.0, 2.0]), loc, 2.0).sum().backward()
+    >>> loc.grad
+    array(0.5)
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import special, stats
+
+from autodiff.core.rule import Array, Rule, defvjp, describe
+from autodiff.core.tensor import as_array
+from autodiff.rules.special import power_product
+from autodiff.scipy.calls import call_of_scipy, is_foreign
+from autodiff.transforms.composition import defcomposition, pull_through
+
+__all__ = ["beta", "chi2", "dirichlet", "expon", "gamma", "multivariate_normal", "norm", "poisson", "t"]
+
+Formula = Callable[..., Array]
+_LOG_ROOT_TWO_PI = math.log(2 * math.pi) / 2
+# What a function is below its support, and above.
+_OUTSIDE = {
+    **dict.fromkeys(("pdf", "pmf"), (0.0, 0.0)),
+    **dict.fromkeys(("logpdf", "logpmf"), (-math.inf, -math.inf)),
+    "cdf": (0.0, 1.0),
+    "sf": (1.0, 0.0),
+    "logcdf": (-math.inf, 0.0),
+    "logsf": (0.0, -math.inf),
+}
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(stats, name)
+
+
+def _rule(composition: Formula, position: int) -> Rule:
+    def rule(g: Array, out: Array, *args: Any) -> Array:
+        return pull_through(composition, g, args, {}, position)[0]
+
+    return rule
+
+
+class Distribution:
+    """A distribution of numbers under SciPy's name: what its methods give has derivatives, the rest is SciPy's.
+
+    Args:
+        name: its name in `scipy.stats`.
+        shapes: the names of its parameters beside the location and the scale; all are positive.
+        support: the least and the largest value, of the distribution at location 0 and scale 1.
+        formulas: its methods there, by name, as functions of the value and the shapes. Logarithms of distribution
+            functions may be left out.
+        refused: by which of their arguments distribution functions have no derivative.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shapes: tuple[str, ...],
+        support: tuple[float, float],
+        formulas: dict[str, Formula],
+        refused: tuple[str, ...] = (),
+    ) -> None:
+        self._scipys = getattr(stats, name)
+        self._support = support
+        self._is_count = "pmf" in formulas
+        self.__doc__ = self._scipys.__doc__
+        names = ["k" if self._is_count else "x", *shapes, "loc", *([] if self._is_count else ["scale"])]
+        defaults = {"loc": 0, "scale": 1}
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        signature = inspect.Signature(
+            [inspect.Parameter(one, kind, default=defaults.get(one, inspect.Parameter.empty)) for one in names]
+        )
+        for log, method in (("logcdf", "cdf"), ("logsf", "sf")):
+            formulas.setdefault(log, lambda *args, of=formulas[method]: np.log(of(*args)))
+        for method, formula in formulas.items():
+            refused_here = ("k", "loc") if self._is_count else refused if method.endswith(("cdf", "sf")) else ()
+            differentiable = [one not in refused_here for one in names]
+            setattr(self, method, self._method(f"{name}.{method}", method, formula, signature, differentiable))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scipys, name)
+
+    def _method(
+        self, name: str, method: str, formula: Formula, signature: inspect.Signature, differentiable: list[bool]
+    ) -> Callable[..., Any]:
+        scipys = getattr(self._scipys, method)
+
+        def composition(x: Array, *parameters: Array) -> Array:
+            return self._composed(method, formula, x, *parameters)
+
+        def density(*args: Array) -> Any:
+            return composition(*args) if is_foreign(*args) else scipys(*args)
+
+        density.__name__ = name
+        call = call_of_scipy(density)
+        defvjp(call, *(_rule(composition, place) if one else None for place, one in enumerate(differentiable)))
+
+        def bound(*args: Any, **kwargs: Any) -> Any:
+            arguments = signature.bind(*args, **kwargs)
+            arguments.apply_defaults()
+            return call(*arguments.args)
+
+        bound.__name__, bound.__doc__ = method, scipys.__doc__
+        bound.__signature__ = signature  # type: ignore[attr-defined]
+        return bound
+
+    def _composed(self, method: str, formula: Formula, x: Array, *parameters: Array) -> Array:
+        """The method in functions that have derivatives: the formula within the support, and constants beside it."""
+        *shapes, loc, scale = (*parameters, 1) if self._is_count else parameters
+        (low, high), (below, above) = self._support, _OUTSIDE[method]
+        y = (x - loc) / np.where(np.greater(scale, 0), scale, 1)
+        is_valid = np.greater(scale, 0) & np.equal(y, y)
+        for shape in shapes:
+            is_valid = is_valid & np.greater(shape, 0)
+        inside = np.greater_equal(y, low) & np.less_equal(y, high)
+        if method == "pmf" or method == "logpmf":
+            inside = inside & np.equal(y, np.floor(y))
+        middle = 0.5 if high == 1 else 1.0
+        shapes = [np.where(np.greater(shape, 0), shape, 1) for shape in shapes]
+        value = formula(np.where(inside, y, middle), *shapes)
+        if method == "pdf":
+            value = value / scale
+        elif method == "logpdf":
+            value = value - np.log(np.where(np.greater(scale, 0), scale, 1))
+        return np.where(inside, value, np.where(np.less(y, low), below, above)) * np.where(is_valid, 1, np.nan)
+
+
+def _norm_pdf(y: Array) -> Array:
+    return np.exp(-y * y / 2 - _LOG_ROOT_TWO_PI)
+
+
+def _t_logpdf(y: Array, df: Array) -> Array:
+    no_end = np.isinf(df)
+    n = np.where(no_end, 1, df)
+    finite = -special.betaln(n / 2, 0.5) - np.log(n) / 2 - (n + 1) / 2 * np.log1p(y * y / n)
+    return np.where(no_end, -y * y / 2 - _LOG_ROOT_TWO_PI, finite)
+
+
+def _gamma_logpdf(y: Array, a: Array) -> Array:
+    return special.xlogy(a - 1, y) - y - special.gammaln(a)
+
+
+def _beta_logpdf(y: Array, a: Array, b: Array) -> Array:
+    return special.xlogy(a - 1, y) + special.xlog1py(b - 1, -y) - special.betaln(a, b)
+
+
+def _poisson_logpmf(k: Array, mu: Array) -> Array:
+    return special.xlogy(k, mu) - special.gammaln(k + 1) - mu
+
+
+norm = Distribution(
+    "norm",
+    (),
+    (-math.inf, math.inf),
+    {
+        "logpdf": lambda y: -y * y / 2 - _LOG_ROOT_TWO_PI,
+        "pdf": _norm_pdf,
+        "cdf": special.ndtr,
+        "sf": lambda y: special.ndtr(-y),
+        "logcdf": special.log_ndtr,
+        "logsf": lambda y: special.log_ndtr(-y),
+    },
+)
+t = Distribution(
+    "t",
+    ("df",),
+    (-math.inf, math.inf),
+    {
+        "logpdf": _t_logpdf,
+        "pdf": lambda y, df: np.exp(_t_logpdf(y, df)),
+        "cdf": lambda y, df: special.stdtr(df, y),
+        "sf": lambda y, df: special.stdtr(df, -y),
+    },
+    refused=("df",),
+)
+gamma = Distribution(
+    "gamma",
+    ("a",),
+    (0, math.inf),
+    {
+        "logpdf": _gamma_logpdf,
+        "pdf": lambda y, a: power_product(a - 1, 0, y, -y - special.gammaln(a)),
+        "cdf": lambda y, a: special.gammainc(a, y),
+        "sf": lambda y, a: special.gammaincc(a, y),
+    },
+    refused=("a",),
+)
+beta = Distribution(
+    "beta",
+    ("a", "b"),
+    (0, 1),
+    {
+        "logpdf": _beta_logpdf,
+        "pdf": lambda y, a, b: power_product(a - 1, b - 1, y, -special.betaln(a, b)),
+        "cdf": lambda y, a, b: special.betainc(a, b, y),
+        "sf": lambda y, a, b: special.betaincc(a, b, y),
+    },
+    refused=("a", "b"),
+)
+chi2 = Distribution(
+    "chi2",
+    ("df",),
+    (0, math.inf),
+    {
+        "logpdf": lambda y, df: _gamma_logpdf(y / 2, df / 2) - math.log(2),
+        "pdf": lambda y, df: power_product(df / 2 - 1, 0, y / 2, -y / 2 - special.gammaln(df / 2) - math.log(2)),
+        "cdf": lambda y, df: special.chdtr(df, y),
+        "sf": lambda y, df: special.chdtrc(df, y),
+    },
+    refused=("df",),
+)
+expon = Distribution(
+    "expon",
+    (),
+    (0, math.inf),
+    {
+        "logpdf": lambda y: -y,
+        "pdf": lambda y: np.exp(-y),
+        "cdf": lambda y: -np.expm1(-y),
+        "sf": lambda y: np.exp(-y),
+        "logsf": lambda y: -y,
+    },
+)
+poisson = Distribution(
+    "poisson",
+    ("mu",),
+    (0, math.inf),
+    {
+        "logpmf": _poisson_logpmf,
+        "pmf": lambda k, mu: np.exp(_poisson_logpmf(k, mu)),
+        "cdf": lambda k, mu: special.pdtr(np.floor(k), mu),
+        "sf": lambda k, mu: special.pdtrc(np.floor(k), mu),
+    },
+)
+
+
+class _OfVectors:
+    """A distribution of vectors under SciPy's name."""
+
+    def __init__(self, name: str, density: Formula) -> None:
+        self._scipys = getattr(stats, name)
+        self.__doc__ = self._scipys.__doc__
+        self.logpdf = density
+
+    def pdf(self, *args: Any, **kwargs: Any) -> Any:
+        """Density, by its logarithm."""
+        return np.exp(self.logpdf(*args, **kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scipys, name)
+
+
+def _dirichlet_formula(x: Array, alpha: Array) -> Array:
+    x, alpha = as_array(x), as_array(alpha)
+    if x.shape[0] + 1 == alpha.shape[0]:
+        x = np.concatenate([x, 1 - np.sum(x, axis=0, keepdims=True)])
+    powers = special.xlogy(np.reshape(alpha - 1, (-1,) + (1,) * (x.ndim - 1)), x)
+    return np.sum(powers, axis=0) + special.gammaln(np.sum(alpha)) - np.sum(special.gammaln(alpha))
+
+
+@call_of_scipy
+def _dirichlet_logpdf(x: Array, alpha: Array) -> Any:
+    """Logarithm of the density at points whose coordinates, along the first axis, sum to one.
+
+    The last coordinate may be left out. Where it is given, the gradient takes all as independent, as PyTorch does.
+    """
+    return _dirichlet_formula(x, alpha) if is_foreign(x, alpha) else stats.dirichlet.logpdf(x, alpha)
+
+
+def _normal_formula(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> Array:
+    x, cov = as_array(x), as_array(cov)
+    size = np.size(mean) if mean is not None else cov.shape[0] if cov.ndim == 2 else 1
+    if cov.ndim < 2:
+        cov = cov * np.eye(size, dtype=cov.dtype)
+    points = np.expand_dims(x, -1) if x.ndim == 0 or (size == 1 and x.ndim == 1) else x
+    offset = points if mean is None else points - np.reshape(mean, (-1,))
+    squares = np.sum(offset * np.linalg.solve(cov, np.expand_dims(offset, -1))[..., 0], axis=-1)
+    value = -(squares + np.linalg.slogdet(cov)[1]) / 2 - size * _LOG_ROOT_TWO_PI
+    return np.squeeze(value)
+
+
+@call_of_scipy
+def _normal_logpdf(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> Any:
+    """Logarithm of the density; by a covariance matrix, which is symmetric, the gradient is the symmetric one."""
+    if is_foreign(x, mean, cov):
+        return _normal_formula(x, mean, cov)
+    return stats.multivariate_normal.logpdf(x, mean, cov, allow_singular)
+
+
+def _refuse_singular(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> None:
+    if allow_singular:
+        raise NotImplementedError("multivariate_normal.logpdf has no derivative rule with allow_singular=True")
+
+
+_dirichlet_logpdf.__name__ = "dirichlet.logpdf"
+_normal_logpdf.__name__ = "multivariate_normal.logpdf"
+defcomposition(_dirichlet_logpdf, _dirichlet_formula, arguments=2)
+defcomposition(_normal_logpdf, _normal_formula, arguments=3)
+describe(_normal_logpdf, refuses=_refuse_singular)
+dirichlet = _OfVectors("dirichlet", _dirichlet_logpdf)
+multivariate_normal = _OfVectors("multivariate_normal", _normal_logpdf)

@@ -1,0 +1,152 @@
+"""Functions of SciPy's modules beside its special functions, for as long as it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from tests.cases.case import Case, Sampler
+
+sampler = Sampler(8)
+normal, positive = sampler.normal, sampler.positive
+
+
+def linalg() -> Iterator[Case]:
+    from scipy import linalg as sl
+
+    from autodiff.scipy import linalg
+
+    a, b = np.array(normal(3, 3) + 3 * np.eye(3)), normal(3, 2)
+    for lower in (False, True):
+        for trans in (0, "T"):
+            yield Case(
+                f"scipy.solve_triangular {lower} {trans}",
+                lambda a, b, lower=lower, trans=trans: linalg.solve_triangular(a, b, trans, lower=lower),
+                (a, b),
+                torch=None
+                if trans
+                else lambda t, a, b, lower=lower: t.linalg.solve_triangular(
+                    t.tril(a) if lower else t.triu(a), b, upper=not lower
+                ),
+                plain=lambda a, b, lower=lower, trans=trans: sl.solve_triangular(a, b, trans, lower=lower),
+            )
+
+        def spread(x: Any, lower: bool = lower) -> Any:
+            return linalg.cho_factor(x @ np.swapaxes(x, 0, 1) + np.eye(3), lower)[0]
+
+        yield Case(f"scipy.cho_factor {lower}", spread, (normal(3, 3),))
+        for shape in ((3,), (3, 2)):
+            yield Case(
+                f"scipy.cho_solve {lower} {shape}",
+                lambda c, b, lower=lower: linalg.cho_solve((c, lower), b),
+                (a, normal(*shape)),
+                plain=lambda c, b, lower=lower: sl.cho_solve((c, lower), b),
+            )
+    unit = (a[:2, :2], normal(2))
+    yield Case("scipy.solve_triangular, ones", lambda a, b: linalg.solve_triangular(a, b, unit_diagonal=True), unit)
+    for lower_upper, shape in (((1, 1), (4,)), ((2, 0), (4, 2)), ((0, 1), (4,)), ((1, 2), (4, 1))):
+        yield Case(
+            f"scipy.solve_banded {lower_upper}",
+            lambda ab, b, lu=lower_upper: linalg.solve_banded(lu, ab, b),
+            (
+                np.array(
+                    normal(sum(lower_upper) + 1, 4) + 4 * (np.arange(sum(lower_upper) + 1) == lower_upper[1])[:, None]
+                ),
+                normal(*shape),
+            ),
+            plain=lambda ab, b, lu=lower_upper: sl.solve_banded(lu, ab, b),
+        )
+    yield Case(
+        "scipy.solve_sylvester",
+        linalg.solve_sylvester,
+        (a, np.array(normal(2, 2) + 3 * np.eye(2)), b),
+        plain=sl.solve_sylvester,
+    )
+    for shape in ((3, 3), (2, 2, 2), (1, 1)):
+        yield Case(
+            f"scipy.expm {shape}", linalg.expm, (normal(*shape),), torch=lambda t, a: t.matrix_exp(a), plain=sl.expm
+        )
+    yield Case("scipy.expm of zeros", linalg.expm, (np.zeros((2, 2)),))
+    yield Case("scipy.sqrtm", linalg.sqrtm, (np.array(a @ a),), plain=sl.sqrtm)
+
+
+def signal() -> Iterator[Case]:
+    from scipy import signal as ss
+
+    from autodiff.scipy import signal
+
+    for mode in ("full", "same", "valid"):
+        for one, other in (((5,), (2,)), ((3,), (6,)), ((4, 5), (3, 2)), ((2, 3, 2), (2, 1, 2))):
+            for name in ("convolve", "correlate", "fftconvolve"):
+                yield Case(
+                    f"scipy.{name} {one} {other} {mode}",
+                    lambda x, y, name=name, mode=mode: getattr(signal, name)(x, y, mode),
+                    (normal(*one), normal(*other)),
+                    plain=lambda x, y, name=name, mode=mode: getattr(ss, name)(x, y, mode),
+                )
+        yield Case(
+            f"scipy.fftconvolve {mode}, one axis",
+            lambda x, y, mode=mode: signal.fftconvolve(x, y, mode, axes=-1),
+            (normal(2, 1, 4), normal(1, 1, 3)),
+        )
+    yield Case(
+        "scipy.fftconvolve, broadcast", lambda x, y: signal.fftconvolve(x, y, axes=[1]), (normal(2, 4), normal(1, 3))
+    )
+    yield Case("scipy.convolve of numbers", signal.convolve, (normal(), normal()))
+
+
+def stats() -> Iterator[Case]:
+    from scipy import stats as ss
+
+    from autodiff.scipy import stats
+
+    x, unit = positive(2, 3), np.array(sampler.unit(2, 3) / 2 + 0.5)
+    continuous = ["logpdf", "pdf", "cdf", "sf", "logcdf", "logsf"]
+    shapes = {"norm": 0, "t": 1, "gamma": 1, "beta": 2, "chi2": 1, "expon": 0}
+    for name, count in shapes.items():
+        value, loc = (unit, np.array(-0.1)) if name == "beta" else (x, np.array(0.3))
+        for method in continuous:
+            ours, theirs = (getattr(getattr(module, name), method) for module in (stats, ss))
+            given = tuple(positive(3) + 1 for _ in range(count))
+            place = (loc, np.array(1.7))
+            if "pdf" in method or not count:
+                yield Case(f"scipy.stats.{name}.{method}", ours, (value, *given, *place), plain=theirs)
+            else:
+                yield Case(
+                    f"scipy.stats.{name}.{method}",
+                    lambda x, loc, scale, f=ours, given=given: f(x, *map(np.ndarray.tolist, given), loc, scale),
+                    (value, *place),
+                )
+    counts = np.array([0, 1, 4])
+    for method in ("logpmf", "pmf", "cdf", "sf", "logcdf", "logsf"):
+        ours, theirs = (getattr(module.poisson, method) for module in (stats, ss))
+        yield Case(
+            f"scipy.stats.poisson.{method}",
+            lambda mu, f=ours: f(counts, mu),
+            (positive(2, 1),),
+            plain=lambda mu, f=theirs: f(counts, mu),
+        )
+    shares, alpha = np.array([[0.2, 0.3], [0.3, 0.1]]), positive(3)
+    yield Case("scipy.stats.dirichlet.logpdf", stats.dirichlet.logpdf, (shares, alpha), plain=ss.dirichlet.logpdf)
+    whole = np.array([0.2, 0.5, 0.3])
+    yield Case("scipy.stats.dirichlet.pdf", lambda alpha: stats.dirichlet.pdf(whole, alpha), (alpha,))
+    points = {"of points": normal(4, 2), "of a point": normal(2)}
+    for words, point in points.items():
+        yield Case(
+            f"scipy.stats.multivariate_normal.logpdf {words}",
+            lambda x, mean, w: stats.multivariate_normal.logpdf(x, mean, w @ np.swapaxes(w, 0, 1) + np.eye(2)),
+            (point, normal(2), normal(2, 2)),
+        )
+    for words, cov in (("a variance", positive()), ("variances", positive(2))):
+        yield Case(
+            f"scipy.stats.multivariate_normal.logpdf of {words}",
+            stats.multivariate_normal.logpdf,
+            (point, normal(2), cov),
+        )
+    yield Case("scipy.stats.multivariate_normal.pdf", stats.multivariate_normal.pdf, (normal(3),))
+
+
+CASES = [*linalg(), *signal(), *stats()] if find_spec("scipy") else []

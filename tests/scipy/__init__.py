@@ -1,0 +1,1 @@
+"""Tests of what autodiff/scipy has of SciPy's modules, beside the table of cases."""

@@ -1,0 +1,108 @@
+"""Every ufunc of scipy.special is sorted: it has a rule, or refuses a Tensor for a reason that is said here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodiff import Tensor, grad
+from autodiff.core.rule import facts_of
+
+sp = pytest.importorskip("scipy.special")
+
+from autodiff.scipy import special  # noqa: E402
+
+# What raises NotImplementedError when a Tensor comes, and why.
+REFUSED: dict[str, str] = {
+    "rounds": "round",
+    "gives complex numbers, or takes them": """
+        hankel1 hankel1e hankel2 hankel2e kelvin modfresnelm modfresnelp wofz
+    """,
+    "has a derivative only by numbers that the call does not have": """
+        btdtria btdtrib chdtriv chndtridf chndtrinc fdtridfd gdtria gdtrib nbdtrik nbdtrin bdtrik bdtrin ncfdtridfd
+        ncfdtridfn ncfdtrinc nctdtridf nctdtrinc nrdtrimn nrdtrisd pdtrik stdtridf
+    """,
+    "gives a function and its derivatives at once: more outputs than people differentiate": """
+        airy airye ellipj itairy it2i0k0 it2j0y0 iti0k0 itj0y0 mathieu_cem mathieu_sem mathieu_modcem1 mathieu_modcem2
+        mathieu_modsem1 mathieu_modsem2 obl_ang1 obl_ang1_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv pbdv pbvv pbwa
+        pro_ang1 pro_ang1_cv pro_rad1 pro_rad1_cv pro_rad2 pro_rad2_cv
+    """,
+    "has no closed derivative": """
+        log_wright_bessel mathieu_a mathieu_b obl_cv pro_cv struve modstruve itstruve0 it2struve0 itmodstruve0
+        besselpoly kolmogi kolmogorov smirnov smirnovi tklmbda wright_bessel
+    """,
+    "polynomials: np.polyval has a rule, of their coefficients": """
+        eval_chebyc eval_chebys eval_chebyt eval_chebyu eval_gegenbauer eval_genlaguerre eval_hermite eval_hermitenorm
+        eval_jacobi eval_laguerre eval_legendre eval_sh_chebyt eval_sh_chebyu eval_sh_jacobi eval_sh_legendre lpmv
+    """,
+    "another with a rule says the same": """
+        binom boxcox1p inv_boxcox1p cosdg cotdg ellipkm1 jve poch powm1 radian sindg tandg yve zetac
+    """,
+    "has a derivative, but no rule yet": """
+        agm bdtr bdtrc bdtri bei beip ber berp betainccinv betaincinv chdtri chndtr chndtrix ellipeinc ellipkinc elliprc
+        elliprd elliprf elliprg elliprj fdtr fdtrc fdtri gammainccinv gammaincinv gdtr gdtrc gdtrix hyperu kei keip ker
+        kerp nbdtr nbdtrc nbdtri ncfdtr ncfdtri nctdtr nctdtrit owens_t pdtri shichi stdtrit voigt_profile wrightomega
+    """,
+}
+UFUNCS = {name: getattr(sp, name) for name in dir(sp) if isinstance(getattr(sp, name), np.ufunc)}
+ALL_REFUSED = {name for names in REFUSED.values() for name in names.split()}
+
+
+@pytest.mark.parametrize("name", UFUNCS)
+def test_every_ufunc_is_sorted(name: str) -> None:
+    assert bool(facts_of(UFUNCS[name]).rules) != (name in ALL_REFUSED)
+
+
+def test_no_ufunc_is_listed_twice() -> None:
+    names = [name for names in REFUSED.values() for name in names.split()]
+    assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.parametrize("name", sorted(ALL_REFUSED & UFUNCS.keys()))
+def test_what_is_refused_names_itself(name: str) -> None:
+    function = UFUNCS[name]
+    with pytest.raises(NotImplementedError, match=f"^{function.__name__} has no derivative rule"):
+        function(*[Tensor(np.ones(2))] * function.nin)
+
+
+@pytest.mark.parametrize("name", ["yn", "kn", "jv", "yv", "iv", "kv", "expn", "stdtr", "chdtr", "pdtr"])
+def test_an_argument_without_a_derivative_is_refused_by_name(name: str) -> None:
+    with pytest.raises(NotImplementedError, match=f"^{name} has no derivative with respect to argument 0"):
+        getattr(special, name)(Tensor(2.0), 1.5)
+
+
+def test_what_the_module_does_not_have_is_scipys() -> None:
+    assert special.gammaln is sp.gammaln
+    with pytest.raises(AttributeError, match="no_such_function"):
+        special.no_such_function  # noqa: B018
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_logsumexp_where_its_terms_are_infinite_is_pytorchs() -> None:
+    slope = grad(special.logsumexp)
+    np.testing.assert_array_equal(slope(np.full(2, -np.inf)), [np.nan, np.nan])
+    np.testing.assert_array_equal(slope(np.array([-np.inf, 1.0])), [0, 1])
+    np.testing.assert_array_equal(slope(np.array([np.inf, 1.0])), [np.nan, 0])
+
+
+def test_a_factor_of_zero_leaves_a_term_out() -> None:
+    a, b = Tensor([1.0, 2.0, -1.0]), Tensor([1.0, 0.0, 2.0])
+    special.logsumexp(a, b=b).backward()
+    total = np.exp(1.0) + 2 * np.exp(-1.0)
+    np.testing.assert_allclose(a.grad, [np.exp(1) / total, 0, 2 * np.exp(-1) / total])
+    np.testing.assert_allclose(b.grad, np.exp(a.data) / total)
+
+
+def test_huber_has_no_derivative_where_it_is_infinite() -> None:
+    for function in (sp.huber, sp.pseudo_huber):
+        for argument in (0, 1):
+            assert np.isnan(grad(function, argument)(-1.0, 0.5))
+
+
+@pytest.mark.parametrize("call", [special.softmax, special.log_softmax, special.logsumexp], ids=["s", "l", "e"])
+def test_of_lists_with_tensors_arrays_are_made(call: Any) -> None:
+    x = Tensor(1.0)
+    call([x, 2.0]).sum().backward()
+    assert x.grad is not None
