@@ -27,6 +27,13 @@ from tests.test_rules import calls_of, tensors, weights_for
 
 LARGE = 1.2345e5  # numbers beyond which steps in proportion to them may jump over what a function does
 
+# At numbers of all sizes beside each other, derivatives of these are sums of which little or nothing is left, or what
+# SciPy says of them is; edges of supports, of parameters, and corners have tests of their own.
+LEFT_OUT = (
+    "scipy.", "special.huber", "special.pseudo_huber", "special.inv_boxcox", "special.boxcox_slope",
+    "special.multigammaln", "special.logsumexp None, keepdims, factors", "special.logsumexp None, signs",
+)  # fmt: skip
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -41,7 +48,7 @@ def one_of_each_kind() -> list[Case]:
     kinds: dict[Any, Case] = {}
     for case in CASES:
         places = places_of(case)
-        if places and all(case.args[place].size for place in places):
+        if places and all(case.args[place].size for place in places) and not case.name.startswith(LEFT_OUT):
             calls = calls_of(several(case.function(*tensors(case.args))))
             kinds.setdefault((len(places), frozenset(map(kind_of, calls))), case)
     return list(kinds.values())

@@ -16,7 +16,7 @@ from scipy import special as sp
 
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
-from autodiff.rules.digits import series
+from autodiff.rules.digits import cosine, series
 from autodiff.rules.elementwise import zero
 from autodiff.rules.limits import by_convention
 from autodiff.scipy.special import polygamma
@@ -64,44 +64,72 @@ def _xlog1py_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     return g * (x / np.where(np.equal(x, 0) & np.equal(y, -1), 1, np.add(y, 1)))
 
 
-def _boxcox_lambda(x: Array, lmbda: Array) -> Array:
-    """Slope of ``(x^λ - 1) / λ`` by λ, which is ``log² x`` times that of exprel at ``λ log x``, also at 0 and x = 0."""
+@primitive
+def exprel_slope(k: int, x: Array) -> Array:
+    """Derivative of order ``k`` of ``(exp x - 1) / x``; near 0, where its parts cancel, a hypergeometric function."""
+    near = np.absolute(x) < 4 + k
+    y = np.where(near, 1, x)
+    far = np.expm1(y) / y
+    for order in range(1, k + 1):
+        far = (np.exp(y) - order * far) / y
+    return np.where(near, sp.hyp1f1(k + 1, k + 2, np.where(near, x, 0)) / (k + 1), far)
+
+
+@primitive
+def boxcox_slope(k: int, x: Array, lmbda: Array) -> Array:
+    """Derivative of order ``k`` of ``(x^λ - 1) / λ`` by λ: that of exprel at ``λ log x``, times a power of the log."""
     no_x = np.equal(x, 0)
     log = np.log(np.where(no_x, 1, x))
-    at_zero = 1 / np.square(np.where(no_x & np.greater(lmbda, 0), lmbda, 1))
-    return np.where(
-        no_x, np.where(np.greater(lmbda, 0), at_zero, np.inf), log * log * (sp.hyp1f1(2, 3, lmbda * log) / 2)
-    )
+    positive = np.greater(lmbda, 0)
+    at_zero = np.where(positive, math.factorial(k) / np.where(positive, lmbda, 1) ** (k + 1), np.inf)
+    return np.where(no_x, (-1) ** (k + 1) * at_zero, log ** (k + 1) * exprel_slope(k, lmbda * log))
 
 
+defvjp(exprel_slope, None, lambda g, out, k, x: g * exprel_slope(k + 1, x), elementwise=True)
+defvjp(
+    boxcox_slope,
+    None,
+    lambda g, out, k, x, lmbda: g * sp.xlogy(x ** np.subtract(lmbda, 1), x) * np.log(x) ** (k - 1),
+    lambda g, out, k, x, lmbda: g * boxcox_slope(k + 1, x, lmbda),
+    elementwise=True,
+)
 defvjp(sp.xlogy, _xlogy_x, _xlogy_y)
 defvjp(sp.xlog1py, _xlog1py_x, _xlog1py_y)
 defvjp(sp.entr, lambda g, out, x: -g * (np.log(x) + 1))
 defvjp(sp.rel_entr, lambda g, out, x, y: g * (np.log(x / y) + 1), lambda g, out, x, y: -_xlogy_y(g, out, x, y))
 defvjp(sp.kl_div, lambda g, out, x, y: g * np.log(x / y), lambda g, out, x, y: g - _xlogy_y(g, out, x, y))
 
-defvjp(sp.exprel, lambda g, out, x: g * (sp.hyp1f1(2, 3, x) / 2))
+
+def _inv_boxcox(out: Array, y: Array, lmbda: Array) -> Array:
+    """``out / (1 + λy)``, which is ``out^(1 - λ)``, and where both are 0, that."""
+    rest = 1 + lmbda * y
+    at_end = np.equal(rest, 0)
+    power = np.where(at_end, out, 1) ** np.where(at_end, np.subtract(1, lmbda), 1)
+    return np.where(at_end, power, out / np.where(at_end, 1, rest))
+
+
+defvjp(sp.exprel, lambda g, out, x: g * exprel_slope(1, x))
 defvjp(
     sp.boxcox,
-    lambda g, out, x, lmbda: g * x ** np.subtract(lmbda, 1),
-    lambda g, out, x, lmbda: g * _boxcox_lambda(x, lmbda),
+    lambda g, out, x, lmbda: g * power_product(np.subtract(lmbda, 1), 0, x, 0),
+    lambda g, out, x, lmbda: g * boxcox_slope(1, x, lmbda),
 )
 defvjp(
     sp.inv_boxcox,
-    lambda g, out, y, lmbda: g * out ** np.subtract(1, lmbda),
-    lambda g, out, y, lmbda: -g * (out ** np.subtract(1, lmbda) * _boxcox_lambda(out, lmbda)),
+    lambda g, out, y, lmbda: g * _inv_boxcox(out, y, lmbda),
+    lambda g, out, y, lmbda: -g * (_inv_boxcox(out, y, lmbda) * boxcox_slope(1, out, lmbda)),
 )
 
 # Losses
 
 
 def _huber_delta(g: Array, out: Array, delta: Array, r: Array) -> Array:
-    excess = np.where(np.greater(np.absolute(r), delta), np.absolute(r) - delta, 0)
+    excess = np.where(np.less(np.absolute(r), delta), 0, np.absolute(r) - delta)
     return g * np.where(np.less(delta, 0), np.nan, excess)
 
 
 def _huber_r(g: Array, out: Array, delta: Array, r: Array) -> Array:
-    slope = np.where(np.greater(np.absolute(r), delta), np.sign(r) * delta, r)
+    slope = np.where(np.less(np.absolute(r), delta), r, np.sign(r) * delta)
     return g * np.where(np.less(delta, 0), np.nan, slope)
 
 
@@ -117,7 +145,16 @@ def _pseudo_huber_delta(g: Array, out: Array, delta: Array, r: Array) -> Array:
 
 
 defvjp(sp.huber, _huber_delta, _huber_r)
-defvjp(sp.pseudo_huber, _pseudo_huber_delta, lambda g, out, delta, r: g * (delta * (r / _hypotenuse(delta, r))))
+
+
+def _pseudo_huber_r(g: Array, out: Array, delta: Array, r: Array) -> Array:
+    """``δ r / side``, whose derivatives have all their digits in the form that has the smaller of both in front."""
+    side = _hypotenuse(delta, r)
+    is_small = np.less(np.absolute(r), delta)
+    return g * np.where(is_small, r * cosine(delta, r, side), delta * cosine(r, delta, side))
+
+
+defvjp(sp.pseudo_huber, _pseudo_huber_delta, _pseudo_huber_r)
 
 # The error function and the normal distribution
 

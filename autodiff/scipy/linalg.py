@@ -152,7 +152,8 @@ def cho_solve(c_and_lower: tuple[Array, bool], b: Array, overwrite_b: bool = Fal
         check_finite: raise where a number is not finite.
 
     Example:
-        >>> cho_solve(cho_factor(np.array([[4.0, 2.0], [2.0, 2.0]])), np.array([8.0, 6.0]))
+        >>> from autodiff.scipy import linalg
+        >>> linalg.cho_solve(linalg.cho_factor(np.array([[4.0, 2.0], [2.0, 2.0]])), np.array([8.0, 6.0]))
         array([1., 2.])
     """
     return _cho_solve(c_and_lower[0], b, bool(c_and_lower[1]), check_finite)

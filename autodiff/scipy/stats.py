@@ -8,8 +8,9 @@ A distribution function has no closed derivative by a shape, such as the degrees
 these are refused by name.
 
 Example:
+    >>> from autodiff.scipy import stats
     >>> loc = ad.Tensor(0.5)
-    >>> norm.logpdf(np.array([1.0, 2.0]), loc, 2.0).sum().backward()
+    >>> stats.norm.logpdf(np.array([1.0, 2.0]), loc, 2.0).sum().backward()
     >>> loc.grad
     array(0.5)
 """
@@ -124,8 +125,10 @@ class Distribution:
         """The method in functions that have derivatives: the formula within the support, and constants beside it."""
         *shapes, loc, scale = (*parameters, 1) if self._is_count else parameters
         (low, high), (below, above) = self._support, _OUTSIDE[method]
-        y = (x - loc) / np.where(np.greater(scale, 0), scale, 1)
-        is_valid = np.greater(scale, 0) & np.equal(y, y)
+        is_valid = np.greater(scale, 0)
+        scale = np.where(is_valid, scale, 1)
+        y = (x - loc) / scale
+        is_valid = is_valid & np.equal(y, y)
         for shape in shapes:
             is_valid = is_valid & np.greater(shape, 0)
         inside = np.greater_equal(y, low) & np.less_equal(y, high)
@@ -137,7 +140,7 @@ class Distribution:
         if method == "pdf":
             value = value / scale
         elif method == "logpdf":
-            value = value - np.log(np.where(np.greater(scale, 0), scale, 1))
+            value = value - np.log(scale)
         return np.where(inside, value, np.where(np.less(y, low), below, above)) * np.where(is_valid, 1, np.nan)
 
 

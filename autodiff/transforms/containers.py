@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from autodiff.core.rule import Array
-from autodiff.core.tensor import Tensor
+from autodiff.core.tensor import Tensor, is_float
 
 Rebuild = Callable[[Sequence[Any]], Any]
 
@@ -43,6 +45,56 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
         return _rebuilt(form, iter(others))
 
     return leaves, rebuild
+
+
+def ravel(tree: Any) -> tuple[Any, Callable[[Array], Any]]:
+    """Lay the numbers in a nested container out in one vector, as SciPy's optimizers want them.
+
+    Args:
+        tree: lists, tuples, dicts and dataclasses of arrays, Tensors and numbers, all of them real and floating-point.
+
+    Returns:
+        The vector, a Tensor if one is among the leaves, and the function that makes such a container of another vector.
+        Each leaf gets its own shape and dtype again, and a gradient goes through both ways.
+
+    Raises:
+        TypeError: a leaf holds no floating-point numbers.
+        ValueError: what is to be put in the container is not a vector of the same length.
+
+    Example:
+        >>> vector, unravel = ad.ravel({"w": np.array([[1.0, 2.0]]), "b": 3.0})
+        >>> vector
+        array([1., 2., 3.])
+        >>> unravel(2 * vector)
+        {'w': array([[2., 4.]]), 'b': np.float64(6.0)}
+    """
+    leaves, rebuild = flatten(tree)
+    for path, leaf in walk(tree):
+        if not is_float(leaf):
+            raise TypeError(f"ravel: only floating-point numbers can be laid out, got {_kind(leaf)} at {path or 'top'}")
+    shapes = [np.shape(leaf) for leaf in leaves]
+    sizes = [math.prod(shape) for shape in shapes]
+    dtypes = [getattr(leaf, "dtype", np.dtype(float)) for leaf in leaves]
+    ends = list(itertools.accumulate(sizes, initial=0))
+    vector = np.concatenate([np.reshape(leaf, (-1,)) for leaf in leaves]) if leaves else np.zeros(0)
+
+    def unravel(other: Array) -> Any:
+        if np.shape(other) != (ends[-1],):
+            raise ValueError(f"unravel: expected a vector of length {ends[-1]}, got shape {np.shape(other)}")
+        other = other if hasattr(other, "dtype") else np.asarray(other)
+        parts = [other[start:stop] for start, stop in itertools.pairwise(ends)]
+        return rebuild(
+            [
+                np.reshape(part if part.dtype == dtype else part.astype(dtype), shape)[()]
+                for part, shape, dtype in zip(parts, shapes, dtypes, strict=True)
+            ]
+        )
+
+    return vector, unravel
+
+
+def _kind(leaf: Any) -> str:
+    return f"an array of dtype {leaf.dtype}" if hasattr(leaf, "dtype") else f"a {type(leaf).__name__}"
 
 
 def _only(leaves: Sequence[Array]) -> Any:

@@ -93,7 +93,7 @@ def unary() -> Iterator[Case]:
 def binary() -> Iterator[Case]:
     from scipy import special as sp
 
-    from autodiff.rules.special import power_product
+    from autodiff.rules.special import boxcox_slope, exprel_slope, power_product
     from autodiff.scipy.special import polygamma
 
     table: list[tuple[np.ufunc, str | None]] = [
@@ -135,7 +135,10 @@ def binary() -> Iterator[Case]:
             yield Case(
                 f"special.{function.__name__} {first}", lambda x, f=function, v=first: f(v, x), (positive(3, 2),)
             )
-    yield Case("special.hyp1f1", lambda x: sp.hyp1f1([1, 2], 2.5, x), (normal(3, 2),))
+    for order in (0, 1, 3):
+        yield Case(f"special.exprel_slope {order}", lambda x, k=order: exprel_slope(k, x), (normal(3),))
+    yield Case("special.boxcox_slope", lambda x, y: boxcox_slope(2, x, y), (positive(3), normal(2, 1)))
+    yield Case("special.hyp1f1", lambda x: sp.hyp1f1([1, 2], 2.5, np.clip(x, -9, 9)), (normal(3, 2),))
     yield Case("special.hyp2f1", lambda x: sp.hyp2f1([1, 2], 2.5, 3, x), (sampler.unit(3, 2),))
     for order in (0, 1, 2, 5, np.array([0, 3])):
         yield Case(

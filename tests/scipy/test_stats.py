@@ -1,0 +1,102 @@
+"""Densities and distribution functions where the table of cases does not come: supports, edges, and refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff import Tensor
+
+ss = pytest.importorskip("scipy.stats")
+
+from autodiff.scipy import stats  # noqa: E402
+
+OUTSIDE: dict[str, tuple[tuple[float, ...], list[float]]] = {
+    "gamma": ((2.5,), [-1.0, -1e-9]),
+    "beta": ((2.5, 1.5), [-0.5, 1.5]),
+    "chi2": ((3.0,), [-2.0]),
+    "expon": ((), [-0.1]),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("method", ["logpdf", "pdf", "cdf", "sf", "logcdf", "logsf"])
+def test_outside_the_support_values_are_scipys_and_gradients_zero(name: str, method: str) -> None:
+    shapes, points = OUTSIDE[name]
+    x, loc, scale = Tensor(np.array(points)), Tensor(0.0), Tensor(1.0)
+    value = getattr(getattr(stats, name), method)(x, *shapes, loc, scale)
+    np.testing.assert_array_equal(value.data, getattr(getattr(ss, name), method)(points, *shapes))
+    value.backward(np.ones(len(points)))
+    for variable in (x, loc, scale):
+        np.testing.assert_array_equal(variable.grad, np.zeros(variable.shape))
+
+
+def test_counts_that_are_none_have_no_probability() -> None:
+    mu = Tensor(2.0)
+    value = stats.poisson.logpmf(np.array([-1.0, 1.5]), mu)
+    np.testing.assert_array_equal(value.data, [-np.inf, -np.inf])
+    value.backward(np.ones(2))
+    assert mu.grad == 0
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")  # SciPy's own
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_where_scipy_gives_nan_the_gradient_is_nan(scale: float) -> None:
+    x = Tensor([0.5, 1.0])
+    value = stats.norm.logpdf(x, 0.0, scale)
+    assert np.isnan(value.data).all()
+    value.backward(np.ones(2))
+    assert np.isnan(x.grad).all()
+
+
+def test_on_the_edge_of_the_support_the_gradient_is_that_of_the_inside() -> None:
+    assert ad.grad(stats.expon.logpdf)(0.0) == -1
+    assert ad.grad(stats.gamma.pdf)(0.0, 2.0) == 1
+    assert ad.grad(stats.gamma.cdf)(0.0, 1.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda v: stats.t.cdf(0.5, v), r"t\.cdf has no derivative with respect to argument 1"),
+        (lambda v: stats.gamma.sf(0.5, v), r"gamma\.sf has no derivative with respect to argument 1"),
+        (lambda v: stats.beta.logcdf(0.5, 2.0, v), r"beta\.logcdf has no derivative with respect to argument 2"),
+        (lambda v: stats.poisson.logpmf(v, 2.0), r"poisson\.logpmf has no derivative with respect to argument 0"),
+        (lambda v: stats.multivariate_normal.logpdf(np.ones(2), cov=v * np.eye(2), allow_singular=True), "singular"),
+    ],
+)
+def test_arguments_without_a_derivative_are_refused_by_name(call: Any, words: str) -> None:
+    with pytest.raises(NotImplementedError, match=words):
+        call(Tensor(3.0))
+
+
+def test_keywords_are_scipys() -> None:
+    loc, scale = Tensor(0.5), Tensor(2.0)
+    stats.norm.logpdf(1.0, scale=scale, loc=loc).backward()
+    np.testing.assert_allclose([loc.grad, scale.grad], [0.125, -0.46875])
+    with pytest.raises(TypeError, match="rate"):
+        stats.norm.logpdf(1.0, rate=loc)
+
+
+def test_what_is_not_here_is_scipys() -> None:
+    assert stats.norm.ppf(0.5) == 0
+    assert stats.gamma.mean(2.0) == 2
+    assert stats.cauchy is ss.cauchy
+    assert type(stats.norm.logpdf(0.0)) is np.float64
+
+
+@pytest.mark.parametrize("name", ["norm", "expon"])
+def test_densities_are_pytorchs(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    x, scale = np.array([0.3, 1.5]), np.array([1.5, 0.7])
+    ours = [Tensor(x), Tensor(scale)]
+    getattr(stats, name).logpdf(ours[0], 0.0, ours[1]).sum().backward()
+    theirs = [torch.tensor(x, requires_grad=True), torch.tensor(scale, requires_grad=True)]
+    kinds = torch.distributions
+    kind = kinds.Normal(0.0, theirs[1]) if name == "norm" else kinds.Exponential(1 / theirs[1])
+    kind.log_prob(theirs[0]).sum().backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine.grad, other.grad.numpy(), rtol=1e-12)
