@@ -80,7 +80,8 @@ DASK_LACKS: dict[str, str] = {
     "same number of shifts": "roll",
     "SciPy takes arrays of NumPy's only": """
         scipy.cho_factor scipy.cho_solve scipy.convolve scipy.correlate scipy.expm scipy.fftconvolve scipy.solve_banded
-        scipy.solve_sylvester scipy.solve_triangular scipy.sqrtm
+        scipy.solve_sylvester scipy.solve_triangular scipy.sqrtm scipy.stats.multivariate_normal.logpdf
+        scipy.stats.multivariate_normal.pdf
     """,
     "SVD based norm not implemented": "norm",
     "takes 1 positional argument": "qr",

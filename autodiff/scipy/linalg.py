@@ -38,7 +38,6 @@ def _triangle(x: Array, lower: bool, unit_diagonal: bool = False) -> Array:
 # Triangular systems
 
 
-@call_of_arrays
 def solve_triangular(
     a: Array,
     b: Array,
@@ -65,41 +64,28 @@ def solve_triangular(
         >>> solve_triangular(np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([2.0, 3.0]), lower=True)
         array([1., 2.])
     """
-    return linalg.solve_triangular(a, b, trans, lower, unit_diagonal, False, check_finite)
+    return _solve_triangular(a, b, trans in (1, 2, "T", "C"), lower, unit_diagonal, check_finite)
 
 
-def _solve_triangular_b(
-    g: Array,
-    out: Array,
-    a: Array,
-    b: Array,
-    trans: Any = 0,
-    lower: bool = False,
-    unit_diagonal: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
+@call_of_arrays
+def _solve_triangular(a: Array, b: Array, turned: bool, lower: bool, ones: bool, check: bool) -> Any:
+    return linalg.solve_triangular(a, b, 1 if turned else 0, lower, ones, False, check)
+
+
+def _triangular_b(
+    g: Array, out: Array, a: Array, b: Array, turned: bool, lower: bool, ones: bool, check: bool
 ) -> Array:
-    back = 1 if trans in (0, "N") else 0
-    return solve_triangular(a, g, back, lower, unit_diagonal, False, check_finite)
+    return _solve_triangular(a, g, not turned, lower, ones, check)
 
 
-def _solve_triangular_a(
-    g: Array,
-    out: Array,
-    a: Array,
-    b: Array,
-    trans: Any = 0,
-    lower: bool = False,
-    unit_diagonal: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
+def _triangular_a(
+    g: Array, out: Array, a: Array, b: Array, turned: bool, lower: bool, ones: bool, check: bool
 ) -> Array:
-    back = _solve_triangular_b(g, out, a, b, trans, lower, unit_diagonal, False, check_finite)
-    slope = _of_columns(back, out) if trans in (0, "N") else _of_columns(out, back)
-    return -_triangle(slope, lower, unit_diagonal)
+    back = _solve_triangular(a, g, not turned, lower, ones, check)
+    return -_triangle(_of_columns(out, back) if turned else _of_columns(back, out), lower, ones)
 
 
-def _refuse_stacks(a: Array, b: Array, *args: Any, **kwargs: Any) -> None:
+def _refuse_stacks(a: Array, b: Array, *options: Any) -> None:
     if np.ndim(a) > 2 or np.ndim(b) > 2:
         raise NotImplementedError("a stack of matrices has no derivative rule here: numpy.linalg.solve takes one")
 
@@ -174,7 +160,6 @@ def _cho_solve_c(g: Array, out: Array, c: Array, b: Array, lower: bool, check_fi
 # Other systems
 
 
-@call_of_arrays
 def solve_banded(
     l_and_u: tuple[int, int],
     ab: Array,
@@ -200,7 +185,12 @@ def solve_banded(
         >>> solve_banded((1, 0), np.array([[2.0, 1.0], [1.0, 0.0]]), np.array([2.0, 3.0]))
         array([1., 2.])
     """
-    return linalg.solve_banded(l_and_u, ab, b, False, False, check_finite)
+    return _solve_banded(l_and_u, ab, b, check_finite)
+
+
+@call_of_arrays
+def _solve_banded(l_and_u: tuple[int, int], ab: Array, b: Array, check: bool) -> Any:
+    return linalg.solve_banded(l_and_u, ab, b, False, False, check)
 
 
 def _diagonals_of_transposed(ab: Array, l_and_u: tuple[int, int]) -> Array:
@@ -209,32 +199,12 @@ def _diagonals_of_transposed(ab: Array, l_and_u: tuple[int, int]) -> Array:
     return np.stack([np.roll(ab[above - k], -k) for k in range(-below, above + 1)])
 
 
-def _solve_banded_b(
-    g: Array,
-    out: Array,
-    l_and_u: tuple[int, int],
-    ab: Array,
-    b: Array,
-    overwrite_ab: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
-) -> Array:
-    below, above = l_and_u
-    return solve_banded((above, below), _diagonals_of_transposed(ab, l_and_u), g, check_finite=check_finite)
+def _banded_b(g: Array, out: Array, l_and_u: tuple[int, int], ab: Array, b: Array, check: bool) -> Array:
+    return _solve_banded((l_and_u[1], l_and_u[0]), _diagonals_of_transposed(ab, l_and_u), g, check)
 
 
-def _solve_banded_ab(
-    g: Array,
-    out: Array,
-    l_and_u: tuple[int, int],
-    ab: Array,
-    b: Array,
-    overwrite_ab: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
-) -> Array:
-    back = _solve_banded_b(g, out, l_and_u, ab, b, check_finite=check_finite)
-    back, x = (y[:, None] if y.ndim == 1 else y for y in (back, out))
+def _banded_ab(g: Array, out: Array, l_and_u: tuple[int, int], ab: Array, b: Array, check: bool) -> Array:
+    back, x = (y[:, None] if y.ndim == 1 else y for y in (_banded_b(g, out, l_and_u, ab, b, check), out))
     size = x.shape[0]
     below, above = l_and_u
     rows = []
@@ -313,10 +283,10 @@ def _sqrtm(g: Array, out: Array, A: Array) -> Array:
     return solve_sylvester(_t(out), _t(out), g)
 
 
-defvjp(solve_triangular, _solve_triangular_a, _solve_triangular_b)
+defvjp(_solve_triangular, _triangular_a, _triangular_b)
 defvjp(_cholesky, _cholesky_a)
 defvjp(_cho_solve, _cho_solve_c, lambda g, out, c, b, lower, check_finite: _cho_solve(c, g, lower, check_finite))
-defvjp(solve_banded, None, _solve_banded_ab, _solve_banded_b)
+defvjp(_solve_banded, None, _banded_ab, _banded_b)
 defvjp(
     solve_sylvester,
     lambda g, out, a, b, q: -(_sylvester_q(g, out, a, b, q) @ _t(out)),
@@ -326,5 +296,5 @@ defvjp(
 defvjp(expm, _expm)
 defvjp(sqrtm, _sqrtm)
 describe(sqrtm, refuses=_refuse_sqrtm)
-for _function in (solve_triangular, _cho_solve):
+for _function in (_solve_triangular, _cho_solve):
     describe(_function, refuses=_refuse_stacks)

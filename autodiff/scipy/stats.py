@@ -28,7 +28,7 @@ from scipy import special, stats
 from autodiff.core.rule import Array, Rule, defvjp, describe
 from autodiff.core.tensor import as_array
 from autodiff.rules.special import power_product
-from autodiff.scipy.calls import call_of_scipy, is_foreign
+from autodiff.scipy.calls import call_of_arrays, call_of_scipy, is_foreign
 from autodiff.transforms.composition import defcomposition, pull_through
 
 __all__ = ["beta", "chi2", "dirichlet", "expon", "gamma", "multivariate_normal", "norm", "poisson", "t"]
@@ -288,7 +288,7 @@ def _dirichlet_logpdf(x: Array, alpha: Array) -> Any:
 
 def _normal_formula(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> Array:
     x, cov = as_array(x), as_array(cov)
-    size = np.size(mean) if mean is not None else cov.shape[0] if cov.ndim == 2 else 1
+    size = as_array(mean).size if mean is not None else cov.shape[0] if cov.ndim == 2 else 1
     if cov.ndim < 2:
         cov = cov * np.eye(size, dtype=cov.dtype)
     points = np.expand_dims(x, -1) if x.ndim == 0 or (size == 1 and x.ndim == 1) else x
@@ -298,11 +298,9 @@ def _normal_formula(x: Array, mean: Array = None, cov: Array = 1, allow_singular
     return np.squeeze(value)
 
 
-@call_of_scipy
-def _normal_logpdf(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> Any:
+@call_of_arrays
+def _multivariate_normal_logpdf(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> Any:
     """Logarithm of the density; by a covariance matrix, which is symmetric, the gradient is the symmetric one."""
-    if is_foreign(x, mean, cov):
-        return _normal_formula(x, mean, cov)
     return stats.multivariate_normal.logpdf(x, mean, cov, allow_singular)
 
 
@@ -311,10 +309,8 @@ def _refuse_singular(x: Array, mean: Array = None, cov: Array = 1, allow_singula
         raise NotImplementedError("multivariate_normal.logpdf has no derivative rule with allow_singular=True")
 
 
-_dirichlet_logpdf.__name__ = "dirichlet.logpdf"
-_normal_logpdf.__name__ = "multivariate_normal.logpdf"
 defcomposition(_dirichlet_logpdf, _dirichlet_formula, arguments=2)
-defcomposition(_normal_logpdf, _normal_formula, arguments=3)
-describe(_normal_logpdf, refuses=_refuse_singular)
+defcomposition(_multivariate_normal_logpdf, _normal_formula, arguments=3)
+describe(_multivariate_normal_logpdf, refuses=_refuse_singular)
 dirichlet = _OfVectors("dirichlet", _dirichlet_logpdf)
-multivariate_normal = _OfVectors("multivariate_normal", _normal_logpdf)
+multivariate_normal = _OfVectors("multivariate_normal", _multivariate_normal_logpdf)
