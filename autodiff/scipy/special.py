@@ -13,7 +13,7 @@ from scipy import special
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tape import unbroadcast
-from autodiff.core.tensor import as_array
+from autodiff.core.tensor import as_array, stop_gradient
 from autodiff.scipy.calls import call_of_scipy, is_foreign
 
 __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus"]
@@ -80,7 +80,7 @@ def _steps(a: Array, d: int) -> Array:
 def logsumexp(a: Array, axis: Any = None, b: Array = None, keepdims: bool = False, return_sign: bool = False) -> Any:
     """Logarithm of a sum of exponentials, ``log Σ b exp(a)``, without overflow, as `scipy.special.logsumexp`.
 
-    The derivative by ``a`` is ``b exp(a - out)``, and that by ``b`` is ``exp(a - out)``, with the sign of the sum.
+    The derivatives by ``a`` and ``b`` are ``b exp(a)`` and ``exp(a)``, divided by the sum.
     Where all of ``a`` is -inf, it is NaN, as PyTorch has it.
 
     Args:
@@ -106,29 +106,27 @@ def logsumexp(a: Array, axis: Any = None, b: Array = None, keepdims: bool = Fals
     return (out, sign) if return_sign else out
 
 
-def _summand(g: Any, out: Any, a: Array, axis: Any, keepdims: bool, return_sign: bool) -> Array:
-    """``g exp(a - out)``, with the sign of the sum."""
-    a = as_array(a)
-    if return_sign:
-        g, out = g[0] * out[1], out[0]
-    if not keepdims and axis is None:
-        g, out = (np.reshape(x, (1,) * a.ndim) for x in (g, out))
-    elif not keepdims:
-        g, out = np.expand_dims(g, axis), np.expand_dims(out, axis)
-    return g * np.exp(a - out)
+def _summand(g: Any, a: Array, axis: Any, b: Array, keepdims: bool, return_sign: bool) -> Array:
+    """``g exp(a) / Σ b exp(a)``, of numbers as large as they may be."""
+    a, g = as_array(a), g[0] if return_sign else g
+    if not keepdims:
+        g = np.reshape(g, (1,) * a.ndim) if axis is None else np.expand_dims(g, axis)
+    top = np.max(stop_gradient(a), axis=axis, keepdims=True)
+    parts = np.exp(a - np.where(np.isfinite(top), top, 0))
+    return g * (parts / np.sum(parts if b is None else parts * b, axis=axis, keepdims=True))
 
 
 def _logsumexp_a(
     g: Any, out: Any, a: Array, axis: Any = None, b: Array = None, keepdims: bool = False, return_sign: bool = False
 ) -> Array:
-    gradient = _summand(g, out, a, axis, keepdims, return_sign)
+    gradient = _summand(g, a, axis, b, keepdims, return_sign)
     return gradient if b is None else unbroadcast(gradient * b, a.shape)
 
 
 def _logsumexp_b(
     g: Any, out: Any, a: Array, axis: Any = None, b: Array = None, keepdims: bool = False, return_sign: bool = False
 ) -> Array:
-    return unbroadcast(_summand(g, out, a, axis, keepdims, return_sign), b.shape)
+    return unbroadcast(_summand(g, a, axis, b, keepdims, return_sign), b.shape)
 
 
 @call_of_scipy

@@ -176,12 +176,12 @@ def sums() -> Iterator[Case]:
             plain=lambda x, axis=axis: sp.logsumexp(x, axis),
         )
         yield Case(
-            f"special.logsumexp {axis}, keepdims, factors",
+            f"special.logsumexp, keepdims, factors, {axis}",
             lambda x, b, axis=axis: special.logsumexp(x, axis, b=b, keepdims=True),
             (y, positive(3, 2)),
         )
         yield Case(
-            f"special.logsumexp {axis}, signs",
+            f"special.logsumexp, signs, {axis}",
             lambda x, b, axis=axis: special.logsumexp(x, axis, b, return_sign=True),
             (x, nonzero(2, 1)),
         )
