@@ -115,7 +115,7 @@ def _first_not_finite(data: Any) -> str | None:
     for array in _arrays(data if isinstance(data, list | tuple) else [data]):
         while type(array) is Batched:  # the index then begins with that of the member
             array = array.array
-        if isinstance(array, np.ndarray | np.generic) and array.dtype.kind == "f" and not np.isfinite(array).all():
+        if isinstance(array, np.ndarray | np.generic) and array.dtype.kind in "fc" and not np.isfinite(array).all():
             index = tuple(int(k) for k in np.argwhere(~np.isfinite(np.atleast_1d(array)))[0])
             return f"{np.atleast_1d(array)[index]:g} at index {index if array.ndim else ()}"
     return None

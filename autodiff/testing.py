@@ -10,7 +10,7 @@ import numpy as np
 from autodiff.core.record import data_of
 from autodiff.core.rule import name_of
 from autodiff.core.tape import no_grad
-from autodiff.core.tensor import Tensor, is_float
+from autodiff.core.tensor import Tensor, is_inexact
 from autodiff.hints import hint, hint_of_shape
 from autodiff.transforms.containers import flatten, walk
 from autodiff.transforms.forward import jvp
@@ -184,7 +184,7 @@ class _Point:
             number, _, rest = path[1:].partition("]")
             self.names.append(f"argument {number}{rest}")
             owners.append(int(number))
-            if is_float(leaf) if argnums is None else owners[k] in [one % len(args) for one in numbers]:
+            if is_inexact(leaf) if argnums is None else owners[k] in [one % len(args) for one in numbers]:
                 self.leaves[k] = _as_float_array(leaf, f"{caller}: {self.names[k]}")
                 self.positions.append(k)
         if not self.positions:
@@ -195,7 +195,7 @@ class _Point:
     def hint(self, who: str, k: int, actual: Any, wrong: Any, right: dict[int, Any]) -> str:
         """Say what could be wrong with the gradient by a leaf, or nothing, given the right ones by all."""
         x, arrays = self.leaves[k], {j: data_of(leaf) for j, leaf in enumerate(self.leaves) if hasattr(leaf, "shape")}
-        alike = [j for j, array in arrays.items() if j != k and array.shape == x.shape and is_float(array)]
+        alike = [j for j, array in arrays.items() if j != k and array.shape == x.shape and is_inexact(array)]
         others = {self.names[j]: arrays[j] for j in alike}
         others |= {f"the gradient of {self.names[j]}": g for j, g in right.items() if j in alike and g.shape == x.shape}
         counts = {n for array in arrays.values() for n in (*array.shape[:1], array.size)}

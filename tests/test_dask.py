@@ -12,7 +12,7 @@ import pytest
 import autodiff as ad
 import nn
 from autodiff import Tensor, grad, hvp, jvp
-from autodiff.core.tensor import is_float
+from autodiff.core.tensor import is_inexact
 from autodiff.testing import assert_gradients_match, by_hand, check_gradients, numerical_gradient
 from nn import functional
 from tests.cases import CASES, Case
@@ -116,7 +116,7 @@ def allowed(lacks: dict[str, str], case: Case, error: Exception) -> bool:
 def check_without_us(case: Case) -> None:
     """Compute the case by Dask alone."""
     function = case.plain or case.function
-    args = [in_chunks(arg) if is_float(arg) else arg for arg in case.args]
+    args = [in_chunks(arg) if is_inexact(arg) else arg for arg in case.args]
     for lazy, value in zip(several(function(*args)), several(function(*case.args)), strict=True):
         assert isinstance(lazy, da.Array)
         np.testing.assert_allclose(lazy.compute(), value, rtol=1e-9, atol=1e-12)

@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import (
 
 import autodiff as ad
 from autodiff import Tensor
-from autodiff.core.tensor import is_float
+from autodiff.core.tensor import is_inexact
 from autodiff.testing import check_gradients
 from tests.cases import CASES, Case
 
@@ -48,7 +48,7 @@ def programs(draw: st.DrawFn) -> tuple[list[Step], list[Any]]:
     steps = []
     for count in range(2, 2 + draw(st.integers(3, 40))):
         case = draw(st.sampled_from(CALLS))
-        floats = sum(is_float(arg) for arg in case.args)
+        floats = sum(is_inexact(arg) for arg in case.args)
         steps.append(Step(case, [draw(st.integers(max(0, count - 6), count - 1)) for _ in range(floats)]))
     return steps, leaves
 
@@ -68,7 +68,7 @@ def run(
         feed = iter(sources)
         args = []
         for arg in case.args:
-            if is_float(arg):
+            if is_inexact(arg):
                 value = values[next(feed)].reshape(-1)
                 chosen = np.arange(arg.size) % value.shape[0]
                 moved = value[chosen if torch is None else torch.from_numpy(chosen)].reshape(arg.shape)

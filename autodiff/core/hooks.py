@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
+import numpy as np
+
 from autodiff.arrays.foreign import taken_in
 
 if TYPE_CHECKING:
@@ -41,12 +43,14 @@ def hooks_of(entry: Entry) -> dict[Hook, Callable[[Any], Any] | None]:
 def hooked(entry: Entry, g: Array, watch: Watch | None, gradients: dict[Entry, Any]) -> Any:
     """Show a gradient that is complete to the hooks of its entry, and give what is to flow on."""
     hooks = hooks_of(entry)
+    is_complex = bool(hooks) and getattr(g.dtype, "kind", "") == "c"
+    g = np.conjugate(g) if is_complex else g  # as gradients are shown
     for function in filter(None, hooks.values()):
         other = function(g)
         if other is None:
             continue
         other = taken_in(other if type(other) is type(g) else getattr(other, "_array", other), "register_hook")
-        if getattr(other, "shape", None) != g.shape or other.dtype.kind not in "fiub":
+        if getattr(other, "shape", None) != g.shape or other.dtype.kind not in ("fiubc" if is_complex else "fiub"):
             is_array = getattr(getattr(other, "dtype", None), "kind", "") in ("f", "i", "u", "b")
             raise (ValueError if is_array else TypeError)(
                 f"register_hook: the gradient of {entry._label()} cannot become {other!r}; the function gives an array "
@@ -56,6 +60,7 @@ def hooked(entry: Entry, g: Array, watch: Watch | None, gradients: dict[Entry, A
             other = other.astype(g.dtype)  # a copy, since the function may keep its own
             for_each = getattr(getattr(g, "_array", g), "for_each", None)
             g = other if for_each is None else for_each(other)  # of a batch
+    g = np.conjugate(g) if is_complex else g
     if None in hooks.values():
         gradients[entry] = g.copy()
     if hooks and watch is not None:

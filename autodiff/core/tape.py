@@ -309,7 +309,7 @@ def _conformed(gradient: Array, value: Array, function: Function, position: int,
             for one, item in zip(gradient, value, strict=True)
         )
     if not hasattr(gradient, "dtype"):
-        if not isinstance(gradient, int | float):
+        if not isinstance(gradient, int | float | complex):
             raise TypeError(
                 f"a rule of {name_of(function)} returned {gradient!r} for argument {position}, not an array: see defvjp"
             )
@@ -329,17 +329,33 @@ def _conformed(gradient: Array, value: Array, function: Function, position: int,
             raise ValueError(problem) from None
     if gradient.dtype == value.dtype:
         return gradient
-    if gradient.dtype.kind not in "fiub":
+    if gradient.dtype.kind not in "fcbiu":
         raise TypeError(
             f"a rule of {name_of(function)} returned a gradient of dtype {gradient.dtype} "
-            f"for argument {position} of dtype {value.dtype}; only real numbers are differentiated"
+            f"for argument {position} of dtype {value.dtype}; only numbers are differentiated"
         )
-    if entry is not None and entry._function is None and value.dtype.kind != "f":
+    if entry is not None and entry._function is None and value.dtype.kind not in "fc":
         raise TypeError(
             f"backward: {entry._label()} holds {value.dtype}, which has no gradient; make it of floats, or set "
             "requires_grad = False"
         )
-    return gradient.astype(value.dtype)
+    return as_dtype(gradient, value.dtype)
+
+
+def as_dtype(gradient: Array, dtype: Any) -> Any:
+    """Give a gradient the dtype of its value: for a real one, the real part of it.
+
+    A gradient flows as the derivative ``∂L/∂x - i ∂L/∂y`` by the complex variable ``x + iy``, so that the rule of a
+    holomorphic function is the one of real numbers, and what is multiplied by a change gives that of the result.
+    """
+    if gradient.dtype.kind == "c" != dtype.kind:
+        gradient = np.real(gradient)
+    return gradient if gradient.dtype == dtype else gradient.astype(dtype)
+
+
+def conj(x: Array) -> Any:
+    """Conjugate what is complex, such as a gradient that is shown as ``∂L/∂x + i ∂L/∂y``; give the rest as it is."""
+    return np.conjugate(x) if getattr(getattr(x, "dtype", None), "kind", "") == "c" else x
 
 
 def _changed_since(entry: Entry, function: Function) -> RuntimeError:

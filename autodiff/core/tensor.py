@@ -35,7 +35,7 @@ from autodiff.core.methods import (
 )
 from autodiff.core.record import constant, data_of, dispatch, operators, record, results_are, unary, variable
 from autodiff.core.rule import FACTS, Array, Function, defvjp, name_of
-from autodiff.core.tape import Entry, Outputs, assignment, pick, pullback, recording, running
+from autodiff.core.tape import Entry, Outputs, assignment, conj, pick, pullback, recording, running
 
 if TYPE_CHECKING:
     # To type checkers a Tensor is a number too: NumPy's functions then take it, and give Any or an array in its place.
@@ -81,7 +81,7 @@ class Tensor(_Base):
         name: how pictures and messages call it, or None.
 
     Raises:
-        TypeError: the data is not real numbers, or an array of integers or booleans that is to have a gradient.
+        TypeError: the data is not numbers, or an array of integers or booleans that is to have a gradient.
         ValueError: the data is a ragged list.
 
     Example:
@@ -217,10 +217,8 @@ class Tensor(_Base):
     def __int__(self) -> int:
         return int(self._number())
 
-    def __complex__(self) -> NoReturn:
-        raise TypeError(
-            f"complex() of {self._label()}: only real numbers are differentiated; complex(x.item()) is a number"
-        )
+    def __complex__(self) -> complex:
+        return complex(self._number())
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -250,14 +248,15 @@ class Tensor(_Base):
 
         Args:
             gradient: gradient of the final quantity with respect to this Tensor, of its shape. Needed unless the
-                Tensor has a single element, for which it is one.
+                Tensor has a single real element, for which it is one. That by a complex number ``x + iy`` is, as in
+                PyTorch, ``∂L/∂x + i ∂L/∂y``: the direction in which L grows fastest.
             create_graph: record the backward pass too. The gradients are then Tensors that can be differentiated
                 again; otherwise they are plain arrays.
 
         Raises:
             RuntimeError: nothing was recorded, or a Tensor was changed in place since.
             ValueError: the gradient is missing or has another shape.
-            TypeError: the gradient is not real numbers.
+            TypeError: the gradient is not numbers, or missing for a complex Tensor, or complex for a real one.
 
         Example:
             >>> x = ad.Tensor(2.0)
@@ -280,6 +279,7 @@ class Tensor(_Base):
             for batch in running.get():
                 seed = batch.for_each(seed)
             for tensor, g in pullback([(self, seed)], create_graph).items():
+                g = conj(g)
                 for batch in running.get():
                     g = batch.total(g, tensor)
                 g = constant(g) if create_graph and not isinstance(g, Tensor) else g
@@ -287,9 +287,14 @@ class Tensor(_Base):
 
     def _seed(self, gradient: Array, create_graph: bool) -> Any:
         """Check the gradient that a walk begins with."""
-        if self.dtype.kind != "f":
-            raise TypeError(f"backward: {self._label()} is {self.dtype}; only real numbers are differentiated")
+        if self.dtype.kind not in "fc":
+            raise TypeError(f"backward: {self._label()} is {self.dtype}; only floats and complex ones have a gradient")
         if gradient is None:
+            if self.dtype.kind == "c":
+                raise TypeError(
+                    f"backward: {self._label()} is {self.dtype}, and no complex number is largest: make it real, as "
+                    "with abs(x) or x.real, or give backward(gradient) an array of its shape"
+                )
             if self.size != 1:
                 raise ValueError(
                     f"backward: {self._label()} is not a scalar: reduce it, as with .sum(), or give backward(gradient) "
@@ -300,15 +305,15 @@ class Tensor(_Base):
         array = data_of(gradient)
         if not hasattr(array, "shape"):
             array = np.asarray(array)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"backward: the gradient must be real numbers, got dtype {array.dtype}")
+        if array.dtype.kind not in "fiub" and not array.dtype.kind == self.dtype.kind == "c":
+            kind = "numbers" if self.dtype.kind == "c" else "real numbers"
+            raise TypeError(f"backward: the gradient must be {kind}, got dtype {array.dtype}")
         if array.shape != self.shape:
             raise ValueError(f"backward: a gradient of shape {array.shape} does not fit {self._label()}")
         if array.dtype != self.dtype:
             gradient = array = (gradient if create_graph else array).astype(self.dtype)
-        if not create_graph:
-            return array
-        return gradient if isinstance(gradient, Tensor) else constant(array)
+        gradient = array if not create_graph else gradient if isinstance(gradient, Tensor) else constant(array)
+        return conj(gradient)
 
     def retain_grad(self) -> None:
         """Let `backward` leave the gradient in ``grad`` also of this Tensor, which a call made.
@@ -465,23 +470,22 @@ class Tensor(_Base):
     def astype(
         self, dtype: Any, order: Any = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
     ) -> Any:
-        """Convert to another floating dtype; the gradient comes back in this one's. Other dtypes give plain arrays.
+        """Convert to floats or complex numbers of another dtype, and the gradient back; other dtypes give plain arrays.
 
         Raises:
-            TypeError: ``casting`` does not allow the conversion, or it is one to complex numbers, through which no
-                gradient flows.
+            TypeError: ``casting`` does not allow the conversion, or it is one of complex numbers to real ones.
         """
         if not np.can_cast(self.dtype, dtype, casting):  # type: ignore[arg-type]
             raise TypeError(
                 f"astype: {self._label()} of {self.dtype} cannot become {np.dtype(dtype)} by casting={casting!r}"
             )
         kind = np.dtype(dtype).kind
-        if kind == "c" and self.requires_grad:
+        if self.dtype.kind == "c" and kind in "fiu":
             raise TypeError(
-                f"astype: {self._label()} cannot become {np.dtype(dtype)}, since only real numbers are differentiated; "
-                "x.data.astype(complex) is a constant"
+                f"astype: {self._label()} of {self.dtype} cannot become {np.dtype(dtype)} without its imaginary part; "
+                "write x.real, x.imag or abs(x)"
             )
-        return record(astype, (self, dtype)) if kind == "f" else self._array.astype(dtype)
+        return record(astype, (self, dtype)) if kind in "fc" else self._array.astype(dtype)
 
     def clip(self, min: Any = None, max: Any = None, out: Array = None) -> Tensor:
         """Limit the elements to an interval; on its bounds the gradient is one."""
@@ -605,9 +609,14 @@ class Selection:
         return record(placement.multiply_at, (self._tensor, self._index, values))
 
 
-def is_float(x: Array) -> bool:
-    """Whether something can be differentiated by: a Python float, or an array of any kind, or Tensor, of floats."""
-    return isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
+def is_inexact(x: Array) -> bool:
+    """Whether something can be differentiated by: a number, array of any kind, or Tensor, of floats or complex ones."""
+    return isinstance(x, float | complex) or getattr(getattr(x, "dtype", None), "kind", "") in ("f", "c")
+
+
+def is_complex(x: Array) -> bool:
+    """Whether something is a complex number, or an array of any kind, or Tensor, of them."""
+    return isinstance(x, complex) or getattr(getattr(x, "dtype", None), "kind", "") == "c"
 
 
 def as_array(x: Array) -> Any:
@@ -661,11 +670,9 @@ def _as_data(data: Array, requires_grad: bool, dtype: Any) -> Any:
 
 def _check_dtype(data: Array, dtype: Any, requires_grad: bool) -> None:
     """Refuse what is not real numbers, or has no gradient where one is wanted."""
-    if dtype.kind == "c":
-        raise TypeError(f"Tensor: complex data ({dtype}) is not supported; use its real and imaginary parts")
-    if dtype.kind not in "fiub":
-        raise TypeError(f"Tensor: the data must be real numbers, got {type(data).__name__} of dtype {dtype}")
-    if requires_grad and dtype.kind != "f":
+    if dtype.kind not in "fciub":
+        raise TypeError(f"Tensor: the data must be numbers, got {type(data).__name__} of dtype {dtype}")
+    if requires_grad and dtype.kind not in "fc":
         raise TypeError(
             f"Tensor: an array of {dtype} has no gradient; convert it, as with x.astype(float), or say "
             "requires_grad=False"

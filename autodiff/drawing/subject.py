@@ -10,7 +10,7 @@ from autodiff.compiler import Compiled
 from autodiff.core.record import data_of, is_variable, variable
 from autodiff.core.rule import name_of
 from autodiff.core.tape import recording
-from autodiff.core.tensor import Tensor, is_float
+from autodiff.core.tensor import Tensor, is_inexact
 from autodiff.core.watch import watching
 from autodiff.drawing.words import Words
 from autodiff.transforms.containers import flatten, walk
@@ -117,7 +117,7 @@ def _with_tensors(value: Any, path: str, names: Names) -> Any:
     """Give an input with a Tensor for each float or array of floats in it, and note the names of the others."""
     leaves = []
     for place, leaf in walk(value, path):
-        if is_float(leaf) and not is_variable(leaf):
+        if is_inexact(leaf) and not is_variable(leaf):
             name = leaf.name if isinstance(leaf, Tensor) else None
             leaf = variable(data_of(leaf)) if isinstance(leaf, Tensor) else Tensor(leaf)
             leaf.name = name or place

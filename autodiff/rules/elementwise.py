@@ -17,7 +17,8 @@ import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.core.rule import Array, defvjp
-from autodiff.core.tensor import astype, stop_gradient
+from autodiff.core.tape import conj
+from autodiff.core.tensor import astype, is_complex, stop_gradient
 from autodiff.rules.digits import cosine, lead, logistic, one_less_square, over_square
 from autodiff.rules.limits import by_convention
 from autodiff.transforms.composition import defcomposition
@@ -93,7 +94,17 @@ for _to_degrees in (np.rad2deg, np.degrees):
 
 # Pieces: the derivative jumps
 
-defvjp(np.absolute, lambda g, out, x: g * np.sign(x))
+
+def _sign(g: Array, out: Array, x: Array) -> Array:
+    """Zero; of a complex number, what turns ``x/|x|``: the part of ``g`` that is not along ``conj(out)``, over |x|."""
+    if not is_complex(x):
+        return zero(g)
+    across = g - np.real(g * out) * np.conjugate(out)
+    return np.where(np.equal(x, 0), 0, across / np.where(np.equal(x, 0), 1, np.absolute(x)))
+
+
+defvjp(np.sign, _sign)
+defvjp(np.absolute, lambda g, out, x: g * conj(np.sign(x)))
 defvjp(np.fabs, lambda g, out, x: g * np.sign(x))
 defvjp(np.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor_divide(x, y))
 # (x - out) / y is x / y without its fraction, but for rounding.
@@ -118,7 +129,7 @@ def through(g: Array, dtype: Any) -> Array:
 
 
 defvjp(np.floor_divide, lambda g, out, x, y: zero(g), lambda g, out, x, y: zero(g))
-for _step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing, np.imag):
+for _step in (np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing):
     defvjp(_step, lambda g, out, x: zero(g))
 for _rounding in (np.round, np.around):
     defvjp(_rounding, lambda g, out, x, decimals=0: zero(g))
@@ -136,8 +147,9 @@ def _frexp(g: Array, out: Array, x: Array) -> Array:
 
 
 defvjp(np.frexp, _frexp)
-for _same in (np.conjugate, np.real):
-    defvjp(_same, lambda g, out, x: g)
+defvjp(np.conjugate, lambda g, out, x: conj(g))
+defvjp(np.real, lambda g, out, x: g)
+defvjp(np.imag, lambda g, out, x: g * -1j if is_complex(x) else zero(g))
 defvjp(np.real_if_close, lambda g, out, x, tol=100: g)
 defvjp(np.unwrap, lambda g, out, x, discont=None, axis=-1, *, period=0: g)
 defvjp(np.nan_to_num, lambda g, out, x, *, nan=0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0))

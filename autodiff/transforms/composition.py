@@ -15,7 +15,7 @@ import numpy as np
 from autodiff.core.record import constant, data_of, is_variable, unary, variable
 from autodiff.core.rule import Array, Function, defvjp, facts_of, name_of
 from autodiff.core.tape import pullback, recording
-from autodiff.core.tensor import Tensor, alias, is_float
+from autodiff.core.tensor import Tensor, alias, is_inexact
 from autodiff.transforms.containers import flatten
 
 
@@ -112,7 +112,7 @@ def pull_through(
 
 def _opened(leaf: Array, create_graph: bool) -> Any:
     """Give the variable that stands for an array; anything else as it is."""
-    if not is_float(leaf) or not hasattr(leaf, "dtype"):
+    if not is_inexact(leaf) or not hasattr(leaf, "dtype"):
         return leaf  # a Python float is a constant: what a Tensor holds has a dtype
     return unary(alias, leaf) if create_graph and is_variable(leaf) else variable(data_of(leaf))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.rule import Array
-from autodiff.core.tensor import Tensor, is_float
+from autodiff.core.tensor import Tensor, is_inexact
 
 Rebuild = Callable[[Sequence[Any]], Any]
 
@@ -70,7 +70,7 @@ def ravel(tree: Any) -> tuple[Any, Callable[[Array], Any]]:
     """
     leaves, rebuild = flatten(tree)
     for path, leaf in walk(tree):
-        if not is_float(leaf):
+        if not is_inexact(leaf):
             raise TypeError(f"ravel: only floating-point numbers can be laid out, got {_kind(leaf)} at {path or 'top'}")
     shapes = [np.shape(leaf) for leaf in leaves]
     sizes = [math.prod(shape) for shape in shapes]

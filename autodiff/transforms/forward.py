@@ -19,7 +19,8 @@ from autodiff.arrays.sums import total
 from autodiff.arrays.whole import is_numpy
 from autodiff.core.record import constant, data_of, variable
 from autodiff.core.rule import Array, facts_of, name_of
-from autodiff.core.tensor import Tensor, alias, astype, is_float
+from autodiff.core.tape import as_dtype
+from autodiff.core.tensor import Tensor, alias, astype, is_complex, is_inexact
 from autodiff.core.watch import current_watch
 from autodiff.transforms.reverse import copied
 from autodiff.transforms.run import Argnums, Function, Plan, Run, ones, with_recording, zeros
@@ -146,7 +147,8 @@ def hvp(function: Function, argnums: Argnums = 0) -> Function:
             raise TypeError(f"{plan.called}: give one vector for each of argnums {argnums} in a tuple, got {vector!r}")
         vectors = run.vectors("vector", run.in_arguments(run.inputs), [vector] if plan.is_single else list(vector))
         gradients = run.slopes(create_graph=True)
-        return run.pack(
+        # As they flow, gradients times a vector are a change of the result, so that the vector is not conjugated.
+        return run.pack_gradients(
             run.pull_from(gradients, vectors, run.inputs, hooks="none") or list(map(zeros, run.inputs)), vectors
         )
 
@@ -166,7 +168,7 @@ def linear_map(run: Run) -> Callable[[Sequence[Any]], list[Any]]:
             # The derivative by what is linear is the same at any value. It is not zero, so that nothing infinite is
             # multiplied by zero, and not the same everywhere: the sum of an eigenvector's squares is constant, say,
             # while each of them changes.
-            weights = [variable(_uneven(leaf)) if is_float(leaf) else constant(zeros(leaf)) for leaf in run.outputs]
+            weights = [variable(_uneven(leaf)) if is_inexact(leaf) else constant(zeros(leaf)) for leaf in run.outputs]
             transposed.extend((run.pull(weights, create_graph=True, hooks="none"), weights))
         gradients, weights = transposed
         return run.pull_from(gradients, tangents, weights, hooks="none") or list(map(zeros, weights))
@@ -199,8 +201,10 @@ def _calls(run: Run) -> list[Tensor] | None:
             and (function not in _LINEAR or "initial" in tensor._kwargs)  # which is added to a sum
         ):
             return None
-        if tensor._array.dtype.kind != "f":
+        if tensor._array.dtype.kind not in "fc":
             return None  # what is cut to integers, say, has gradient zero
+        if function is np.sign and is_complex(tensor):
+            return None  # z/|z| has a Jacobian in real and imaginary part that is not its own transpose
         ages.add(age)
         calls.append(tensor)
         for arg in tensor._args:
@@ -247,7 +251,7 @@ def _push(run: Run, calls: list[Tensor], tangents: Sequence[Array], create_graph
                 total = np.asarray(total)
             if total.shape != out.shape:
                 total = np.broadcast_to(total, out.shape)
-            by_age[call._age] = total if total.dtype == out.dtype else total.astype(out.dtype)
+            by_age[call._age] = as_dtype(total, out.dtype)
     outputs = [by_age.get(leaf._age) if isinstance(leaf, Tensor) else None for leaf in run.outputs]
     arrived = False
     for position, tangent in enumerate(outputs):

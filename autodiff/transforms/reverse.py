@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.rule import Array
+from autodiff.core.tape import conj
 from autodiff.transforms.containers import flatten
 from autodiff.transforms.run import Argnums, Function, Plan, Run
 
 
-def grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> Function:
+def grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = False, holomorphic: bool = False) -> Function:
     """Make the function that gives the gradient of a scalar-valued function.
 
     Args:
@@ -20,6 +21,8 @@ def grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> 
             scalar Tensor (an array of one element).
         argnums: which positional argument to differentiate by, or a tuple or list of several.
         has_aux: the function returns a pair, of which only the first is differentiated; the second is handed on.
+        holomorphic: the function is one of complex numbers that has a complex derivative, which is wanted. The gradient
+            of a real result by ``x + iy`` is, without it, PyTorch's ``∂f/∂x + i ∂f/∂y``, where JAX gives its conjugate.
 
     Returns:
         A function of the same arguments that returns the gradient: an array of the argument's shape and dtype, in the
@@ -29,9 +32,10 @@ def grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> 
         does not depend on the arguments, it is zero, and a warning says so once.
 
     Raises:
-        TypeError: ``function`` is not callable, an argument is not real numbers, or the result is not a number, as a
-            boolean is not, nor what may hide a Tensor, such as an array of objects.
-        ValueError: an argnum is out of range, or the result is not a scalar.
+        TypeError: ``function`` is not callable, an argument is not numbers, or the result is not a real number, as a
+            boolean is not, nor what may hide a Tensor, such as an array of objects; with ``holomorphic``, an argument
+            or the result is not complex.
+        ValueError: an argnum is out of range, the result is not a scalar, or the function is not holomorphic.
 
     Example:
         >>> import numpy as np
@@ -42,8 +46,11 @@ def grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> 
         array([1., 1., 1.])
         >>> ad.grad(lambda layer: (layer["w"] * layer["b"]).sum())({"w": np.ones(2), "b": np.zeros(2)})
         {'w': array([0., 0.]), 'b': array([1., 1.])}
+        >>> z = 1 + 2j
+        >>> complex(ad.grad(lambda z: abs(z) ** 2)(z)), complex(ad.grad(lambda z: z**2, holomorphic=True)(z))
+        ((2+4j), (2+4j))
     """
-    return gradient_of(Plan("grad", function, argnums, has_aux))
+    return gradient_of(Plan("grad", function, argnums, has_aux, holomorphic))
 
 
 def gradient_of(plan: Plan, of_scalar: bool = True) -> Function:
@@ -54,13 +61,15 @@ def gradient_of(plan: Plan, of_scalar: bool = True) -> Function:
         run = Run(plan, args, kwargs)
         if of_scalar:
             run.check_scalar()
-        gradient = run.pack(run.slopes())
+        gradient = run.pack_gradients(run.slopes())
         return (gradient, run.aux) if plan.has_aux else gradient
 
     return gradient
 
 
-def value_and_grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> Function:
+def value_and_grad(
+    function: Function, argnums: Argnums = 0, *, has_aux: bool = False, holomorphic: bool = False
+) -> Function:
     """Make the function that gives the value and the gradient of a scalar-valued function, in one pass.
 
     Arguments, result and errors are those of `grad`, but the result is the pair ``(value, gradient)``, or with
@@ -71,13 +80,13 @@ def value_and_grad(function: Function, argnums: Argnums = 0, *, has_aux: bool = 
         >>> float(value), float(dx), float(dy)
         (18.0, 12.0, 9.0)
     """
-    plan = Plan("value_and_grad", function, argnums, has_aux)
+    plan = Plan("value_and_grad", function, argnums, has_aux, holomorphic)
 
     @functools.wraps(function)
     def both(*args: Any, **kwargs: Any) -> Any:
         run = Run(plan, args, kwargs)
         run.check_scalar()
-        gradient = run.pack(run.slopes())
+        gradient = run.pack_gradients(run.slopes())
         value = run.pack_output(run.outputs)
         return ((value, run.aux) if has_aux else value), gradient
 
@@ -115,9 +124,10 @@ def vjp(
         The function's output, and a function that takes a cotangent, in the form of that output, and returns the
         tuple of the arguments' gradients (for an integer ``argnums``, that argument's gradient). It may be called
         again. With ``has_aux``, what is handed on comes third. Outputs of integers or booleans have gradient zero.
+        Gradients and cotangents of complex numbers are PyTorch's, as in `grad`.
 
     Raises:
-        TypeError: an argument, the output or the cotangent is not real numbers, or the cotangent has another dtype.
+        TypeError: an argument, the output or the cotangent is not numbers, or the cotangent has another dtype.
         ValueError: an argnum is out of range, or the cotangent has another form or shape than the output.
 
     Example:
@@ -132,7 +142,7 @@ def vjp(
 
     def pull(cotangent: Array) -> Any:
         vectors = run.vectors("cotangent", run.rebuild_output(run.outputs), cotangent)
-        return run.pack(run.pull(vectors), vectors)
+        return run.pack_gradients(run.pull(list(map(conj, vectors))), vectors)
 
     value = copied(run.pack_output(run.outputs))
     return (value, pull, copied(run.aux)) if has_aux else (value, pull)

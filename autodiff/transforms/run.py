@@ -19,8 +19,8 @@ from autodiff.core.clock import tick
 from autodiff.core.leaving import in_transform
 from autodiff.core.record import constant, data_of, is_variable, unary, variable
 from autodiff.core.rule import Array, name_of
-from autodiff.core.tape import Hooks, is_recording, pullback
-from autodiff.core.tensor import Tensor, alias, is_float, stop_gradient
+from autodiff.core.tape import Hooks, conj, is_recording, pullback
+from autodiff.core.tensor import Tensor, alias, is_complex, is_inexact, stop_gradient
 from autodiff.core.watch import user_frame
 from autodiff.transforms.composition import seeds_of
 from autodiff.transforms.containers import Rebuild, flatten, pairs, walk
@@ -28,9 +28,9 @@ from autodiff.transforms.containers import Rebuild, flatten, pairs, walk
 Argnums = int | Sequence[int]
 Function = Callable[..., Any]
 
-_REAL = ("f", "i", "u", "b")  # kinds of dtypes
+_KINDS = ("f", "i", "u", "b", "c")  # of dtypes
 _INTEGERS = (int, np.integer)
-_NUMBERS = (int, float)  # booleans are among them
+_NUMBERS = (int, float, complex)  # booleans are among them
 _NUMPYS = (np.ndarray, np.memmap)  # without the subclasses, whose operators mean something else or whose parts are lost
 _warned: WeakSet[Function] = WeakSet()
 
@@ -38,7 +38,9 @@ _warned: WeakSet[Function] = WeakSet()
 class Plan:
     """What is differentiated by what, checked once, when the transform is made."""
 
-    def __init__(self, caller: str, function: Function, argnums: Argnums, has_aux: bool = False) -> None:
+    def __init__(
+        self, caller: str, function: Function, argnums: Argnums, has_aux: bool = False, holomorphic: bool = False
+    ) -> None:
         if not callable(function):
             raise TypeError(f"{caller}: the first argument must be a function, got {function!r}")
         self.is_single = isinstance(argnums, _INTEGERS)
@@ -46,6 +48,7 @@ class Plan:
         if not positions or not all(isinstance(position, _INTEGERS) for position in positions):
             raise TypeError(f"{caller}: argnums must be an integer or several, got {argnums!r}")
         self.caller, self.function, self.argnums, self.has_aux = caller, function, argnums, has_aux
+        self.holomorphic = holomorphic
         self.positions: tuple[int, ...] = positions
 
     @property
@@ -124,7 +127,7 @@ class Run:
         return arguments
 
     def check_outputs(self) -> None:
-        """Refuse results that are not real numbers, or not of a kind that gradients flow through."""
+        """Refuse results that are not numbers, or not of a kind that gradients flow through."""
         for leaf in self.outputs:
             data = data_of(leaf)
             # Another kind of array is known from the inputs, or records calls; any other might hide a Tensor.
@@ -134,10 +137,13 @@ class Run:
                 or hasattr(data, "__array_call__")
                 or type(data) in {type(x._array) for x in self.inputs}
             )
-            if not is_known or (hasattr(data, "dtype") and data.dtype.kind not in _REAL):
-                raise TypeError(
-                    f"{self.plan.called}: the function must return Tensors of real numbers, got {_named(data)}"
-                )
+            if not is_known or (hasattr(data, "dtype") and data.dtype.kind not in _KINDS):
+                raise TypeError(f"{self.plan.called}: the function must return Tensors of numbers, got {_named(data)}")
+        if self.plan.holomorphic and not all(map(is_complex, self.inputs + self.outputs)):
+            raise TypeError(
+                f"{self.plan.called}: with holomorphic=True arguments and results are complex numbers; here are "
+                f"{', '.join(str(np.result_type(data_of(leaf))) for leaf in self.inputs + self.outputs)}"
+            )
 
     def check_scalar(self) -> None:
         """Refuse results that are not one number."""
@@ -154,15 +160,41 @@ class Run:
     # The walk back
 
     def slopes(self, create_graph: bool = False) -> list[Any]:
-        """Give the gradient of every input, of the sum of the outputs."""
+        """Give the gradient of every input, of the sum of the outputs: as it flows, or the derivative of what is so.
+
+        The derivative of a holomorphic function is a number; the gradient by a complex one is shown conjugated.
+        """
         self.check_outputs()
         for leaf in self.outputs:
+            if is_complex(leaf) and not self.plan.holomorphic:
+                raise TypeError(
+                    f"{self.plan.called}: the function must return real numbers to differentiate, got "
+                    f"{np.result_type(data_of(leaf))}: take abs(y) or y.real, or say holomorphic=True for the "
+                    "derivative of a complex function"
+                )
             if isinstance(leaf, bool) or getattr(leaf, "dtype", None) == np.bool_:
                 raise TypeError(
                     f"{self.plan.called}: the function must return a number to differentiate, got a boolean, as a "
                     "comparison gives it"
                 )
-        return self.pull(list(map(ones, self.outputs)), create_graph, of_number=True)
+        seeds = list(map(ones, self.outputs))
+        slopes = self.pull(seeds, create_graph, of_number=True)
+        if self.plan.holomorphic:
+            self.check_holomorphic(seeds, slopes)
+        return slopes
+
+    def check_holomorphic(self, seeds: list[Any], slopes: list[Any]) -> None:
+        """Refuse functions whose derivative is not linear in complex numbers, as far as arrays of NumPy's tell it."""
+        turned = self.pull([seed * 1j for seed in seeds], hooks="none")
+        for slope, other in zip(map(data_of, slopes), map(data_of, turned), strict=True):
+            if isinstance(slope, np.ndarray | np.generic):
+                error = np.abs(np.multiply(1j, slope) - other)
+                scale = np.max(np.abs(slope), initial=0) + np.max(np.abs(other), initial=0)
+                if (error > 100 * np.finfo(slope.dtype).eps ** 0.75 * scale).any():
+                    raise ValueError(
+                        f"{self.plan.called}: the function is not holomorphic, so it has no complex derivative: it "
+                        "takes conjugates, absolute values, real or imaginary parts; differentiate by x.real and x.imag"
+                    )
 
     def pull(
         self, cotangents: Sequence[Array], create_graph: bool = False, of_number: bool = False, hooks: Hooks = "all"
@@ -188,7 +220,7 @@ class Run:
     def none_arrived(self, of_number: bool = False) -> list[Any]:
         """Give zeros for all inputs, and warn unless the outputs tell by themselves that they have no gradient."""
         for leaf in self.outputs:
-            if not (isinstance(leaf, Tensor) and not leaf.requires_grad) and (of_number or is_float(leaf)):
+            if not (isinstance(leaf, Tensor) and not leaf.requires_grad) and (of_number or is_inexact(leaf)):
                 self._warn()
                 break
         return list(map(zeros, self.inputs))
@@ -226,7 +258,8 @@ class Run:
             data, array = data_of(leaf), data_of(vector)
             shape, dtype = (data.shape, data.dtype) if hasattr(data, "dtype") else ((), np.dtype(float))
             if isinstance(array, _NUMBERS) and not isinstance(array, bool | np.generic):
-                array = vector = np.asarray(array, dtype if dtype.kind == "f" else float)[()]
+                kind = dtype if dtype.kind == "c" or (dtype.kind == "f" and not isinstance(array, complex)) else None
+                array = vector = np.asarray(array, kind or np.result_type(array, float))[()]
             if not _is_array(array) or array.shape != shape or array.dtype != dtype:
                 path = list(walk(expected))[len(vectors)][0]
                 _check_vector(f"{self.plan.called}: the {what} {path}".rstrip(), vector, shape, dtype)
@@ -240,6 +273,10 @@ class Run:
             packed.append(rebuild(leaves[start : start + count]))
             start += count
         return packed
+
+    def pack_gradients(self, leaves: Sequence[Array], vectors: Sequence[Array] = ()) -> Any:
+        """Give out a gradient for every input, as it is shown: conjugated, but for that of a holomorphic function."""
+        return self.pack(leaves if self.plan.holomorphic else list(map(conj, leaves)), vectors)
 
     def pack(self, leaves: Sequence[Array], vectors: Sequence[Array] = ()) -> Any:
         """Give out one array for every input, in the containers of the arguments."""
@@ -294,14 +331,14 @@ def with_recording(on: bool, function: Function, *args: Any, **kwargs: Any) -> A
 def ones(leaf: Array) -> Any:
     """Give ones of the shape and dtype of an output."""
     data = data_of(leaf)
-    if isinstance(data, np.floating):
+    if isinstance(data, np.inexact):
         return type(data)(1)
     return np.ones(data.shape, data.dtype) if type(data) is np.ndarray else np.ones_like(data)
 
 
 def zeros(leaf: Array) -> Any:
     """Give zeros of the shape and dtype of an input or output, floats for one of integers or booleans."""
-    return np.zeros_like(data_of(leaf), dtype=None if is_float(leaf) else float)[()]
+    return np.zeros_like(data_of(leaf), dtype=None if is_inexact(leaf) else float)[()]
 
 
 def _opened(leaf: Array, is_recorded: bool) -> Tensor:
@@ -311,7 +348,7 @@ def _opened(leaf: Array, is_recorded: bool) -> Tensor:
         return unary(alias, leaf)
     if type(data) is float:
         return variable(np.float64(data))
-    if type(data) is np.ndarray and data.dtype.kind == "f" and data.ndim:
+    if type(data) is np.ndarray and data.dtype.kind in "fc" and data.ndim:
         return variable(data.copy("K"))
     return Tensor(data)
 
@@ -341,13 +378,16 @@ def _named(x: Array) -> str:
 
 
 def _check_vector(what: str, vector: Array, shape: tuple[int, ...], dtype: Any) -> None:
-    """Refuse what is no array of real numbers, of the shape and dtype; for integers and booleans, any dtype does."""
+    """Refuse what is no array of numbers of the shape and dtype; for integers and booleans, any real dtype does."""
     array = data_of(vector)
-    if not _is_array(array) or array.dtype.kind not in _REAL or (array.dtype.kind == "b" != dtype.kind):
-        raise TypeError(f"{what} must be real numbers of shape {shape}, got {vector!r}")
+    kinds = _KINDS if dtype.kind == "c" else _KINDS[:-1]
+    if not _is_array(array) or array.dtype.kind not in kinds or (array.dtype.kind == "b" != dtype.kind):
+        raise TypeError(
+            f"{what} must be {'complex' if dtype.kind == 'c' else 'real'} numbers of shape {shape}, got {vector!r}"
+        )
     if array.shape != shape:
         raise ValueError(f"{what} must have shape {shape}, got {array.shape}")
-    if dtype.kind == "f" and array.dtype != dtype:
+    if dtype.kind in "fc" and array.dtype != dtype:
         raise TypeError(f"{what} must have dtype {dtype}, got {array.dtype}; convert it, as with astype({dtype})")
 
 
