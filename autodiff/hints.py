@@ -36,7 +36,9 @@ def hint(who: str, actual: Any, right: Any, wrong: Any, x: Any, others: dict[str
     def same(one: Any, other: Any) -> bool:
         return bool(np.abs(one - other).max() <= limit)
 
-    for name, slope in _SLOPES.items():
+    if np.any(np.imag(right)) and same(np.conjugate(actual), right):
+        return f"{who} is conjugated: is np.conj missing, or one too many?"
+    for name, slope in _SLOPES.items() if np.isrealobj(x) else ():
         if x.size > 2 and np.ptp(slopes := slope(x)):
             if same(right, actual * slopes):
                 return f"{who} lacks the slope of {name}"
@@ -81,7 +83,7 @@ def hint_of_shape(actual: Any, right: Any) -> str:
 
 def _share(whole: Any, part: Any) -> float:
     """How many times the part is in the whole, by least squares."""
-    return float(np.vdot(part, whole) / (np.vdot(part, part) or 1.0))
+    return float(np.real(np.vdot(part, whole) / (np.vdot(part, part) or 1.0)))
 
 
 def _is(factor: float, number: float) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from autodiff.core.record import data_of
 from autodiff.core.rule import name_of
 from autodiff.core.tape import no_grad
-from autodiff.core.tensor import Tensor, is_inexact
+from autodiff.core.tensor import Tensor, is_complex, is_inexact
 from autodiff.hints import hint, hint_of_shape
 from autodiff.transforms.containers import flatten, walk
 from autodiff.transforms.forward import jvp
@@ -29,10 +29,11 @@ def numerical_gradient(function: Function, *args: Any, argnums: Argnums = 0, ste
             precision, which balances the error of the formula, ``h²``, against that of rounding, ``1/h``.
 
     Returns:
-        An array of the argument's shape, in float64, in the argument's container; a tuple for several ``argnums``.
+        An array of the argument's shape, in float64, in the argument's container; a tuple for several ``argnums``. By
+        complex numbers ``x + iy`` it is, as in `grad`, ``∂f/∂x + i ∂f/∂y``.
 
     Raises:
-        TypeError: an argument is not of floating-point numbers (or Python numbers), or the result not of real ones.
+        TypeError: an argument is not of floating-point or complex numbers, or the result not of real ones.
         ValueError: an argnum is out of range.
 
     Example:
@@ -59,7 +60,8 @@ def check_gradients(
     """Assert that the gradients of a function agree with central differences, in every element of every argument.
 
     Derivatives in forward direction (`jvp`) are checked against those in reverse. Several outputs are summed with fixed
-    random weights, so that errors would hardly cancel; the message gives the derivatives of that sum.
+    random weights, so that errors would hardly cancel; the message gives the derivatives of that sum. Of complex
+    outputs, weighted with complex numbers, it is the sum of the real parts.
 
     Args:
         function: takes arrays or Tensors and returns a Tensor of any shape, or a container of them.
@@ -162,7 +164,7 @@ def assert_gradients_match(
             text = point.hint(names[suspect], k, actual, found.wrong, right)
             raise AssertionError(
                 f"the gradients of {names[0]} and {names[1]} differ in {found.elements} of {x.size} elements\n"
-                f"  {point.names[k]}, index {found.place}, where x = {float(x[found.place]):.17g}\n"
+                f"  {point.names[k]}, index {found.place}, where x = {x[found.place].item():.17g}\n"
                 f"{found.lines(names)}{text and f': {text}'}"
             )
 
@@ -190,7 +192,7 @@ class _Point:
         if not self.positions:
             raise TypeError(f"{caller}: give at least one argument of floating-point numbers")
         self.numbers = [one % len(args) for one in numbers if one % len(args) in [owners[k] for k in self.positions]]
-        self.is_single = any(self.leaves[k].dtype.itemsize < 8 for k in self.positions)
+        self.is_single = any(_is_single(self.leaves[k].dtype) for k in self.positions)
 
     def hint(self, who: str, k: int, actual: Any, wrong: Any, right: dict[int, Any]) -> str:
         """Say what could be wrong with the gradient by a leaf, or nothing, given the right ones by all."""
@@ -204,7 +206,7 @@ class _Point:
 
 def _is_table(arg: Any) -> bool:
     """Whether an argument is a list of numbers, or of lists of them."""
-    number = int, float, np.generic
+    number = int, float, complex, np.generic
     return isinstance(arg, list) and all(isinstance(one, number) or _is_table(one) for one in arg)
 
 
@@ -213,9 +215,14 @@ def _as_float_array(arg: Any, what: str) -> Any:
     array = np.array(data_of(arg))
     if array.dtype.kind in "iu" and not hasattr(arg, "dtype"):
         array = array.astype(np.float64)
-    if array.dtype.kind != "f":
+    if array.dtype.kind not in "fc":
         raise TypeError(f"{what} must be floating-point numbers, got dtype {array.dtype}")
     return array
+
+
+def _is_single(dtype: Any) -> bool:
+    """Whether numbers of a dtype, or their real and imaginary parts, have fewer digits than float64."""
+    return dtype.kind in "fc" and np.finfo(dtype).bits < 64
 
 
 def _either(tolerance: float | None, default: float) -> float:
@@ -258,10 +265,10 @@ class by_hand(_Candidate):  # noqa: N801 (a wrapper)
         pieces: dict[str, Any] = {}
         for head, gradient in zip(heads, gradients, strict=True):
             pieces |= {head + path: x for path, x in ([("", gradient)] if head in point.names else walk(gradient))}
-        wanted = [point.names[k] for k in point.positions]
+        wanted = {point.names[k]: is_complex(point.leaves[k]) for k in point.positions}
         if not set(wanted) <= pieces.keys() <= set(point.names):
             raise ValueError(f"by_hand: {self.name} gave gradients by {', '.join(pieces)}, not {', '.join(wanted)}")
-        return None, [_real(pieces[name], f"by_hand: the gradient by {name}") for name in wanted]
+        return None, [_real(pieces[name], f"by_hand: the gradient by {name}", one) for name, one in wanted.items()]
 
 
 class by_torch(_Candidate):  # noqa: N801 (a wrapper)
@@ -283,7 +290,7 @@ class by_torch(_Candidate):  # noqa: N801 (a wrapper)
         variables = [leaves[k].requires_grad_() for k in point.positions]
         outputs = flatten(self.function(*point.rebuild(leaves)))[0]
         weights, unit = _weights(outputs, plain)
-        total = sum((output * torch.as_tensor(w)).sum() for output, w in zip(outputs, weights, strict=True))
+        total = sum((output * torch.as_tensor(w)).real.sum() for output, w in zip(outputs, weights, strict=True))
         gradients = torch.autograd.grad(total, variables, allow_unused=True, materialize_grads=True)
         return [output.numpy(force=True) for output in outputs], [g.numpy(force=True) / unit for g in gradients]
 
@@ -292,11 +299,17 @@ def _weights(outputs: Sequence[Any], plain: bool) -> tuple[list[Any], float]:
     """Give a weight for every element, so that the sum of all depends on each in its own way, and their unit.
 
     A single number has one too, which finds a rule that forgets its g; what comes out is divided by it again, exactly.
+    Complex numbers have complex ones, of which the sum takes the real part.
     """
     rng, shapes = np.random.default_rng(0), [tuple(np.shape(output)) for output in outputs]
-    unit = 2.0 if sum(map(np.prod, shapes)) == 1 and not plain else 1.0
-    is_even = plain or unit == 2
-    return [np.full(shape, unit) if is_even else np.array(rng.uniform(0.5, 1.5, shape)) for shape in shapes], unit
+    are_complex = ["complex" in str(getattr(output, "dtype", "")) for output in outputs]  # also of PyTorch
+    if plain and any(are_complex):
+        raise TypeError("by_hand: the sum of complex results has no gradient; let the function return real numbers")
+    unit = 2.0 if sum(map(np.prod, shapes)) == 1 and not plain and not any(are_complex) else 1.0
+    if plain or unit == 2:
+        return [np.full(shape, unit) for shape in shapes], unit
+    weights = [np.array(rng.uniform(0.5, 1.5, shape)) for shape in shapes]
+    return [w * (1 + 1j * w) if one else w for w, one in zip(weights, are_complex, strict=True)], unit
 
 
 def _weighted(function: Function, point: _Point, plain: bool = False) -> tuple[list[Any], Function, float]:
@@ -309,7 +322,8 @@ def _weighted(function: Function, point: _Point, plain: bool = False) -> tuple[l
         return flatten(function(*given))[0]
 
     def weighted(*leaves: Any) -> Any:
-        terms = [(output * weight).sum() for output, weight in zip(run(leaves), weights, strict=True)]
+        products = [output * weight for output, weight in zip(run(leaves), weights, strict=True)]
+        terms = [(np.real(one) if is_complex(one) else one).sum() for one in products]
         return sum(terms[1:], terms[0])
 
     with no_grad():
@@ -321,10 +335,10 @@ def _weighted(function: Function, point: _Point, plain: bool = False) -> tuple[l
     return outputs, weighted, unit
 
 
-def _real(x: Any, what: str) -> Any:
+def _real(x: Any, what: str, or_complex: bool = False) -> Any:
     array = np.asarray(data_of(x))
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{what} must be real numbers, got dtype {array.dtype}")
+    if array.dtype.kind not in ("fiubc" if or_complex else "fiub"):
+        raise TypeError(f"{what} must be {'' if or_complex else 'real '}numbers, got dtype {array.dtype}")
     return array
 
 
@@ -335,22 +349,24 @@ def _sum(outputs: Any) -> Any:
 
 
 def _reach(x: Any, place: tuple[int, ...], step: float | None = None) -> float:
-    return _either(step, float(np.finfo(x.dtype).eps) ** (1 / 3)) * max(1.0, abs(float(x[place])))
+    return _either(step, float(np.finfo(x.dtype).eps) ** (1 / 3)) * max(1.0, float(abs(x[place])))
 
 
 def _differences(function: Function, leaves: list[Any], position: int, step: float | None = None) -> Any:
-    """Give the central difference for each element of a leaf."""
+    """Give the central difference for each element of a leaf; for a complex one, along its real and imaginary part."""
     x = leaves[position]
-    slope = np.zeros(x.shape)
+    slope = np.zeros(x.shape, np.result_type(x, np.float64))
+    parts = [(x, slope)] if not is_complex(x) else [(x.real, slope.real), (x.imag, slope.imag)]
     with no_grad():
-        for index in np.ndindex(x.shape):
-            center, reach = x[index], _reach(x, index, step)
-            x[index] = center + reach
-            right, above = x[index], _sum(function(*leaves))
-            x[index] = center - reach
-            left, below = x[index], _sum(function(*leaves))
-            x[index] = center
-            slope[index] = (above - below) / (np.longdouble(right) - np.longdouble(left))
+        for part, slopes in parts:
+            for index in np.ndindex(x.shape):
+                center, reach = part[index], _reach(x, index, step)
+                part[index] = center + reach
+                right, above = part[index], _sum(function(*leaves))
+                part[index] = center - reach
+                left, below = part[index], _sum(function(*leaves))
+                part[index] = center
+                slopes[index] = (above - below) / (np.longdouble(right) - np.longdouble(left))
     return slope
 
 
@@ -358,16 +374,16 @@ def _checked(point: _Point, directions: int | None, rtol: float | None, atol: fl
     """Check the first derivatives of the function of leaves, and give the function of them."""
     _, weighted, unit = _weighted(point.function, point)
     gradient: Function = grad(weighted, argnums=point.positions)
-    analytic = [np.asarray(data_of(value), np.float64) for value in gradient(*point.leaves)]
+    analytic = [_in_double(value) for value in gradient(*point.leaves)]
     unweighted: Function = lambda *leaves: weighted(*leaves) / unit  # noqa: E731
     tolerances = [(_either(rtol, r), _either(atol, a)) for r, a in ((1e-5, 1e-7), (2e-2, 2e-3))]  # by is_single
     note = "" if unit == 2 else "  of the sum of the outputs, weighted with fixed random numbers:\n"
     for k, actual in zip(point.positions, analytic, strict=True) if directions is None else ():
         x, actual, numerical = point.leaves[k], actual / unit, _differences(unweighted, point.leaves, k)
-        if (found := _Difference(actual, numerical, tolerances[x.dtype.itemsize < 8])).elements:
+        if (found := _Difference(actual, numerical, tolerances[_is_single(x.dtype)])).elements:
             raise AssertionError(
                 f"the gradient of {point.label} differs from central differences in {found.elements} of {x.size} "
-                f"elements\n  {point.names[k]}, index {found.place}, where x = {float(x[found.place]):.17g}\n"
+                f"elements\n  {point.names[k]}, index {found.place}, where x = {x[found.place].item():.17g}\n"
                 f"{note}{found.lines(['autodiff', 'numerical'])}: "
                 f"{_suspicion(point, unweighted, k, found, actual, numerical)}"
             )
@@ -378,8 +394,8 @@ def _checked(point: _Point, directions: int | None, rtol: float | None, atol: fl
 
     rng = np.random.default_rng(1)
     for _ in range(directions or 1):
-        tangents = [rng.normal(size=point.leaves[k].shape).astype(point.leaves[k].dtype)[()] for k in point.positions]
-        products = [g * v for g, v in zip(analytic, tangents, strict=True)]
+        tangents = [_direction(rng, point.leaves[k]) for k in point.positions]
+        products = [np.real(np.conj(g) * v) for g, v in zip(analytic, tangents, strict=True)]
         slope = float(sum(np.sum(product, dtype=np.longdouble) for product in products))
         if directions is not None:
             # The dtype of the narrowest argument bounds how well points on a line are told apart.
@@ -399,11 +415,22 @@ def _checked(point: _Point, directions: int | None, rtol: float | None, atol: fl
     return gradient
 
 
+def _direction(rng: np.random.Generator, x: Any) -> Any:
+    """Draw a direction of the shape and dtype of an array."""
+    direction = rng.normal(size=x.shape)
+    return (direction + 1j * rng.normal(size=x.shape) if is_complex(x) else direction).astype(x.dtype)[()]
+
+
+def _in_double(x: Any) -> Any:
+    array = np.asarray(data_of(x))
+    return array.astype(np.complex128 if is_complex(array) else np.float64)
+
+
 class _Difference:
     """In how many elements two arrays differ by more than the tolerances, and where most."""
 
     def __init__(self, actual: Any, expected: Any, tolerances: tuple[float, float]) -> None:
-        actual, expected = (np.asarray(data_of(array), dtype=np.float64) for array in (actual, expected))
+        actual, expected = map(_in_double, (actual, expected))
         equal = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
         with np.errstate(invalid="ignore"):
             error = np.abs(actual - expected)
@@ -413,7 +440,7 @@ class _Difference:
         if self.elements:
             index = np.unravel_index(np.argmax(np.where(self.wrong, np.nan_to_num(error, nan=np.inf), -1)), error.shape)
             self.place = tuple(map(int, index))
-            self.numbers = float(actual[self.place]), float(expected[self.place])
+            self.numbers = actual[self.place].item(), expected[self.place].item()
 
     def lines(self, names: list[str]) -> str:
         (a, e), width = self.numbers, max(map(len, names)) + 2
@@ -426,6 +453,8 @@ def _suspicion(point: _Point, function: Function, k: int, found: _Difference, ac
     if not (np.isfinite(actual).all() and np.isfinite(numerical).all()):
         return "a value is not finite; is the function defined here?"
     x, place, values = point.leaves[k], found.place, []
+    if is_complex(x):
+        return point.hint("the rule", k, actual, found.wrong, {k: numerical}) or "the rule looks wrong"
     center, reach = x[place], _reach(x, place)
     with no_grad():
         for side in (-1, 0, 1):
@@ -434,9 +463,9 @@ def _suspicion(point: _Point, function: Function, k: int, found: _Difference, ac
     x[place] = center
     left, right = values[1] - values[0], values[2] - values[1]
     dtype = x.dtype if point.is_single else np.result_type(data_of(function(*point.leaves)))
-    if abs(right - left) > abs(actual[place] - numerical[place]) and dtype.itemsize >= x.itemsize:
+    if abs(right - left) > abs(actual[place] - numerical[place]) and point.is_single >= _is_single(dtype):
         return f"the slope is {left:.6g} to the left and {right:.6g} to the right: a kink near the point?"
-    if dtype.itemsize < 8:
+    if _is_single(dtype):
         return f"the {'point' if point.is_single else 'result'} is {dtype}: try float64, a million times as exact"
     if not actual.any():
         return "no gradient arrived: was the argument turned into a number, or written into a plain array?"

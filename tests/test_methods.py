@@ -171,8 +171,12 @@ def test_every_method_of_arrays_is_there_or_said_not_to_be() -> None:
 
 
 def test_complex() -> None:
-    with pytest.raises(TypeError, match=r"complex\(\) of Tensor of shape \(\): only real numbers"):
-        complex(Tensor(1.0))
+    assert complex(Tensor(1.0)) == 1
+    assert complex(Tensor(1 + 2j)) == 1 + 2j
+    with pytest.raises(TypeError, match="complex"):
+        float(Tensor(1 + 2j))
+    with pytest.warns(UserWarning, match="made a Python number, through which no gradient flows"):
+        ad.grad(lambda x: x * abs(complex(x)))(1.0)
 
 
 def test_casting_is_checked() -> None:

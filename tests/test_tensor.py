@@ -76,22 +76,21 @@ def test_dtype_name_and_requires_grad() -> None:
     labels = Tensor(np.array([1, 2]), requires_grad=False)
     assert (labels.dtype.kind, labels.requires_grad) == ("i", False)
     assert Tensor([True, False], requires_grad=False).dtype == bool
+    assert [Tensor(x).dtype for x in (1j, np.ones(2, complex), np.complex64(1j))] == [complex, complex, np.complex64]
+    assert Tensor([1.0], dtype=complex).dtype == complex
     assert Tensor(3, requires_grad=False).dtype.kind == "i"
 
 
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        pytest.param(lambda: Tensor(1j), TypeError, "complex.*real and imaginary", id="complex number"),
-        pytest.param(lambda: Tensor(np.ones(2, complex)), TypeError, "complex128", id="complex array"),
-        pytest.param(lambda: Tensor([1.0], dtype=complex), TypeError, "complex", id="complex dtype"),
-        pytest.param(lambda: Tensor("abc"), TypeError, "real numbers, got str", id="string"),
-        pytest.param(lambda: Tensor(["1", "2"]), TypeError, "real numbers, got list", id="list of strings"),
+        pytest.param(lambda: Tensor("abc"), TypeError, "must be numbers, got str", id="string"),
+        pytest.param(lambda: Tensor(["1", "2"]), TypeError, "must be numbers, got list", id="list of strings"),
         pytest.param(lambda: Tensor(["a"], dtype=float), ValueError, "not numbers", id="strings as floats"),
-        pytest.param(lambda: Tensor(None), TypeError, "real numbers, got NoneType", id="None"),
-        pytest.param(lambda: Tensor({"a": 1}), TypeError, "real numbers, got dict", id="dictionary"),
+        pytest.param(lambda: Tensor(None), TypeError, "must be numbers, got NoneType", id="None"),
+        pytest.param(lambda: Tensor({"a": 1}), TypeError, "must be numbers, got dict", id="dictionary"),
         pytest.param(lambda: Tensor([[1.0], [1.0, 2.0]]), ValueError, "ragged", id="ragged list"),
-        pytest.param(lambda: Tensor(np.array(["2020-01-01"], "M8")), TypeError, "real numbers", id="dates"),
+        pytest.param(lambda: Tensor(np.array(["2020-01-01"], "M8")), TypeError, "must be numbers", id="dates"),
         pytest.param(lambda: Tensor(np.arange(3)), TypeError, r"int64 has no gradient.*astype\(float\)", id="integers"),
         pytest.param(lambda: Tensor(np.ones(3, np.uint8)), TypeError, "uint8 has no gradient", id="unsigned integers"),
         pytest.param(lambda: Tensor(np.array([True])), TypeError, "bool has no gradient", id="booleans"),

@@ -265,8 +265,8 @@ def test_state_is_as_before_after_an_error() -> None:
         pytest.param(product, 0, (), ValueError, "out of range for 0 positional", id="no arguments"),
         pytest.param(product, 0, (np.arange(3), 2.0), TypeError, "int64 has no gradient", id="integer array"),
         pytest.param(product, 1, (2.0, np.array([True])), TypeError, "bool has no gradient", id="boolean array"),
-        pytest.param(product, 0, ("abc", 2.0), TypeError, "real numbers, got str", id="string"),
-        pytest.param(product, 0, (1j, 2.0), TypeError, "complex", id="complex"),
+        pytest.param(product, 0, ("abc", 2.0), TypeError, "must be numbers, got str", id="string"),
+        pytest.param(product, 0, (1j, 2.0), TypeError, "must return real numbers.*holomorphic=True", id="complex"),
     ],
 )
 def test_bad_use(
@@ -657,7 +657,7 @@ def test_ninth_derivative() -> None:
             id="integers in a container",
         ),
         pytest.param(lambda: grad(lambda p: 1.0)([None, {}]), TypeError, "there is no array in argument 0", id="empty"),
-        pytest.param(lambda: vjp(lambda x: "y", 1.0)[1](1.0), TypeError, "real numbers|must return", id="text result"),
+        pytest.param(lambda: vjp(lambda x: "y", 1.0)[1](1.0), TypeError, "must return", id="text result"),
         pytest.param(
             lambda: vjp(curved, POINT)[1](np.ones(2)),
             ValueError,
@@ -757,9 +757,8 @@ def test_functions_without_hash_are_differentiated() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        pytest.param(lambda: jacobian(lambda x: "s")(POINT), "Tensors of real numbers, got str", id="text"),
-        pytest.param(lambda: jacobian(lambda x: np.ones(2) * 1j)(POINT), "got dtype complex128", id="complex"),
-        pytest.param(lambda: grad(lambda x: np.array(1j))(POINT), "got dtype complex128", id="complex number"),
+        pytest.param(lambda: jacobian(lambda x: "s")(POINT), "Tensors of numbers, got str", id="text"),
+        pytest.param(lambda: grad(lambda x: np.array(1j))(POINT), "got complex128: take abs", id="complex number"),
         pytest.param(lambda: hvp(lambda x, y: x * y, (0, 1))(1.0, 2.0, 3), "one vector for each of argnums", id="hvp"),
         pytest.param(lambda: grad(np.sum)(np.ma.array([1.0, 2.0], mask=[0, 1])), "its mask would be lost", id="masked"),
     ],
@@ -1100,9 +1099,3 @@ def test_forward_mode_through_integers_and_sums_with_an_initial_number() -> None
     for f in (lambda x: np.cumsum(x, 0, np.int64) * 1.0, lambda x: np.sum(x, dtype=int) * 1.0):
         np.testing.assert_array_equal(ad.jvp(f, (x,), (v,))[1], 0 * f(x))
     assert ad.jvp(lambda x: np.sum(x, initial=5.0), (x,), (v,))[1] == v.sum()
-
-
-def test_forward_mode_refuses_complex_numbers_as_reverse_does() -> None:
-    for derive in (lambda f: ad.jvp(f, (2.0,), (1.0,)), lambda f: ad.vjp(f, 2.0)[1](1.0)):
-        with pytest.raises(TypeError, match="only real numbers are differentiated"):
-            derive(lambda x: np.abs(x * 1j))
