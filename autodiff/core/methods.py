@@ -25,6 +25,17 @@ def element_method(function: Function, name: str, purpose: str) -> Callable[[Ten
     return _named(lambda self: unary(function, self), name, purpose)
 
 
+def real_method(function: Function, name: str, purpose: str) -> Callable[[Tensor], Tensor]:
+    """Make the method that applies a function of real numbers to each element."""
+
+    def method(self: Tensor) -> Tensor:
+        if self._array.dtype.kind == "c":
+            raise TypeError(f"{name}: {self._label()} is complex; apply it to x.real, x.imag or abs(x)")
+        return unary(function, self)
+
+    return _named(method, name, purpose)
+
+
 def array_method(function: Function) -> Callable[..., Tensor]:
     """Make the method that is a NumPy function with the Tensor as its first argument."""
     name = name_of(function)

@@ -29,6 +29,7 @@ from autodiff.core.methods import (
     element_method,
     extremum,
     plain_method,
+    real_method,
     reduction,
     refused_method,
     spread,
@@ -539,8 +540,8 @@ class Tensor(_Base):
     log = element_method(np.log, "log", "Natural logarithm of each element.")
     sqrt = element_method(np.sqrt, "sqrt", "Square root of each element.")
     tanh = element_method(np.tanh, "tanh", "Hyperbolic tangent of each element.")
-    relu = element_method(relu, "relu", "Each element or zero, whichever is larger; at zero the gradient is zero.")
-    sigmoid = element_method(sigmoid, "sigmoid", "Logistic function of each element.")
+    relu = real_method(relu, "relu", "Each element or zero, whichever is larger; at zero the gradient is zero.")
+    sigmoid = real_method(sigmoid, "sigmoid", "Logistic function of each element.")
 
     # Text and copies
 
