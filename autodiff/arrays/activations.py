@@ -22,9 +22,14 @@ def relu(x: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """Logistic function ``1 / (1 + exp(-x))``, elementwise, without overflow and to full relative precision.
 
+    It takes complex numbers too.
+
     Example:
         >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
         array([0. , 0.5, 1. ])
     """
+    if getattr(getattr(x, "dtype", None), "kind", "") == "c":
+        decay = np.exp(np.where(np.real(x) < 0, x, -x))
+        return np.where(np.real(x) < 0, decay, 1) / (1 + decay)
     decay = np.exp(-np.abs(x))
     return np.maximum(decay, x >= 0) / (1 + decay)  # in a third of the time of np.where

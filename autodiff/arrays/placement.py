@@ -68,7 +68,7 @@ def multiply_at(x: Any, index: Any, values: Any) -> Any:
 def _copy_for(values: Any, x: Any) -> Any:
     """Copy an array for values to be put into, which NumPy does to complex ones by leaving their imaginary part out."""
     if np.iscomplexobj(values) and not np.iscomplexobj(x):
-        raise TypeError(f"at: complex values cannot be put into {x.dtype}; only real numbers are differentiated")
+        raise TypeError(f"at: complex values cannot be put into {x.dtype}; make it complex, as with x.astype(complex)")
     return np.array(x)
 
 

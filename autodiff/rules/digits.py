@@ -9,6 +9,7 @@ import numpy as np
 from autodiff.arrays.activations import sigmoid
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
+from autodiff.core.tensor import is_complex
 from autodiff.rules.limits import by_convention
 
 
@@ -73,7 +74,8 @@ def _sinc(g: Array, out: Array, x: Array) -> Array:
     near = np.where(small, x, 0)
     far = np.where(small, 1, x)
     taylor = series(_SINC_SLOPE, near * near) * near
-    return g * np.where(small, taylor, (np.cos(math.pi * np.remainder(far, 2)) - np.sinc(far)) / far)
+    angle = math.pi * (far if is_complex(far) else np.remainder(far, 2))
+    return g * np.where(small, taylor, (np.cos(angle) - np.sinc(far)) / far)
 
 
 defvjp(np.sinc, _sinc)

@@ -7,6 +7,12 @@ constant). Functions that are constant between their jumps, such as ``floor`` an
 they jump.
 
 The derivatives of ``tanh`` and the sigmoid are taken from their values, and so lose digits where these round to 1.
+
+Of complex numbers, ``abs``, ``angle`` and ``sign`` have derivative 0 at 0; comparisons, and so maxima, go by the real
+part, and by the imaginary one where that is equal, as in NumPy. Functions with branch cuts are continuous from the side
+that NumPy's value is, by the sign of a zero, and so are their derivatives: for ``log``, ``sqrt``, ``angle`` and powers
+the cut lies along the negative real axis, for ``log1p`` left of -1, for ``arccosh`` left of 1, for ``arcsin``,
+``arccos`` and ``arctanh`` beyond 1 and -1, for ``arcsinh`` and ``arctan`` beyond i and -i.
 """
 
 import math
@@ -35,6 +41,11 @@ defvjp(np.reciprocal, lambda g, out, x: -g * out * out)
 defvjp(np.square, lambda g, out, x: g * (2 * x))
 
 
+def _lifted(x: Array, other: Array) -> Array:
+    """Give ``x`` as a complex number if the other one is: then it has a logarithm also where it is negative."""
+    return x + 0j if is_complex(other) and not is_complex(x) else x
+
+
 def _power_base(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``y x^(y-1)``, and 0 where y is 0, also at x = 0, where it jumps as y moves on from 0 or 1."""
     if isinstance(y, int | float):
@@ -46,6 +57,7 @@ def _power_base(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 def _power_exponent(g: Array, out: Array, x: Array, y: Array) -> Array:
     """``x^y log x``, and 0 where x is 0 and y is not negative."""
+    x = _lifted(x, y)
     return g * (out * np.log(np.where(np.equal(x, 0) & (y >= 0), 1, x)))
 
 
@@ -84,13 +96,30 @@ defvjp(np.hypot, lambda g, out, x, y: g * cosine(x, y, out), lambda g, out, x, y
 defvjp(np.sinh, lambda g, out, x: g * np.cosh(x))
 defvjp(np.cosh, lambda g, out, x: g * np.sinh(x))
 defvjp(np.tanh, lambda g, out, x: g - g * out * out)
-defvjp(np.arcsinh, lambda g, out, x: g / np.hypot(1, x))
+defvjp(np.arcsinh, lambda g, out, x: g / (np.cosh(out) if is_complex(x) else np.hypot(1, x)))
 defvjp(np.arccosh, lambda g, out, x: g / np.sqrt(x - 1) / np.sqrt(x + 1))
 defvjp(np.arctanh, lambda g, out, x: g / one_less_square(x))
 for _to_radians in (np.deg2rad, np.radians):
     defvjp(_to_radians, lambda g, out, x: g * (math.pi / 180))
 for _to_degrees in (np.rad2deg, np.degrees):
     defvjp(_to_degrees, lambda g, out, x: g * (180 / math.pi))
+
+# What is complex where the real function is not defined: the same rules, at what NumPy has made of x
+
+defvjp(np.emath.sqrt, lambda g, out, x: g / (2 * out))
+defvjp(np.emath.log, lambda g, out, x: g / x)
+defvjp(np.emath.log2, lambda g, out, x: g / (x * math.log(2)))
+defvjp(np.emath.log10, lambda g, out, x: g / (x * math.log(10)))
+defcomposition(np.emath.logn, lambda n, x: np.emath.log(x) / np.emath.log(n), arguments=2)
+defvjp(np.emath.arcsin, lambda g, out, x: g / np.sqrt(one_less_square(_lifted(x, out))))
+defvjp(np.emath.arccos, lambda g, out, x: -g / np.sqrt(one_less_square(_lifted(x, out))))
+defvjp(np.emath.arctanh, lambda g, out, x: g / one_less_square(x))
+defvjp(
+    np.emath.power,
+    lambda g, out, x, p: _power_base(g, out, _lifted(x, out), p),
+    lambda g, out, x, p: _power_exponent(g, out, _lifted(x, out), p),
+    elementwise=True,
+)
 
 # Pieces: the derivative jumps
 
@@ -113,6 +142,22 @@ defvjp(np.divmod, lambda g, out, x, y: g[1], lambda g, out, x, y: -g[1] * np.flo
 defvjp(np.modf, lambda g, out, x: np.where(np.isinf(x), 0, g[0]))
 
 
+def _angle(g: Array, out: Array, x: Array, deg: bool = False) -> Array:
+    """Zero; of a complex number, the imaginary part of ``dx / x``."""
+    if not is_complex(x):
+        return zero(g)
+    origin = np.equal(x, 0)
+    slope = np.where(origin, 0, -1j / np.where(origin, 1, x)) * (180 / math.pi if deg else 1)
+    return g * by_convention(slope, x, origin)
+
+
+def _nan_to_num(g: Array, out: Array, x: Array, *, nan: Any = 0, posinf: Any = None, neginf: Any = None) -> Array:
+    """``g`` where x is finite; its real and imaginary parts are looked at each by itself."""
+    if not is_complex(x):
+        return np.where(np.isfinite(x), g, 0)
+    return np.where(np.isfinite(np.real(x)), np.real(g), 0) + 1j * np.where(np.isfinite(np.imag(x)), np.imag(g), 0)
+
+
 def zero(g: Array) -> Array:
     """Nothing of ``g``, even where it is infinite."""
     return np.where(False, g, 0)
@@ -133,7 +178,7 @@ for _step in (np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing):
     defvjp(_step, lambda g, out, x: zero(g))
 for _rounding in (np.round, np.around):
     defvjp(_rounding, lambda g, out, x, decimals=0: zero(g))
-defvjp(np.angle, lambda g, out, x, deg=False: zero(g))
+defvjp(np.angle, _angle)
 defvjp(np.heaviside, lambda g, out, x, y: zero(g), lambda g, out, x, y: np.where(np.equal(x, 0), g, 0))
 defvjp(np.copysign, lambda g, out, x, y: g * (np.sign(x) * np.sign(out)), lambda g, out, x, y: zero(g))
 defvjp(np.nextafter, lambda g, out, x, y: g, lambda g, out, x, y: zero(g))
@@ -152,7 +197,7 @@ defvjp(np.real, lambda g, out, x: g)
 defvjp(np.imag, lambda g, out, x: g * -1j if is_complex(x) else zero(g))
 defvjp(np.real_if_close, lambda g, out, x, tol=100: g)
 defvjp(np.unwrap, lambda g, out, x, discont=None, axis=-1, *, period=0: g)
-defvjp(np.nan_to_num, lambda g, out, x, *, nan=0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0))
+defvjp(np.nan_to_num, _nan_to_num)
 
 
 def _larger(g: Array, x: Array, y: Array) -> Array:

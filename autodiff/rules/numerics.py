@@ -10,7 +10,8 @@ import numpy as np
 
 from autodiff.arrays.whole import is_numpy, look_up
 from autodiff.core.rule import Array, defvjp
-from autodiff.core.tensor import Tensor, as_array
+from autodiff.core.tape import conj
+from autodiff.core.tensor import Tensor, as_array, is_complex
 from autodiff.transforms.composition import defcomposition
 
 
@@ -103,15 +104,16 @@ def _whole(g: Array, a: Array, v: Array, mode: Any) -> Array:
 
 
 def _convolve_a(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
-    return np.reshape(np.correlate(_whole(g, a, v, mode), np.ravel(v), mode="valid"), a.shape)
+    return np.reshape(np.correlate(_whole(g, a, v, mode), conj(np.ravel(v)), mode="valid"), a.shape)
 
 
 def _convolve_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
-    return np.reshape(np.correlate(_whole(g, a, v, mode), np.ravel(a), mode="valid"), v.shape)
+    return np.reshape(np.correlate(_whole(g, a, v, mode), conj(np.ravel(a)), mode="valid"), v.shape)
 
 
 def _correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
-    """Convolve with the other one reversed; the shorter is the one that slides."""
+    """Convolve with the other one conjugated and reversed; the shorter is the one that slides."""
+    v = conj(v)
     if len(v) > len(a):
         return np.flip(np.convolve(v, np.flip(a), mode=mode))
     return np.convolve(a, np.flip(v), mode=mode)
@@ -184,7 +186,7 @@ def _cov(
     *,
     dtype: Any = None,
 ) -> Array:
-    """Give ``Σ w (x - mean) (x - mean)ᵀ / freedom``, of which each weight is a count times an importance."""
+    """Give ``Σ w (x - mean) conj(x - mean)ᵀ / freedom``, of which each weight is a count times an importance."""
     rows = _variables(m, rowvar)
     if y is not None:
         y = _variables(y, True)
@@ -193,20 +195,20 @@ def _cov(
     ddof = (0 if bias else 1) if ddof is None else ddof
     if fweights is None and aweights is None:
         deviations = rows - np.mean(rows, axis=1, keepdims=True)
-        return np.squeeze(deviations @ np.transpose(deviations) / max(rows.shape[1] - ddof, 0))
+        return np.squeeze(deviations @ conj(np.transpose(deviations)) / max(rows.shape[1] - ddof, 0))
     importance = 1.0 if aweights is None else as_array(aweights)
     weights = importance if fweights is None else importance * as_array(fweights)
     whole = np.sum(weights)
     deviations = rows - np.expand_dims(rows @ weights / whole, 1)
     freedom = np.maximum(whole - ddof * np.sum(weights * importance) / whole, 0)
-    return np.squeeze(deviations * weights @ np.transpose(deviations) / freedom)
+    return np.squeeze(deviations * weights @ conj(np.transpose(deviations)) / freedom)
 
 
 def _corrcoef(x: Array, y: Array = None, rowvar: bool = True, *, dtype: Any = None) -> Array:
     c = _cov(x, y, rowvar, dtype=dtype)
     if c.ndim == 0:
         return c / c
-    spread = np.sqrt(np.diagonal(c))
+    spread = np.sqrt(np.real(np.diagonal(c)) if is_complex(c) else np.diagonal(c))
     return c / spread[:, None] / spread
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from autodiff.arrays import sums
 from autodiff.arrays.sums import Axis, total
 from autodiff.core.rule import Array, defvjp, describe
+from autodiff.core.tape import conj
 from autodiff.rules.elementwise import in_steps, through, zero
 from autodiff.rules.limits import convention, over_root
 from autodiff.transforms.composition import defcomposition
@@ -91,16 +92,16 @@ def _var(
     mean: Array = None,
     correction: float | None = None,
 ) -> Array:
-    """``2 (x - mean) / (n - ddof)``, also for a mean that was given; ``correction`` is another name of ``ddof``."""
+    """``2 conj(x - mean) / (n - ddof)``, for a given mean too; ``correction`` is another name of ``ddof``."""
     x = _converted(x, dtype)
     count = _count(x, axis, where)
     freedom = count - (ddof if correction is None else correction)
     if where is True:
         mean = sums.mean(x, axis, keepdims=True) if mean is None else mean
-        return through(_restore_axes(2 * g / max(freedom, 0), x, axis, keepdims) * (x - mean), dtype)
+        return through(_restore_axes(2 * g / max(freedom, 0), x, axis, keepdims) * conj(x - mean), dtype)
     if mean is None:
         mean = total(np.where(where, x, 0), axis, keepdims=True) / np.maximum(count, 1)
-    deviation = np.where(where, x - mean, 0)
+    deviation = conj(np.where(where, x - mean, 0))
     slope = 2 * _restore_axes(g, x, axis, keepdims) / np.where(freedom > 0, freedom, np.nan)
     return _spread(slope * deviation, x, dtype, where)
 
