@@ -96,6 +96,19 @@ def signal() -> Iterator[Case]:
         "scipy.fftconvolve, broadcast", lambda x, y: signal.fftconvolve(x, y, axes=[1]), (normal(2, 4), normal(1, 3))
     )
     yield Case("scipy.convolve of numbers", signal.convolve, (normal(), normal()))
+    for mode in ("full", "same", "valid"):
+        for one, other, axes, dots in (
+            ((2, 2, 4, 3), (2, 2, 2, 2), ([2, 3], [2, 3]), ([1], [0])),
+            ((2, 3), (4, 2), ([1], [-2]), ((), ())),
+        ):
+            yield Case(
+                f"scipy.convolve {one} {other} along {axes} {mode}",
+                lambda x, y, mode=mode, axes=axes, dots=dots: signal.convolve(x, y, mode, axes=axes, dot_axes=dots),
+                (normal(*one), normal(*other)),
+                torch=(lambda t, x, y: t.nn.functional.conv2d(x, y.flip(2, 3).transpose(0, 1)))
+                if mode == "valid" and len(one) == 4
+                else None,
+            )
 
 
 def stats() -> Iterator[Case]:
