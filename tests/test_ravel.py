@@ -41,6 +41,17 @@ def test_gradients_go_through_both_ways() -> None:
     np.testing.assert_allclose(b.grad, 4 * np.sum(w.data**2))
 
 
+def test_complex_numbers_keep_their_imaginary_part_and_real_ones_have_none() -> None:
+    tree = (1 + 2j, np.array([3.0], np.float32), np.array([4j]))
+    vector, unravel = ad.ravel(tree)
+    number, real, array = unravel(vector)
+    assert (number, real.dtype, array.dtype) == (1 + 2j, np.float32, np.complex128)
+    z = Tensor(vector)
+    number, real, array = unravel(z)
+    (abs(number) ** 2 + (real * array).imag.sum()).backward()
+    np.testing.assert_allclose(z.grad, [2 + 4j, 4, 3j])
+
+
 def test_it_feeds_an_optimizer_of_scipys() -> None:
     optimize = pytest.importorskip("scipy.optimize")
     start, unravel = ad.ravel({"a": np.zeros(2), "b": 1.0})

@@ -51,11 +51,12 @@ def ravel(tree: Any) -> tuple[Any, Callable[[Array], Any]]:
     """Lay the numbers in a nested container out in one vector, as SciPy's optimizers want them.
 
     Args:
-        tree: lists, tuples, dicts and dataclasses of arrays, Tensors and numbers, all of them real and floating-point.
+        tree: lists, tuples, dicts and dataclasses of arrays, Tensors and numbers, all of them floating-point.
 
     Returns:
         The vector, a Tensor if one is among the leaves, and the function that makes such a container of another vector.
-        Each leaf gets its own shape and dtype again, and a gradient goes through both ways.
+        Each leaf gets its own shape and dtype again, a real one beside complex ones the real part, and a gradient goes
+        through both ways.
 
     Raises:
         TypeError: a leaf holds no floating-point numbers.
@@ -77,7 +78,7 @@ def ravel(tree: Any) -> tuple[Any, Callable[[Array], Any]]:
             )
     shapes = [np.shape(leaf) for leaf in leaves]
     sizes = [math.prod(shape) for shape in shapes]
-    dtypes = [getattr(leaf, "dtype", np.dtype(float)) for leaf in leaves]
+    dtypes = [getattr(leaf, "dtype", np.dtype(complex if isinstance(leaf, complex) else float)) for leaf in leaves]
     ends = list(itertools.accumulate(sizes, initial=0))
     vector = np.concatenate([np.reshape(leaf, (-1,)) for leaf in leaves]) if leaves else np.zeros(0)
 
@@ -85,13 +86,13 @@ def ravel(tree: Any) -> tuple[Any, Callable[[Array], Any]]:
         if np.shape(other) != (ends[-1],):
             raise ValueError(f"unravel: expected a vector of length {ends[-1]}, got shape {np.shape(other)}")
         other = other if hasattr(other, "dtype") else np.asarray(other)
-        parts = [other[start:stop] for start, stop in itertools.pairwise(ends)]
-        return rebuild(
-            [
-                np.reshape(part if part.dtype == dtype else part.astype(dtype), shape)[()]
-                for part, shape, dtype in zip(parts, shapes, dtypes, strict=True)
-            ]
-        )
+        parts = []
+        for (start, stop), shape, dtype in zip(itertools.pairwise(ends), shapes, dtypes, strict=True):
+            part = other[start:stop]
+            if dtype.kind != "c" and part.dtype.kind == "c":
+                part = np.real(part)
+            parts.append(np.reshape(part if part.dtype == dtype else part.astype(dtype), shape)[()])
+        return rebuild(parts)
 
     return vector, unravel
 
