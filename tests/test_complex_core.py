@@ -213,8 +213,6 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "cotangent": (lambda: ad.vjp(np.exp, PAIR)[1](Z[0, :2]), TypeError, "cotangent must be real numbers of shape"),
     "text": (lambda: ad.vjp(np.exp, Z)[1]("z"), TypeError, "cotangent must be complex numbers of shape"),
     "relu": (lambda: ad.Tensor(Z).relu(), TypeError, "relu: Tensor of shape .* is complex; apply it to x.real"),
-    "sigmoid": (lambda: ad.Tensor(Z).sigmoid(), TypeError, "sigmoid: Tensor of shape .* is complex; apply it to"),
-    "ravel": (lambda: ad.ravel({"z": Z}), TypeError, "dtype complex128 at .'z'.; give its real and imaginary part"),
     "real tangent": (lambda: ad.jvp(np.exp, (Z,), (V.real,)), TypeError, "must have dtype complex128, got float64"),
 }
 

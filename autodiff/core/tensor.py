@@ -541,7 +541,7 @@ class Tensor(_Base):
     sqrt = element_method(np.sqrt, "sqrt", "Square root of each element.")
     tanh = element_method(np.tanh, "tanh", "Hyperbolic tangent of each element.")
     relu = real_method(relu, "relu", "Each element or zero, whichever is larger; at zero the gradient is zero.")
-    sigmoid = real_method(sigmoid, "sigmoid", "Logistic function of each element.")
+    sigmoid = element_method(sigmoid, "sigmoid", "Logistic function of each element.")
 
     # Text and copies
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.rule import Array
-from autodiff.core.tensor import Tensor, is_complex, is_inexact
+from autodiff.core.tensor import Tensor, is_inexact
 
 Rebuild = Callable[[Sequence[Any]], Any]
 
@@ -71,11 +71,8 @@ def ravel(tree: Any) -> tuple[Any, Callable[[Array], Any]]:
     """
     leaves, rebuild = flatten(tree)
     for path, leaf in walk(tree):
-        if not is_inexact(leaf) or is_complex(leaf):
-            way_out = "; give its real and imaginary part" if is_complex(leaf) else ""
-            raise TypeError(
-                f"ravel: only floating-point numbers can be laid out, got {_kind(leaf)} at {path or 'top'}{way_out}"
-            )
+        if not is_inexact(leaf):
+            raise TypeError(f"ravel: only floating-point numbers can be laid out, got {_kind(leaf)} at {path or 'top'}")
     shapes = [np.shape(leaf) for leaf in leaves]
     sizes = [math.prod(shape) for shape in shapes]
     dtypes = [getattr(leaf, "dtype", np.dtype(complex if isinstance(leaf, complex) else float)) for leaf in leaves]
