@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest_plugins = ["tests.together"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def customary_names(doctest_namespace: dict[str, Any]) -> None:

@@ -142,7 +142,7 @@ def check(case: Case) -> None:
         np.testing.assert_allclose(ours.data.compute(), numpys, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.together("case", CASES, ids=str)
 def test_value_and_gradient_are_numpys(case: Case) -> None:
     try:
         check(case)

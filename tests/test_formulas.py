@@ -77,7 +77,7 @@ def gradient_for(call: Tensor) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.together("case", CASES, ids=str)
 def test_a_formula_computes_what_its_rule_does(case: Case) -> None:
     for call in calls_behind(several(case.function(*tensors(case.args)))):
         g = gradient_for(call)
@@ -156,7 +156,7 @@ ELEMENTWISE_CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", ELEMENTWISE_CASES, ids=str)
+@pytest.mark.together("case", ELEMENTWISE_CASES, ids=str)
 def test_what_is_written_is_the_derivative(case: Case) -> None:
     call = case.function(*tensors(case.args))
     names = {id(arg): f"a{k}" for k, arg in enumerate(call._args)}

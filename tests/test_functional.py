@@ -179,7 +179,7 @@ def loss_cases() -> Iterator[Case]:
 
 
 CASES = [*linear_cases(), *activation_cases(), *softmax_cases(), *logsumexp_cases(), *loss_cases()]
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_case = pytest.mark.together("case", CASES, ids=str)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float64", "float32"])
 
 

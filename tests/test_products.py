@@ -79,13 +79,13 @@ def numbers_of(case: Case) -> tuple[int, ...]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.together("case", CASES, ids=str)
 def test_jacobian_of_every_case(case: Case) -> None:
     check(lambda: ad.jacobian(case.function, numbers_of(case))(*case.args), not case.name.startswith(REORDERED))
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("case", [case for case in CASES if case.order > 1], ids=str)
+@pytest.mark.together("case", [case for case in CASES if case.order > 1], ids=str)
 def test_hessian_of_every_case(case: Case) -> None:
     def weighted(*args: Any) -> Any:
         total: Any = 0.0

@@ -20,7 +20,7 @@ from autodiff.testing import check_gradients
 from tests.cases import CASES, Case
 from tests.strict import StrictArray, reveal
 
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_case = pytest.mark.together("case", CASES, ids=str)
 
 
 def is_float(arg: Any) -> bool:
@@ -64,7 +64,7 @@ def test_value_is_numpys(case: Case) -> None:
         np.testing.assert_array_equal(ours.data, numpys)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.order], ids=str)
+@pytest.mark.together("case", [case for case in CASES if case.order], ids=str)
 def test_gradient_is_that_of_central_differences(case: Case) -> None:
     check_gradients(case.function, *case.args, order=case.order, rtol=1e-5, atol=1e-6)
 
@@ -107,8 +107,8 @@ def test_graph_of_the_gradient_changes_no_value(case: Case) -> None:
         np.testing.assert_array_equal(arg.grad.data, gradient)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.torch is not None], ids=str)
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.together("case", [case for case in CASES if case.torch is not None], ids=str)
+@pytest.mark.together("dtype", [np.float64, np.float32])
 def test_value_gradient_and_second_gradient_are_pytorchs(case: Case, dtype: Any) -> None:
     torch = pytest.importorskip("torch")
     case = replace(case, args=tuple(arg.astype(dtype) if is_float(arg) else arg for arg in case.args))

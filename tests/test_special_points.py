@@ -395,7 +395,7 @@ class Trial:
 KINDS = one_of_each_kind()
 
 
-@pytest.mark.parametrize("case", KINDS, ids=str)
+@pytest.mark.together("case", KINDS, ids=str)
 def test_derivatives_at_special_points(case: Case) -> None:
     found: list[str] = []
     for dtype in (np.float64, np.float32):
@@ -457,7 +457,7 @@ def compare_programs(cases: list[Case], count: int, dtype: Any, order: int, **op
             np.testing.assert_allclose(data_of(a), data_of(b), rtol=rtol, err_msg=f"{case}, result {number}")
 
 
-@pytest.mark.parametrize("case", [c for c in KINDS if not acts_on_each_element(c)][::12], ids=str)
+@pytest.mark.together("case", [c for c in KINDS if not acts_on_each_element(c)][::12], ids=str)
 def test_programs_at_special_points(case: Case) -> None:
     with quiet():
         variables = tensors(case.args)

@@ -155,7 +155,7 @@ def close(result: Any, expected: Any) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("case", [*FUNCTIONS, *DISTRIBUTIONS], ids=str)
+@pytest.mark.together("case", [*FUNCTIONS, *DISTRIBUTIONS], ids=str)
 def test_each_member_has_its_value_and_gradient(case: Case) -> None:
     stacked = case.args()
     floats = tuple(k for k, x in enumerate(stacked) if x.dtype.kind == "f")

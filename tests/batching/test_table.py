@@ -20,9 +20,9 @@ from autodiff.core.rule import FACTS, facts_of, name_of
 from tests.cases import CASES, Case
 from tests.cases.points import acts_on_each_element, points
 from tests.test_rules import calls_of, is_float, several, weighted_sum
-from tests.test_special_points import one_of_each_kind, quiet
+from tests.test_special_points import KINDS, quiet
 
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_case = pytest.mark.together("case", CASES, ids=str)
 SIZE = 3
 
 
@@ -115,8 +115,8 @@ def test_gradients_of_a_batch_are_those_of_the_loop(case: Case) -> None:
             same(variables[place].grad, expected, 1e-12)
 
 
-@pytest.mark.parametrize("case", CASES[::6], ids=str)
-@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.together("case", CASES[::6], ids=str)
+@pytest.mark.together("size", [0, 1])
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
 def test_small_batches_and_short_floats(case: Case, size: int) -> None:
     if not size and case.name.startswith(("tensorsolve", "tensorinv")):
@@ -403,7 +403,7 @@ def orders_of(case: Case) -> Iterator[Callable[..., Any]]:
     yield ad.grad(lambda *args: weighted_sum(slopes(*args)), argnums=tuple(places))
 
 
-@pytest.mark.parametrize("case", [case for case in one_of_each_kind() if "lstsq" not in case.name], ids=str)
+@pytest.mark.together("case", [case for case in KINDS if "lstsq" not in case.name], ids=str)
 def test_special_points_in_a_batch_are_those_of_the_loop(case: Case) -> None:
     kinds = [point.args for point in points(case, np.float64)]
     if acts_on_each_element(case):

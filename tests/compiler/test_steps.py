@@ -41,7 +41,7 @@ def gradient_step(case: Case) -> Callable[..., Any]:
 PARTICULAR = ("scipy.sqrtm", "scipy.stats.dirichlet")
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not case.name.startswith(PARTICULAR)], ids=str)
+@pytest.mark.together("case", [case for case in CASES if not case.name.startswith(PARTICULAR)], ids=str)
 def test_exact_programs_give_every_case_to_the_last_bit(case: Case) -> None:
     step = gradient_step(case)
     compiled = ad.compile(step, exact=True)  # the first call compares two steps bit by bit
@@ -57,7 +57,7 @@ def flat(results: Any) -> Iterator[Any]:
     return (np.asarray(data_of(result)) for result in (*outputs, *gradients))
 
 
-@pytest.mark.parametrize("case", CASES[::7], ids=str)
+@pytest.mark.together("case", CASES[::7], ids=str)
 def test_simplified_programs_give_the_cases_to_rounding(case: Case) -> None:
     step = gradient_step(case)
     arrays = [arg for arg in case.args if is_float(arg)]
