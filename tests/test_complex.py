@@ -106,7 +106,7 @@ def check(case: Case, complexes: list[int]) -> None:
             np.testing.assert_allclose(actual, (b - a) / (2 * STEP), rtol=1e-5, atol=atol, err_msg="hvp")
 
 
-@pytest.mark.parametrize("case", FINITE, ids=str)
+@pytest.mark.together("case", FINITE, ids=str)
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning", "ignore:.*:scipy.linalg.LinAlgWarning")
 def test_derivatives_of_complex_numbers_are_those_by_their_parts(case: Case) -> None:
     if case.name.startswith(TO_DO):

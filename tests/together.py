@@ -79,18 +79,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     wanted = inspect.signature(pyfuncitem.obj).parameters
     fixtures = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
     failed: dict[str, BaseException] = {}
-    skipped: dict[str, str] = {}
+    left_out: list[BaseException] = []
     for name, args in together:
         try:
             pyfuncitem.obj(**{**fixtures, **args})
-        except pytest.skip.Exception as skip:
-            skipped[name] = str(skip)
+        except (pytest.skip.Exception, pytest.xfail.Exception) as outcome:
+            left_out.append(outcome)
         except (Exception, pytest.fail.Exception) as error:
             error.add_note(f"This was {pyfuncitem.originalname}[{name}].")
             failed[name] = error
     if failed:
         words = f"{len(failed)} of {len(together)} cases failed: {', '.join(failed)}"
         raise BaseExceptionGroup(words, list(failed.values())[:SHOWN])
-    if skipped:
-        pytest.skip(f"{len(skipped)} of {len(together)} cases: {', '.join(sorted(set(skipped.values())))}")
+    if left_out:
+        raise type(left_out[0])(f"{len(left_out)} of {len(together)} cases: {left_out[0]}")
     return True
