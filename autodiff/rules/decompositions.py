@@ -1,8 +1,12 @@
 """Norms, inverses, determinants and triangular factors of matrices, and of stacks of them: what `numpy.linalg` has.
 
 Where NumPy reads one triangle of a symmetric matrix only (``cholesky``, ``eigh``, ``eigvalsh``), the gradient is that
-of the symmetric matrix, and so is symmetric itself, as in PyTorch. Eigenvalues and singular values stand in
-``spectra.py``.
+of the symmetric matrix, and so is symmetric itself, as in PyTorch; of complex numbers, Hermitian. Eigenvalues and
+singular values stand in ``spectra.py``.
+
+Gradients flow as derivatives by a complex variable: a change ``dA`` of a matrix is worth ``Re Σ g dA``. What a formula
+owes to ``dA`` itself has transposes where it has them for real numbers; what it owes to ``dAᴴ``, as ``Re Σ h dAᴴ``, is
+the conjugate of ``hᵀ``.
 """
 
 import math
@@ -15,7 +19,8 @@ from autodiff.arrays.sums import Axis
 from autodiff.arrays.whole import holds_any, looked_at
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array, defvjp, describe
-from autodiff.core.tensor import as_array, stop_gradient
+from autodiff.core.tape import conj
+from autodiff.core.tensor import as_array, is_complex, stop_gradient
 from autodiff.rules.limits import convention, exact_to, over_root
 from autodiff.rules.linalg import swap_last_axes
 from autodiff.rules.reductions import _extremum, _product_of_others, _restore_axes
@@ -28,25 +33,26 @@ from autodiff.transforms.composition import defcomposition
 
 
 def _vector_norm(g: Array, out: Array, x: Array, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Array:
-    """``sign(x) (|x| / norm)^(ord-1)``; None is 2."""
+    """``conj(sign(x)) (|x| / norm)^(ord-1)``; None is 2."""
     ord = 2 if ord is None else ord
     if abs(ord) == math.inf:
-        return np.sign(x) * _extremum(g, out, np.abs(x), axis, keepdims=keepdims)
+        return conj(np.sign(x)) * _extremum(g, out, np.abs(x), axis, keepdims=keepdims)
     if ord == 0:
         return np.zeros_like(x)
     if ord == 1:
-        return _restore_axes(g, x, axis, keepdims) * np.sign(x)
+        return _restore_axes(g, x, axis, keepdims) * conj(np.sign(x))
     by_root, is_kink = over_root(g, out)
     if ord != 2 and is_kink is not None:
         is_kink = is_kink | ((out == 0) & (by_root != 0))  # only the norm of order 2 has a square that is smooth
     g, out, by_root = (_restore_axes(one, x, axis, keepdims) for one in (g, out, by_root))
     if ord == 2:
-        gradient = x * by_root
+        gradient = conj(x) * by_root
     else:
         is_zero = out == 0
         ratio = np.where(is_zero, 1, x) / np.where(is_zero, 1, out)
         power = float(ord) - 1
-        weight = ratio**power if ord % 2 == 0 < ord else np.sign(x) * np.abs(ratio) ** power
+        is_smooth = ord % 2 == 0 < ord and not is_complex(x)
+        weight = ratio**power if is_smooth else conj(np.sign(x)) * np.abs(ratio) ** power
         gradient = np.where(is_zero, by_root * out, g) * weight
     return gradient if is_kink is None else gradient + g * convention(x, _restore_axes(is_kink, x, axis, keepdims))
 
@@ -62,13 +68,13 @@ def _matrix_norm(
         summed, compared = axis if abs(ord) == 1 else axis[::-1]
         sums = np.sum(np.abs(x), axis=summed, keepdims=True)
         extreme = (np.max if ord > 0 else np.min)(sums, axis=compared, keepdims=True)
-        return np.sign(x) * _extremum(g, extreme, sums, compared, keepdims=True)
+        return conj(np.sign(x)) * _extremum(g, extreme, sums, compared, keepdims=True)
     u, s, vt = np.linalg.svd(np.moveaxis(x, axis, (-2, -1)), full_matrices=False)
     g = np.moveaxis(g, axis, (-2, -1))[..., 0]
     if ord != "nuc":
         extreme = (np.max if ord > 0 else np.min)(s, axis=-1, keepdims=True)
         g = _extremum(g, extreme, s, -1, keepdims=True)
-    return np.moveaxis((u * g[..., None, :]) @ vt, (-2, -1), axis)
+    return np.moveaxis(conj((u * g[..., None, :]) @ vt), (-2, -1), axis)
 
 
 def _norm(g: Array, out: Array, x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
@@ -102,16 +108,17 @@ def _inv(g: Array, out: Array, a: Array) -> Array:
 
 
 def _pinv(g: Array, out: Array, a: Array) -> Array:
-    """Three terms, for P = pinv(A): ``-Pᵀ g Pᵀ + (1 - A P) gᵀ P Pᵀ + Pᵀ P gᵀ (1 - P A)``.
+    """Three terms, for P = pinv(A): ``-Pᵀ g Pᵀ``, and the conjugate of ``(1 - A P) gᵀ P Pᴴ + Pᴴ P gᵀ (1 - P A)``.
 
     They hold while the rank stays the same (Golub and Pereyra 1973, The differentiation of pseudo-inverses); where it
     changes, the pseudo-inverse jumps.
     """
     turned, transposed = swap_last_axes(g), swap_last_axes(out)
     # What is multiplied by P twice is so in the end, since its square may be out of range.
-    left = (turned - a @ (out @ turned)) @ (out @ transposed)
-    right = transposed @ (out @ (turned - turned @ (out @ a)))
-    return left + right - transposed @ g @ transposed
+    adjoint = conj(transposed)
+    left = (turned - a @ (out @ turned)) @ (out @ adjoint)
+    right = adjoint @ (out @ (turned - turned @ (out @ a)))
+    return conj(left + right) - transposed @ g @ transposed
 
 
 def _solve_a(g: Array, out: Array, a: Array, b: Array) -> Array:
@@ -155,7 +162,7 @@ def _lstsq_a(g: Any, out: Any, a: Array, b: Array, rcond: Any = None) -> Array:
     inverse = np.linalg.pinv(a)
     gradient = _pinv(g_solution @ swap_last_axes(b), inverse, a)
     if residuals.size:
-        gradient = gradient + 2 * (a @ solution - b) * g_residuals @ swap_last_axes(solution)
+        gradient = gradient + 2 * conj(a @ solution - b) * g_residuals @ swap_last_axes(solution)
     return gradient + values_gradient(g_singular, a)
 
 
@@ -164,7 +171,7 @@ def _lstsq_b(g: Any, out: Any, a: Array, b: Array, rcond: Any = None) -> Array:
     solution, residuals, _, _ = out
     a = as_array(a)
     gradient = swap_last_axes(np.linalg.pinv(a)) @ g_solution
-    return gradient + 2 * (b - a @ solution) * g_residuals if residuals.size else gradient
+    return gradient + 2 * conj(b - a @ solution) * g_residuals if residuals.size else gradient
 
 
 def _refuse_lstsq(a: Array, b: Array, rcond: Any = None) -> None:
@@ -237,12 +244,13 @@ def _det(g: Array, out: Array, a: Array) -> Array:
 def _cofactors(a: Array) -> Array:
     """Give the derivative of det, of any matrix, so that its own first derivative is right too.
 
-    With U and V as constants, ``Uᵀ A V`` is linear in A, and diagonal here. Where all other elements of a matrix B are
+    With U and V as constants, ``Uᴴ A V`` is linear in A, and diagonal here. Where all other elements of a matrix B are
     small, its cofactors are ``Π bₖₖ`` over the k other than i on the diagonal, and elsewhere ``-bⱼᵢ Π bₖₖ`` over those
     other than i and j. That leaves out terms of the second order, which a third derivative of det would need.
     """
     u, _, vt = np.linalg.svd(stop_gradient(a))
     orientation = (np.linalg.det(u) * np.linalg.det(vt))[..., None, None]
+    u, vt = conj(u), conj(vt)
     diagonal = swap_last_axes(u) @ a @ swap_last_axes(vt)
     is_diagonal = np.eye(a.shape[-1], dtype=bool)
     elements = np.diagonal(diagonal, axis1=-2, axis2=-1)[..., None, :]
@@ -251,8 +259,12 @@ def _cofactors(a: Array) -> Array:
 
 
 def _slogdet(g: Any, out: Any, a: Array) -> Array:
-    """``g A⁻ᵀ`` for the logarithm; the sign does not vary. A singular matrix has no derivative, and no inverse."""
-    return g[1][..., None, None] * swap_last_axes(np.linalg.inv(a))
+    """``g A⁻ᵀ`` for the logarithm, of which a complex sign turns by the imaginary part, and a real one does not vary.
+
+    A singular matrix has no derivative, and no inverse.
+    """
+    weight = g[1] + 1j * np.imag(g[0] * out[0]) if is_complex(a) else g[1]
+    return weight[..., None, None] * swap_last_axes(np.linalg.inv(a))
 
 
 defvjp(np.linalg.det, _det)
@@ -263,14 +275,19 @@ defvjp(np.linalg.slogdet, _slogdet)
 
 
 def _cholesky(g: Array, out: Array, a: Array, *, upper: bool = False) -> Array:
-    """``L⁻ᵀ Φ(Lᵀ g) L⁻¹``, of which Φ takes the lower triangle and half the diagonal.
+    """The symmetric (Hermitian) part of ``L⁻ᵀ Φ(Lᵀ g) conj(L⁻¹)``; Φ takes the lower triangle and half the diagonal.
 
     Murray 2016, Differentiation of the Cholesky decomposition.
     """
-    factor, g = (out, swap_last_axes(g)) if upper else (swap_last_axes(out), g)
-    inner = np.tril(factor @ g)
-    inner = (inner + swap_last_axes(np.tril(inner, -1))) / 2  # the symmetric part of Φ
-    return np.linalg.solve(factor, swap_last_axes(np.linalg.solve(factor, inner)))
+    factor, g = (conj(out), conj(swap_last_axes(g))) if upper else (swap_last_axes(out), g)
+    inner = hermitian_from(np.tril(factor @ g)) / 2
+    return np.linalg.solve(factor, conj(swap_last_axes(np.linalg.solve(factor, inner))))
+
+
+def hermitian_from(lower: Array) -> Array:
+    """Make a lower triangle a symmetric matrix, or a Hermitian one, whose diagonal is real."""
+    whole = lower + conj(swap_last_axes(np.tril(lower, -1)))
+    return (whole + conj(swap_last_axes(whole))) / 2 if is_complex(whole) else whole
 
 
 def _qr(g: Any, out: Any, a: Array, mode: str = "reduced") -> Array:
@@ -287,8 +304,8 @@ def _qr(g: Any, out: Any, a: Array, mode: str = "reduced") -> Array:
     if rows >= columns:
         return _tall_qr(g_q, g_r, q, r)
     beyond = g_r[..., rows:]
-    g_q = g_q + a[..., rows:] @ swap_last_axes(beyond)
-    return np.concatenate([_tall_qr(g_q, g_r[..., :rows], q, r[..., :rows]), q @ beyond], axis=-1)
+    g_q = g_q + conj(a[..., rows:] @ swap_last_axes(beyond))
+    return np.concatenate([_tall_qr(g_q, g_r[..., :rows], q, r[..., :rows]), conj(q) @ beyond], axis=-1)
 
 
 def _refuse_qr(a: Array, mode: str = "reduced") -> None:
@@ -298,15 +315,14 @@ def _refuse_qr(a: Array, mode: str = "reduced") -> None:
 
 
 def _tall_qr(g_q: Array, g_r: Array, q: Array, r: Array) -> Array:
-    """``(gQ + Q M) R⁻ᵀ``, where M is symmetric and has the lower triangle of ``R gRᵀ - gQᵀ Q``."""
+    """``(gQ + conj(Q M)) R⁻ᵀ``; M is symmetric (Hermitian) and has the lower triangle of ``R gRᵀ - gQᵀ Q``."""
     pivots = np.abs(np.diagonal(data_of(r), axis1=-2, axis2=-1))
     if looked_at(pivots) is not None and pivots.size:
         smallest = r.shape[-1] * np.finfo(pivots.dtype).eps * np.max(pivots, axis=-1)
         if holds_any(np.min(pivots, axis=-1) <= smallest):
             raise np.linalg.LinAlgError("qr has no derivative where the rank is not full, but for rounding")
-    lower = np.tril(r @ swap_last_axes(g_r) - swap_last_axes(g_q) @ q)
-    middle = lower + swap_last_axes(np.tril(lower, -1))
-    return swap_last_axes(np.linalg.solve(r, swap_last_axes(g_q + q @ middle)))
+    middle = hermitian_from(np.tril(r @ swap_last_axes(g_r) - swap_last_axes(g_q) @ q))
+    return swap_last_axes(np.linalg.solve(r, swap_last_axes(g_q + conj(q @ middle))))
 
 
 defvjp(np.linalg.cholesky, _cholesky)

@@ -1,4 +1,8 @@
-"""Products of vectors, matrices and stacks of them, and what rearranges or cuts a matrix."""
+"""Products of vectors, matrices and stacks of them, and what rearranges or cuts a matrix.
+
+``vdot``, ``vecdot`` and ``vecmat`` conjugate their first argument, so its gradient is the conjugate of that of a
+product, and the second's is taken with the conjugate of the first. All others are linear in both.
+"""
 
 import string
 from collections.abc import Sequence
@@ -9,7 +13,7 @@ import numpy as np
 
 from autodiff.arrays.foreign import is_sparse
 from autodiff.core.rule import Array, defvjp, describe
-from autodiff.core.tape import unbroadcast
+from autodiff.core.tape import conj, unbroadcast
 from autodiff.core.tensor import as_array
 from autodiff.rules.elementwise import through
 from autodiff.rules.indexing import scatter_add
@@ -69,13 +73,13 @@ defvjp(np.dot, _dot_x, _dot_y)
 
 
 def _vecdot_x(g: Array, out: Array, x: Array, y: Array, *, axis: int = -1) -> Array:
-    """``g y``, where the vectors lie along ``axis`` of both, and the other axes broadcast."""
+    """``g y``, conjugated, where the vectors lie along ``axis`` of both, and the other axes broadcast."""
     product = g[..., None] * np.moveaxis(as_array(y), axis, -1)
-    return np.moveaxis(unbroadcast(product, np.moveaxis(x, axis, -1).shape), -1, axis)
+    return conj(np.moveaxis(unbroadcast(product, np.moveaxis(x, axis, -1).shape), -1, axis))
 
 
 def _vecdot_y(g: Array, out: Array, x: Array, y: Array, *, axis: int = -1) -> Array:
-    return _vecdot_x(g, out, y, x, axis=axis)
+    return _vecdot_x(conj(g), out, y, x, axis=axis)
 
 
 def _cross_x(
@@ -125,8 +129,8 @@ def _outer_y(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 defvjp(
     np.vdot,
-    lambda g, out, x, y: g * _in_shape(y, x.shape),
-    lambda g, out, x, y: g * _in_shape(x, y.shape),
+    lambda g, out, x, y: conj(g * _in_shape(y, x.shape)),
+    lambda g, out, x, y: g * conj(_in_shape(x, y.shape)),
 )
 for _outer in (np.outer, np.linalg.outer):
     defvjp(_outer, _outer_x, _outer_y)
@@ -139,12 +143,12 @@ if hasattr(np, "matvec"):  # since NumPy 2.2
     defvjp(
         np.matvec,
         lambda g, out, x, y: g[..., :, None] * as_array(y)[..., None, :],
-        lambda g, out, x, y: np.vecmat(g, as_array(x)),
+        lambda g, out, x, y: np.vecmat(conj(g), as_array(x)),
     )
     defvjp(
         np.vecmat,
-        lambda g, out, x, y: np.matvec(as_array(y), g),
-        lambda g, out, x, y: as_array(x)[..., :, None] * g[..., None, :],
+        lambda g, out, x, y: conj(np.matvec(as_array(y), g)),
+        lambda g, out, x, y: conj(as_array(x))[..., :, None] * g[..., None, :],
     )
 
 # Sums of products over any axes

@@ -11,6 +11,10 @@ its digits, as for ``exp`` of a matrix near zero.
 
 Values and vectors must come from one call for that. At equal values second derivatives are right too; the third, and
 for what depends on values only the fourth, are refused.
+
+Complex vectors multiplied by a number of magnitude one are vectors too. As in PyTorch, a function that depends on their
+phases is refused. Formulas are those of the literature, conjugated, since a gradient flows as the derivative by a
+complex variable; so ``Vᴴ`` stands there as ``Vᵀ``.
 """
 
 import math
@@ -19,11 +23,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff.arrays.whole import held_as, holds_any, looked_at
+from autodiff.arrays.whole import held_as, holds_any, is_numpy, looked_at, require
 from autodiff.core.record import data_of, is_variable, variable
 from autodiff.core.rule import Array, Rule, defvjp, describe
-from autodiff.core.tape import pullback
-from autodiff.core.tensor import Tensor
+from autodiff.core.tape import conj, pullback
+from autodiff.core.tensor import Tensor, is_complex
 from autodiff.core.watch import unwatched
 from autodiff.rules.limits import exact_to
 from autodiff.rules.linalg import swap_last_axes
@@ -91,8 +95,8 @@ def _precision(x: Array) -> float:
 
 def _largest(x: Array, axis: int = -1) -> Any:
     """Give the largest magnitude in each member of a stack, as a matrix of one element."""
-    x = data_of(x)
-    largest = np.max(np.abs(x), axis=tuple(range(axis, 0))) if x.size else np.zeros(x.shape[:axis], x.dtype)
+    x = np.abs(data_of(x))
+    largest = np.max(x, axis=tuple(range(axis, 0))) if x.size else np.zeros(x.shape[:axis], x.dtype)
     return largest[..., None, None]
 
 
@@ -186,8 +190,8 @@ def _derivative(matrices: Sequence[Array], out: Tensor) -> Callable[[Sequence[Ar
 
 
 def _symmetric(x: Array, sign: int = 1) -> Array:
-    """Give the symmetric part of matrices, with -1 the antisymmetric one, and with 0 the matrices."""
-    return (x + sign * swap_last_axes(x)) / 2 if sign else x
+    """Give the symmetric (Hermitian) part of matrices, with -1 the antisymmetric one, and with 0 the matrices."""
+    return (x + sign * conj(swap_last_axes(x))) / 2 if sign else x
 
 
 def _one_by_one(ties: Any) -> Iterator[Any]:
@@ -203,36 +207,82 @@ def _one_by_one(ties: Any) -> Iterator[Any]:
 
 def _angles(ties: Any, dtype: Any, shift: int = 0) -> Any:
     """Give an antisymmetric matrix of some numbers, 0 where values are not tied: a turn of the vectors that are."""
-    count = ties.shape[-1]
-    angles = np.sin(np.arange(1.0 + shift, count * count + 1 + shift)).reshape(count, count)
-    return np.where(ties, angles - angles.T, 0).astype(dtype)
+    angles = _some((ties.shape[-1], ties.shape[-1]), dtype, shift)
+    return np.where(ties, _symmetric(angles, -1), 0)
+
+
+def _some(shape: tuple[int, ...], dtype: Any, shift: int = 0) -> Any:
+    """Give numbers of which no function is made that happens not to change in their direction."""
+    phases = np.arange(1.0 + shift, math.prod(shape) + 1 + shift).reshape(shape)
+    return (np.sin(phases) + (1j * np.cos(2 * phases) if np.dtype(dtype).kind == "c" else 0)).astype(dtype)
+
+
+def _turning(name: str, inner: Array, values: Array, *gradients: Array) -> Array:
+    """Give the antisymmetric part of products of vectors with their gradients, without what only phases have there."""
+    turning = _symmetric(inner, -1)
+    if not is_complex(turning):
+        return turning
+    return np.where(np.eye(turning.shape[-1], dtype=bool), 0, turning) + _phases(name, inner, values, *gradients)
+
+
+def _phases(name: str, inner: Array, values: Array, *gradients: Array) -> Any:
+    """Refuse a function that changes as a complex vector is multiplied by a number of magnitude one.
+
+    Args:
+        name: of the decomposition.
+        inner: products of the vectors and their gradients, of which the imaginary diagonal must be zero.
+        values: of the matrix.
+        gradients: of the vectors.
+
+    Returns:
+        Zero; of arrays that cannot be looked into, a row with NaN where others are refused.
+
+    Raises:
+        ValueError: the function depends on the phases.
+    """
+    phases = np.abs(np.imag(np.diagonal(data_of(inner), axis1=-2, axis2=-1)))
+    # What the function makes of the matrix is rounded as that is, and zero but for that.
+    rounding = 100 * phases.shape[-1] * _precision(phases) * np.maximum(1, _largest(values)[..., 0]) ** 2
+    counts = phases > _precision(phases) ** 0.5 * sum(_largest(g, -2) for g in gradients)[..., 0] + rounding
+    of_all = counts
+    while hasattr(of_all, "members"):
+        of_all = of_all.members
+    if not is_numpy(of_all):
+        return np.where(counts, np.nan, 0)[..., None, :]
+    require(
+        np.logical_not(of_all),
+        ValueError,
+        f"{name}: the function to differentiate depends on the phases of complex vectors, which are any: with v, "
+        "v * exp(1j * t) is one too; use what does not, as abs(v), v * conj(v[..., :1, :]) or (v * w) @ v.conj().T",
+    )
+    return 0
 
 
 def _turn(g: Any, out: Any, further: bool) -> tuple[_Part, Any]:
     """Give the quotients ``F ∘ Vᵀ gV`` of `_eigh`, and the size of the numbers that numerators are differences of."""
     (w, v), (g_w, g_v) = out, g
     inner, identity = swap_last_axes(v) @ g_v, np.eye(w.shape[-1], dtype=bool)
-    numerator, divisor = _symmetric(inner, -1), np.where(identity, 1, w[..., None, :] - w[..., :, None])
+    numerator, divisor = _turning("eigh", inner, w, g_v), np.where(identity, 1, w[..., None, :] - w[..., :, None])
     tolerance, size = _nearness(w, further), _largest(inner, -2)
     ties = _ties(w, False, tolerance)
     return _Part(numerator, divisor, ties | _spoilt(numerator, divisor, ties, size, g_w, tolerance), (1, -1)), size
 
 
 def _eigh(g: Any, out: Any, further: bool = True) -> Array:
-    """``V (diag(gw) + F ∘ Vᵀ gV) Vᵀ``, where F = 1 / (wⱼ - wᵢ) (Giles 2008), of which the symmetric part is taken."""
+    """The symmetric part of ``conj(V) (diag(gw) + F ∘ Vᵀ gV) Vᵀ``, where F = 1 / (wⱼ - wᵢ) (Giles 2008)."""
     (w, v), (g_w, g_v) = out, g
-    vt = swap_last_axes(v)
+    left, vt = conj(v), swap_last_axes(v)
     if g_v is None:
-        return (v * g_w[..., None, :]) @ vt
+        return (left * g_w[..., None, :]) @ vt
     part, size = _turn(g, out, further)
 
     def gradient_of(quotients: Sequence[Array]) -> Array:
         identity = np.eye(w.shape[-1], dtype=bool)
-        return v @ (quotients[0] if g_w is None else np.where(identity, g_w[..., None, :], quotients[0])) @ vt
+        return left @ (quotients[0] if g_w is None else np.where(identity, g_w[..., None, :], quotients[0])) @ vt
 
     if not isinstance(out, Tensor) or not holds_any(part.tied):
         return gradient_of(_divided([part], w))
-    turned = data_of(v) @ _angles(_ties(w, False, _sameness(w)), w.dtype)
+    turned = data_of(v) @ _angles(_ties(w, False, _sameness(w)), v.dtype)
     return _settled([part], gradient_of, _Place(out, 0, part.tied, (None, turned)), size, further)
 
 
@@ -242,33 +292,44 @@ def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> 
     It is ``U (J ∘ F s + s K ∘ F + diag(gs)) Vᵀ``, where J and K are the antisymmetric parts of ``Uᵀ gU`` and
     ``Vᵀ gV`` and F = 2 / (sⱼ² - sᵢ²), and what ``gU`` and ``gV`` have outside of the spaces of U and V. The first two
     terms are ``(J + K) / (sⱼ - sᵢ) + (J - K) / (sⱼ + sᵢ)``, so that what turns U and V alike, as in ``U Vᵀ``, has a
-    derivative also where singular values are equal.
+    derivative also where singular values are equal. Complex vectors also turn by their phases: the imaginary diagonals
+    of J and K, of which ``J + K`` must have none, and those of U and V against each other count as the rest does.
     """
     if not compute_uv:
         return values_gradient(g, a)
     (u, s, vt), (g_u, g_s, g_vt) = out, g
     rows, columns = a.shape[-2:]
     if g_u is None and g_vt is None:
-        return (u * g_s[..., None, :]) @ vt
-    v, g_v = swap_last_axes(vt), np.zeros_like(swap_last_axes(vt)) if g_vt is None else swap_last_axes(g_vt)
+        return conj((u * g_s[..., None, :]) @ vt)
+    left, right = conj(u), conj(vt)
+    v = swap_last_axes(right)
     g_u = np.zeros_like(u) if g_u is None else g_u
-    in_u, in_v = swap_last_axes(u) @ g_u, vt @ g_v
+    g_v = np.zeros_like(v) if g_vt is None else conj(swap_last_axes(g_vt))
+    in_u, in_v = swap_last_axes(u) @ g_u, right @ g_v
     row, column, identity = s[..., None, :], s[..., :, None], np.eye(s.shape[-1], dtype=bool)
-    nearness, is_tall = _nearness(s, further), rows > columns
-    ties = _ties(s, rows != columns, nearness)
+    nearness, is_tall, has_phases = _nearness(s, further), rows > columns, is_complex(u)
+    ties = _ties(s, rows != columns or has_phases, nearness)
     zero, both_zero = _zeros(_ties(s, True, nearness))
+    alike, apart = _turning("svd", in_u + in_v, s, g_u, g_v), _symmetric(in_u - in_v, -1)
+    if has_phases:  # on the diagonal s + s is the divisor, and what is differentiated by the value too is half of it
+        apart = apart - np.where(identity, apart, 0) / 2
     parts = [
-        _Part(_symmetric(in_u + in_v, -1), np.where(identity, 1, row - column), ties & ~identity, (1, -1)),
-        _Part(_symmetric(in_u - in_v, -1), np.where(identity, 1, row + column), both_zero & ~identity, (-1, -1)),
+        _Part(alike, np.where(identity, 1, row - column), ties & ~identity, (1, -1)),
+        _Part(
+            apart,
+            np.where(identity, row if has_phases else 1, row + column),
+            both_zero & (has_phases | ~identity),
+            (-1, -1),
+        ),
     ]
     if rows != columns:
-        parts.append(_Part(g_u - u @ in_u if is_tall else g_v - v @ in_v, row, zero, (0, 0)))
+        parts.append(_Part(g_u - left @ in_u if is_tall else g_v - conj(v) @ in_v, row, zero, (0, 0)))
 
     def gradient_of(quotients: Sequence[Array]) -> Array:
-        inner = quotients[0] + quotients[1]
-        gradient = u @ (inner if g_s is None else np.where(identity, g_s[..., None, :], inner)) @ vt
+        inner = (quotients[0] if g_s is None else np.where(identity, g_s[..., None, :], quotients[0])) + quotients[1]
+        gradient = left @ inner @ right
         for outside in quotients[2:]:
-            gradient = gradient + (outside @ vt if is_tall else u @ swap_last_axes(outside))
+            gradient = gradient + (outside @ right if is_tall else left @ conj(swap_last_axes(outside)))
         return gradient
 
     if not isinstance(out, Tensor) or not holds_any(ties):
@@ -276,14 +337,14 @@ def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> 
     # Where singular values are equal, U and V turn alike; where they are zero, each by itself, and outwards.
     equal = _ties(s, True, _sameness(s))
     zero, both_zero = _zeros(equal)
-    alike = _angles(equal & ~both_zero, s.dtype)
-    turns = [data_of(x) @ (alike + _angles(both_zero, s.dtype, shift)) for shift, x in ((1, u), (2, v))]
+    same = _angles(equal & ~both_zero, u.dtype)
+    turns = [data_of(x) @ (same + _angles(both_zero, u.dtype, shift)) for shift, x in ((1, u), (2, v))]
     if rows != columns:
         basis = data_of(u if is_tall else v)
-        outwards = np.sin(np.arange(1.0, math.prod(basis.shape[-2:]) + 1)).reshape(basis.shape[-2:]).astype(s.dtype)
-        outwards = np.where(zero, outwards - basis @ (swap_last_axes(basis) @ outwards), 0)
+        outwards = _some(basis.shape[-2:], u.dtype)
+        outwards = np.where(zero, outwards - basis @ (conj(swap_last_axes(basis)) @ outwards), 0)
         turns[not is_tall] = turns[not is_tall] + outwards
-    place = _Place(out, 1, ties, (turns[0], None, swap_last_axes(turns[1])))
+    place = _Place(out, 1, ties, (turns[0], None, conj(swap_last_axes(turns[1]))))
     return _settled(parts, gradient_of, place, np.maximum(_largest(g_u, -2), _largest(g_v, -2)), further)
 
 
@@ -304,10 +365,30 @@ def _zeros(ties: Any) -> tuple[Any, Any]:
 def values_gradient(g: Array, x: Array) -> Array:
     """``U diag(g) Vᵀ``, the gradient of singular values that were computed without their vectors."""
     u, s, vt = np.linalg.svd(x, full_matrices=False)
-    gradient = (u * g[..., None, :]) @ vt
+    gradient = conj((u * g[..., None, :]) @ vt)
     if not holds_any(_ties(s, False, _nearness(s, False))):
         return gradient
     return gradient * exact_to(x, 0, "the gradient of equal singular values without their vectors")
+
+
+def _eig(g: Any, out: Any) -> Array:
+    """``V⁻ᵀ (diag(gw) + F ∘ (Vᵀ gV - Vᵀ conj(V) diag(Re Vᵀ gV))) Vᵀ``, where F = 1 / (wⱼ - wᵢ).
+
+    The second term in the brackets keeps the vectors' length at one (Boeddeker et al. 2017, On the computation of
+    complex-valued gradients). Of equal eigenvalues the vectors have no derivative, and need not be as many.
+    """
+    (w, v), (g_w, g_v) = out, g
+    vt = swap_last_axes(v)
+    if g_v is None:
+        return np.linalg.solve(vt, g_w[..., :, None] * vt)
+    inner, identity = vt @ g_v, np.eye(w.shape[-1], dtype=bool)
+    lengths = np.diagonal(inner, axis1=-2, axis2=-1)
+    zero = _phases("eig", inner, w, g_v) if is_complex(v) else 0
+    lengths = np.real(lengths) if is_complex(v) else lengths
+    turning = inner - (vt @ conj(v)) * lengths[..., None, :]
+    divisor = np.where(identity, 1, w[..., None, :] - w[..., :, None])
+    quotient = _divided([_Part(turning, divisor, False, ())], w)[0] + zero
+    return np.linalg.solve(vt, np.where(identity, 0 if g_w is None else g_w[..., None, :], quotient) @ vt)
 
 
 def _eigh_at_ties(g: Any, out: Any) -> Rule | None:
@@ -319,14 +400,18 @@ def _eigh_at_ties(g: Any, out: Any) -> Rule | None:
 def _svd_at_ties(g: Any, out: Any) -> Rule | None:
     if g[0] is None and g[2] is None:
         return None
-    if not holds_any(_ties(out[1], out[0].shape[-2] != out[2].shape[-1], _nearness(out[1], False))):
+    to_zero = out[0].shape[-2] != out[2].shape[-1] or is_complex(out[0])
+    if not holds_any(_ties(out[1], to_zero, _nearness(out[1], False))):
         return None
     return lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv, False)
 
 
 describe(np.linalg.eigh, rule_with_graph=_eigh_at_ties)
 describe(np.linalg.svd, rule_with_graph=_svd_at_ties, refuses=_refuse_svd)
+describe(np.linalg.eig, rule_with_graph=lambda g, out: None)  # its rule knows what to do without a gradient
+describe(np.linalg.eigvals, recorded_as=lambda a: np.linalg.eig(a)[0])
 describe(np.linalg.eigvalsh, recorded_as=lambda a, UPLO="L": np.linalg.eigh(a, UPLO)[0])
 describe(np.linalg.svdvals, recorded_as=lambda x, /: np.linalg.svd(x, full_matrices=False)[1])
+defvjp(np.linalg.eig, lambda g, out, a: _eig(g, out))
 defvjp(np.linalg.eigh, lambda g, out, a, UPLO="L": _eigh(g, out))
 defvjp(np.linalg.svd, lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv))
