@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.batching.array import Batched
+from autodiff.batching.array import innermost
 from autodiff.core.record import data_of
 from autodiff.core.rule import name_of
 from autodiff.core.tape import Entry, Outputs, pack
@@ -113,8 +113,7 @@ def _arrays(values: Any) -> Iterator[Any]:
 def _first_not_finite(data: Any) -> str | None:
     """Say which element is the first that is not finite. Arrays of other kinds, which may be lazy, are left alone."""
     for array in _arrays(data if isinstance(data, list | tuple) else [data]):
-        while type(array) is Batched:  # the index then begins with that of the member
-            array = array.array
+        array = innermost(array)  # of a batch, where the index begins with that of the member
         if isinstance(array, np.ndarray | np.generic) and array.dtype.kind in "fc" and not np.isfinite(array).all():
             index = tuple(int(k) for k in np.argwhere(~np.isfinite(np.atleast_1d(array)))[0])
             return f"{np.atleast_1d(array)[index]:g} at index {index if array.ndim else ()}"

@@ -235,6 +235,15 @@ def levels_of(x: Any) -> list[Level]:
     return levels
 
 
+def innermost(thing: Any) -> Any:
+    """Give the array in a Tensor, of all members if it is one of a batch; and anything else as it is."""
+    if issubclass(type(thing), Entry):  # nothing is asked for its class
+        thing = thing._array
+    while type(thing) is Batched:
+        thing = thing.array
+    return thing
+
+
 def in_place(name: str) -> TypeError:
     """Make the error for a write into an array of which each member would need its own."""
     return TypeError(
@@ -489,7 +498,8 @@ def of_two(operate: Function, x: Any, y: Any) -> Any:
     return NotImplemented
 
 
-_NUMBERS = {float, int, bool, *(kind for kind in np.sctypeDict.values() if issubclass(kind, np.number | np.bool_))}
+_NUMBERS = {float, int, bool, complex}
+_NUMBERS |= {kind for kind in np.sctypeDict.values() if issubclass(kind, np.number | np.bool_)}
 
 
 def _define_operator(name: str, function: np.ufunc) -> None:

@@ -127,7 +127,12 @@ def _solve(level: Level, args: Args, kwargs: Options) -> Any:
 
 def _norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 3) or (ord == 2 and x.ndim == 2)):
-        norm = np.sqrt(np.vecdot(rows := flat(x), rows))
+        rows = flat(x)
+        if x.dtype.kind == "c":
+            real, imag = np.real(rows), np.imag(rows)
+            norm = np.sqrt(np.vecdot(real, real) + np.vecdot(imag, imag))
+        else:
+            norm = np.sqrt(np.vecdot(rows, rows))
         return np.reshape(norm, (len(x), *(1,) * (x.ndim - 1))) if keepdims else norm
     if axis is None and x.ndim not in (2, 3):
         return NotImplemented

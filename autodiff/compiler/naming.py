@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from autodiff.batching.array import Batched
-from autodiff.core.tape import Entry
+from autodiff.batching.array import innermost
 from autodiff.core.watch import LIBRARIES
 
 _TAKEN = {*dir(builtins), *keyword.kwlist}
@@ -116,15 +115,6 @@ def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) ->
         if is_function and type(space) is dict and sys.gettrace() is None:  # and no debugger is at work in it
             space.clear()  # up to Python 3.12 a frame keeps it, and all that it holds
     return {key: name for key, (_, name) in found.items()}
-
-
-def innermost(thing: Any) -> Any:
-    """Give the array in a Tensor, of all members if it is one of a batch; and anything else as it is."""
-    if issubclass(type(thing), Entry):  # nothing is asked for its class
-        thing = thing._array
-    while type(thing) is Batched:
-        thing = thing.array
-    return thing
 
 
 def text_of(line: Line) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.naming import innermost
+from autodiff.batching.array import innermost
 from autodiff.compiler.state import Unkept
 from autodiff.core.record import data_of
 from autodiff.core.tensor import Tensor

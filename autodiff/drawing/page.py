@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.batching.array import levels_of
-from autodiff.compiler.naming import innermost
+from autodiff.batching.array import innermost, levels_of
 from autodiff.core.record import data_of, is_variable
 from autodiff.core.rule import Array
 from autodiff.core.tape import Entry, Outputs, pack, pullback, recording

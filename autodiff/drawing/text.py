@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.batching.array import inside, levels_of, outside
-from autodiff.compiler.naming import innermost
+from autodiff.batching.array import innermost, inside, levels_of, outside
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array, Function, name_of
 from autodiff.core.tape import Outputs

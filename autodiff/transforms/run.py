@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 import numpy as np
 
+from autodiff.batching.array import innermost
 from autodiff.core.clock import tick
 from autodiff.core.leaving import in_transform
 from autodiff.core.record import constant, data_of, is_variable, unary, variable
@@ -186,7 +187,7 @@ class Run:
     def check_holomorphic(self, seeds: list[Any], slopes: list[Any]) -> None:
         """Refuse functions whose derivative is not linear in complex numbers, as far as arrays of NumPy's tell it."""
         turned = self.pull([seed * 1j for seed in seeds], hooks="none")
-        for slope, other in zip(map(data_of, slopes), map(data_of, turned), strict=True):
+        for slope, other in zip(map(innermost, slopes), map(innermost, turned), strict=True):
             if isinstance(slope, np.ndarray | np.generic):
                 error = np.abs(np.multiply(1j, slope) - other)
                 scale = np.max(np.abs(slope), initial=0) + np.max(np.abs(other), initial=0)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from threading import get_ident
 from typing import Any
 
-from autodiff.compiler.naming import Line, innermost, line, text_of
+from autodiff.batching.array import innermost
+from autodiff.compiler.naming import Line, line, text_of
 from autodiff.compiler.program import Value
 from autodiff.compiler.record.recorder import Recorded
 from autodiff.core.clock import Span, tick
