@@ -65,5 +65,5 @@ def _leaf(value: Value) -> Tensor:
 
 def _blank(value: Value) -> Any:
     """Make zeros of a shape and dtype that take no memory."""
-    dtype = value.dtype if isinstance(value.dtype, np.dtype) or value.dtype in (bool, int, float) else float
+    dtype = value.dtype if isinstance(value.dtype, np.dtype) or value.dtype in (bool, int, float, complex) else float
     return np.broadcast_to(np.zeros((), dtype), value.shape) if value.is_array else np.dtype(dtype).type(0)

@@ -117,7 +117,7 @@ class Bound:
             args, kwargs = self._example()
             return self._step.function(*args, **kwargs)
 
-        dtypes = [output.dtype for call in self.program.calls for output in call.outputs]
+        dtypes = [np.dtype(output.dtype) for call in self.program.calls for output in call.outputs]
         kept = [gradient.of for gradient in self._record.kept if isinstance(gradient.of, Tensor)]
         gradients = [Place.of_attribute(f"gradient of {tensor._label()}", tensor, "_grad") for tensor in kept]
         Verification(
@@ -127,7 +127,7 @@ class Bound:
             places=[*self._record.trace.places, *gradients],
             settings=lambda: (settings(), self.has_gradients()),
             exact=exact,
-            coarsest=min((one.itemsize for one in dtypes if getattr(one, "kind", "") == "f"), default=8),
+            coarsest=min((np.finfo(one).bits // 8 for one in dtypes if one.kind in "fc"), default=8),
             name=name_of(self._step.function),
             suspects=_suspects(self._step),
         ).run()

@@ -53,6 +53,8 @@ def _leaf_form(leaf: Any) -> Hashable:
     if isinstance(leaf, Stateful):
         return Itself(leaf), leaf.settings(), tuple(numbers_of(leaf.places()).values())
     equal: Any = type(leaf).__eq__
+    if isinstance(leaf, complex):  # of which equal ones have zeros of other signs
+        return form_of(leaf)
     return (type(leaf), leaf) if equal is not object.__eq__ else _form_inside(leaf, ())
 
 

@@ -138,11 +138,11 @@ class Verification:
         a, b = np.asarray(one), np.asarray(other)
         if a.shape != b.shape or a.dtype != b.dtype:
             return math.inf, f"{a.dtype} of shape {a.shape} against {b.dtype} of shape {b.shape}"
-        tolerance = TOLERANCE[min(a.dtype.itemsize, self.coarsest)] if a.dtype.kind == "f" else 0.0
+        tolerance = TOLERANCE[min(a.dtype.itemsize, self.coarsest)] if a.dtype.kind in "fc" else 0.0
         scale = max(_largest_difference(a, np.broadcast_to(a.dtype.type(0), a.shape)), SMALLEST_SCALE)
         spread = 0.0 if moved is other else _largest_difference(b, np.asarray(moved))
         least = max(tolerance * scale, MOST_SPREADS * spread)
-        is_exact = self.exact or a.dtype.kind not in "fiu"
+        is_exact = self.exact or a.dtype.kind not in "fiuc"
         most, text, count = -1.0, "", 0
         for x, y, apart in _pieces(a, b):
             differs = x != y if is_exact else ~((apart <= least + tolerance * np.abs(x)) & np.isfinite(x))
@@ -157,7 +157,7 @@ class Verification:
 def _disturbed(value: Array, pattern: int, copy: bool | None = True) -> Array:
     """Change the last digits of every second number, or third or so, towards zero: so it stays in an interval."""
     dtype = getattr(value, "dtype", np.dtype(type(value)))
-    if dtype.kind != "f":
+    if dtype.kind not in "fc":
         return value
     array = np.array(value, order="C", copy=copy)
     array.reshape(-1)[pattern % array.size if array.size else 0 :: pattern + 2] *= 1 - DISTURBANCE * np.finfo(dtype).eps
@@ -165,7 +165,8 @@ def _disturbed(value: Array, pattern: int, copy: bool | None = True) -> Array:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic | float | int) and np.asarray(value).dtype.kind in "biufc"
+    is_one = isinstance(value, np.ndarray | np.generic | float | int | complex)
+    return is_one and np.asarray(value).dtype.kind in "biufc"
 
 
 def _largest_difference(one: Array, other: Array) -> float:

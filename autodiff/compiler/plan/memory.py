@@ -107,10 +107,14 @@ def _may_overwrite(call: Call, home: Mapping[Value, Buffer], sources: Sources, b
 
 
 def _overwritable(call: Call) -> Sequence[Value]:
-    """List the operands in whose place a call may write its result, as it does not need their elements later."""
+    """List the operands in whose place a call may write its result, as it does not need their elements later.
+
+    In the place of one complex number, NumPy rounds a product in another way than beside it.
+    """
     if call.function in (updated, increased):
         return () if call.args[0] in call.operands()[1:] else call.operands()[:1]
-    return call.operands() if is_elementwise(call.function) else ()
+    is_one = np.dtype(call.output.dtype).kind == "c" and call.output.shape.count(1) == len(call.output.shape)
+    return call.operands() if is_elementwise(call.function) and not is_one else ()
 
 
 def _is_fixed_view(call: Call, home: Mapping[Value, Buffer], stays: Collection[Value]) -> bool:

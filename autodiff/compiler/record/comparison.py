@@ -134,7 +134,7 @@ class _Comparison:
             self._twins[one, other] = True
             cells = [[content(cell) for cell in function.__closure__ or ()] for function in (one, other)]
             pairs = [(one.__code__, other.__code__), (one.__defaults__, other.__defaults__), (cells[0], cells[1])]
-        elif isinstance(one, float | np.generic):
+        elif isinstance(one, float | complex | np.generic):
             return repr(one) == repr(other)  # which tells zeros apart, and not one NaN from another
         else:
             is_known = callable(one) or type(one).__eq__ is not object.__eq__  # type: ignore[comparison-overlap]

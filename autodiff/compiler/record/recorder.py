@@ -24,7 +24,7 @@ from autodiff.compiler.naming import Line, frames_until, names_of
 from autodiff.compiler.program import Call, Value, mapped
 from autodiff.core.clock import tick
 from autodiff.core.rule import Array, Function, describe, facts_of, name_of
-from autodiff.core.tensor import Tensor, astype
+from autodiff.core.tensor import Tensor, astype, is_complex
 from autodiff.core.watch import user_frame
 
 Axis = int | tuple[int, ...] | None
@@ -114,11 +114,14 @@ class Recording:
             return function(*map(self.original, args), **{name: self.original(arg) for name, arg in kwargs.items()})
         symbols = [mapped(arg, self.symbol) for arg in args]
         options = {name: mapped(arg, self.symbol) for name, arg in kwargs.items()}
-        result = memory = (run or function)(*map(held, args), **{name: held(arg) for name, arg in kwargs.items()})
-        if isinstance(result, np.ndarray):
+        given = list(map(held, args))
+        result = memory = (run or function)(*given, **{name: held(arg) for name, arg in kwargs.items()})
+        # Complex numbers of which one is an array without axes are rounded as arrays are, and not as numbers.
+        if isinstance(result, np.ndarray) or (is_complex(result) and any(isinstance(x, np.ndarray) for x in given)):
             if function is operator.pow and result.dtype == np.int8 and np.result_type(held(args[0])).kind == "b":
                 function, symbols = np.square, symbols[:1]  # as NumPy does, while its power gives other integers
-            function = UFUNCS.get(function, function)
+            if function is not operator.pow or not is_complex(result):  # whose squares and roots are more precise
+                function = UFUNCS.get(function, function)
             result = result if result.ndim else result[()]
         several = isinstance(result, list | tuple)
         results = list(result) if several else [result]
@@ -368,6 +371,9 @@ class Recorded:
         """The array with its last two axes swapped."""
         return self.recording.call(np.swapaxes, (self, -1, -2))
 
+    real = property(lambda self: self._answer(np.real, (self,), {}, None), doc="Real part of each element.")
+    imag = property(lambda self: self._answer(np.imag, (self,), {}, None), doc="Imaginary part of each element.")
+
     def astype(self, dtype: Any, copy: bool = True) -> Any:
         """Convert to another dtype."""
         return self.recording.call(astype, (self, np.dtype(dtype)))
@@ -461,7 +467,7 @@ for _function in UFUNCS:
 for _name in (
     "sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin", "argsort", "cumsum", "cumprod",
     "clip", "diagonal", "dot", "nonzero", "ravel", "repeat", "round", "searchsorted", "squeeze", "swapaxes",
-    "take", "trace",
+    "take", "trace", "conj", "conjugate",
 ):  # fmt: skip
     _define_method(_name, getattr(np, _name))
 _define_method("flatten", np.ravel)

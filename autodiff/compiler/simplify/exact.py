@@ -145,7 +145,7 @@ def repeated(program: Program) -> Program:
 
 def _key(arg: Any) -> str:
     """Give a text that is the same only for the same argument: 1, 1.0 and True are different."""
-    plain = str | int | float | np.generic | np.dtype
+    plain = str | int | float | complex | np.generic | np.dtype
     return repr(mapped(arg, lambda item: (type(item), item) if isinstance(item, plain) else id(item)))
 
 

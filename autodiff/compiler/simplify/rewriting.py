@@ -72,7 +72,8 @@ def original(call: Call, makers: Makers) -> Value | None:
     """Give the value whose elements a call gives again, though perhaps elsewhere in memory, with other gaps."""
     function, args = call.function, call.args
     x = None
-    are_ones = [isinstance(arg, int | float | np.generic) and arg == 1 for arg in args]
+    is_real = np.dtype(call.output.dtype).kind != "c"  # 1 + 0j turns (inf + 1j) into (inf + nan j)
+    are_ones = [is_real and isinstance(arg, int | float | np.generic) and arg == 1 for arg in args]
     is_copy = facts_of(function).is_copy
     if not args or (call.kwargs and not (is_copy and call.kwargs == {"order": "C"})):
         return None

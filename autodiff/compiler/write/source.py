@@ -107,8 +107,8 @@ def _product(call: Call, layout: Layout, module: Module, opening: list[str], mak
 
     They round differently for arrays with gaps, of which one only knows when the program runs, if they are given.
     """
-    if not layout.exact:
-        return "np.dot"
+    if not layout.exact or np.dtype(call.output.dtype).kind == "c":  # complex numbers are rounded differently
+        return "np.matmul" if layout.exact else "np.dot"
     owners = {_owner(value, layout, makers) for value in call.operands()}
     given = [value for value in (*module.source.arrays, *layout.program.inputs) if value in owners]
     if None in owners or not given:

@@ -79,12 +79,15 @@ class Texts(dict[Any, str]):
         if isinstance(arg, tuple | list):
             items = ", ".join(map(self.text, arg))
             return f"[{items}]" if isinstance(arg, list) else f"({items}{',' if len(arg) == 1 else ''})"
-        if isinstance(arg, np.generic):  # which takes longer to make than what is done with it
+        if isinstance(arg, np.generic) and not isinstance(arg, np.clongdouble):  # whose digits no text keeps
+            # It takes longer to make than what is done with it.
             value = repr(str(arg)) if isinstance(arg, np.longdouble) else self.text(arg.item())
             return self.named((type(arg), repr(arg)), "number", f"{self.dtype(arg.dtype)}({value})")
         if type(arg) is float and not math.isfinite(arg):
             return {math.inf: "np.inf", -math.inf: "-np.inf"}.get(arg, "np.nan")
         if type(arg) is complex:
+            if 0 < arg.imag < math.inf and repr(arg.real) == "0.0":
+                return repr(arg)
             return f"complex({self.text(arg.real)}, {self.text(arg.imag)})"
         if isinstance(arg, np.dtype) or (isinstance(arg, type) and issubclass(arg, np.generic)):
             return self.dtype(arg)
