@@ -12,7 +12,7 @@ import numpy as np
 from autodiff.batching.array import innermost
 from autodiff.core.record import data_of
 from autodiff.core.rule import name_of
-from autodiff.core.tape import Entry, Outputs, pack
+from autodiff.core.tape import Entry, Outputs, conj, pack
 from autodiff.core.watch import Watch, user_frame, watching
 
 
@@ -78,7 +78,7 @@ class _AnomalyWatch(Watch):
                 if isinstance(item, Entry) and piece is not None:
                     self.see_gradient(node, item, piece)
             return
-        found = None if node._function is pack else _first_not_finite(getattr(gradient, "_array", gradient))
+        found = None if node._function is pack else _first_not_finite(conj(getattr(gradient, "_array", gradient)))
         if found is not None:
             frame = self._lines.get(node._age)
             raise FloatingPointError(
@@ -88,7 +88,7 @@ class _AnomalyWatch(Watch):
 
     def see_hooked(self, node: Entry, gradient: Any) -> None:
         """Refuse what a function that was registered for a Tensor made of its gradient."""
-        number = _first_not_finite(getattr(gradient, "_array", gradient))
+        number = _first_not_finite(conj(getattr(gradient, "_array", gradient)))
         if number is not None:
             raise FloatingPointError(f"backward: a function registered for {node._label()} gave {number}")
 

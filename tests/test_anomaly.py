@@ -53,6 +53,16 @@ def test_with_create_graph_the_message_is_the_same() -> None:
             ad.grad(ad.grad(lambda x: np.sqrt(x)))(0.0)
 
 
+def test_complex_numbers_and_gradients_as_they_are_shown() -> None:
+    z = Tensor([1j, 0j], name="z")
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"log of shape \(2,\) gave -inf\+0j at index \(1,\)"):
+        np.log(z)
+    ad.defvjp(steep := ad.primitive(lambda z: z * 1), lambda g, out, z: g * complex(1, np.inf))
+    y = steep(Tensor(np.array([1j, 0j])))
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"backward: .* gave nan-infj at index \(0,\)"):
+        y.real.sum().backward()  # inside, what is shown as a - bj is a + bj
+
+
 def test_inputs_that_hold_one_already_are_told() -> None:
     with detect_anomaly(), pytest.raises(FloatingPointError, match=r"multiply .* gave nan .* as its input held one"):
         Tensor([1.0, np.nan]) * 2
