@@ -116,6 +116,12 @@ FUNCTIONS = [
     Case("mse_loss with weights", lambda x, y, w: functional.mse_loss(x, y, weight=w), ((4,), (4,), ("positive", 4))),
     Case("huber_loss of a delta", lambda x, y, d: functional.huber_loss(x, y, delta=d + 1), ((4,), (4,), ("labels",))),
 ]
+
+
+def _gaussian(loc: Any, root: Any) -> Any:
+    return distributions.MultivariateNormal(loc, root @ root.T + np.eye(3))
+
+
 LOCATED = [distributions.Normal, distributions.Laplace]
 DISTRIBUTIONS = [
     *(
@@ -130,6 +136,17 @@ DISTRIBUTIONS = [
     Case("Bernoulli of probabilities", lambda v, p: distributions.Bernoulli(p).log_prob(v), (BINARY, ("unit",))),
     Case("Categorical", lambda v, p: distributions.Categorical(logits=p).log_prob(v), (LABELS, (3,))),
     Case("Categorical entropy", lambda p: distributions.Categorical(p).entropy(), (("rows", 3),)),
+    Case("StudentT", lambda v, d, s: distributions.StudentT(d, v, s).log_prob(v[::-1]), ((4,), *(("positive",),) * 2)),
+    Case("Gamma", lambda v, a: distributions.Gamma(a, a).log_prob(v), (("positive", 4), ("positive",))),
+    Case("Beta", lambda v, a, b: distributions.Beta(a, b).log_prob(v), (("unit", 4), *(("positive",),) * 2)),
+    Case("Poisson", lambda r: distributions.Poisson(r).log_prob(np.arange(4)), (("positive",),)),
+    Case("Dirichlet", lambda v, a: distributions.Dirichlet(a).log_prob(v), (("rows", 4, 3), ("positive", 3))),
+    Case("MultivariateNormal", lambda m, r: _gaussian(m, r).log_prob(m[::-1]), ((3,), (3, 3))),
+    Case(
+        "entropy of vectors",
+        lambda a, r: distributions.Dirichlet(a).entropy() + _gaussian(a, r).entropy(),
+        (("positive", 3), (3, 3)),
+    ),
     Case(
         "divergence of normal distributions",
         lambda m, s: distributions.kl_divergence(distributions.Normal(m, s), distributions.Normal(0.0, 1.0)),
@@ -364,6 +381,10 @@ def test_dropout_in_a_batch_of_batches(outer: Any, inner: Any) -> None:
         distributions.Exponential(1.0),
         distributions.Bernoulli(0.5),
         distributions.Categorical(np.full(9, 1 / 9)),
+        distributions.StudentT(3.0),
+        distributions.Gamma(0.5, 2.0),
+        distributions.Poisson(5.0),
+        distributions.Beta(0.5, 2.0),
     ],
     ids=lambda p: type(p).__name__,
 )
@@ -384,6 +405,15 @@ def test_samples_of_distributions_with_parameters_in_a_batch() -> None:
     np.testing.assert_allclose(samples.mean(axis=1), loc, atol=1)
     slopes = ad.vmap(ad.grad(lambda m: distributions.Normal(m, 1.0).rsample(4, rng=rng).sum()), randomness="same")(loc)
     np.testing.assert_allclose(slopes, 4)
+    for draw in (
+        lambda m, rng: distributions.Gamma(m + 1, 1.0).rsample(4, rng=rng),
+        lambda m, rng: distributions.Dirichlet(m + np.ones(2)).rsample(2, rng=rng),
+        lambda m, rng: distributions.MultivariateNormal(m * np.ones(2), np.eye(2)).rsample(2, rng=rng),
+        lambda m, rng: distributions.Poisson(m).sample(4, rng=rng),
+    ):
+        alone = np.stack([draw(m, np.random.default_rng(3)) for m in loc])
+        at_once = ad.vmap(lambda m, draw=draw: draw(m, np.random.default_rng(3)), randomness="same")(loc)
+        np.testing.assert_allclose(at_once, alone, rtol=1e-12)
     probs = np.array([[1.0, 0.0], [0.0, 1.0]])
     drawn_classes = ad.vmap(lambda p: distributions.Categorical(p).sample(5, rng=rng), randomness="different")(probs)
     np.testing.assert_array_equal(drawn_classes, [[0] * 5, [1] * 5])
