@@ -26,6 +26,7 @@ from demos import (
     backpropagation,
     conditional_expectation,
     depth,
+    gaussian_process,
     gradient_flow,
     linear_regression,
     maximum_likelihood,
@@ -40,6 +41,7 @@ PICTURES = {
     "backpropagation": ["backpropagation.html", "backpropagation.png", "backpropagation.svg"],
     "conditional_expectation": ["conditional_expectation.png"],
     "depth": ["depth.png"],
+    "gaussian_process": ["gaussian_process.png"],
     "gradient_flow": ["gradient_flow.png", "gradient_flow.svg"],
     "linear_regression": ["linear_regression.png"],
     "maximum_likelihood": ["maximum_likelihood.png"],
@@ -323,3 +325,22 @@ def test_the_gradient_of_an_example_is_that_of_a_network_alone() -> None:
             parameter.grad = None
         nn.functional.cross_entropy(model(x), label).backward()
         assert norm == pytest.approx(np.sqrt(sum((p.grad**2).sum() for p in model.parameters())), rel=1e-5)
+
+
+def test_gaussian_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(gaussian_process, tmp_path, capsys)
+    assert result["difference"] < 1e-12
+    assert result["density_difference"] < 1e-9
+    at_first, found, drawn_from = result["likelihoods"]
+    assert found < drawn_from < at_first
+    assert max(float(np.abs(slope).max()) for slope in result["slope"].values()) < 1e-2
+    for name, logarithm in gaussian_process.TRUTH.items():
+        np.testing.assert_allclose(result["found"][name], logarithm, atol=0.5, err_msg=name)
+    assert 0.86 < result["inside"] < 0.98
+    in_gap, elsewhere = result["widths"]
+    assert in_gap > 4 * elsewhere
+    matter = gaussian_process.MATTER
+    assert result["lengths"][matter:].min() > 8 * result["lengths"][:matter].max()
+    with_gradient, without = result["asked"]
+    assert without > 8 * with_gradient
+    assert f"{with_gradient} with the gradient, {without} without" in out
