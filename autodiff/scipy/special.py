@@ -66,11 +66,7 @@ def multigammaln(a: Array, d: int) -> Any:
     """
     if not is_foreign(a):
         return special.multigammaln(a, d)
-    return d * (d - 1) / 4 * np.log(np.pi) + np.sum(special.gammaln(_steps(a, d)), axis=-1)
-
-
-def _steps(a: Array, d: int) -> Array:
-    return np.expand_dims(a, -1) - np.arange(d) / 2
+    return d * (d - 1) / 4 * np.log(np.pi) + sum(special.gammaln(a - j / 2) for j in range(d))
 
 
 # Sums of exponentials
@@ -157,7 +153,7 @@ def log_softmax(x: Array, axis: Any = None) -> Any:
     return rest - np.log(np.sum(np.exp(rest), axis=axis, keepdims=True))
 
 
-defvjp(multigammaln, lambda g, out, a, d: g * np.sum(special.digamma(_steps(a, d)), axis=-1))
+defvjp(multigammaln, lambda g, out, a, d: g * sum(special.digamma(a - j / 2) for j in range(d)))
 defvjp(logsumexp, _logsumexp_a, None, _logsumexp_b)
 defvjp(softmax, lambda g, out, x, axis=None: out * (g - np.sum(g * out, axis=axis, keepdims=True)))
 defvjp(log_softmax, lambda g, out, x, axis=None: g - np.exp(out) * np.sum(g, axis=axis, keepdims=True))
