@@ -65,7 +65,7 @@ def _generators(places: Iterable[Any]) -> Iterator[Any]:
             pending += [one.__func__, one.__self__, *vars(one.__self__).values()]
         elif isinstance(one, FunctionType):
             held = [getattr(one, "__wrapped__", None), *(one.__defaults__ or ())]
-            if one.__module__.partition(".")[0] not in _LIBRARIES:
+            if (one.__module__ or "").partition(".")[0] not in _LIBRARIES:
                 names = one.__code__.co_names
                 held += [*map(one.__globals__.get, names), _GLOBAL if "random" in names else None]
             for cell in one.__closure__ or ():

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dis
+import importlib
 import warnings
 from contextvars import ContextVar
+from importlib.util import find_spec
 from types import FrameType
+from typing import Any
+
+import numpy as np
 
 # Whether a transform, such as `grad`, is running a function: then no number is taken out of it on purpose.
 in_transform: ContextVar[bool] = ContextVar("in_transform", default=False)
@@ -38,11 +43,44 @@ def is_formatting(frame: FrameType) -> bool:
 
 def is_operator_of_sparse(frame: FrameType) -> bool:
     """Whether a frame is that of an operator of SciPy's sparse arrays, which looks at its other operand."""
-    if not frame.f_globals.get("__name__", "").startswith("scipy.sparse"):
+    if not _module_of(frame).startswith("scipy.sparse"):
         return False
     while "multiply" in frame.f_code.co_name and frame.f_back is not None:
         frame = frame.f_back  # a method that users call too
     return frame.f_code.co_name in ("_matmul_dispatch", "_divide", "__mul__", "__rmul__")
+
+
+def in_place_of_scipys(frame: FrameType | None) -> str | None:
+    """Name what takes Tensors in place of the function of SciPy that users called, if there is one.
+
+    It is around the frame where an array is made, and may itself be wrapped in another, or be a method.
+    """
+    found = None
+    while frame is not None and _module_of(frame).startswith(("scipy.", "numpy.")):
+        called = [(_module_of(frame), frame.f_code.co_name)]
+        for one in frame.f_locals.values():
+            name = getattr(one, "__name__", type(one).__name__)
+            called.append((str(getattr(one, "__module__", "")), str(name).removesuffix("_gen")))
+        for module, name in called:
+            found = _ours(module.split("."), name) or found
+        frame = frame.f_back
+    return found
+
+
+def _module_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
+
+
+def _ours(module: list[str], name: str) -> str | None:
+    """Name the function of `autodiff.scipy`, or else of NumPy, that is called as SciPy's one in a module."""
+    if module[0] != "scipy" or len(module) < 2:
+        return None
+    room, numpys = f"autodiff.scipy.{module[1]}", getattr(np, module[1], None)
+    if find_spec(room) is not None:
+        rooms: Any = importlib.import_module(room)  # which stands on the core: looked into only here
+        if name in rooms.__all__:
+            return f"{room}.{name}"
+    return f"np.{module[1]}.{name}" if not name.startswith("_") and hasattr(numpys, name) else None
 
 
 def way_out(frame: FrameType) -> str:
@@ -55,8 +93,10 @@ def way_out(frame: FrameType) -> str:
         if instruction.positions is not None and instruction.positions.lineno == frame.f_lineno
     }
     for library, other in _LIBRARIES.items():
-        if frame.f_globals.get("__name__", "").startswith(library):
+        if _module_of(frame).startswith(library):
             return f"write {other}"
+    if ours := in_place_of_scipys(frame):
+        return f"write {ours}, which takes Tensors; its numbers alone are x.data or x.detach()"
     here |= {frame.f_code.co_name}  # NumPy's own function, where it is written in Python
     here |= {type(frame.f_locals.get("self")).__name__}
     known = [other for name, other in _WRITE.items() if name in here]

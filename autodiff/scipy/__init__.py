@@ -12,11 +12,12 @@ Example:
 """
 
 import importlib
-from importlib.util import find_spec
 from typing import Any
 
-if find_spec("scipy") is None:
-    raise ImportError('autodiff.scipy needs SciPy: pip install "autodiff[special]"')
+try:
+    importlib.import_module("scipy")
+except ImportError as error:
+    raise ImportError('autodiff.scipy needs SciPy: pip install "autodiff[special]"') from error
 
 _MODULES = ("linalg", "signal", "special", "stats")
 
