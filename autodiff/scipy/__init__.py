@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise ImportError('autodiff.scipy needs SciPy: pip install "autodiff[special]"') from error
 
-_MODULES = ("linalg", "signal", "special", "stats")
+_MODULES = ("fft", "integrate", "linalg", "optimize", "signal", "special", "stats")
 
 
 def __getattr__(name: str) -> Any:
