@@ -193,6 +193,7 @@ LOST: dict[str, tuple[Callable[[Any], Any], str]] = {
     "np.asarray": (lambda x: np.asarray(x), r"or x itself"),
     "np.r_": (lambda x: np.r_[x, x], r"write np.concatenate"),
     "np.c_": (lambda x: np.c_[x, x], r"write np.column_stack"),
+    "np.int64": (lambda x: np.int64(x), r"write x\.astype\(int\)"),
     "np.full": (lambda x: np.full((2, 3), x), r"write np.broadcast_to\(x, shape\)"),
 }
 

@@ -23,6 +23,8 @@ _WRITE = {
     "full_like": "np.broadcast_to(x, shape)",
     "array": "np.stack([a, b]) for a list, or x itself",
     "asarray": "np.stack([a, b]) for a list, or x itself",
+    "int64": "x.astype(int)",
+    "int32": "x.astype(int)",
 }
 _LIBRARIES = {
     "numpy.ma": "m.data * x for a masked array m, and np.where with its .mask",
