@@ -28,12 +28,9 @@ FINITE = [
     if case.order and case.name not in REAL and any(is_float(arg) and arg.size for arg in case.args)
 ]
 # Cases, by the beginning of their names, that have no derivative by complex numbers.
-REFUSED: tuple[str, ...] = ()
+REFUSED = ("eigh, vectors as they are", "svd, vectors as they are")
 # What is still to be done, a family a line, by the beginning of names.
 TO_DO: tuple[str, ...] = (
-    *("linalg.vecdot", "vecdot", "vdot", "matvec", "vecmat"),
-    *("cholesky", "slogdet", "lstsq", "pinv", "qr", "svd", "eigh", "eigvalsh"),
-    *("norm", "matrix_norm", "vector_norm", "cond"),
     *("scipy.", "special."),
 )
 
@@ -115,7 +112,7 @@ def test_derivatives_of_complex_numbers_are_those_by_their_parts(case: Case) -> 
     is_put = ".at" in case.name  # and of complex values into what is real, the imaginary part would be lost
     for complexes in [places] if len(places) == 1 or is_put else [places, places[:1], places[1:]]:
         if case.name.startswith(REFUSED):
-            with pytest.raises(NotImplementedError, match="complex"):
+            with pytest.raises((NotImplementedError, ValueError), match="complex"):
                 check(case, complexes)
         else:
             check(case, complexes)

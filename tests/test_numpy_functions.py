@@ -27,7 +27,7 @@ REFUSED: dict[str, str] = {
     "gives complex numbers": """
         emath.arccos emath.arcsin emath.arctanh emath.log emath.log10 emath.log2 emath.logn emath.power emath.sqrt
         fft.fft fft.fft2 fft.fftn fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ihfft fft.irfft fft.irfft2 fft.irfftn
-        fft.rfft fft.rfft2 fft.rfftn roots sort_complex
+        fft.rfft fft.rfft2 fft.rfftn sort_complex
     """,
     "writes into an array": "copyto fill_diagonal place put put_along_axis putmask",
     "writes a file": "save savetxt savez savez_compressed",
@@ -36,7 +36,7 @@ REFUSED: dict[str, str] = {
         intersect1d setdiff1d setxor1d trim_zeros union1d unique unique_all unique_counts unique_inverse unique_values
     """,
     "counts, and gives edges that depend on the values": "histogram histogram2d histogram_bin_edges histogramdd",
-    "has a derivative, but no rule yet": "poly polydiv polyfit polymul",
+    "has a derivative, but no rule yet": "polydiv polyfit polymul",
 }
 
 

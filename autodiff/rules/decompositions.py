@@ -20,11 +20,11 @@ from autodiff.arrays.whole import holds_any, looked_at
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tape import conj
-from autodiff.core.tensor import as_array, is_complex, stop_gradient
+from autodiff.core.tensor import Tensor, as_array, is_complex, stop_gradient
 from autodiff.rules.limits import convention, exact_to, over_root
 from autodiff.rules.linalg import swap_last_axes
 from autodiff.rules.reductions import _extremum, _product_of_others, _restore_axes
-from autodiff.rules.spectra import values_gradient
+from autodiff.rules.spectra import _largest, values_gradient
 from autodiff.transforms.composition import defcomposition
 
 # Norms. Like PyTorch's, they have the gradient 0 at zero, and equal maxima and minima share theirs evenly. That 0 is a
@@ -231,7 +231,11 @@ def _det(g: Array, out: Array, a: Array) -> Array:
     g, out = g[..., None, None], out[..., None, None]
     singular = out == 0
     invertible = np.where(singular, np.eye(a.shape[-1], dtype=a.dtype), a)
-    cofactors = out * swap_last_axes(np.linalg.inv(invertible))
+    inverse = np.linalg.inv(invertible)
+    if isinstance(a, Tensor):  # a further derivative is a difference of numbers of the size of the inverse
+        lost = _largest(inverse, -2) * _largest(a, -2) > np.finfo(a.dtype).eps ** -0.5
+        singular = singular | lost
+    cofactors = out * swap_last_axes(inverse)
     # The decomposition costs ten times as much. An array that cannot be looked into may hold a singular matrix.
     is_singular = holds_any(singular)
     if is_singular or looked_at(singular) is None:

@@ -31,6 +31,7 @@ from autodiff.core.tensor import Tensor, is_complex
 from autodiff.core.watch import unwatched
 from autodiff.rules.limits import exact_to
 from autodiff.rules.linalg import swap_last_axes
+from autodiff.transforms.composition import defcomposition
 
 
 def _ties(values: Array, to_zero: bool, tolerance: float) -> Any:
@@ -235,7 +236,7 @@ def _phases(name: str, inner: Array, values: Array, *gradients: Array) -> Any:
         gradients: of the vectors.
 
     Returns:
-        Zero; of arrays that cannot be looked into, a row with NaN where others are refused.
+        As `_refused` does.
 
     Raises:
         ValueError: the function depends on the phases.
@@ -244,18 +245,22 @@ def _phases(name: str, inner: Array, values: Array, *gradients: Array) -> Any:
     # What the function makes of the matrix is rounded as that is, and zero but for that.
     rounding = 100 * phases.shape[-1] * _precision(phases) * np.maximum(1, _largest(values)[..., 0]) ** 2
     counts = phases > _precision(phases) ** 0.5 * sum(_largest(g, -2) for g in gradients)[..., 0] + rounding
-    of_all = counts
-    while hasattr(of_all, "members"):
-        of_all = of_all.members
-    if not is_numpy(of_all):
-        return np.where(counts, np.nan, 0)[..., None, :]
-    require(
-        np.logical_not(of_all),
+    return _refused(
+        counts,
         ValueError,
         f"{name}: the function to differentiate depends on the phases of complex vectors, which are any: with v, "
         "v * exp(1j * t) is one too; use what does not, as abs(v), v * conj(v[..., :1, :]) or (v * w) @ v.conj().T",
-    )
-    return 0
+    )[..., None, :]
+
+
+def _refused(condition: Array, error: type[Exception], message: str) -> Any:
+    """Raise an error where a condition holds anywhere, and give zeros; where that cannot be looked into, NaN."""
+    array = condition
+    while hasattr(array, "members"):
+        array = array.members
+    if is_numpy(array):
+        require(np.logical_not(array), error, message)
+    return np.where(condition, np.nan, 0)
 
 
 def _turn(g: Any, out: Any, further: bool) -> tuple[_Part, Any]:
@@ -375,12 +380,18 @@ def _eig(g: Any, out: Any) -> Array:
     """``V⁻ᵀ (diag(gw) + F ∘ (Vᵀ gV - Vᵀ conj(V) diag(Re Vᵀ gV))) Vᵀ``, where F = 1 / (wⱼ - wᵢ).
 
     The second term in the brackets keeps the vectors' length at one (Boeddeker et al. 2017, On the computation of
-    complex-valued gradients). Of equal eigenvalues the vectors have no derivative, and need not be as many.
+    complex-valued gradients). Vectors of equal eigenvalues have no derivative: that is infinite or nan.
+
+    Raises:
+        LinAlgError: there are fewer vectors than rows, so that a value has no derivative either.
     """
     (w, v), (g_w, g_v) = out, g
     vt = swap_last_axes(v)
+    inverse = np.linalg.inv(vt)
+    few = w.shape[-1] * _precision(v) ** (2 / 3) * _largest(inverse, -2) > 1
+    inverse = inverse + _refused(few, np.linalg.LinAlgError, "eig: some eigenvectors are the same, but for rounding")
     if g_v is None:
-        return np.linalg.solve(vt, g_w[..., :, None] * vt)
+        return inverse @ (g_w[..., :, None] * vt)
     inner, identity = vt @ g_v, np.eye(w.shape[-1], dtype=bool)
     lengths = np.diagonal(inner, axis1=-2, axis2=-1)
     zero = _phases("eig", inner, w, g_v) if is_complex(v) else 0
@@ -388,7 +399,23 @@ def _eig(g: Any, out: Any) -> Array:
     turning = inner - (vt @ conj(v)) * lengths[..., None, :]
     divisor = np.where(identity, 1, w[..., None, :] - w[..., :, None])
     quotient = _divided([_Part(turning, divisor, False, ())], w)[0] + zero
-    return np.linalg.solve(vt, np.where(identity, 0 if g_w is None else g_w[..., None, :], quotient) @ vt)
+    return inverse @ (np.where(identity, 0 if g_w is None else g_w[..., None, :], quotient) @ vt)
+
+
+def _roots(g: Array, out: Array, p: Array) -> Array:
+    """``-g x^k / p'(x)`` for the coefficient of ``x^k``, summed over the roots."""
+    slopes = np.polyval(np.polyder(p), out)
+    return -(g / slopes) @ np.vander(out, p.shape[0])
+
+
+def _poly(seq_of_zeros: Array) -> Array:
+    """Multiply factors ``x - zero``: the zeros are given, or are the eigenvalues of a matrix."""
+    zeros = np.linalg.eigvals(seq_of_zeros) if seq_of_zeros.ndim == 2 else np.ravel(seq_of_zeros)
+    one = np.ones(1, zeros.dtype)
+    result = one
+    for k in range(zeros.shape[0]):
+        result = np.convolve(result, np.concatenate([one, -zeros[k : k + 1]]))
+    return result
 
 
 def _eigh_at_ties(g: Any, out: Any) -> Rule | None:
@@ -412,6 +439,8 @@ describe(np.linalg.eig, rule_with_graph=lambda g, out: None)  # its rule knows w
 describe(np.linalg.eigvals, recorded_as=lambda a: np.linalg.eig(a)[0])
 describe(np.linalg.eigvalsh, recorded_as=lambda a, UPLO="L": np.linalg.eigh(a, UPLO)[0])
 describe(np.linalg.svdvals, recorded_as=lambda x, /: np.linalg.svd(x, full_matrices=False)[1])
+defvjp(np.roots, _roots)
+defcomposition(np.poly, _poly)
 defvjp(np.linalg.eig, lambda g, out, a: _eig(g, out))
 defvjp(np.linalg.eigh, lambda g, out, a, UPLO="L": _eigh(g, out))
 defvjp(np.linalg.svd, lambda g, out, a, full_matrices=True, compute_uv=True: _svd(g, out, a, compute_uv))

@@ -26,12 +26,15 @@ def regular(*shape: int) -> Any:
 
 
 def symmetric(x: Any) -> Any:
-    """Make matrices symmetric, in functions that NumPy and PyTorch both have."""
-    return (x + x.swapaxes(-1, -2)) / 2
+    """Make matrices symmetric, or Hermitian, in functions that NumPy and PyTorch both have."""
+    return (x + x.swapaxes(-1, -2).conj()) / 2
 
 
 def positive_definite(x: Any) -> Any:
-    return x @ x.swapaxes(-1, -2) + 1.0
+    return x @ x.swapaxes(-1, -2).conj() + 1.0
+
+
+turning = np.array([[1.0, 2.0, 0.0], [-2.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
 
 
 def norms() -> Iterator[Case]:
@@ -248,7 +251,7 @@ def factors() -> Iterator[Case]:
             (regular(*shape),),
             torch=lambda t, x, upper=upper: t.linalg.cholesky(positive_definite(x), upper=upper),
         )
-    yield Case("cholesky", lambda x: np.linalg.cholesky(x @ x.T + 3 * np.eye(3)), (normal(3, 3),))
+    yield Case("cholesky", lambda x: np.linalg.cholesky(x @ x.conj().T + 3 * np.eye(3)), (normal(3, 3),))
 
     def squares(qr: Any) -> Any:
         return [factor**2 for factor in qr]
@@ -275,9 +278,9 @@ def factors() -> Iterator[Case]:
         x = regular(*shape)
         yield Case(
             f"eigh {shape}, UPLO={uplo}",
-            lambda x, uplo=uplo: (lambda w, v: (w, v**2))(*np.linalg.eigh(symmetric(x), UPLO=uplo)),
+            lambda x, uplo=uplo: (lambda w, v: (w, abs(v) ** 2))(*np.linalg.eigh(symmetric(x), UPLO=uplo)),
             (x,),
-            torch=lambda t, x, uplo=uplo: (lambda w, v: (w, v**2))(*t.linalg.eigh(symmetric(x), UPLO=uplo)),
+            torch=lambda t, x, uplo=uplo: (lambda w, v: (w, abs(v) ** 2))(*t.linalg.eigh(symmetric(x), UPLO=uplo)),
         )
         yield Case(
             f"eigvalsh {shape}, UPLO={uplo}",
@@ -286,18 +289,38 @@ def factors() -> Iterator[Case]:
             plain=lambda x, uplo=uplo: np.linalg.eigh(symmetric(x), uplo).eigenvalues,  # as of a Tensor, to the bit
             torch=lambda t, x, uplo=uplo: t.linalg.eigvalsh(symmetric(x), UPLO=uplo),
         )
-    yield Case("eigh", lambda x: tuple(np.linalg.eigh(symmetric(x))), (regular(3, 3),))
+    yield Case("eigh, vectors as they are", lambda x: tuple(np.linalg.eigh(symmetric(x))), (regular(3, 3),))
     yield Case("eigh, eigenvalues only", lambda x: np.linalg.eigh(symmetric(x)).eigenvalues, (regular(2, 2),))
     yield Case(
         "eigh, a function of the matrix",
-        lambda x: (lambda w, v: (v * np.exp(w)) @ v.T)(*np.linalg.eigh(symmetric(x))),
+        lambda x: (lambda w, v: (v * np.exp(w)) @ v.conj().T)(*np.linalg.eigh(symmetric(x))),
         (regular(3, 3),),
         torch=lambda t, x: t.linalg.matrix_exp(symmetric(x)),
     )
 
+    # Eigenvalues of real matrices, that are real, and that are pairs of complex ones.
+    for name, x in (("real", regular(3, 3) + np.diag([0.0, 4.0, 8.0])), ("complex", turning + normal(3, 3) / 8)):
+        yield Case(
+            f"eig, {name} values",
+            lambda x: (lambda w, v: (abs(w), abs(v) ** 2))(*np.linalg.eig(x)),
+            (x,),
+            torch=lambda t, x: (lambda w, v: (abs(w), abs(v) ** 2))(*t.linalg.eig(x)),
+        )
+        yield Case(
+            f"eigvals, {name} ones",
+            lambda x: (np.linalg.eigvals(x) ** 3).real,
+            (x,),
+            plain=lambda x: (np.linalg.eig(x)[0] ** 3).real,  # as of a Tensor, to the bit
+            torch=lambda t, x: (t.linalg.eigvals(x) ** 3).real,
+        )
+        yield Case(f"poly of a matrix, {name} eigenvalues", np.poly, (x,), plain=lambda x: np.poly(np.linalg.eig(x)[0]))
+    yield Case("poly", np.poly, (nonzero(3),))
+    for coefficients in ([1.0, -6.0, 11.0, -6.2], [2.0, 1.0, 3.0, 4.0]):
+        yield Case(f"roots of {coefficients}", lambda p: abs(np.roots(p)) ** 2, (np.array(coefficients),))
+
     def gauge_free(svd: Any) -> Any:
         u, s, vt = svd
-        return u**2, s, vt**2, u[..., :1, :] * s[..., None, :] * vt.swapaxes(-1, -2)[..., :1, :]
+        return abs(u) ** 2, s, abs(vt) ** 2, u[..., :1, :] * s[..., None, :] * vt.swapaxes(-1, -2)[..., :1, :]
 
     shapes = ((3, 3), (4, 2), (2, 4), (2, 3, 2), (2, 2, 3), (1, 1), (3, 1), (1, 3))
     for shape in shapes:
@@ -309,7 +332,7 @@ def factors() -> Iterator[Case]:
                 (x,),
                 torch=lambda t, x, full=full_matrices: gauge_free(t.linalg.svd(x, full_matrices=full)),
             )
-        yield Case(f"svd {shape}", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), (x,))
+        yield Case(f"svd, vectors as they are, {shape}", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), (x,))
     values: list[tuple[str, Callable[..., Any]]] = [
         ("svdvals", np.linalg.svdvals),
         ("svd, compute_uv=False,", lambda x: np.linalg.svd(x, compute_uv=False)),
