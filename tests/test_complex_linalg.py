@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import autodiff as ad
 from autodiff import Tensor
 
 rng = np.random.default_rng(11)
@@ -213,3 +214,189 @@ def test_values_and_derivatives_are_pytorchs(function: Twin, args: tuple[Any, ..
         for arg, a, b in zip(args, mine, others, strict=True):
             assert a.dtype == arg.dtype or not a.any(), name
             np.testing.assert_allclose(a, b.numpy(force=True), rtol=1e-8, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize(("function", "args"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
+def test_single_precision_stays(function: Twin, args: tuple[Any, ...]) -> None:
+    single = [Tensor(arg.astype(np.complex64 if arg.dtype.kind == "c" else np.float32)) for arg in args]
+    double = [Tensor(arg) for arg in args]
+    for tensors in (single, double):
+        of_number(several(function(np, *tensors))).backward()
+    for ours, exact in zip(single, double, strict=True):
+        assert ours.grad.dtype == ours.dtype
+        np.testing.assert_allclose(ours.grad, exact.grad, rtol=2e-2, atol=2e-3 * np.max(np.abs(exact.grad)))
+
+
+# Where values are equal, zero, or the vectors' phases count
+
+
+def unitary(size: int, seed: int = 0) -> Any:
+    numbers = np.random.default_rng(seed)
+    return np.linalg.qr(numbers.normal(size=(size, size)) + 1j * numbers.normal(size=(size, size)))[0]
+
+
+@pytest.mark.parametrize("w", [[2.0, 2, 2, 2], [1.0, 1, 2, 2], [1.0, 2, 3, 4]], ids=str)
+@pytest.mark.parametrize("f", [np.sqrt, lambda w: w**2 / np.sum(w)], ids=["sqrt", "share"])
+def test_functions_of_a_hermitian_matrix_at_equal_values(f: Twin, w: list[float]) -> None:
+    q, weights, direction = unitary(4), z(4, 4), hermitian(z(4, 4))
+
+    def function(a: Any) -> Any:
+        w, v = np.linalg.eigh(a)
+        return np.sum(weights * ((v * f(w)) @ v.conj().T)).real
+
+    def along(t: Any) -> Any:
+        return function(hermitian((q * w) @ q.conj().T) + t * direction)
+
+    h = 1e-3
+    values = [along(k * h) for k in (-2, -1, 0, 1, 2)]
+    slope = (values[0] - 8 * values[1] + 8 * values[3] - values[4]) / (12 * h)
+    bend = (-values[0] + 16 * values[1] - 30 * values[2] + 16 * values[3] - values[4]) / (12 * h**2)
+    np.testing.assert_allclose(ad.grad(along)(0.0), slope, rtol=1e-7)
+    np.testing.assert_allclose(ad.hvp(along)(0.0, 1.0), bend, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("identity", (3, 3)), ("rank 1", (3, 3)), ("zeros", (2, 2)), ("rank 2", (4, 3)), ("zeros", (2, 2, 3))],
+)
+def test_a_matrix_put_together_again_from_its_singular_values(kind: str, shape: tuple[int, ...]) -> None:
+    left, right = z(shape[-2], 2), z(2, shape[-1])
+    a = {"identity": np.eye(*shape[-2:]) * 1j, "rank 1": left[:, :1] @ right[:1], "rank 2": left @ right, "zeros": 0j}
+    point, weights, direction = np.broadcast_to(a[kind], shape).copy(), z(*shape), z(*shape)
+
+    def again(a: Any) -> Any:
+        u, s, vt = np.linalg.svd(a, full_matrices=False)
+        return np.sum(weights * ((u * s[..., None, :]) @ vt)).real
+
+    np.testing.assert_allclose(ad.grad(again)(point), weights.conj(), rtol=1e-12, atol=1e-12)
+    bent = ad.hvp(lambda a: again(a) ** 2)(point, direction)
+    np.testing.assert_allclose(bent, 2 * np.sum(weights * direction).real * weights.conj(), atol=1e-10)
+
+
+def test_det_of_singular_matrices() -> None:
+    for a in (z(3, 2) @ z(2, 3), z(3, 1) @ z(1, 3), x(3, 2) @ x(2, 3), np.zeros((2, 2)) * 1j):
+        direction, h = z(*a.shape) if a.dtype.kind == "c" else x(*a.shape), 1e-4
+        gradient = ad.grad(lambda a: (np.linalg.det(a) * (1 + 2j)).real)
+        expected = (gradient(a + h * direction) - gradient(a - h * direction)) / (2 * h)
+        bent = ad.hvp(lambda a: (np.linalg.det(a) * (1 + 2j)).real)(a, direction)
+        np.testing.assert_allclose(bent, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-9])
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("eigh", lambda a: np.linalg.eigh(hermitian(a))[1].real.sum()),
+        ("eigh", lambda a: (lambda v: v @ v.T)(np.linalg.eigh(hermitian(a))[1])[0, 1].imag),
+        ("svd", lambda a: np.linalg.svd(a)[0][0].real.sum()),
+        ("svd", lambda a: np.linalg.svd(a)[2][0].imag.sum()),
+        ("eig", lambda a: np.linalg.eig(a)[1].real.sum()),
+        ("eig", lambda a: np.linalg.eig(rotating + a.real / 50)[1].real.sum()),
+    ],
+)
+def test_what_depends_on_phases_is_refused(name: str, function: Twin, scale: float) -> None:
+    loss = lambda a: scale * function(a)  # noqa: E731
+    a = z(3, 3)
+    for call in (
+        lambda: ad.grad(loss)(a),
+        lambda: ad.hvp(loss)(a, a),
+        lambda: ad.jvp(loss, (a,), (a,)),
+        lambda: ad.vmap(ad.grad(loss))(a[None]),
+        lambda: ad.compile(ad.grad(loss))(a),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name}: .* depends on the phases of complex vectors"):
+            call()
+
+
+def test_what_is_zero_but_for_rounding_does_not_depend_on_phases() -> None:
+    for a in (hermitian(z(3, 3)), 1000 * hermitian(z(3, 3)), hermitian(z(3, 3)).astype(np.complex64)):
+        np.testing.assert_allclose(
+            ad.grad(lambda a, b=a: np.sum(abs((lambda w, v: (v * w) @ v.conj().T)(*np.linalg.eigh(a)) - b) ** 2))(a),
+            np.zeros((3, 3)),
+            atol=1e-4,
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_equal_values_whose_vectors_count_are_never_finite() -> None:
+    for function in (
+        lambda a: abs(np.linalg.eigh(a)[1][0, 0]) ** 2,
+        lambda a: abs(np.linalg.svd(a)[0][0, 0]) ** 2,
+        lambda a: abs(np.linalg.eig(a)[1][0, 0]) ** 2,
+    ):
+        assert not np.isfinite(ad.grad(function)(2 * np.eye(3) + 0j)).all()
+    for matrix in (np.array([[1.0, 1], [0, 1]]), np.eye(3, k=1) + 1j * np.eye(3)):
+        with pytest.raises(np.linalg.LinAlgError, match="eig: some eigenvectors are the same"):
+            ad.grad(lambda a: np.sum(np.linalg.eigvals(a) ** 2).real)(matrix)
+    np.testing.assert_allclose(ad.grad(lambda a: np.sum(np.linalg.eigvals(a)).real)(np.eye(3) + 0j), np.eye(3))
+
+
+def test_only_one_triangle_and_the_real_diagonal_count() -> None:
+    a = z(3, 3)
+    lower = np.tril(a, -1) + np.tril(a, -1).conj().T + np.diag(a.diagonal().real)
+    for function in (lambda a: np.sum(np.linalg.eigvalsh(a) ** 3), lambda a: abs(np.linalg.cholesky(a)[2, 0])):
+        shift = 9 * np.eye(3)
+        np.testing.assert_allclose(ad.grad(function)(a + shift), ad.grad(function)(lower + shift), rtol=1e-12)
+        gradient = ad.grad(function)(a + shift)
+        np.testing.assert_allclose(gradient, gradient.conj().T, atol=1e-13)
+
+
+def test_singular_matrices_and_zero_norms() -> None:
+    ones, zeros = Tensor(np.ones((2, 2)) + 0j), np.zeros(3) * 1j
+    for call in (np.linalg.inv, lambda a: np.linalg.solve(a, np.ones(2)), lambda a: np.linalg.cholesky(-a)):
+        with pytest.raises(np.linalg.LinAlgError):
+            call(ones)
+    with pytest.raises(np.linalg.LinAlgError, match="rank is not full"):
+        ad.grad(lambda a: np.linalg.qr(a)[1][0, 0].real)(ones.data)
+    for ord in (None, 1, 3, inf):
+        np.testing.assert_array_equal(ad.grad(lambda a, ord=ord: np.linalg.norm(a, ord))(zeros), zeros)
+    direction = z(3)
+    np.testing.assert_allclose(ad.hvp(lambda a: np.linalg.norm(a) ** 2)(zeros, direction), 2 * direction)
+    assert np.isnan(ad.hvp(np.linalg.norm)(zeros, direction)).all()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [np.linalg.inv, np.linalg.det, np.linalg.eigvals, lambda a: np.linalg.solve(a, a @ a), lambda a: np.roots(a[0])],
+    ids=["inv", "det", "eigvals", "solve", "roots"],
+)
+def test_holomorphic_functions_have_complex_jacobians(function: Twin) -> None:
+    a, d, h = z(3, 3), z(3, 3), 1e-5
+    jacobian = ad.jacobian(function, holomorphic=True)(a)
+    numerical = (function(a + h * d) - function(a - h * d)) / (2 * h)
+    np.testing.assert_allclose(np.tensordot(jacobian, d, 2), numerical, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(ad.jvp(function, (a,), (d,))[1], numerical, rtol=1e-6, atol=1e-7)
+    with pytest.raises(ValueError, match="not holomorphic"):
+        ad.grad(lambda a: np.vdot(a, a), holomorphic=True)(a)
+
+
+BATCHED = [
+    case for case in CASES if case[0] in ("vdot 0", "vecdot 0", "slogdet", "eigh L", "svd (3, 3)", "eig, complex")
+]
+
+
+@pytest.mark.parametrize(("function", "args"), [case[1:3] for case in BATCHED], ids=[case[0] for case in BATCHED])
+def test_batches_and_compiled_functions(function: Twin, args: tuple[Any, ...]) -> None:
+    gradient = ad.grad(lambda a, *rest: of_number(several(function(np, a, *rest))))
+    stack = np.stack([args[0], args[0] * 1j + 1])
+    expected = [gradient(one, *args[1:]) for one in stack]
+    actual = ad.vmap(gradient, in_axes=(0, *[None] * (len(args) - 1)))(stack, *args[1:])
+    np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
+    compiled = ad.compile(gradient)
+    for one, alone in zip(stack, expected, strict=True):
+        np.testing.assert_allclose(compiled(one, *args[1:]), alone, rtol=1e-10, atol=1e-12)
+
+
+def test_polynomials_and_their_roots() -> None:
+    p = z(5)
+    np.testing.assert_allclose(
+        ad.jacobian(lambda p: np.poly(np.roots(p)) * p[0], holomorphic=True)(p), np.eye(5), atol=1e-9
+    )
+    roots = Tensor(np.array([1j, -1j, 0]))
+    value = np.poly(roots) @ np.arange(4)
+    assert value.dtype == np.float64  # of pairs of roots
+    value.backward()
+    shifted = ad.grad(lambda r: (np.poly(r) @ np.arange(4)).real)(roots.data + np.array([1e-9, 0, 0]))
+    np.testing.assert_allclose(roots.grad, shifted, atol=1e-8)
+    gradient = ad.grad(lambda p: np.sum(np.roots(p) ** 2).real)(np.array([1.0, 0, 1, 0]))
+    np.testing.assert_allclose(gradient, [2, 0, -2, 0], atol=1e-12)
