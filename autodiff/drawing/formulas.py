@@ -18,12 +18,13 @@ import numpy as np
 from autodiff.core.record import data_of, is_variable
 from autodiff.core.rule import Array, Function, facts_of, is_elementwise
 from autodiff.core.tape import Outputs, arguments
-from autodiff.core.tensor import Tensor
+from autodiff.core.tensor import Tensor, is_complex
+from autodiff.drawing.gradients import shown
 from autodiff.drawing.nodes import Node
 from autodiff.drawing.notation import Run, bracketed, plain, raised, runs_of, separated, subscript
-from autodiff.drawing.symbols import OpaqueError, Symbol, symbols_in, values_of
+from autodiff.drawing.symbols import OpaqueError, Symbol, call, symbols_in, values_of
 from autodiff.drawing.text import WAYS, function_name, is_number
-from autodiff.drawing.tidying import SPREADING, tidied
+from autodiff.drawing.tidying import SPREADING, conjugated, tidied
 
 LONGEST_FORMULA = 56  # characters of one side; what is longer is not read
 _MOST_CALLS = 100  # in an expression; a larger one would be too long in any case
@@ -35,10 +36,12 @@ class Formula:
 
     Attributes:
         left: what the formula is of: ``∂(x·w)/∂w``, or ``g`` where it says what becomes of the gradient g.
-        right: the local derivative, or what ``g`` becomes.
-        product: what ``g`` becomes, as numbers; where an argument was broadcast, not yet summed to its shape.
-        derivative: the local derivative as numbers, which ``g`` is multiplied with element by element and which
-            broadcasts against it; None where there is none, as for a matrix product.
+        right: the local derivative, or what ``g`` becomes, as gradients of complex numbers are shown.
+        product: what ``g`` becomes, as numbers; where an argument was broadcast, not yet summed to its shape, and where
+            it is real, with the imaginary part that is dropped.
+        derivative: the local derivative as numbers, whose conjugate ``g`` is multiplied with element by element and
+            which broadcasts against it; None where there is none, as for a matrix product, or a real function of a
+            complex number.
     """
 
     left: tuple[Run, ...]
@@ -65,7 +68,7 @@ def formulas(
     Args:
         call: a Tensor that a call made.
         name_of: gives the name of a Tensor or an array, or None; then it is called as its rule calls it.
-        gradient: the numbers that stand for ``g``: the gradient of the call, of its shape; ones by default.
+        gradient: the numbers that stand for ``g``: the gradient of the call, as it is shown; ones by default.
         reserved: names that arguments without one must not get, as they mean something else.
 
     Returns:
@@ -201,12 +204,12 @@ def _gradient(call: Tensor, name: str, gradient: Array) -> Any:
     """Give the gradient of a call as a symbol, or as several."""
     out = call._array
     if type(out) is Outputs:
-        numbers = [None] * len(out) if gradient is None else gradient.filled(out)
+        numbers = [None] * len(out) if gradient is None else shown(gradient.filled(out))
         return Outputs(
             Symbol(np.ones_like(one) if g is None else g, f"{name}{subscript(k)}")
             for k, (one, g) in enumerate(zip(out, numbers, strict=True), start=1)
         )
-    return Symbol(np.ones_like(out) if gradient is None else gradient, name)
+    return Symbol(np.ones_like(out) if gradient is None else shown(gradient), name)
 
 
 def _derive(rule: Any, g: Any, out: Symbol, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -234,10 +237,15 @@ def _formula(vjp: Any, g: Any, out: Symbol, argument: Any) -> Formula | None:
     if not isinstance(vjp, Symbol) or not isinstance(argument, Symbol) or vjp.calls > _MOST_CALLS:
         return None
     with _reading():
-        if isinstance(g, Symbol) and _is_pointwise(vjp, g.name, set() if g.shape else SPREADING):
+        has_derivative = isinstance(g, Symbol) and (is_complex(g) or not is_complex(argument))
+        if has_derivative and _is_pointwise(vjp, g.name, set() if g.shape else SPREADING):
             formula = _of_derivative(vjp, g, out, argument)
         else:
-            left = separated([[(one.name, "i")] for one in symbols_in([*g] if type(g) is Outputs else [g])])
+            gradients = [*symbols_in([*g] if type(g) is Outputs else [g])]
+            left = separated([[(one.name, "i")] for one in gradients])
+            if _has_complex([vjp]):
+                vjp = conjugated(vjp, {one.name for one in gradients})
+                vjp = call(np.real, vjp) if is_complex(vjp) and not is_complex(argument) else vjp
             product = tidied(vjp, {})
             formula = Formula(tuple(left), runs_of(product, "⊙"), values_of(product))
         return formula if max(len(plain(formula.left)), len(plain(formula.right))) <= LONGEST_FORMULA else None
@@ -250,8 +258,12 @@ def _of_derivative(vjp: Symbol, g: Symbol, out: Symbol, argument: Symbol) -> For
     left = [("∂", ""), *bracketed(out), ("/∂", ""), (argument.name, "i")]
     factor = values_of(derivative)
     return Formula(
-        tuple(left), runs_of(derivative), vjp.value, factor if hasattr(factor, "dtype") else np.asarray(factor)
+        tuple(left), runs_of(derivative), shown(vjp.value), factor if hasattr(factor, "dtype") else np.asarray(factor)
     )
+
+
+def _has_complex(items: Any) -> bool:
+    return any(is_complex(one) or _has_complex(one.args) for one in symbols_in(items))
 
 
 def _mentions(vjp: Any, name: str) -> bool:
@@ -264,5 +276,7 @@ def _is_pointwise(vjp: Symbol, gradient: str, allowed: set[Function]) -> bool:
     if function is None or not _mentions(vjp, gradient):
         return True
     if not (is_elementwise(function) or facts_of(function).is_copy or function in allowed):
+        return False
+    if function is np.conjugate and is_complex(vjp):
         return False
     return all(_is_pointwise(one, gradient, allowed) for one in symbols_in(vjp.args))

@@ -11,7 +11,7 @@ import numpy as np
 from autodiff.core.clock import tick
 from autodiff.core.record import constant, data_of, variable
 from autodiff.core.rule import Array
-from autodiff.core.tape import Entry, pullback, recording
+from autodiff.core.tape import Entry, Outputs, conj, pullback, recording
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import Watch, watching
 
@@ -46,7 +46,8 @@ def backward_graph(outputs: Sequence[Tensor]) -> Backward:
         by_leaf = pullback(list(zip(outputs, seeds)), create_graph=True)
     gradients = []
     for leaf, g in by_leaf.items():
-        gradient = g if isinstance(g, Tensor) else constant(g)
+        with recording(True):
+            gradient = conj(g if isinstance(g, Tensor) else constant(g))
         gradient.name = f"∂{top}/∂{leaf.name}" if leaf.name else None
         gradients.append(gradient)
     return Backward(gradients, turn, watch.origins)
@@ -60,7 +61,12 @@ def gradients_of_all(outputs: Sequence[Tensor]) -> dict[int, Any]:
         watch.add(output, seed)
     with recording(False), watching(watch):
         pullback(seeds)
-    return watch.gradients
+    return {stamp: shown(g) for stamp, g in watch.gradients.items()}
+
+
+def shown(gradient: Any) -> Any:
+    """Give a gradient as it is shown for one as it flows, and back: of complex numbers, the conjugate."""
+    return Outputs(map(conj, gradient)) if type(gradient) is Outputs else conj(gradient)
 
 
 class _GradientWatch(Watch):

@@ -36,7 +36,7 @@ _MATRIX_PRODUCTS: set[Function] = (
     else {np.matmul, np.linalg.matmul, np.dot}
 )
 _SUMS: set[Function] = {np.sum, np.add.reduce, total}
-_SYMBOLS: dict[Function, str] = {sigmoid: "σ", unwrap(logistic): "σ", scatter_add: "scatter"}
+_SYMBOLS: dict[Function, str] = {sigmoid: "σ", unwrap(logistic): "σ", scatter_add: "scatter", np.conjugate: "conj"}
 _WITHOUT_SHAPE: set[Function] = {np.reshape, scatter_add}
 
 _Written = tuple[list[Run], int]
@@ -111,7 +111,8 @@ def _write(x: Any, times: str) -> _Written:
 def _number(x: Any) -> _Written:
     if is_number(x) or isinstance(x, bool):
         text = brief(x).replace("-", "−")
-        return [(text, "")], _SIGN if text.startswith("−") else _ATOM
+        is_sum = text.endswith("j") and any(sign in text[1:] for sign in "+−")
+        return [(text, "")], _SUM if is_sum else _SIGN if text.startswith("−") else _ATOM
     if isinstance(x, np.ndarray) and x.ndim == 1 and x.dtype.kind == "i" and (x == np.arange(len(x))).all():
         return [(f"0…{len(x) - 1}", "")], _ATOM
     raise OpaqueError("an array without a name")

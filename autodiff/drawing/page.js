@@ -40,36 +40,47 @@ function shape({ shape: sizes, batches = 0 }) {
 // Numbers
 
 const minus = (text) => text.replace("e-", "e−").replace(/^-/, "−");
+const sizeOf = (x) => (Array.isArray(x) ? Math.hypot(...x) : Math.abs(x));
 
-function alone(x) {
+function written(x, format) {
+  // A complex number is the array of its parts.
+  if (!Array.isArray(x)) return format(x);
+  const [re, im] = x.map(format);
+  return `${re}${/^[-−]/.test(im) ? "" : "+"}${im}j`;
+}
+
+function real(x) {
   if (typeof x === "string" || Number.isInteger(x)) return minus(String(x));
   const size = Math.abs(x);
   return minus(size >= 1e5 || size < 1e-4 ? x.toExponential(3) : x.toPrecision(5));
 }
 
+const alone = (x) => written(x, real);
+
 function together(values) {
   // Numbers of a table have the same decimals, unless small ones would lose their digits.
-  const finite = values.filter((x) => typeof x === "number");
+  const finite = values.flat().filter((x) => typeof x === "number");
   const sizes = finite.map(Math.abs).filter((size) => size > 0);
   const largest = Math.max(...sizes), smallest = Math.min(...sizes);
   if (sizes.length === 0 || finite.every(Number.isInteger)) return alone;
   const needed = Math.max(...finite.map((x) => (/\.(\d+)$/.exec(String(x)) ?? ["", ""])[1].length));
   const decimals = Math.min(6, needed, Math.max(0, 4 - Math.floor(Math.log10(largest))));
   if (largest >= 1e5 || smallest < 10 ** (1 - decimals) / 10) return alone;
-  return (x) => (typeof x === "string" ? x : minus(x.toFixed(decimals)));
+  return (x) => written(x, (one) => (typeof one === "string" ? one : minus(one.toFixed(decimals))));
 }
 
 function heat(element, x, largest) {
-  if (typeof x !== "number" || !(largest > 0)) return element;
+  if (!Number.isFinite(sizeOf(x)) || typeof x === "string" || !(largest > 0)) return element;
   element.style.setProperty("--hue", x < 0 ? "var(--minus)" : "var(--plus)");
-  element.style.setProperty("--heat", `${Math.round((36 * Math.abs(x)) / largest)}%`);
+  element.style.setProperty("--heat", `${Math.round((36 * sizeOf(x)) / largest)}%`);
   return element;
 }
 
-const largestOf = (values) => Math.max(0, ...values.filter((x) => typeof x === "number").map(Math.abs));
+const largestOf = (values) => Math.max(0, ...values.map(sizeOf).filter(Number.isFinite));
 
 function cell(tag, x, format, largest) {
-  return heat(make(tag, { title: String(x), "data-value": String(x) }, format(x)), x, largest);
+  const exact = written(x, String);
+  return heat(make(tag, { title: exact, "data-value": exact }, format(x)), x, largest);
 }
 
 function matrix(values, columns, format, largest) {
@@ -100,10 +111,12 @@ function array(described) {
 function summary(described) {
   const figures = make("dl");
   for (const figure of ["mean", "std", "min", "max"]) {
-    figures.append(make("dt", {}, figure), cell("dd", described[figure], alone, 0));
+    const of = described.absolute && figure.startsWith("m") && figure !== "mean" ? " |·|" : "";
+    figures.append(make("dt", {}, figure + of), cell("dd", described[figure], alone, 0));
   }
   const largest = largestOf(described.strip);
-  const label = `Means of ${described.strip.length} parts, from ${alone(described.min)} to ${alone(described.max)}`;
+  const what = described.absolute ? "absolute values in " : "";
+  const label = `Means of ${what}${described.strip.length} parts, from ${alone(described.min)} to ${alone(described.max)}`;
   const strip = make("div", { class: "strip", role: "img", "aria-label": label, title: label });
   strip.append(...described.strip.map((x) => heat(make("span"), x, largest)));
   return make("div", { class: "summary" }, figures, strip);
@@ -185,7 +198,8 @@ function outgoing(node, edge) {
   card.append(make("h3", {}, "On to ", jump(target, "backward", math(name(target)))));
   card.append(make("p", { class: "formula" }, edge.formula ? math(...edge.formula) : `by the vjp of ${node.title}`));
   const row = make("div", { class: "row" });
-  const local = [["∂", ""], name(node), ["/∂", ""], name(target)];
+  let local = [["∂", ""], name(node), ["/∂", ""], name(target)];
+  if (edge.conj) local = [["conj(", ""], ...local, [")", ""]];
   if (edge.derivative) {
     const times = node.gradient.shape.length > 0 ? "⊙" : "·";
     row.append(figure(math(...derivative(node)), node.gradient));
@@ -195,7 +209,7 @@ function outgoing(node, edge) {
     row.append(figure(math(["g", "i"], [" = ", ""], ...derivative(node)), node.gradient));
   }
   const many = target.arrivals.length + target.output > 1;
-  const purpose = [edge.product ? "summed" : "", many ? "one part of" : ""].filter(Boolean).join(", ");
+  const purpose = [edge.becomes ?? "", many ? "one part of" : ""].filter(Boolean).join(", ");
   const caption = make("span", {}, purpose, " ", math(...derivative(target)));
   const becomes = edge.derivative && !edge.product ? "=" : edge.product ? "→" : "↦";
   row.append(term(becomes, figure(caption, edge.contribution, "result")));

@@ -21,11 +21,12 @@ from autodiff.batching.array import innermost, levels_of
 from autodiff.core.record import data_of, is_variable
 from autodiff.core.rule import Array
 from autodiff.core.tape import Entry, Outputs, pack, pullback, recording
-from autodiff.core.tensor import Tensor
+from autodiff.core.tensor import Tensor, is_complex
 from autodiff.core.watch import Watch, watching
 from autodiff.drawing.collapse import View
 from autodiff.drawing.dot import digraph
 from autodiff.drawing.formulas import Formula, expression, formulas, variable_positions
+from autodiff.drawing.gradients import shown
 from autodiff.drawing.labels import Style
 from autodiff.drawing.modules import boxes_of
 from autodiff.drawing.nodes import Node, nodes_of
@@ -41,6 +42,8 @@ _LETTERS = {"call": "v", "input": "x", "parameter": "w", "constant": "c"}
 
 def page(outputs: Sequence[Tensor]) -> str:
     """Make a page to step through the evaluation of Tensors and back through the chain rule.
+
+    Gradients of complex numbers are PyTorch's, so that they are multiplied by conjugates of derivatives.
 
     Args:
         outputs: what was computed. The gradients are those of the sum of all their elements.
@@ -123,12 +126,13 @@ def _of_formula(formula: Formula | None, variable: Array) -> dict[str, Any]:
     derivative = formula.derivative
     if derivative is not None and derivative.dtype == bool:
         derivative = derivative.astype(float)
-    is_summed = derivative is not None and np.shape(innermost(formula.product)) != np.shape(innermost(variable))
-    return {
-        "formula": formula.runs,
-        "derivative": _described(derivative),
-        "product": _described(formula.product) if is_summed else None,
-    }
+    facts = {"formula": formula.runs, "derivative": _described(shown(derivative)), "conj": is_complex(derivative)}
+    if derivative is not None:
+        is_real_part = is_complex(formula.product) and not is_complex(variable)
+        is_summed = np.shape(innermost(formula.product)) != np.shape(innermost(variable))
+        facts["becomes"] = ", ".join(["real part"] * is_real_part + ["summed"] * is_summed)
+        facts["product"] = _described(formula.product) if facts["becomes"] else None
+    return facts
 
 
 def _is_literal(node: Node) -> bool:
@@ -186,6 +190,7 @@ class _Flow(Watch):
         if id(node) not in self._places or argument._function is pack:
             return
         call, position, operand = next(self._places[id(node)])
+        gradient = shown(gradient)
         self.contributions[call, position] = gradient
         self.arrivals[operand].append((call, position))
         before = self.gradients.get(operand)
@@ -194,7 +199,7 @@ class _Flow(Watch):
     def see_hooked(self, node: Entry, gradient: Array) -> None:
         """Show what the functions that were registered for a Tensor made of its gradient."""
         if id(node) in self._keys:
-            self.gradients[self._keys[id(node)]] = gradient
+            self.gradients[self._keys[id(node)]] = shown(gradient)
 
 
 def _places(call: Node, nodes: Mapping[str, Node]) -> dict[int, Iterator[tuple[str, int, str]]]:
@@ -231,19 +236,23 @@ def _described(value: Any) -> Any:
     facts: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
     if batches:
         facts["batches"] = batches  # which are its first axes
-    if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "fiub":
+    if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "fiubc":
         return facts
     if array.size <= MOST_NUMBERS and array.ndim <= 3 and (array.ndim == 0 or array.shape[-1] <= _MOST_COLUMNS):
         return facts | {"values": [_number(one) for one in np.ravel(array)]}
-    flat = np.ravel(array).astype(np.float64)
+    flat = np.ravel(array).astype(np.complex128 if is_complex(array) else np.float64)
+    sizes = np.abs(flat) if is_complex(array) else flat
     with np.errstate(all="ignore"):
-        figures = {name: _number(getattr(flat, name)()) for name in ("mean", "std", "min", "max")}
-        strip = [_number(part.mean()) for part in np.array_split(flat, min(_STRIP, flat.size))]
-    return facts | figures | {"strip": strip}
+        figures = {"mean": flat.mean(), "std": flat.std(), "min": sizes.min(), "max": sizes.max()}
+        strip = [_number(part.mean()) for part in np.array_split(sizes, min(_STRIP, flat.size))]
+    facts |= {name: _number(figure) for name, figure in figures.items()}
+    return facts | {"strip": strip} | ({"absolute": True} if is_complex(array) else {})
 
 
 def _number(x: Any) -> Any:
-    """Give a number as JSON has it, and in words where it has none."""
+    """Give a number as JSON has it, and in words where it has none; of a complex one both parts."""
+    if x.dtype.kind == "c":
+        return [_number(x.real), _number(x.imag)]
     if x.dtype.kind == "b":
         return int(x)
     if x.dtype.kind != "f":

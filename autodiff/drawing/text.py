@@ -60,6 +60,19 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | complex | np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
 
 
+def figures(number: Any, digits: int) -> str:
+    """Write a number with so many digits, and of a complex one both parts, as far as they are not zero.
+
+    Example:
+        >>> figures(2 / 3, 4), figures(1j, 4), figures(2 / 3 - 1j, 2), figures(complex(1, -0.0), 4)
+        ('0.6667', '1j', '0.67-1j', '1+0j')
+    """
+    if not isinstance(number, complex | np.complexfloating):
+        return f"{number:.{digits}g}"
+    real = f"{number.real:.{digits}g}" if number.real else ""
+    return f"{real}{number.imag + 0.0:{'+' * bool(real)}.{digits}g}j"  # without the sign of a zero
+
+
 def brief(value: Any) -> str:
     """Write a call's argument in few characters.
 
@@ -76,7 +89,7 @@ def brief(value: Any) -> str:
         return ":".join("" if end is None else brief(end) for end in ends)
     if is_number(value):
         number = np.asarray(value).item() if isinstance(value, np.ndarray | np.generic) else value
-        return f"{number:.6g}" if isinstance(number, float | complex) else str(number)
+        return figures(number, 6) if isinstance(number, float | complex) else str(number)
     if value is Ellipsis:
         return "..."
     if isinstance(value, type):
@@ -124,8 +137,8 @@ def norm(gradient: Array) -> float:
         5.0
     """
     data = innermost(gradient)
-    g = (data if hasattr(data, "astype") else np.asarray(data)).astype(np.float64)
-    largest = float(np.max(np.abs(g))) if g.size else 0.0
+    g = np.abs(data if hasattr(data, "astype") else np.asarray(data)).astype(np.float64)
+    largest = float(np.max(g)) if g.size else 0.0
     if not 0 < largest < np.inf:
         return largest
     return largest * float(np.sqrt(np.sum(np.square(g / largest))))

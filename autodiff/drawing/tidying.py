@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.placement import scatter_add
+from autodiff.arrays.sums import total
 from autodiff.core.rule import Function, facts_of, is_elementwise
+from autodiff.core.tensor import is_complex
 from autodiff.drawing.symbols import Symbol, call, values_of
 from autodiff.drawing.text import is_number
 
@@ -132,11 +135,11 @@ def _multiplied(*factors: Any, divisors: Sequence[Any] = ()) -> Any:
         parts.take(factor)
     for divisor in divisors:
         parts.take(divisor, above=False)
-    number, divisor = (-parts.number, -parts.divisor) if parts.divisor < 0 else (parts.number, parts.divisor)
+    number, divisor = (-parts.number, -parts.divisor) if _is_negative(parts.divisor) else (parts.number, parts.divisor)
     if number == 0:
         return 0
     above, below = _powers(parts.factors), _powers(parts.divisors)
-    size = abs(number)
+    size = -number if _is_negative(number) else number
     if above is None:
         above = size
     elif size != 1:
@@ -144,7 +147,7 @@ def _multiplied(*factors: Any, divisors: Sequence[Any] = ()) -> Any:
     if divisor != 1:
         below = divisor if below is None else call(np.multiply, divisor, below)
     whole = above if below is None else call(np.divide, above, below)
-    if number > 0:
+    if not _is_negative(number):
         return whole
     return -whole if is_number(whole) else call(np.negative, whole)
 
@@ -159,7 +162,12 @@ def _negated(x: Any) -> Any:
     """Give −x without its sign, if x has one."""
     if isinstance(x, Symbol):
         return x.args[0] if x.function is np.negative else None
-    return -x if is_number(x) and x < 0 else None
+    return -x if is_number(x) and _is_negative(x) else None
+
+
+def _is_negative(number: Any) -> bool:
+    """Whether a number has a sign that can be written before what it is a factor of: a complex one has none."""
+    return not is_complex(number) and bool(number < 0)
 
 
 def _added(x: Any, y: Any) -> Any:
@@ -263,6 +271,49 @@ def _moved(x: Any, source: Any, destination: Any) -> Any:
 
 def _summed(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     return x if axis == () else None
+
+
+# What gives the conjugate where all that it computes with is conjugated, but for conditions and forms.
+_OF_CONJUGATES: set[Function] = {
+    np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.matmul, np.dot, np.linalg.inv,
+    np.linalg.solve, np.transpose, np.swapaxes, np.matrix_transpose, np.moveaxis, np.reshape, np.ravel, np.squeeze,
+    np.expand_dims, np.broadcast_to, np.where, np.sum, np.add.reduce, total, np.copy, operator.getitem, scatter_add,
+}  # fmt: skip
+
+
+def conjugated(x: Any, gradients: Collection[str]) -> Any:
+    """Write the conjugate of an expression, in which each gradient is the conjugate of the one that is shown.
+
+    Args:
+        x: a symbol, or another argument of a call.
+        gradients: the names of the gradients.
+    """
+    if type(x) in (list, tuple):
+        return type(x)(conjugated(one, gradients) for one in x)
+    if not isinstance(x, Symbol):
+        return np.conjugate(x) if is_complex(x) else x
+    if x.function is None:
+        whole = Symbol(np.conjugate(x.value), x.name) if x.name in gradients else call(np.conjugate, x)
+        return whole if is_complex(x) else x
+    if x.function is np.conjugate:
+        return _of_shown(x.args[0], gradients)
+    if x.function is np.real:
+        return _rebuilt(x, (conjugated(x.args[0], gradients),))
+    if x.function in _OF_CONJUGATES:
+        return _rebuilt(x, tuple(conjugated(one, gradients) for one in x.args))
+    whole = _of_shown(x, gradients)
+    return call(np.conjugate, whole) if is_complex(whole) else whole
+
+
+def _of_shown(x: Any, gradients: Collection[str]) -> Any:
+    """Write an expression with the conjugate of the gradient that is shown in place of each gradient."""
+    if type(x) in (list, tuple):
+        return type(x)(_of_shown(one, gradients) for one in x)
+    if not isinstance(x, Symbol):
+        return x
+    if x.function is None:
+        return call(np.conjugate, conjugated(x, gradients)) if x.name in gradients and is_complex(x) else x
+    return _rebuilt(x, tuple(_of_shown(one, gradients) for one in x.args))
 
 
 _TIDIED: dict[Function, Callable[..., Any]] = {

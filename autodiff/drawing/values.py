@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from autodiff.core.rule import Array
+from autodiff.drawing.text import figures
 from autodiff.drawing.themes import Theme, mix
 
 LARGEST_TABLE = 16  # elements
@@ -16,14 +19,14 @@ def rows_of(data: Array, theme: Theme, colour: str) -> list[str]:
     """Write an array as rows of a table: a number, all elements, or mean, standard deviation and a heat strip.
 
     Each cell of the strip is the mean of so many neighbours, in the order of their indices; its colour goes from the
-    theme's negative to its positive one, and zero is in the middle.
+    theme's negative to its positive one, and zero is in the middle. Of complex numbers, it shows the absolute values.
 
     Args:
         data: a number or an array. One that is no NumPy array may be lazy, and has no rows.
         theme: the colours.
         colour: of the text.
     """
-    if not isinstance(data, bool | int | float | np.ndarray | np.generic):
+    if not isinstance(data, bool | int | float | complex | np.ndarray | np.generic):
         return []
     array = np.asarray(data)
     if not array.size:
@@ -33,13 +36,15 @@ def rows_of(data: Array, theme: Theme, colour: str) -> list[str]:
     table = array.reshape(1, -1) if array.ndim == 1 else array
     if table.ndim == 2 and table.size <= LARGEST_TABLE and max(table.shape) <= LONGEST_ROW:
         return [_table(table, theme, colour)]
-    x = array.astype(np.float64).ravel()
+    is_complex = array.dtype.kind == "c"
+    x: Any = array.astype(np.complex128 if is_complex else np.float64).ravel()
     finite = x[np.isfinite(x)]
     largest = float(np.abs(finite).max(initial=0.0)) or 1.0  # divided by it, no sum overflows
     rows = []
     if finite.size:
-        mean, std = (largest * float(moment(finite / largest)) for moment in (np.mean, np.std))
-        rows.append(row(f"mean {mean:.3g}, std {std:.3g}", colour))
+        mean, std = (largest * moment(finite / largest).item() for moment in (np.mean, np.std))
+        rows.append(row(f"mean {figures(mean, 3)}, std {std:.3g}{', absolute values' * is_complex}", colour))
+    x = np.abs(x) if is_complex else x
     if finite.size < x.size:
         counts = (("NaN", np.isnan(x)), ("Inf", np.isposinf(x)), ("-Inf", np.isneginf(x)))
         parts = [f"{int(places.sum()):,} {name}" for name, places in counts if places.any()]
@@ -51,10 +56,10 @@ def number(value: Array) -> str:
     """Write one element in few characters.
 
     Example:
-        >>> number(np.float32(1 / 3)), number(np.True_), number(12345678)
-        ('0.3333', 'True', '12345678')
+        >>> number(np.float32(1 / 3)), number(np.True_), number(12345678), number(2 / 3 - 1j)
+        ('0.3333', 'True', '12345678', '0.6667-1j')
     """
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+    return figures(value, 4) if isinstance(value, float | complex | np.inexact) else str(value)
 
 
 def row(text: str, colour: str, tag: str = "") -> str:
