@@ -909,7 +909,7 @@ DOORS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize(
+@pytest.mark.together(
     "kind",
     [
         "a numpy.MaskedArray: its mask would be lost",
@@ -917,7 +917,7 @@ DOORS: dict[str, Callable[[Any], Any]] = {
         "a scipy.csr_array: its operators are not NumPy's",
     ],
 )
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.together("door", DOORS)
 def test_arrays_of_another_kind(door: str, kind: str) -> None:
     before = MODEL.state_dict()
     refuse(lambda: DOORS[door](of_another_kind(kind)), TypeError, f"{door} must not be {kind}")

@@ -236,8 +236,8 @@ DERIVATIVES = {
 }
 
 
-@pytest.mark.parametrize("derive", DERIVATIVES.values(), ids=DERIVATIVES)
-@pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
+@pytest.mark.together("derive", DERIVATIVES.values(), ids=DERIVATIVES)
+@pytest.mark.together("select", SELECTIONS.values(), ids=SELECTIONS)
 def test_what_selects_by_elements_is_refused_in_words(select: Any, derive: Any) -> None:
     words = r"of unknown shape \(nan,\) .* np.where\(mask, x, 0\) for x\[mask\]|unique has no derivative|x.at\[index\]"
     with pytest.raises((NotImplementedError, TypeError), match=words):

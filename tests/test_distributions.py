@@ -111,9 +111,9 @@ METHODS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("kind", "parameters", "value"), CASES, ids=IDS)
+@pytest.mark.together("dtype", [np.float64, np.float32])
+@pytest.mark.together("method", METHODS)
+@pytest.mark.together(("kind", "parameters", "value"), CASES, ids=IDS)
 def test_values_and_gradients_are_pytorchs(
     kind: Any, parameters: dict[str, Any], value: Any, method: str, dtype: Any
 ) -> None:

@@ -62,8 +62,8 @@ USES: dict[str, Callable[[Tensor, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.together("use", USES)
+@pytest.mark.together("name", REFUSED)
 def test_what_computes_in_its_own_way_is_refused_by_name(name: str, use: str) -> None:
     with pytest.raises(TypeError, match=f"{name} cannot be used with Tensors: .*(give|use)"):
         USES[use](Tensor(A), REFUSED[name])
@@ -77,8 +77,8 @@ REFLECTED: dict[str, Callable[[Tensor, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("use", REFLECTED)
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.together("use", REFLECTED)
+@pytest.mark.together("name", REFUSED)
 def test_from_the_left_too(name: str, use: str) -> None:
     # xarray computes on its own and holds the Tensor then; what the transform is given at the end is refused.
     with pytest.raises(TypeError, match=f"{name.split('.')[-1]}|masked"):
@@ -123,8 +123,8 @@ BOTH_WAYS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("use", BOTH_WAYS)
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.together("use", BOTH_WAYS)
+@pytest.mark.together("name", TABLES)
 def test_tables_are_as_their_arrays(name: str, use: str) -> None:
     table, values = TABLES[name]
     results = []

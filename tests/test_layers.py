@@ -208,8 +208,8 @@ def states_agree(ours: nn.Module, theirs: Any, dtype: Any) -> None:
         np.testing.assert_allclose(array, reference[path].numpy(), **TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("shape", [(5, 3), (2, 3), (4, 3, 6), (1, 3, 4)])
-@pytest.mark.parametrize(
+@pytest.mark.together("shape", [(5, 3), (2, 3), (4, 3, 6), (1, 3, 4)])
+@pytest.mark.together(
     "options",
     [
         {"momentum": momentum, "affine": affine, "track_running_stats": track}
@@ -283,10 +283,10 @@ def test_a_single_row_can_be_evaluated() -> None:
 # Layer norm
 
 
-@pytest.mark.parametrize(
+@pytest.mark.together(
     ("shape", "row"), [((5, 3), 3), ((5, 3), (3,)), ((2, 4, 3), [4, 3]), ((4, 3), (4, 3)), ((3,), 3), ((0, 3), 3)]
 )
-@pytest.mark.parametrize("options", [{}, {"eps": 0.5}, {"bias": False}, {"elementwise_affine": False}], ids=str)
+@pytest.mark.together("options", [{}, {"eps": 0.5}, {"bias": False}, {"elementwise_affine": False}], ids=str)
 @every_dtype
 def test_layer_norm_is_pytorchs(shape: tuple[int, ...], row: Any, options: dict[str, Any], dtype: Any) -> None:
     torch = pytest.importorskip("torch")
@@ -414,9 +414,9 @@ LAYERS_WITH_ROWS = [
 ]
 
 
-@pytest.mark.parametrize("make", LAYERS_WITH_ROWS)
-@pytest.mark.parametrize("own", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("given", [np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool, list, "Tensor"])
+@pytest.mark.together("make", LAYERS_WITH_ROWS)
+@pytest.mark.together("own", [np.float16, np.float32, np.float64])
+@pytest.mark.together("given", [np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool, list, "Tensor"])
 def test_layers_convert_their_input_to_their_dtype(make: Any, own: Any, given: Any) -> None:
     rows = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
     expected = make(own)(rows.astype(own))

@@ -78,7 +78,7 @@ def cases() -> Iterator[Any]:
             yield case("poisson_nll_loss", (UNIT, COUNTS + 0.25), (), {**options, "log_input": False, "eps": eps})
 
 
-every_case = pytest.mark.parametrize(("name", "variables", "constants", "options"), list(cases()))
+every_case = pytest.mark.together(("name", "variables", "constants", "options"), list(cases()))
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float64", "float32"])
 
 
@@ -111,7 +111,7 @@ def test_value_and_gradients_are_pytorchs(
         np.testing.assert_allclose(x.grad, gradient.numpy(), **TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize(
+@pytest.mark.together(
     ("name", "variables", "constants", "options"),
     [case for case in cases() if case.values[3]["reduction"] == "none" and case.values[3].get("eps") != 0.5],
 )

@@ -90,7 +90,7 @@ SAME: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in SAME if name not in ("choose", "round()", "round() to digits")])
+@pytest.mark.together("name", [name for name in SAME if name not in ("choose", "round()", "round() to digits")])
 def test_methods_give_what_the_arrays_give(name: str) -> None:
     use = SAME[name]
     actual, expected = use(Tensor(X)), use(X)

@@ -93,9 +93,9 @@ def is_plain(x: Any) -> bool:
     return type(x) is np.float64
 
 
-@pytest.mark.parametrize("outer", TRANSFORMS)
-@pytest.mark.parametrize("inner", TRANSFORMS)
-@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.together("outer", TRANSFORMS)
+@pytest.mark.together("inner", TRANSFORMS)
+@pytest.mark.together("depth", [0, 1, 2])
 def test_what_has_to_do_with_no_tensor_from_outside_is_plain(outer: str, inner: str, depth: int) -> None:
     (d, order), (e, inner_order) = TRANSFORMS[outer], TRANSFORMS[inner]
     seen: list[Any] = []
@@ -115,8 +115,8 @@ def test_what_has_to_do_with_no_tensor_from_outside_is_plain(outer: str, inner: 
     assert is_plain(e(power)(2.0))
 
 
-@pytest.mark.parametrize("outer", TRANSFORMS)
-@pytest.mark.parametrize("inner", TRANSFORMS)
+@pytest.mark.together("outer", TRANSFORMS)
+@pytest.mark.together("inner", TRANSFORMS)
 def test_gradients_pass_through_what_uses_a_variable_from_outside(outer: str, inner: str) -> None:
     (d, order), (e, inner_order) = TRANSFORMS[outer], TRANSFORMS[inner]
     seen: list[Any] = []
@@ -131,8 +131,8 @@ def test_gradients_pass_through_what_uses_a_variable_from_outside(outer: str, in
     assert found == pytest.approx(square_slope(3.0, order) * slope(2.0, inner_order))
 
 
-@pytest.mark.parametrize("outer", TRANSFORMS)
-@pytest.mark.parametrize("inner", TRANSFORMS)
+@pytest.mark.together("outer", TRANSFORMS)
+@pytest.mark.together("inner", TRANSFORMS)
 def test_gradients_pass_through_the_argument(outer: str, inner: str) -> None:
     (d, order), (e, inner_order) = TRANSFORMS[outer], TRANSFORMS[inner]
     assert is_plain(d(e(power))(1.5))
@@ -143,9 +143,9 @@ def test_gradients_pass_through_the_argument(outer: str, inner: str) -> None:
     assert found == pytest.approx(4 * 1.5**3 if order == 1 else 12 * 1.5**2)
 
 
-@pytest.mark.parametrize("outer", TRANSFORMS)
-@pytest.mark.parametrize("middle", TRANSFORMS)
-@pytest.mark.parametrize("inner", ["grad", "jvp", "hvp"])
+@pytest.mark.together("outer", TRANSFORMS)
+@pytest.mark.together("middle", TRANSFORMS)
+@pytest.mark.together("inner", ["grad", "jvp", "hvp"])
 def test_an_outermost_variable_reaches_the_innermost_function(outer: str, middle: str, inner: str) -> None:
     (d, order), (m, middle_order), (e, inner_order) = TRANSFORMS[outer], TRANSFORMS[middle], TRANSFORMS[inner]
     seen: list[Any] = []

@@ -60,7 +60,7 @@ def has_rule(function: Callable[..., Any]) -> bool:
     return bool(facts.rules or facts.variadic or facts.recorded_as)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.together("name", FUNCTIONS)
 def test_every_function_is_sorted(name: str) -> None:
     function = FUNCTIONS[name]
     facts = facts_of(function)
@@ -74,7 +74,7 @@ def test_nothing_is_refused_that_does_not_exist() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", sorted(ALL_REFUSED & FUNCTIONS.keys()))
+@pytest.mark.together("name", sorted(ALL_REFUSED & FUNCTIONS.keys()))
 def test_what_is_refused_names_itself(name: str) -> None:
     function = FUNCTIONS[name]
     x = Tensor(np.ones((2, 2)))
@@ -86,7 +86,7 @@ def test_what_is_refused_names_itself(name: str) -> None:
         call()
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if facts_of(FUNCTIONS[name]).is_constant])
+@pytest.mark.together("name", [name for name in FUNCTIONS if facts_of(FUNCTIONS[name]).is_constant])
 def test_what_has_no_derivative_gives_plain_arrays(name: str) -> None:
     function, x = FUNCTIONS[name], Tensor(np.array([[1.0, 0.5], [0.25, 2.0]]))
     arguments: list[tuple[Any, ...]] = [

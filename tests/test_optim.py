@@ -71,7 +71,7 @@ Make = Callable[..., optim.Optimizer]
 # PyTorch's trajectories
 
 
-@pytest.mark.parametrize(
+@pytest.mark.together(
     ("dtype", "tolerance"),
     [
         pytest.param(np.float64, {"rtol": 1e-10, "atol": 1e-12}, id="float64"),
@@ -113,8 +113,8 @@ EXTREMES = {
 }
 
 
-@pytest.mark.parametrize("dtype", EXTREMES, ids=lambda dtype: dtype.__name__)
-@pytest.mark.parametrize("when", [{0, 1, 2}, {0}, {1}], ids=["always", "first", "second"])
+@pytest.mark.together("dtype", EXTREMES, ids=lambda dtype: dtype.__name__)
+@pytest.mark.together("when", [{0, 1, 2}, {0}, {1}], ids=["always", "first", "second"])
 @every_optimizer
 def test_extreme_gradients_step_as_pytorchs(make: Make, options: dict[str, Any], when: set[int], dtype: Any) -> None:
     torch = pytest.importorskip("torch")
@@ -230,7 +230,7 @@ def strided(array: Any) -> Any:
     return larger[..., ::2]
 
 
-@pytest.mark.parametrize(
+@pytest.mark.together(
     ("shape", "layout"),
     [
         pytest.param((), np.asarray, id="0-d"),
@@ -247,7 +247,7 @@ def strided(array: Any) -> Any:
         pytest.param((40, 30, 50), np.asarray, id="three axes"),
     ],
 )
-@pytest.mark.parametrize(
+@pytest.mark.together(
     ("make", "options"),
     [
         *(OPTIMIZERS[name] for name in ("SGD with all", "Adam with weight decay", "AdamW with weight decay")),
@@ -277,7 +277,7 @@ def test_arrays_of_every_size_and_layout(
 
 
 @every_optimizer
-@pytest.mark.parametrize("shape", [(), (3,), (300, 301)], ids=["0-d", "small", "blocks"])
+@pytest.mark.together("shape", [(), (3,), (300, 301)], ids=["0-d", "small", "blocks"])
 def test_float32_stays_float32(make: Make, options: dict[str, Any], shape: tuple[int, ...]) -> None:
     p = nn.Parameter(np.random.default_rng(0).normal(size=shape).astype(np.float32))
     optimizer = make([p], **options)
@@ -371,7 +371,7 @@ def test_parameters_may_come_from_a_generator() -> None:
 
 
 @every_optimizer
-@pytest.mark.parametrize("shape", [(), (3,), (300, 301)], ids=["0-d", "small", "blocks"])
+@pytest.mark.together("shape", [(), (3,), (300, 301)], ids=["0-d", "small", "blocks"])
 def test_a_step_between_forward_and_backward_is_noticed(
     make: Make, options: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
@@ -670,7 +670,7 @@ def test_two_optimizers_may_take_turns_on_the_same_parameters() -> None:
     np.testing.assert_array_equal(q.data, [3 - total])
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "pickle"])
+@pytest.mark.together("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "pickle"])
 @every_optimizer
 def test_a_copy_steps_as_the_original(make: Make, options: dict[str, Any], duplicate: Callable[[Any], Any]) -> None:
     model, optimizer = model_and_optimizer(make, options)
@@ -973,9 +973,9 @@ def with_gradients(dtype: Any = np.float64) -> list[ad.Tensor]:
     return parameters
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("norm_type", [1.0, 1.5, 2.0, 3, math.inf])
-@pytest.mark.parametrize("max_norm", [0.0, 0.5, 2, 1e3, math.inf])
+@pytest.mark.together("dtype", [np.float32, np.float64])
+@pytest.mark.together("norm_type", [1.0, 1.5, 2.0, 3, math.inf])
+@pytest.mark.together("max_norm", [0.0, 0.5, 2, 1e3, math.inf])
 def test_clipped_norms_are_pytorchs(max_norm: float, norm_type: float, dtype: Any) -> None:
     torch = pytest.importorskip("torch")
     ours = with_gradients(dtype)

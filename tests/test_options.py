@@ -133,7 +133,7 @@ def by_keyword(function: Function, args: Any, kwargs: dict[str, Any]) -> tuple[A
 PAIRS = [(name, option) for name, function in WITH_RULES.items() for option in options_of(function)]
 
 
-@pytest.mark.parametrize(("name", "option"), PAIRS, ids=lambda value: value)
+@pytest.mark.together(("name", "option"), PAIRS, ids=lambda value: value)
 def test_at_its_default_it_changes_nothing(name: str, option: str) -> None:
     function = WITH_RULES[name]
     default = options_of(function)[option]
@@ -233,7 +233,7 @@ def test_what_the_rules_do_not_know_is_listed() -> None:
     assert unknown - RESPELLED == {pair for pair in refused() if pair[0] in WITH_RULES}
 
 
-@pytest.mark.parametrize(("name", "option"), sorted(refused()), ids=lambda value: value)
+@pytest.mark.together(("name", "option"), sorted(refused()), ids=lambda value: value)
 def test_what_is_refused_is_named_with_a_way_out(name: str, option: str) -> None:
     function = WITH_RULES[name]
     args, kwargs = CALLS[function][0]
@@ -346,7 +346,7 @@ VALUES: list[tuple[str, Function, tuple[Any, ...]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@pytest.mark.together(
     ("call", "value"),
     [pytest.param(call, value, id=f"{name} {value}") for name, call, values in VALUES for value in values],
 )

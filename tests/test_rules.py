@@ -275,8 +275,8 @@ def test_bounds_of_clip_take_the_gradient_of_what_they_limit() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
-@pytest.mark.parametrize("values", [[0, 1, 2], [0, 1, np.nan], [-1, 2, np.inf], [-np.inf, np.inf, 0, np.nan]], ids=str)
-@pytest.mark.parametrize(
+@pytest.mark.together("values", [[0, 1, 2], [0, 1, np.nan], [-1, 2, np.inf], [-np.inf, np.inf, 0, np.nan]], ids=str)
+@pytest.mark.together(
     ("function", "initial"),
     [
         *((f, None) for f in (np.sum, np.prod, np.mean, np.var, np.std, np.add.reduce, np.logaddexp.reduce)),

@@ -134,7 +134,7 @@ def test_a_rate_assigned_by_hand_is_scaled_from_then_on() -> None:
     assert optimizer.lr == 4.0
 
 
-@pytest.mark.parametrize("options", PLATEAUS, ids=str)
+@pytest.mark.together("options", PLATEAUS, ids=str)
 def test_plateaus_are_pytorchs(options: dict[str, Any]) -> None:
     ours, theirs = optimizer_of(), torch_optimizer_of()
     schedule = optim.ReduceLROnPlateau(ours, **options)

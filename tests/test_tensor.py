@@ -160,8 +160,8 @@ def test_data_of_another_shape_or_dtype_is_refused(value: Any) -> None:
 # Operators
 
 
-@pytest.mark.parametrize("operate", OPERATORS.values(), ids=OPERATORS)
-@pytest.mark.parametrize(
+@pytest.mark.together("operate", OPERATORS.values(), ids=OPERATORS)
+@pytest.mark.together(
     "other",
     [
         3,

@@ -42,8 +42,8 @@ def by_hand(name: str, f: Polynomial) -> Polynomial:
     return f.deriv(order) if order else sum((f(X + shift) for shift in SHIFTS), Polynomial([0.0]))
 
 
-@pytest.mark.parametrize("outer", TRANSFORMS)
-@pytest.mark.parametrize("inner", TRANSFORMS)
+@pytest.mark.together("outer", TRANSFORMS)
+@pytest.mark.together("inner", TRANSFORMS)
 def test_every_pair(outer: str, inner: str) -> None:
     d, e = TRANSFORMS[outer][0], TRANSFORMS[inner][0]
     # The variable of the outer one is used within the inner one, and is where that is taken.
@@ -59,8 +59,8 @@ def test_every_pair(outer: str, inner: str) -> None:
     assert d(e(lambda y: y**6))(1.5) == pytest.approx(by_hand(outer, by_hand(inner, X**6))(1.5), rel=1e-12)
 
 
-@pytest.mark.parametrize("outer", TRANSFORMS)
-@pytest.mark.parametrize("inner", TRANSFORMS)
+@pytest.mark.together("outer", TRANSFORMS)
+@pytest.mark.together("inner", TRANSFORMS)
 def test_every_pair_with_a_tensor_from_outside(outer: str, inner: str) -> None:
     d, e = TRANSFORMS[outer][0], TRANSFORMS[inner][0]
     w = Tensor(0.75)
@@ -84,7 +84,7 @@ def test_every_pair_with_a_tensor_from_outside(outer: str, inner: str) -> None:
 THREE = [names for names in itertools.product(TRANSFORMS, repeat=3) if "vmap" in names]
 
 
-@pytest.mark.parametrize("names", THREE, ids="-".join)
+@pytest.mark.together("names", THREE, ids="-".join)
 def test_three_deep(names: tuple[str, str, str]) -> None:
     d, e, f = (TRANSFORMS[name][0] for name in names)
     found = d(lambda x: x * e(lambda y: x * y**2 * f(lambda z: x * y * z**5 + z * y)(y + x))(x + 1))(0.5)

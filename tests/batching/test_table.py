@@ -242,8 +242,8 @@ INDICES: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", INDICES)
-@pytest.mark.parametrize("axes", [(0, 0, 0), (None, 0, 0), (0, None, None), (0, None, 0), (None, 0, None)], ids=str)
+@pytest.mark.together("name", INDICES)
+@pytest.mark.together("axes", [(0, 0, 0), (None, 0, 0), (0, None, None), (0, None, 0), (None, 0, None)], ids=str)
 def test_an_index_may_have_a_batch_and_so_may_what_is_indexed(name: str, axes: tuple[int | None, ...]) -> None:
     args = [arg if axis == 0 else arg[0] for arg, axis in zip((X, ROWS, COLUMNS), axes, strict=True)]
 

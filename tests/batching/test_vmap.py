@@ -55,9 +55,9 @@ def loop(f: Callable[..., Any], *columns: Any) -> Any:
 # Axes
 
 
-@pytest.mark.parametrize("axis_x", [0, 1, 2, -1, -2, -3])
-@pytest.mark.parametrize("axis_y", [0, 1, -1])
-@pytest.mark.parametrize("out", [0, 1, -1, -2])
+@pytest.mark.together("axis_x", [0, 1, 2, -1, -2, -3])
+@pytest.mark.together("axis_y", [0, 1, -1])
+@pytest.mark.together("out", [0, 1, -1, -2])
 def test_the_batch_lies_along_any_axis(axis_x: int, axis_y: int, out: int) -> None:
     x, y = np.arange(24.0).reshape(4, 2, 3), np.arange(8.0).reshape(4, 2)
     expected = np.stack([np.outer(a.sum(1), b) for a, b in zip(x, y, strict=True)], axis=out)
@@ -491,8 +491,8 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", REFUSED)
-@pytest.mark.parametrize("make", [np.asarray, Tensor])
+@pytest.mark.together("kind", REFUSED)
+@pytest.mark.together("make", [np.asarray, Tensor])
 def test_what_asks_for_one_number_is_refused(kind: str, make: Callable[[Any], Any]) -> None:
     f, error, text = REFUSED[kind]
     with pytest.raises(error, match=text):

@@ -50,7 +50,7 @@ UFUNCS = {name: getattr(sp, name) for name in dir(sp) if isinstance(getattr(sp, 
 ALL_REFUSED = {name for names in REFUSED.values() for name in names.split()}
 
 
-@pytest.mark.parametrize("name", UFUNCS)
+@pytest.mark.together("name", UFUNCS)
 def test_every_ufunc_is_sorted(name: str) -> None:
     assert bool(facts_of(UFUNCS[name]).rules) != (name in ALL_REFUSED)
 
@@ -60,7 +60,7 @@ def test_no_ufunc_is_listed_twice() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-@pytest.mark.parametrize("name", sorted(ALL_REFUSED & UFUNCS.keys()))
+@pytest.mark.together("name", sorted(ALL_REFUSED & UFUNCS.keys()))
 def test_what_is_refused_names_itself(name: str) -> None:
     function = UFUNCS[name]
     with pytest.raises(NotImplementedError, match=f"^{function.__name__} has no derivative rule"):
