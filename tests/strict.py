@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+_WHOLE = tuple(f"autodiff.scipy.{name}" for name in ("fft", "linalg", "signal"))
+
 
 class StrictArray:
     """An array behind a wall. What is asked of it by NumPy's protocols is answered with another of its kind."""
@@ -35,7 +37,7 @@ class StrictArray:
     def __array_call__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Take calls of SciPy whole, for which there are no NumPy calls."""
         is_vectors = function.__name__ == "_multivariate_normal_logpdf"
-        if function.__module__ not in ("autodiff.scipy.linalg", "autodiff.scipy.signal") and not is_vectors:
+        if function.__module__ not in _WHOLE and not is_vectors:
             return NotImplemented
         return _wrap(function(*_unwrap(args), **_unwrap(kwargs)))
 

@@ -28,6 +28,7 @@ class Callback:
         name: the call, as messages name it.
         function: what is called, with a point and then the arguments.
         arrays: what is in the arguments, as arrays where there are Tensors.
+        constants: those that are no Tensors which require a gradient.
         rebuild: puts as many others into their containers.
         plain: gives what the function gave as SciPy takes it.
         others: the Tensors that the function uses without being given them, once `solved` has looked.
@@ -42,17 +43,17 @@ class Callback:
         self._leaves, rebuild = flatten(args)
         self._are_variables = list(map(is_variable, self._leaves))
         self.arrays = list(map(data_of, self._leaves))
+        self.constants = [array for array, one in zip(self.arrays, self._are_variables, strict=True) if not one]
         self.rebuild = flatten(rebuild(range(len(self._leaves))))[1]  # which keeps no Tensor
         self.seen = [True for leaf in self._leaves if isinstance(leaf, Tensor)]  # not empty where Tensors take part
         self.plain = _taker(self.name, self.seen)
         self.others: list[Tensor] = []
         self.value: Any = None
 
-    def at(self, variables: Sequence[Array], *point: Array) -> Any:
-        """Call the function at a point, with others in place of the Tensors that require a gradient."""
-        supply = iter(variables)
-        leaves = [next(supply) if one else leaf for leaf, one in zip(self._leaves, self._are_variables, strict=True)]
-        return joined(self.function(*point, *self.rebuild(leaves)))
+    def at(self, variables: Sequence[Array], *point: Array, constants: Sequence[Any] | None = None) -> Any:
+        """Call the function at a point, with others in place of its variables, and perhaps of its constants."""
+        of_kind = {True: iter(variables), False: iter(self.constants if constants is None else constants)}
+        return joined(self.function(*point, *self.rebuild([next(of_kind[one]) for one in self._are_variables])))
 
     def solved(self, function: Function, x: Array, given: Sequence[Array], point: Sequence[Array], *recipe: Any) -> Any:
         """Give what SciPy made of the function as the result of one call on the tape.

@@ -134,6 +134,8 @@ def _adjoint(g: Array, ys: Array, tensors: Any, recipe: Any) -> list[Any]:
     require(is_finite, RuntimeError, f"{failed}the solution, or the gradient of it, is not finite")
     t, variables = tensors[1], function.variables(tensors)
     parameters = [*variables, *function.others]
+    if any(one.dtype.kind == "c" for one in parameters):
+        raise TypeError(f"{failed}there is none by complex numbers: give their real and imaginary parts")
     ends = list(itertools.accumulate((math.prod(np.shape(one)) for one in parameters), initial=0))
     gradient, total, pieces = np.zeros_like(data_of(g[0])), np.zeros(ends[-1]), 1
     slopes: list[Any] = []
@@ -144,7 +146,7 @@ def _adjoint(g: Array, ys: Array, tensors: Any, recipe: Any) -> list[Any]:
         while True:
             if pieces > 1:
                 times = t[i - 1] + (t[i] - t[i - 1]) * np.linspace(0, 1, pieces + 1)
-                right_side = Callback("odeint", _right_side(function), (variables,))
+                right_side = Callback("odeint", _right_side(function), (variables, function.constants))
                 points = _solved(right_side, ys[i - 1], times, options)[0]
             pulled = _pulled(function, variables, points, times, gradient, ends[-1], options)
             if pulled is not None:
@@ -179,7 +181,7 @@ def _pulled(
         scale = np.max(np.abs(data_of(gradient)))
         scale = np.where(scale > 0, scale, 1)
         state = np.concatenate([ys[k], gradient / scale, np.zeros(size)])
-        backward = Callback("odeint", _backward(function, count), (variables,))
+        backward = Callback("odeint", _backward(function, count), (variables, function.constants))
         ended, success, _ = _solved(
             backward, state, np.stack([t[k], t[k - 1]]), {**options, "rtol": rtol, "atol": atol}, is_quiet=True
         )
@@ -198,16 +200,16 @@ def _pulled(
 
 
 def _right_side(function: Callback) -> Function:
-    """Make the right side a function of its variables too."""
-    return lambda y, t, variables: function.at(variables, y, t)
+    """Make the right side a function of its variables and constants too."""
+    return lambda y, t, variables, constants: function.at(variables, y, t, constants=constants)
 
 
 def _backward(function: Callback, count: int) -> Function:
     """Make the right side for the solution, its gradient and the integral, side by side."""
     right_side = _right_side(function)
 
-    def backward(state: Array, t: Array, variables: Sequence[Array]) -> Any:
-        run = Run(Plan("odeint", right_side, (0, 1, 2)), (state[:count], t, variables), {})
+    def backward(state: Array, t: Array, variables: Sequence[Array], constants: Sequence[Any]) -> Any:
+        run = Run(Plan("odeint", right_side, (0, 1, 2)), (state[:count], t, variables, constants), {})
         by = [*run.inputs, *function.others]
         gradient = np.reshape(state[count : 2 * count], np.shape(run.outputs[0]))
         slopes = run.pull_from(run.outputs, [gradient], by, hooks="between") or list(map(zeros, by))

@@ -6,7 +6,6 @@ no part. The matrix ``∂f/∂x`` is formed and factored, which suits up to some
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -152,25 +151,43 @@ def _implicit(g: Array, x: Array, tensors: Any, recipe: Any) -> list[Any]:
     In a walk with a graph, the solution here has its own: so are there derivatives of any order.
     """
     function, success, why = recipe
-    variables = function.variables(tensors)
-    size, residual = math.prod(np.shape(x)), np.reshape(function.value, (-1,))
-    failed = f"{function.name} has no derivative: "
-    if len(residual) != size:
-        raise ValueError(f"{failed}there are {len(residual)} equations for {size} unknowns")
-    slope = np.reshape(jacobian(lambda x: function.at(variables, x))(x), (size, size))
+    variables, shape, failed = function.variables(tensors), np.shape(x), f"{function.name} has no derivative: "
+    residual, point = _real(function.value), _real(x)
+    if residual.shape != point.shape:
+        raise ValueError(f"{failed}there are {residual.size} equations for {point.size} unknowns")
+
+    def real(point: Array) -> Any:
+        return _real(function.at(variables, _as_it_was(point, x, shape)))
+
+    slope = jacobian(real)(point)
     matrix = data_of(slope)
     is_regular = np.linalg.cond(matrix, 1) < 1 / np.finfo(matrix.dtype).eps
     require(is_regular, np.linalg.LinAlgError, f"{failed}the Jacobian is singular at what SciPy found{why}")
     # A step of Newton's says how far a root is. Asked for more digits than there are, SciPy speaks of no success.
-    away = np.max(np.abs(np.linalg.solve(matrix, residual)) / (1 + np.abs(np.reshape(data_of(x), (-1,)))))
+    away = np.max(np.abs(np.linalg.solve(matrix, residual)) / (1 + np.abs(data_of(point))))
     is_root = away < np.where(success, 0.1, 1e-8)
     require(is_root, RuntimeError, f"{failed}what SciPy found is no root, but {{:.1g}} away from one{why}", away)
-    back = -np.linalg.solve(np.swapaxes(slope, 0, 1), np.reshape(g, (-1,)))
-    back = np.reshape(back, np.shape(function.value))
+    # Inside, a gradient is the conjugate of that by the two parts.
+    back = -np.linalg.solve(np.swapaxes(slope, 0, 1), _real(np.conj(g)))
+    back = np.conj(_as_it_was(back, x, np.shape(function.value)))
     (_, gradients), others = pull_through(
         lambda pair: function.at(pair[1], pair[0]), back, ((x, variables),), {}, 0, function.others
     )
     return [*gradients, *others]
+
+
+def _real(x: Array) -> Any:
+    """Give a vector of an array's numbers, of complex ones that of their real parts and then their imaginary parts."""
+    x = np.reshape(x, (-1,))
+    return np.concatenate([np.real(x), np.imag(x)]) if x.dtype.kind == "c" else x
+
+
+def _as_it_was(vector: Array, like: Array, shape: tuple[int, ...]) -> Any:
+    """Undo `_real`, for an array of the kind of another."""
+    if like.dtype.kind == "c":
+        real, imag = np.split(vector, 2)
+        vector = real + 1j * imag
+    return np.reshape(vector, shape)
 
 
 defvjp(root, _implicit)

@@ -16,6 +16,7 @@ from tests.cases import (
     scipys,
     shape,
     special,
+    trigonometric,
 )
 from tests.cases.case import Case
 
@@ -31,6 +32,7 @@ CASES: list[Case] = [
     *creation.CASES,
     *numerics.CASES,
     *compositions.CASES,
+    *trigonometric.CASES,
 ]
 
 __all__ = ["CASES", "Case"]
