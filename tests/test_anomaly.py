@@ -55,7 +55,10 @@ def test_with_create_graph_the_message_is_the_same() -> None:
 
 def test_complex_numbers_and_gradients_as_they_are_shown() -> None:
     z = Tensor([1j, 0j], name="z")
-    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"log of shape \(2,\) gave -inf\+0j at index \(1,\)"):
+    with (
+        detect_anomaly(),
+        pytest.raises(FloatingPointError, match=r"log of shape \(2,\) gave -inf\+0j at index \(1,\)"),
+    ):
         np.log(z)
     ad.defvjp(steep := ad.primitive(lambda z: z * 1), lambda g, out, z: g * complex(1, np.inf))
     y = steep(Tensor(np.array([1j, 0j])))

@@ -1,4 +1,4 @@
-"""`scipy.linalg`: solutions of linear equations, and functions of a matrix.
+"""`scipy.linalg`: solutions of linear equations, and functions of a matrix; of stacks of them, where SciPy takes these.
 
 Where SciPy reads only a part of a matrix, a triangle or some diagonals, the derivative by the rest of it is zero. As of
 any symmetric matrix of which a triangle is read, the gradient of `cho_factor` is the symmetric one.
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from autodiff.core.rule import Array, defvjp, describe
+from autodiff.core.rule import Array, defvjp
+from autodiff.core.tape import unbroadcast
 from autodiff.core.tensor import as_array
 from autodiff.scipy.calls import call_of_arrays
 
@@ -26,9 +27,14 @@ def _t(x: Array) -> Array:
     return np.swapaxes(x, -1, -2)
 
 
-def _of_columns(g: Array, x: Array) -> Array:
-    """``g xᵀ``, where a vector is a column."""
-    return np.outer(g, x) if g.ndim == 1 else g @ _t(x)
+def _columns(x: Array, b: Array) -> Array:
+    """Give what stands in place of a right side ``b`` as a matrix: of one column, where ``b`` is a vector."""
+    return np.expand_dims(x, -1) if np.ndim(b) == 1 else x
+
+
+def _right_side(x: Array, b: Array) -> Array:
+    """Undo `_columns`, and sum what belongs to a right side that stacked matrices share."""
+    return unbroadcast(x[..., 0] if np.ndim(b) == 1 else x, np.shape(b))
 
 
 def _triangle(x: Array, lower: bool, unit_diagonal: bool = False) -> Array:
@@ -64,47 +70,46 @@ def solve_triangular(
         >>> solve_triangular(np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([2.0, 3.0]), lower=True)
         array([1., 2.])
     """
-    return _solve_triangular(a, b, trans in (1, 2, "T", "C"), lower, unit_diagonal, check_finite)
+    if trans not in (turns := {0: 0, "N": 0, 1: 1, "T": 1, 2: 1, "C": 1}):
+        raise ValueError(f"solve_triangular: trans must be 0, 1, 2, 'N', 'T' or 'C', got {trans!r}")
+    return _solve_triangular(a, b, turns[trans], lower, unit_diagonal, check_finite)
 
 
 @call_of_arrays
-def _solve_triangular(a: Array, b: Array, turned: bool, lower: bool, ones: bool, check: bool) -> Any:
-    return linalg.solve_triangular(a, b, 1 if turned else 0, lower, ones, False, check)
+def _solve_triangular(a: Array, b: Array, turned: Any, lower: bool, ones: bool, check: bool) -> Any:
+    return linalg.solve_triangular(a, b, turned, lower, ones, False, check)
 
 
-def _triangular_b(
-    g: Array, out: Array, a: Array, b: Array, turned: bool, lower: bool, ones: bool, check: bool
-) -> Array:
-    return _solve_triangular(a, g, not turned, lower, ones, check)
+def _triangular_back(g: Array, a: Array, b: Array, turned: Any, lower: bool, ones: bool) -> Array:
+    return _solve_triangular(a, _columns(g, b), 1 - turned, lower, ones, False)
 
 
-def _triangular_a(
-    g: Array, out: Array, a: Array, b: Array, turned: bool, lower: bool, ones: bool, check: bool
-) -> Array:
-    back = _solve_triangular(a, g, not turned, lower, ones, check)
-    return -_triangle(_of_columns(out, back) if turned else _of_columns(back, out), lower, ones)
+def _triangular_a(g: Array, out: Array, a: Array, b: Array, turned: Any, lower: bool, ones: bool, check: bool) -> Array:
+    back, x = _triangular_back(g, a, b, turned, lower, ones), _columns(out, b)
+    product = x @ _t(back) if turned else back @ _t(x)
+    return unbroadcast(-_triangle(product, lower, ones), a.shape)
 
 
-def _refuse_stacks(a: Array, b: Array, *options: Any) -> None:
-    if np.ndim(a) > 2 or np.ndim(b) > 2:
-        raise NotImplementedError("a stack of matrices has no derivative rule here: numpy.linalg.solve takes one")
+def _triangular_b(g: Array, out: Array, a: Array, b: Array, turned: Any, lower: bool, ones: bool, check: bool) -> Array:
+    return _right_side(_triangular_back(g, a, b, turned, lower, ones), b)
 
 
 # Symmetric positive definite systems
 
 
 @call_of_arrays
-def _cholesky(a: Array, lower: bool, check_finite: bool) -> Any:
+def _cho_factor(a: Array, lower: bool, check_finite: bool) -> Any:
     """The factor as `scipy.linalg.cho_factor` gives it: with what it was given in the other triangle."""
     return linalg.cho_factor(a, lower, False, check_finite)[0]
 
 
-def _cholesky_a(g: Array, out: Array, a: Array, lower: bool, check_finite: bool) -> Array:
+def _cho_factor_a(g: Array, out: Array, a: Array, lower: bool, check_finite: bool) -> Array:
     """Murray 2016, equation 10: ``L⁻ᵀ Φ(Lᵀ ḡ) L⁻¹``; what was handed on as it is, hands its gradient back."""
     factor, slope = (np.tril(x) if lower else _t(np.triu(x)) for x in (out, g))
     inner = _t(factor) @ slope
     inner = np.tril(inner) + _t(np.tril(inner, -1))
-    half = solve_triangular(factor, _t(solve_triangular(factor, inner, 1, True)), 1, True) / 2
+    inner = solve_triangular(factor, inner, 1, True, check_finite=False)
+    half = solve_triangular(factor, _t(inner), 1, True, check_finite=False) / 2
     return half + (np.triu(g, 1) if lower else np.tril(g, -1))
 
 
@@ -125,7 +130,7 @@ def cho_factor(a: Array, lower: bool = False, overwrite_a: bool = False, check_f
         >>> np.triu(c)
         array([[2., 1.], [0., 1.]])
     """
-    return _cholesky(a, lower, check_finite), lower
+    return _cho_factor(a, lower, check_finite), lower
 
 
 def cho_solve(c_and_lower: tuple[Array, bool], b: Array, overwrite_b: bool = False, check_finite: bool = True) -> Any:
@@ -142,7 +147,8 @@ def cho_solve(c_and_lower: tuple[Array, bool], b: Array, overwrite_b: bool = Fal
         >>> linalg.cho_solve(linalg.cho_factor(np.array([[4.0, 2.0], [2.0, 2.0]])), np.array([8.0, 6.0]))
         array([1., 2.])
     """
-    return _cho_solve(c_and_lower[0], b, bool(c_and_lower[1]), check_finite)
+    c, lower = c_and_lower
+    return _cho_solve(c, b, bool(lower), check_finite)
 
 
 @call_of_arrays
@@ -152,9 +158,13 @@ def _cho_solve(c: Array, b: Array, lower: bool, check_finite: bool) -> Any:
 
 def _cho_solve_c(g: Array, out: Array, c: Array, b: Array, lower: bool, check_finite: bool) -> Array:
     """``-(y xᵀ + x yᵀ) L`` for the solution y of the same system for g, since ``a = L Lᵀ``."""
-    slope = _of_columns(_cho_solve(c, g, lower, check_finite), out)
+    slope = _cho_solve(c, _columns(g, b), lower, False) @ _t(_columns(out, b))
     slope, factor = slope + _t(slope), _triangle(c, lower)
-    return -_triangle(slope @ factor if lower else factor @ slope, lower)
+    return unbroadcast(-_triangle(slope @ factor if lower else factor @ slope, lower), c.shape)
+
+
+def _cho_solve_b(g: Array, out: Array, c: Array, b: Array, lower: bool, check_finite: bool) -> Array:
+    return _right_side(_cho_solve(c, _columns(g, b), lower, False), b)
 
 
 # Other systems
@@ -193,26 +203,23 @@ def _solve_banded(l_and_u: tuple[int, int], ab: Array, b: Array, check: bool) ->
     return linalg.solve_banded(l_and_u, ab, b, False, False, check)
 
 
-def _diagonals_of_transposed(ab: Array, l_and_u: tuple[int, int]) -> Array:
-    """Move the diagonal of each ``a[j - k, j]`` to the columns in which the transposed matrix has it."""
+def _banded_back(g: Array, l_and_u: tuple[int, int], ab: Array, b: Array) -> Array:
+    """Solve the transposed system, whose matrix has the diagonal of each ``a[j - k, j]`` in other columns."""
     below, above = l_and_u
-    return np.stack([np.roll(ab[above - k], -k) for k in range(-below, above + 1)])
-
-
-def _banded_b(g: Array, out: Array, l_and_u: tuple[int, int], ab: Array, b: Array, check: bool) -> Array:
-    return _solve_banded((l_and_u[1], l_and_u[0]), _diagonals_of_transposed(ab, l_and_u), g, check)
+    turned = np.stack([np.roll(ab[..., above - k, :], -k, axis=-1) for k in range(-below, above + 1)], axis=-2)
+    return _solve_banded((above, below), turned, _columns(g, b), False)
 
 
 def _banded_ab(g: Array, out: Array, l_and_u: tuple[int, int], ab: Array, b: Array, check: bool) -> Array:
-    back, x = (y[:, None] if y.ndim == 1 else y for y in (_banded_b(g, out, l_and_u, ab, b, check), out))
-    size = x.shape[0]
-    below, above = l_and_u
-    rows = []
-    for k in range(above, -below - 1, -1):
-        low, high = max(0, k), min(size, size + k)
-        products = np.sum(back[low - k : high - k] * x[low:high], axis=1)
-        rows.append(np.pad(products, (low, size - high)))
-    return -np.stack(rows)
+    (below, above), x = l_and_u, _columns(out, b)
+    back = np.pad(_banded_back(g, l_and_u, ab, b), [(0, 0)] * (x.ndim - 2) + [(above, below), (0, 0)])
+    size = x.shape[-2]
+    rows = [np.sum(back[..., k : k + size, :] * x, axis=-1) for k in range(above + below + 1)]
+    return unbroadcast(-np.stack(rows, axis=-2), ab.shape)
+
+
+def _banded_b(g: Array, out: Array, l_and_u: tuple[int, int], ab: Array, b: Array, check: bool) -> Array:
+    return _right_side(_banded_back(g, l_and_u, as_array(ab), b), b)
 
 
 @call_of_arrays
@@ -228,7 +235,7 @@ def solve_sylvester(a: Array, b: Array, q: Array) -> Any:
     return linalg.solve_sylvester(a, b, q)
 
 
-def _sylvester_q(g: Array, out: Array, a: Array, b: Array, q: Array) -> Array:
+def _sylvester_back(g: Array, a: Array, b: Array) -> Array:
     return solve_sylvester(_t(as_array(a)), _t(as_array(b)), g)
 
 
@@ -250,6 +257,8 @@ def expm(A: Array) -> Any:
 
 
 def _expm(g: Array, out: Array, A: Array) -> Array:
+    if A.ndim < 2:
+        return np.reshape(g * out, A.shape)  # SciPy makes a matrix of a number
     size, transposed = A.shape[-1], _t(A)
     upper = np.concatenate([transposed, g], axis=-1)
     lower = np.concatenate([np.zeros_like(g), transposed], axis=-1)
@@ -258,43 +267,41 @@ def _expm(g: Array, out: Array, A: Array) -> Array:
 
 @call_of_arrays
 def sqrtm(A: Array) -> Any:
-    """Square root of a matrix, as `scipy.linalg.sqrtm`.
+    """Square root of a matrix, as `scipy.linalg.sqrtm`; of each of a stack.
 
-    The gradient solves ``rᵀ x + x rᵀ = g`` for the root ``r``, which follows from ``r r = A``.
+    The gradient solves ``rᵀ x + x rᵀ = g`` for the root ``r``, which follows from ``r r = A``. Of a singular matrix it
+    is NaN.
 
     Raises:
         NotImplementedError: the root is complex, and a gradient is wanted.
+        ValueError: it is a number or vector, of which some releases of SciPy give exponentials.
 
     Example:
         >>> sqrtm(np.array([[4.0, 1.0], [0.0, 4.0]]))
         array([[2. , 0.25], [0. , 2. ]])
     """
+    if np.ndim(A) < 2:
+        raise ValueError(f"sqrtm: a matrix is needed, got shape {np.shape(A)}")
     return linalg.sqrtm(A)
-
-
-def _refuse_sqrtm(A: Array) -> None:
-    if np.ndim(A) > 2:
-        raise NotImplementedError("sqrtm of a stack of matrices has no derivative rule: give them one by one")
 
 
 def _sqrtm(g: Array, out: Array, A: Array) -> Array:
     if out.dtype.kind == "c" and A.dtype.kind != "c":
         raise NotImplementedError("sqrtm: the root of this matrix is complex, and has no derivative rule")
-    return solve_sylvester(_t(out), _t(out), g)
+    is_singular = ~np.isfinite(np.linalg.slogdet(out)[1])[..., None, None]
+    root = _t(np.where(is_singular, np.eye(A.shape[-1], dtype=out.dtype), out))
+    return solve_sylvester(root, root, g) * np.where(is_singular, np.nan, 1)
 
 
 defvjp(_solve_triangular, _triangular_a, _triangular_b)
-defvjp(_cholesky, _cholesky_a)
-defvjp(_cho_solve, _cho_solve_c, lambda g, out, c, b, lower, check_finite: _cho_solve(c, g, lower, check_finite))
+defvjp(_cho_factor, _cho_factor_a)
+defvjp(_cho_solve, _cho_solve_c, _cho_solve_b)
 defvjp(_solve_banded, None, _banded_ab, _banded_b)
 defvjp(
     solve_sylvester,
-    lambda g, out, a, b, q: -(_sylvester_q(g, out, a, b, q) @ _t(out)),
-    lambda g, out, a, b, q: -(_t(out) @ _sylvester_q(g, out, a, b, q)),
-    _sylvester_q,
+    lambda g, out, a, b, q: unbroadcast(-(_sylvester_back(g, a, b) @ _t(out)), a.shape),
+    lambda g, out, a, b, q: unbroadcast(-(_t(out) @ _sylvester_back(g, a, b)), b.shape),
+    lambda g, out, a, b, q: unbroadcast(_sylvester_back(g, a, b), q.shape),
 )
 defvjp(expm, _expm)
 defvjp(sqrtm, _sqrtm)
-describe(sqrtm, refuses=_refuse_sqrtm)
-for _function in (_solve_triangular, _cho_solve):
-    describe(_function, refuses=_refuse_stacks)

@@ -1,12 +1,16 @@
-"""`scipy.signal`: convolutions of arrays of any number of axes."""
+"""`scipy.signal`: convolutions of arrays of any number of axes.
+
+A sum of products has as its gradients the other array's correlations with that of the result.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import signal
 
 from autodiff.core.rule import Array, defvjp
@@ -17,105 +21,94 @@ from autodiff.transforms.composition import defcomposition
 
 __all__ = ["convolve", "correlate", "fftconvolve"]
 
+Axes = Sequence[Sequence[int]]
+
 
 def __getattr__(name: str) -> Any:
     return getattr(signal, name)
 
 
 def convolve(
-    in1: Array, in2: Array, mode: Any = "full", method: Any = "auto", *, axes: Any = None, dot_axes: Any = None
+    in1: Array,
+    in2: Array,
+    mode: Any = "full",
+    method: Any = "auto",
+    *,
+    axes: Axes | None = None,
+    dot_axes: Axes = ((), ()),
 ) -> Any:
-    """Convolution of two arrays, of all their axes as `scipy.signal.convolve`, or of some as HIPS autograd has it.
-
-    A sum of products has as its gradients the other array's correlations with that of the result.
+    """Convolution of two arrays, as `scipy.signal.convolve`; along some of their axes, as HIPS autograd has it.
 
     Args:
         in1: an array.
-        in2: another, with as many axes unless ``axes`` are given.
+        in2: another, of as many axes unless some are given.
         mode: "full" for all of it, "valid" for the part in which no zeros were added, "same" for the middle, of the
             shape of ``in1``.
-        method: "direct", "fft", or "auto" for the faster one. With ``axes`` it is direct.
-        axes: a pair, of the axes of ``in1`` to convolve along and of those of ``in2``, in the same order.
-        dot_axes: a pair, of axes of ``in1`` and those of ``in2`` to sum products over, as the channels of images.
-
-    Returns:
-        The convolution. With ``axes`` it has first the other axes of ``in1``, then those of ``in2``, each with each,
-        and last those convolved along.
+        method: "direct", "fft", or "auto" for the faster one; along some axes it is always direct.
+        axes: along which axes of the first array, and which of the second. All others are combined with each other:
+            the result has those of the first, those of the second, and then those of the convolution.
+        dot_axes: axes of the first and of the second array whose products are summed instead.
 
     Raises:
-        TypeError: ``axes`` or ``dot_axes`` are no pair of lists, or ``dot_axes`` are given alone.
-        ValueError: SciPy's own; or one of a pair has more axes than the other, or an axis is out of range or named
-            twice, or lengths differ along ``dot_axes``, or in mode "valid" neither array is at least as long as the
-            other along each axis.
+        ValueError: the arrays do not fit each other, or the axes.
 
     Example:
         >>> convolve(np.array([1.0, 2.0, 3.0]), np.array([1.0, 10.0]))
         array([ 1., 12., 23., 30.])
-        >>> images, filters = np.ones((8, 3, 28, 28)), ad.Tensor(np.ones((3, 6, 5, 5)))
-        >>> convolve(images, filters, axes=([2, 3], [2, 3]), dot_axes=([1], [0]), mode="valid").shape
-        (8, 6, 24, 24)
+        >>> images, filters = np.ones((8, 3, 28, 28)), np.ones((3, 16, 5, 5))
+        >>> convolve(images, filters, "valid", axes=([2, 3], [2, 3]), dot_axes=([1], [0])).shape
+        (8, 16, 24, 24)
     """
-    if axes is None and dot_axes is None:
+    if axes is None and not any(map(len, dot_axes)):
         return _convolve(in1, in2, mode, method)
-    if axes is None:
-        raise TypeError("convolve: dot_axes= needs axes= beside it: along which axes to convolve")
-    if mode not in _ZEROS or method == "fft":
-        raise ValueError(
-            'convolve: with axes=, mode must be "full", "same" or "valid", and the method cannot be "fft"; got '
-            f"mode={mode!r}, method={method!r}"
-        )
-    return _along_axes(as_array(in1), as_array(in2), mode, axes, ((), ()) if dot_axes is None else dot_axes)
+    return _convolve_along(as_array(in1), as_array(in2), mode, axes, dot_axes)
 
 
 @call_of_arrays
-def _convolve(in1: Array, in2: Array, mode: Any = "full", method: Any = "auto") -> Any:
+def _convolve(in1: Array, in2: Array, mode: Any, method: Any) -> Any:
     return signal.convolve(in1, in2, mode, method)
 
 
-# How many zeros come before an axis, and behind it, if as many numbers of the other array meet there.
-_ZEROS: dict[str, Callable[[int], tuple[int, int]]] = {
-    "full": lambda size: (size - 1, size - 1),
-    "same": lambda size: (size // 2, size - 1 - size // 2),
-    "valid": lambda size: (0, 0),
-}
-
-
-def _along_axes(in1: Array, in2: Array, mode: str, axes: Any, dot_axes: Any) -> Array:
-    """Let the second array, reversed, meet each window of the first."""
-    for name, pair in (("axes", axes), ("dot_axes", dot_axes)):
-        if not isinstance(pair, tuple | list) or not all(isinstance(one, Sequence) for one in pair):
-            raise TypeError(f"convolve: {name}= must be a pair of lists of axes, one for each array, got {pair!r}")
-        if len(pair) != 2 or len(pair[0]) != len(pair[1]):
-            raise ValueError(f"convolve: {name}= must name as many axes of either array, got {pair!r}")
-    count, both = len(axes[0]), zip((in1, in2), axes, dot_axes)
-    named = [normalize_axis_tuple((*along, *dots), x.ndim, "convolve: axes") for x, along, dots in both]
-    (along1, dots1), (along2, dots2) = [(numbers[:count], numbers[count:]) for numbers in named]
-    if any(in1.shape[one] != in2.shape[other] for one, other in zip(dots1, dots2)):
-        raise ValueError(
-            f"convolve: axes whose products are summed must be of one length, got {in1.shape} and {in2.shape} with "
-            f"dot_axes={dot_axes}"
+def _convolve_along(a: Array, b: Array, mode: str, axes: Axes | None, dot_axes: Axes) -> Array:
+    """Find out which array is the longer, and convolve."""
+    call = f"convolve of shapes {a.shape} and {b.shape}: axes={axes} and dot_axes={dot_axes}"
+    try:
+        along, dot = (
+            [normalize_axis_tuple(its, x.ndim) for its, x in zip(pair, (a, b), strict=True)]
+            for pair in (axes or (range(a.ndim), range(b.ndim)), dot_axes)
         )
-    sizes = [in2.shape[axis] for axis in along2]
-    longer = [in1.shape[axis] - size for axis, size in zip(along1, sizes)]
-    if mode == "valid" and min(longer, default=0) < 0:
-        if max(longer) > 0:
-            raise ValueError(
-                'convolve: in mode "valid" one array must be at least as long as the other along each axis, got shapes '
-                f"{in1.shape} and {in2.shape} along {axes}"
-            )
-        result = _along_axes(in2, in1, mode, axes[::-1], dot_axes[::-1])
-        kept = in2.ndim - len(named[1])  # axes of the second array, which are to come behind those of the first
-        last = result.ndim - count
-        return np.moveaxis(result, range(kept), range(last - kept, last))
-    widths = [(0, 0)] * in1.ndim
-    for axis, size in zip(along1, sizes):
-        widths[axis] = _ZEROS[mode](size)
-    padded = in1 if mode == "valid" else np.pad(in1, widths)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, sizes, along1)
-    within = range(in1.ndim, in1.ndim + count)
-    result = np.tensordot(windows, np.flip(in2, along2), ((*dots1, *within), (*dots2, *along2)))
-    kept_axes = [axis for axis in range(in1.ndim) if axis not in dots1]
-    return np.moveaxis(result, [kept_axes.index(axis) for axis in along1], range(-count, 0))
+        used = [normalize_axis_tuple((*its, *others), 99) for its, others in zip(along, dot, strict=True)]
+        lengths, sums = ([(a.shape[i], b.shape[j]) for i, j in zip(*its, strict=True)] for its in (along, dot))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{call} must be pairs of lists of as many axes, none of them twice: {error}") from None
+    if any(m != n for m, n in sums) or not all(map(all, lengths)):
+        raise ValueError(f"{call}: what is summed over must be as long in both, and what is convolved not empty")
+    is_longer = all(m >= n for m, n in lengths)
+    if mode not in ("full", "same", "valid") or (mode == "valid" and not is_longer and any(m > n for m, n in lengths)):
+        raise ValueError(f"{call}: mode={mode!r} is not possible")
+    if is_longer:
+        out = _of_windows(b, a, along[::-1], dot[::-1], mode)
+        rest = [x.ndim - len(its) for x, its in zip((a, b), used, strict=True)]
+        out = np.moveaxis(out, range(rest[1]), range(rest[0], sum(rest)))
+    else:
+        out = _of_windows(a, b, along, dot, mode)
+    if mode == "same":
+        out = out[(..., *(slice((n - 1) // 2, (n - 1) // 2 + m) for m, n in lengths))]
+    return out
+
+
+def _of_windows(a: Array, b: Array, along: Any, dot: Any, mode: str) -> Array:
+    """Cut the longer array, ``b``, into windows of the other's lengths, and sum products with the other, reversed."""
+    lengths = [a.shape[axis] for axis in along[0]]
+    if mode != "valid":
+        widths = dict(zip(along[1], lengths, strict=True))
+        b = np.pad(b, [(widths.get(axis, 1) - 1,) * 2 for axis in range(b.ndim)])
+    windows = sliding_window_view(b, lengths, axis=along[1])
+    within = range(b.ndim, windows.ndim)
+    out = np.tensordot(np.flip(a, along[0]), windows, ((*along[0], *dot[0]), (*within, *dot[1])))
+    left = [axis for axis in range(b.ndim) if axis not in dot[1]]
+    first = out.ndim - len(left)
+    return np.moveaxis(out, [first + left.index(axis) for axis in along[1]], range(-len(lengths), 0))
 
 
 @call_of_arrays
@@ -135,37 +128,6 @@ def fftconvolve(in1: Array, in2: Array, mode: Any = "full", axes: Any = None) ->
     return signal.fftconvolve(in1, in2, mode, axes)
 
 
-def _whole(g: Array, a: Array, b: Array, mode: str, axes: tuple[int, ...]) -> Array:
-    """Put the gradient of a part of the convolution where that part lies in the whole."""
-    widths = []
-    for axis, size in enumerate(g.shape):
-        m, n = np.shape(a)[axis], np.shape(b)[axis]
-        full = m + n - 1 if axis in axes else max(m, n)
-        start = {"full": 0, "same": (full - size) // 2, "valid": min(m, n) - 1 if axis in axes else 0}[mode]
-        widths.append((start, full - size - start))
-    return np.pad(g, widths)
-
-
-def _axes(axes: Any, ndim: int) -> tuple[int, ...]:
-    if axes is None:
-        return tuple(range(ndim))
-    return tuple(int(axis) % ndim for axis in ([axes] if isinstance(axes, int | np.integer) else axes))
-
-
-def _of_convolve(g: Array, out: Array, a: Array, b: Array, mode: Any = "full", method: Any = "auto") -> Array:
-    """The gradient by ``a``: the correlation with ``b``."""
-    if np.ndim(b) == 0:
-        return g * b
-    return convolve(_whole(g, a, b, mode, _axes(None, g.ndim)), np.flip(b), "valid", method)
-
-
-def _fftconvolve(g: Array, out: Array, a: Array, b: Array, mode: Any = "full", axes: Any = None) -> Array:
-    if np.ndim(b) == 0:
-        return g * b
-    along = _axes(axes, g.ndim)
-    return unbroadcast(fftconvolve(_whole(g, a, b, mode, along), np.flip(b, along), "valid", along), np.shape(a))
-
-
 @call_of_arrays
 def correlate(in1: Array, in2: Array, mode: Any = "full", method: Any = "auto") -> Any:
     """Convolution with the second array reversed, as `scipy.signal.correlate`; arguments as for `convolve`.
@@ -177,18 +139,39 @@ def correlate(in1: Array, in2: Array, mode: Any = "full", method: Any = "auto") 
     return signal.correlate(in1, in2, mode, method)
 
 
+def _whole(g: Array, a: Array, b: Array, mode: str, along: tuple[int, ...]) -> Array:
+    """Put the gradient of a part of the convolution where that part lies in the whole."""
+    widths = []
+    for axis, size in enumerate(g.shape):
+        m, n = np.shape(a)[axis], np.shape(b)[axis]
+        full = m + n - 1 if axis in along else max(m, n)
+        start = {"full": 0, "same": (full - size) // 2, "valid": min(m, n) - 1 if axis in along else 0}[mode]
+        widths.append((start, full - size - start))
+    return np.pad(g, widths)
+
+
+def _convolve_a(g: Array, out: Array, a: Array, b: Array, mode: Any, method: Any) -> Array:
+    """The correlation with the other array."""
+    if np.ndim(b) == 0 or not np.size(out):
+        return g * b if np.ndim(b) == 0 else np.zeros_like(a)
+    return _convolve(_whole(g, a, b, mode, tuple(range(g.ndim))), np.flip(b), "valid", method)
+
+
+def _fftconvolve_a(g: Array, out: Array, a: Array, b: Array, mode: Any = "full", axes: Any = None) -> Array:
+    if np.ndim(b) == 0 or not np.size(out):
+        return g * b if np.ndim(b) == 0 else np.zeros_like(a)
+    along = normalize_axis_tuple(range(g.ndim) if axes is None else axes, g.ndim)
+    return unbroadcast(fftconvolve(_whole(g, a, b, mode, along), np.flip(b, along), "valid", along), np.shape(a))
+
+
 def _correlate(in1: Array, in2: Array, mode: Any = "full", method: Any = "auto") -> Array:
-    return convolve(in1, np.flip(in2), mode, method)
+    return _convolve(in1, np.flip(in2), mode, method)
 
 
-defvjp(
-    _convolve,
-    _of_convolve,
-    lambda g, out, in1, in2, mode="full", method="auto": _of_convolve(g, out, in2, in1, mode, method),
-)
+defvjp(_convolve, _convolve_a, lambda g, out, in1, in2, mode, method: _convolve_a(g, out, in2, in1, mode, method))
 defvjp(
     fftconvolve,
-    _fftconvolve,
-    lambda g, out, in1, in2, mode="full", axes=None: _fftconvolve(g, out, in2, in1, mode, axes),
+    _fftconvolve_a,
+    lambda g, out, in1, in2, mode="full", axes=None: _fftconvolve_a(g, out, in2, in1, mode, axes),
 )
 defcomposition(correlate, _correlate, arguments=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,14 @@ def linalg() -> Iterator[Case]:
         yield Case(
             f"scipy.expm {shape}", linalg.expm, (normal(*shape),), torch=lambda t, a: t.matrix_exp(a), plain=sl.expm
         )
+    stack = np.array(normal(2, 3, 3) + 3 * np.eye(3))
+    for words, one, other in (("of stacks", stack, normal(2, 3, 2)), ("of a stack, shared", stack, normal(3))):
+        yield Case(f"scipy.solve_triangular {words}", lambda a, b: linalg.solve_triangular(a, b, 1), (one, other))
+        yield Case(f"scipy.cho_solve {words}", lambda c, b: linalg.cho_solve((c, True), b), (one, other))
+        yield Case(f"scipy.solve_banded {words}", lambda ab, b: linalg.solve_banded((1, 1), ab, b), (one, other))
+    yield Case("scipy.solve_sylvester of stacks", linalg.solve_sylvester, (stack, b.T[:, :2] + 9 * np.eye(2), b))
+    yield Case("scipy.sqrtm of stacks", linalg.sqrtm, (np.array(stack @ stack),))
+    yield Case("scipy.expm of a number", linalg.expm, (normal(),))
     yield Case("scipy.expm of zeros", linalg.expm, (np.zeros((2, 2)),))
     yield Case("scipy.sqrtm", linalg.sqrtm, (np.array(a @ a),), plain=sl.sqrtm)
 
@@ -78,15 +87,22 @@ def signal() -> Iterator[Case]:
 
     from autodiff.scipy import signal
 
-    for mode in ("full", "same", "valid"):
-        for one, other in (((5,), (2,)), ((3,), (6,)), ((4, 5), (3, 2)), ((2, 3, 2), (2, 1, 2))):
-            for name in ("convolve", "correlate", "fftconvolve"):
-                yield Case(
-                    f"scipy.{name} {one} {other} {mode}",
-                    lambda x, y, name=name, mode=mode: getattr(signal, name)(x, y, mode),
-                    (normal(*one), normal(*other)),
-                    plain=lambda x, y, name=name, mode=mode: getattr(ss, name)(x, y, mode),
-                )
+    every = ("full", "same", "valid")
+    pairs = [
+        ((5,), (2,), every),
+        ((3,), (6,), every[1:]),
+        ((4, 5), (3, 2), every[1:2]),
+        ((2, 3, 2), (2, 1, 2), every[2:]),
+    ]
+    for one, other, modes in pairs:
+        for name, mode in product(("convolve", "correlate", "fftconvolve"), modes):
+            yield Case(
+                f"scipy.{name} {one} {other} {mode}",
+                lambda x, y, name=name, mode=mode: getattr(signal, name)(x, y, mode),
+                (normal(*one), normal(*other)),
+                plain=lambda x, y, name=name, mode=mode: getattr(ss, name)(x, y, mode),
+            )
+    for mode in every:
         yield Case(
             f"scipy.fftconvolve {mode}, one axis",
             lambda x, y, mode=mode: signal.fftconvolve(x, y, mode, axes=-1),
@@ -95,20 +111,22 @@ def signal() -> Iterator[Case]:
     yield Case(
         "scipy.fftconvolve, broadcast", lambda x, y: signal.fftconvolve(x, y, axes=[1]), (normal(2, 4), normal(1, 3))
     )
-    yield Case("scipy.convolve of numbers", signal.convolve, (normal(), normal()))
-    for mode in ("full", "same", "valid"):
-        for one, other, axes, dots in (
-            ((2, 2, 4, 3), (2, 2, 2, 2), ([2, 3], [2, 3]), ([1], [0])),
-            ((2, 3), (4, 2), ([1], [-2]), ((), ())),
-        ):
+    along: list[Any] = [
+        ("filters", (1, 2, 3, 4), (2, 2, 2, 3), ([2, 3], [2, 3]), ([1], [0]), every[2:]),
+        ("in other orders", (5, 2, 3), (2, 6, 2), ([0, -1], [2, 1]), ((), ()), every[:1]),
+        ("of columns", (2, 2), (4, 1), ([0], [0]), ((), ()), every),
+    ]
+    for words, one, other, axes, dot, modes in along:
+        for mode in modes:
             yield Case(
-                f"scipy.convolve {one} {other} along {axes} {mode}",
-                lambda x, y, mode=mode, axes=axes, dots=dots: signal.convolve(x, y, mode, axes=axes, dot_axes=dots),
+                f"scipy.convolve, axes, {words}, {mode}",
+                lambda x, y, mode=mode, axes=axes, dot=dot: signal.convolve(x, y, mode, axes=axes, dot_axes=dot),
                 (normal(*one), normal(*other)),
                 torch=(lambda t, x, y: t.nn.functional.conv2d(x, y.flip(2, 3).transpose(0, 1)))
-                if mode == "valid" and len(one) == 4
+                if words == "filters"
                 else None,
             )
+    yield Case("scipy.convolve of numbers", signal.convolve, (normal(), normal()))
 
 
 def stats() -> Iterator[Case]:
