@@ -30,9 +30,7 @@ FINITE = [
 # Cases, by the beginning of their names, that have no derivative by complex numbers.
 REFUSED = ("eigh, vectors as they are", "svd, vectors as they are")
 # What is still to be done, a family a line, by the beginning of names.
-TO_DO: tuple[str, ...] = (
-    *("scipy.", "special."),
-)
+TO_DO: tuple[str, ...] = (*("scipy.", "special."),)
 
 
 def complex_args(case: Case, places: list[int]) -> list[Any]:

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from autodiff.core.rule import Array, Rule, defvjp, describe
-from autodiff.core.tensor import as_array
+from autodiff.core.rule import Array, Rule, defvjp, facts_of
+from autodiff.core.tensor import as_array, is_inexact, stop_gradient
 from autodiff.rules.special import power_product
 from autodiff.scipy.calls import call_of_arrays, call_of_scipy, is_foreign
 from autodiff.transforms.composition import defcomposition, pull_through
@@ -256,10 +256,11 @@ poisson = Distribution(
 class _OfVectors:
     """A distribution of vectors under SciPy's name."""
 
-    def __init__(self, name: str, density: Formula) -> None:
+    def __init__(self, name: str, density: Formula, entropy: Formula | None = None) -> None:
         self._scipys = getattr(stats, name)
         self.__doc__ = self._scipys.__doc__
         self.logpdf = density
+        self.entropy = entropy or self._scipys.entropy
 
     def pdf(self, *args: Any, **kwargs: Any) -> Any:
         """Density, by its logarithm."""
@@ -286,16 +287,56 @@ def _dirichlet_logpdf(x: Array, alpha: Array) -> Any:
     return _dirichlet_formula(x, alpha) if is_foreign(x, alpha) else stats.dirichlet.logpdf(x, alpha)
 
 
+def _matrix(cov: Array, size: int) -> Array:
+    """Make a matrix of floating-point numbers of one variance, or of one for each coordinate."""
+    cov = cov if is_inexact(cov) else cov.astype(float)
+    return cov if cov.ndim == 2 else cov * np.eye(size, dtype=cov.dtype)
+
+
 def _normal_formula(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> Array:
     x, cov = as_array(x), as_array(cov)
     size = as_array(mean).size if mean is not None else cov.shape[0] if cov.ndim == 2 else 1
-    if cov.ndim < 2:
-        cov = cov * np.eye(size, dtype=cov.dtype)
+    cov = _matrix(cov, size)
     points = np.expand_dims(x, -1) if x.ndim == 0 or (size == 1 and x.ndim == 1) else x
     offset = points if mean is None else points - np.reshape(mean, (-1,))
+    if allow_singular:
+        return np.squeeze(_singular_formula(offset, cov))
     squares = np.sum(offset * np.linalg.solve(cov, np.expand_dims(offset, -1))[..., 0], axis=-1)
     value = -(squares + np.linalg.slogdet(cov)[1]) / 2 - size * _LOG_ROOT_TWO_PI
     return np.squeeze(value)
+
+
+def _least_width(cov: Array) -> Any:
+    """What SciPy takes for no variance, beside the largest."""
+    return (1e3 if cov.dtype.itemsize == 4 else 1e6) * np.finfo(cov.dtype).eps
+
+
+@call_of_scipy
+def _inverse_within(cov: Array) -> Array:
+    """The pseudo-inverse, where what SciPy takes for no variance is none."""
+    return np.linalg.pinv(cov, _least_width(cov))
+
+
+defvjp(_inverse_within, facts_of(np.linalg.pinv).rules[0])  # but for what was left out, which is next to nothing
+
+
+def _within(cov: Array) -> tuple[Array, Array, Array, Array]:
+    """Take a covariance within the space in which it varies: inverse, determinant's logarithm, rank, and projection.
+
+    The gradient is that of changes that keep the rank.
+    """
+    inverse = _inverse_within(cov)
+    projection = cov @ inverse
+    others = np.eye(cov.shape[-1], dtype=cov.dtype) - projection
+    log_determinant = np.linalg.slogdet(projection @ cov @ projection + others)[1]
+    return inverse, log_determinant, np.round(np.trace(stop_gradient(projection))), projection
+
+
+def _singular_formula(offset: Array, cov: Array) -> Array:
+    inverse, log_determinant, rank, projection = _within(cov)
+    value = -(np.sum((offset @ inverse) * offset, axis=-1) + log_determinant) / 2 - rank * _LOG_ROOT_TWO_PI
+    outside = np.linalg.norm(stop_gradient(offset - offset @ projection), axis=-1)
+    return np.where(outside < 1e3 * _least_width(cov) * np.linalg.norm(stop_gradient(cov), 2), value, -np.inf)
 
 
 @call_of_arrays
@@ -304,13 +345,20 @@ def _multivariate_normal_logpdf(x: Array, mean: Array = None, cov: Array = 1, al
     return stats.multivariate_normal.logpdf(x, mean, cov, allow_singular)
 
 
-def _refuse_singular(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> None:
-    if allow_singular:
-        raise NotImplementedError("multivariate_normal.logpdf has no derivative rule with allow_singular=True")
+@call_of_arrays
+def _multivariate_normal_entropy(mean: Array = None, cov: Array = 1) -> Any:
+    """Entropy, which no mean changes."""
+    return stats.multivariate_normal.entropy(mean, cov)
+
+
+def _entropy_formula(mean: Array = None, cov: Array = 1) -> Array:
+    cov = as_array(cov)
+    _, log_determinant, rank, _ = _within(_matrix(cov, 1 if mean is None else as_array(mean).size))
+    return (log_determinant + rank) / 2 + rank * _LOG_ROOT_TWO_PI
 
 
 defcomposition(_dirichlet_logpdf, _dirichlet_formula, arguments=2)
 defcomposition(_multivariate_normal_logpdf, _normal_formula, arguments=3)
-describe(_multivariate_normal_logpdf, refuses=_refuse_singular)
+defcomposition(_multivariate_normal_entropy, _entropy_formula, arguments=2)
 dirichlet = _OfVectors("dirichlet", _dirichlet_logpdf)
-multivariate_normal = _OfVectors("multivariate_normal", _multivariate_normal_logpdf)
+multivariate_normal = _OfVectors("multivariate_normal", _multivariate_normal_logpdf, _multivariate_normal_entropy)

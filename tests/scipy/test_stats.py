@@ -9,6 +9,7 @@ import pytest
 
 import autodiff as ad
 from autodiff import Tensor
+from autodiff.testing import check_gradients
 
 ss = pytest.importorskip("scipy.stats")
 
@@ -65,12 +66,33 @@ def test_on_the_edge_of_the_support_the_gradient_is_that_of_the_inside() -> None
         (lambda v: stats.gamma.sf(0.5, v), r"gamma\.sf has no derivative with respect to argument 1"),
         (lambda v: stats.beta.logcdf(0.5, 2.0, v), r"beta\.logcdf has no derivative with respect to argument 2"),
         (lambda v: stats.poisson.logpmf(v, 2.0), r"poisson\.logpmf has no derivative with respect to argument 0"),
-        (lambda v: stats.multivariate_normal.logpdf(np.ones(2), cov=v * np.eye(2), allow_singular=True), "singular"),
     ],
 )
 def test_arguments_without_a_derivative_are_refused_by_name(call: Any, words: str) -> None:
     with pytest.raises(NotImplementedError, match=words):
         call(Tensor(3.0))
+
+
+def test_beside_the_axes_of_a_singular_normal_there_is_no_density_and_no_gradient() -> None:
+    x, cov = Tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 1.0]]), Tensor(np.diag([1.0, 1.0, 0.0]))
+    value = stats.multivariate_normal.logpdf(x, cov=cov, allow_singular=True)
+    np.testing.assert_allclose(value.data, ss.multivariate_normal.logpdf(x.data, cov=cov.data, allow_singular=True))
+    value.backward(np.ones(2))
+    np.testing.assert_allclose(x.grad, [[-1, -2, 0], [0, 0, 0]])
+    np.testing.assert_allclose(cov.grad, [[0, 1, 0], [1, 1.5, 0], [0, 0, 0]], atol=1e-15)
+
+
+def test_a_singular_normal_turns_with_its_axes() -> None:
+    rng = np.random.default_rng(0)
+    across, w = rng.standard_normal((4, 2)), rng.standard_normal((3, 2))  # two axes in a space of three
+
+    def logpdf(across: Any, mean: Any, w: Any) -> Any:
+        points, cov = mean + across @ np.swapaxes(w, 0, 1), w @ np.swapaxes(w, 0, 1)
+        return stats.multivariate_normal.logpdf(points, mean, cov, allow_singular=True)
+
+    check_gradients(logpdf, across, rng.standard_normal(3), w, order=2)
+    assert not ad.grad(stats.multivariate_normal.entropy)(np.ones(3)).any()
+    check_gradients(lambda w: stats.multivariate_normal.entropy(cov=w @ np.swapaxes(w, 0, 1)), w, order=2)
 
 
 def test_keywords_are_scipys() -> None:
