@@ -4,7 +4,8 @@ Orders and parameters by which there is no closed derivative, such as the order 
 The digamma function and its derivatives are known at negative numbers too, other than integers. Where a derivative is
 infinite it is inf, also at the ends of `gammainc` and `betainc`; only that of the cosine integral at 0 is the largest
 number of its kind, about 1 / tiny. At poles, and where infinities cancel or a wave has no end, it is NaN. By x and y
-that are both 0, `xlogy`, `rel_entr` and `kl_div` have the derivative by y that they have for every positive y.
+that are both 0, `xlogy`, `rel_entr` and `kl_div` have the derivative by y that they have for every positive y. Where
+a rule asks how large a number is, complex ones have no derivative: see `_real`.
 """
 
 import math
@@ -16,6 +17,7 @@ from scipy import special as sp
 
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
+from autodiff.core.tensor import is_complex
 from autodiff.rules.digits import cosine, series
 from autodiff.rules.elementwise import zero
 from autodiff.rules.limits import by_convention
@@ -30,6 +32,14 @@ class _Probe:
 
 
 zeta: Any = sp.zeta(1, _Probe())  # type: ignore[call-overload]
+
+
+def _real(name: str, x: Array) -> Array:
+    """Give ``x``, of which the rule asks how large it is."""
+    if is_complex(x):
+        raise NotImplementedError(f"{name} has no derivative rule for complex numbers")
+    return x
+
 
 # Exponentials and logarithms
 
@@ -164,6 +174,8 @@ _ROOT_TWO_PI = math.sqrt(2 * math.pi)
 
 def _bell(x: Array, width: float) -> Array:
     """``exp(-x² / width)``, also where the square overflows."""
+    if is_complex(x):
+        return np.exp(x * x / -width)
     return np.exp(np.square(np.clip(x, -60, 60)) / -width)
 
 
@@ -193,14 +205,22 @@ defvjp(inverse_mills, lambda g, out, x: g * _or_tail(-out * (np.clip(x, -10, 60)
 defvjp(sp.erf, lambda g, out, x: g * (_TWO_OVER_ROOT_PI * _bell(x, 1)))
 defvjp(sp.erfc, lambda g, out, x: -g * (_TWO_OVER_ROOT_PI * _bell(x, 1)))
 defvjp(
-    sp.erfcx, lambda g, out, x: g * _or_tail(2 * np.clip(x, None, 10) * out - _TWO_OVER_ROOT_PI, x > 10, x, _OF_ERFCX)
+    sp.erfcx,
+    lambda g, out, x: (
+        g * _or_tail(2 * np.clip(_real("erfcx", x), None, 10) * out - _TWO_OVER_ROOT_PI, x > 10, x, _OF_ERFCX)
+    ),
 )
 defvjp(sp.erfi, lambda g, out, x: g * (_TWO_OVER_ROOT_PI * np.exp(x * x)))
-defvjp(sp.dawsn, lambda g, out, x: g * _or_tail(1 - 2 * np.clip(x, -10, 10) * out, np.absolute(x) > 10, x, _OF_DAWSN))
+defvjp(
+    sp.dawsn,
+    lambda g, out, x: (
+        g * _or_tail(1 - 2 * np.clip(_real("dawsn", x), -10, 10) * out, np.absolute(x) > 10, x, _OF_DAWSN)
+    ),
+)
 defvjp(sp.erfinv, lambda g, out, x: g * (np.exp(out * out) / _TWO_OVER_ROOT_PI))
 defvjp(sp.erfcinv, lambda g, out, x: -g * (np.exp(out * out) / _TWO_OVER_ROOT_PI))
 defvjp(sp.ndtr, lambda g, out, x: g * (_bell(x, 2) / _ROOT_TWO_PI))
-defvjp(sp.log_ndtr, lambda g, out, x: g * inverse_mills(x))
+defvjp(sp.log_ndtr, lambda g, out, x: g * inverse_mills(_real("log_ndtr", x)))
 defvjp(sp.ndtri, lambda g, out, x: g * (np.exp(out * out / 2) * _ROOT_TWO_PI))
 defvjp(sp.ndtri_exp, lambda g, out, x: g / inverse_mills(out))
 
@@ -238,8 +258,8 @@ def _beta(g: Array, out: Array, a: Array, b: Array) -> Array:
 defvjp(sp.gamma, lambda g, out, x: g * (out * sp.digamma(x)))
 for _log_gamma in (sp.gammaln, sp.loggamma):
     defvjp(_log_gamma, lambda g, out, x: g * sp.digamma(x))
-defvjp(sp.rgamma, lambda g, out, x: g * _reciprocal_slope(x))
-defvjp(sp.digamma, lambda g, out, x: g * zeta(2, x))
+defvjp(sp.rgamma, lambda g, out, x: g * _reciprocal_slope(_real("rgamma", x)))
+defvjp(sp.digamma, lambda g, out, x: g * zeta(2, _real("digamma", x)))
 defvjp(zeta, None, lambda g, out, s, x: -g * (s * zeta(np.add(s, 1), x)))
 defvjp(polygamma, None, lambda g, out, n, x: g * polygamma(np.add(n, 1), x), elementwise=True)
 defvjp(sp.beta, _beta, lambda g, out, a, b: _beta(g, out, b, a))
@@ -335,7 +355,7 @@ def _side(x: Array) -> Array:
 
 
 def _ive(g: Array, out: Array, v: Array, x: Array) -> Array:
-    lower, upper = np.subtract(v, 1), np.add(v, 1)
+    lower, upper, x = np.subtract(v, 1), np.add(v, 1), _real("ive", x)
     return g * _scaled(out, v, x, -1, lambda x: (sp.ive(lower, x) + sp.ive(upper, x)) / 2 - _side(x) * out)
 
 
@@ -360,12 +380,15 @@ def _sici(g: tuple[Array, Array], out: tuple[Array, Array], x: Array) -> Array:
 
 
 defvjp(sp.sici, _sici)
-defvjp(
-    sp.fresnel,  # whole turns are left out, which π would round
-    lambda g, out, x: (
-        g[0] * np.sin(math.pi / 2 * np.remainder(x * x, 4)) + g[1] * np.cos(math.pi / 2 * np.remainder(x * x, 4))
-    ),
-)
+
+
+def _fresnel(g: tuple[Array, Array], out: tuple[Array, Array], x: Array) -> Array:
+    """``sin(πx²/2)`` and ``cos(πx²/2)``; whole turns are left out, which π would round."""
+    angle = math.pi / 2 * np.remainder(np.square(_real("fresnel", x)), 4)
+    return g[0] * np.sin(angle) + g[1] * np.cos(angle)
+
+
+defvjp(sp.fresnel, _fresnel)
 defvjp(sp.expi, lambda g, out, x: g * (np.exp(x) / x))
 defvjp(sp.exp1, lambda g, out, x: -g * (np.exp(-x) / x))
 

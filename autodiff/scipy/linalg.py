@@ -12,8 +12,8 @@ import numpy as np
 from scipy import linalg
 
 from autodiff.core.rule import Array, defvjp
-from autodiff.core.tape import unbroadcast
-from autodiff.core.tensor import as_array
+from autodiff.core.tape import conj, unbroadcast
+from autodiff.core.tensor import as_array, is_complex
 from autodiff.scipy.calls import call_of_arrays
 
 __all__ = ["cho_factor", "cho_solve", "expm", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
@@ -60,7 +60,7 @@ def solve_triangular(
     Args:
         a: a square matrix, of which a triangle is read.
         b: a vector, or a matrix of columns.
-        trans: 0 or "N" for ``a x = b``, 1 or "T" for ``aᵀ x = b``; 2 or "C" is the same, as numbers are real.
+        trans: 0 or "N" for ``a x = b``, 1 or "T" for ``aᵀ x = b``, 2 or "C" for that with ``a`` conjugated.
         lower: read the lower triangle.
         unit_diagonal: read ones on the diagonal.
         overwrite_b: without effect: what is differentiated is not written into.
@@ -72,6 +72,7 @@ def solve_triangular(
     """
     if trans not in (turns := {0: 0, "N": 0, 1: 1, "T": 1, 2: 1, "C": 1}):
         raise ValueError(f"solve_triangular: trans must be 0, 1, 2, 'N', 'T' or 'C', got {trans!r}")
+    a = conj(as_array(a)) if trans in (2, "C") else a
     return _solve_triangular(a, b, turns[trans], lower, unit_diagonal, check_finite)
 
 
@@ -105,11 +106,13 @@ def _cho_factor(a: Array, lower: bool, check_finite: bool) -> Any:
 
 def _cho_factor_a(g: Array, out: Array, a: Array, lower: bool, check_finite: bool) -> Array:
     """Murray 2016, equation 10: ``L⁻ᵀ Φ(Lᵀ ḡ) L⁻¹``; what was handed on as it is, hands its gradient back."""
-    factor, slope = (np.tril(x) if lower else _t(np.triu(x)) for x in (out, g))
+    factor, slope = (np.tril(x) if lower else conj(_t(np.triu(x))) for x in (out, g))
     inner = _t(factor) @ slope
-    inner = np.tril(inner) + _t(np.tril(inner, -1))
+    inner = np.tril(inner) + conj(_t(np.tril(inner, -1)))
+    if is_complex(inner):  # the diagonal of what is Hermitian is real
+        inner = (inner + conj(_t(inner))) / 2
     inner = solve_triangular(factor, inner, 1, True, check_finite=False)
-    half = solve_triangular(factor, _t(inner), 1, True, check_finite=False) / 2
+    half = _t(solve_triangular(conj(factor), _t(inner), 1, True, check_finite=False)) / 2
     return half + (np.triu(g, 1) if lower else np.tril(g, -1))
 
 
@@ -158,13 +161,13 @@ def _cho_solve(c: Array, b: Array, lower: bool, check_finite: bool) -> Any:
 
 def _cho_solve_c(g: Array, out: Array, c: Array, b: Array, lower: bool, check_finite: bool) -> Array:
     """``-(y xᵀ + x yᵀ) L`` for the solution y of the same system for g, since ``a = L Lᵀ``."""
-    slope = _cho_solve(c, _columns(g, b), lower, False) @ _t(_columns(out, b))
-    slope, factor = slope + _t(slope), _triangle(c, lower)
+    slope = _cho_solve(conj(c), _columns(g, b), lower, False) @ _t(_columns(out, b))
+    slope, factor = slope + conj(_t(slope)), conj(_triangle(c, lower))
     return unbroadcast(-_triangle(slope @ factor if lower else factor @ slope, lower), c.shape)
 
 
 def _cho_solve_b(g: Array, out: Array, c: Array, b: Array, lower: bool, check_finite: bool) -> Array:
-    return _right_side(_cho_solve(c, _columns(g, b), lower, False), b)
+    return _right_side(_cho_solve(conj(c), _columns(g, b), lower, False), b)
 
 
 # Other systems
@@ -232,6 +235,8 @@ def solve_sylvester(a: Array, b: Array, q: Array) -> Any:
         >>> solve_sylvester(np.eye(2), np.array([[1.0]]), np.array([[2.0], [4.0]]))
         array([[1.], [2.]])
     """
+    if any(map(is_complex, (a, b, q))):  # beside which SciPy takes the Schur form of a real matrix as triangular
+        a, b, q = (np.asarray(x, np.result_type(a, b, q)) for x in (a, b, q))
     return linalg.solve_sylvester(a, b, q)
 
 
@@ -273,7 +278,6 @@ def sqrtm(A: Array) -> Any:
     is NaN.
 
     Raises:
-        NotImplementedError: the root is complex, and a gradient is wanted.
         ValueError: it is a number or vector, of which some releases of SciPy give exponentials.
 
     Example:
@@ -286,8 +290,6 @@ def sqrtm(A: Array) -> Any:
 
 
 def _sqrtm(g: Array, out: Array, A: Array) -> Array:
-    if out.dtype.kind == "c" and A.dtype.kind != "c":
-        raise NotImplementedError("sqrtm: the root of this matrix is complex, and has no derivative rule")
     is_singular = ~np.isfinite(np.linalg.slogdet(out)[1])[..., None, None]
     root = _t(np.where(is_singular, np.eye(A.shape[-1], dtype=out.dtype), out))
     return solve_sylvester(root, root, g) * np.where(is_singular, np.nan, 1)

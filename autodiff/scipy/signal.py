@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy import signal
 
 from autodiff.core.rule import Array, defvjp
-from autodiff.core.tape import unbroadcast
+from autodiff.core.tape import conj, unbroadcast
 from autodiff.core.tensor import as_array
 from autodiff.scipy.calls import call_of_arrays
 from autodiff.transforms.composition import defcomposition
@@ -130,7 +130,7 @@ def fftconvolve(in1: Array, in2: Array, mode: Any = "full", axes: Any = None) ->
 
 @call_of_arrays
 def correlate(in1: Array, in2: Array, mode: Any = "full", method: Any = "auto") -> Any:
-    """Convolution with the second array reversed, as `scipy.signal.correlate`; arguments as for `convolve`.
+    """Convolution with the second array reversed, and conjugated, as `scipy.signal.correlate`, whose arguments it has.
 
     Example:
         >>> correlate(np.array([1.0, 2.0, 3.0]), np.array([1.0, 10.0]))
@@ -165,7 +165,7 @@ def _fftconvolve_a(g: Array, out: Array, a: Array, b: Array, mode: Any = "full",
 
 
 def _correlate(in1: Array, in2: Array, mode: Any = "full", method: Any = "auto") -> Array:
-    return _convolve(in1, np.flip(in2), mode, method)
+    return _convolve(in1, conj(np.flip(in2)), mode, method)
 
 
 defvjp(_convolve, _convolve_a, lambda g, out, in1, in2, mode, method: _convolve_a(g, out, in2, in1, mode, method))

@@ -13,7 +13,7 @@ from scipy import special
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tape import unbroadcast
-from autodiff.core.tensor import as_array, stop_gradient
+from autodiff.core.tensor import as_array, is_complex, stop_gradient
 from autodiff.scipy.calls import call_of_scipy, is_foreign
 
 __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus"]
@@ -102,9 +102,11 @@ def logsumexp(a: Array, axis: Any = None, b: Array = None, keepdims: bool = Fals
     return (out, sign) if return_sign else out
 
 
-def _summand(g: Any, a: Array, axis: Any, b: Array, keepdims: bool, return_sign: bool) -> Array:
-    """``g exp(a) / Σ b exp(a)``, of numbers as large as they may be."""
-    a, g = as_array(a), g[0] if return_sign else g
+def _summand(g: Any, out: Any, a: Array, axis: Any, b: Array, keepdims: bool, return_sign: bool) -> Array:
+    """``g exp(a) / Σ b exp(a)``, of numbers as large as they may be; the sign of complex ones turns with them."""
+    a = as_array(a)
+    if return_sign:
+        g = g[0] + 1j * np.imag(g[1] * out[1]) if is_complex(out[1]) else g[0]
     if not keepdims:
         g = np.reshape(g, (1,) * a.ndim) if axis is None else np.expand_dims(g, axis)
     top = np.max(stop_gradient(a), axis=axis, keepdims=True)
@@ -115,14 +117,14 @@ def _summand(g: Any, a: Array, axis: Any, b: Array, keepdims: bool, return_sign:
 def _logsumexp_a(
     g: Any, out: Any, a: Array, axis: Any = None, b: Array = None, keepdims: bool = False, return_sign: bool = False
 ) -> Array:
-    gradient = _summand(g, a, axis, b, keepdims, return_sign)
+    gradient = _summand(g, out, a, axis, b, keepdims, return_sign)
     return gradient if b is None else unbroadcast(gradient * b, a.shape)
 
 
 def _logsumexp_b(
     g: Any, out: Any, a: Array, axis: Any = None, b: Array = None, keepdims: bool = False, return_sign: bool = False
 ) -> Array:
-    return unbroadcast(_summand(g, a, axis, b, keepdims, return_sign), b.shape)
+    return unbroadcast(_summand(g, out, a, axis, b, keepdims, return_sign), b.shape)
 
 
 @call_of_scipy

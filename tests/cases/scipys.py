@@ -36,7 +36,7 @@ def linalg() -> Iterator[Case]:
             )
 
         def spread(x: Any, lower: bool = lower) -> Any:
-            return linalg.cho_factor(x @ np.swapaxes(x, 0, 1) + np.eye(3), lower)[0]
+            return linalg.cho_factor(x @ np.conjugate(np.swapaxes(x, 0, 1)) + np.eye(3), lower)[0]
 
         yield Case(f"scipy.cho_factor {lower}", spread, (normal(3, 3),))
         for shape in ((3,), (3, 2)):
@@ -64,7 +64,7 @@ def linalg() -> Iterator[Case]:
         "scipy.solve_sylvester",
         linalg.solve_sylvester,
         (a, np.array(normal(2, 2) + 3 * np.eye(2)), b),
-        plain=sl.solve_sylvester,
+        plain=lambda a, b, q: sl.solve_sylvester(*(np.asarray(x, np.result_type(a, b, q)) for x in (a, b, q))),
     )
     for shape in ((3, 3), (2, 2, 2), (1, 1)):
         yield Case(
