@@ -119,6 +119,6 @@ def test_derivatives_of_complex_numbers_are_those_by_their_parts(case: Case) -> 
         try:
             check(case, complexes)
         except (NotImplementedError, TypeError, ValueError) as error:
-            assert "complex" in str(error)
-            refusals.append(error)
+            refusals.append(str(error))
+    assert all("complex" in text for text in refusals)
     assert bool(refusals) == case.name.startswith(REFUSED)
