@@ -24,11 +24,6 @@ REFUSED: dict[str, str] = {
         busday_count busday_offset datetime_as_string gcd is_busday isnat lcm packbits ravel_multi_index unpackbits
         unravel_index
     """,
-    "gives complex numbers": """
-        emath.arccos emath.arcsin emath.arctanh emath.log emath.log10 emath.log2 emath.logn emath.power emath.sqrt
-        fft.fft fft.fft2 fft.fftn fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ihfft fft.irfft fft.irfft2 fft.irfftn
-        fft.rfft fft.rfft2 fft.rfftn sort_complex
-    """,
     "writes into an array": "copyto fill_diagonal place put put_along_axis putmask",
     "writes a file": "save savetxt savez savez_compressed",
     "hands parts of the array to a function of the caller's": "apply_along_axis apply_over_axes piecewise",

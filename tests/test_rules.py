@@ -38,11 +38,21 @@ def tensors(args: tuple[Any, ...], make: Callable[[Any], Any] = Tensor) -> list[
 def weights_for(outputs: Any) -> list[Any]:
     """Give a fixed random array of each output's shape, so that errors of its elements cannot cancel."""
     rng = np.random.default_rng(1)
-    return [rng.uniform(0.5, 1.5, tuple(out.shape)) for out in outputs]
+
+    def weight(out: Any) -> Any:
+        real = rng.uniform(0.5, 1.5, tuple(out.shape))
+        return real + 1j * rng.uniform(0.5, 1.5, real.shape) if is_complex(out) else real
+
+    return list(map(weight, outputs))
+
+
+def is_complex(out: Any) -> bool:
+    return str(out.dtype).removeprefix("torch.").startswith("complex")
 
 
 def weighted_sum(outputs: Any, make: Callable[[Any], Any] = np.asarray) -> Any:
-    terms = [(out * make(weight.astype(out.dtype))).sum() for out, weight in zip(outputs, weights_for(outputs))]
+    terms = [out * make(weight.astype(out.dtype)) for out, weight in zip(outputs, weights_for(outputs))]
+    terms = [(np.real(term) if is_complex(term) else term).sum() for term in terms]
     return sum(terms[1:], terms[0])
 
 
@@ -132,7 +142,8 @@ def test_value_gradient_and_second_gradient_are_pytorchs(case: Case, dtype: Any)
 
     def weigh(results: Any) -> Any:
         weights = [torch.as_tensor(weight).to(out.dtype) for out, weight in zip(results, weights_for(results))]
-        return sum((out * weight).sum() for out, weight in zip(results, weights))
+        terms = [out * weight for out, weight in zip(results, weights)]
+        return sum((term.real if is_complex(term) else term).sum() for term in terms)
 
     options: dict[str, Any] = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
     their_first = torch.autograd.grad(weigh(their_outputs), their_variables, **options)

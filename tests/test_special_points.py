@@ -21,7 +21,7 @@ from autodiff import Tensor
 from autodiff.core.record import data_of
 from autodiff.core.rule import facts_of, name_of
 from tests.cases import CASES, Case
-from tests.cases.points import Point, acts_on_each_element, grid, places_of, points, several
+from tests.cases.points import Point, acts_on_each_element, grid, parts, places_of, points, several
 from tests.limits import STEPS, faults
 from tests.test_rules import calls_of, tensors, weights_for
 
@@ -65,7 +65,7 @@ def flat(arrays: Any) -> Any:
 
 
 def floats_of(outputs: Any) -> list[Any]:
-    return [out for out in several(outputs) if np.dtype(out.dtype).kind == "f"]
+    return [part for out in several(outputs) for part in parts(out) if np.dtype(part.dtype).kind == "f"]
 
 
 class Trial:

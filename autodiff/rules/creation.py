@@ -1,4 +1,4 @@
-"""Functions that make arrays from numbers, or turn halves of an axis around: what is given to them may be a Tensor."""
+"""Functions that make arrays from numbers, which may be Tensors."""
 
 from functools import wraps
 from typing import Any
@@ -71,5 +71,3 @@ defcomposition(np.linspace, _linspace, arguments=2)
 defcomposition(np.logspace, _logspace, arguments=5)
 defcomposition(np.geomspace, _geomspace, arguments=2)
 defvjp(np.full_like, wraps(_full_like)(lambda g, out, a, *rest, **options: np.zeros_like(a)), _full_like)
-defvjp(np.fft.fftshift, lambda g, out, x, axes=None: np.fft.ifftshift(g, axes))
-defvjp(np.fft.ifftshift, lambda g, out, x, axes=None: np.fft.fftshift(g, axes))

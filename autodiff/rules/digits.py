@@ -42,6 +42,11 @@ defvjp(
 )
 
 
+def root_of_one_less_square(x: Array) -> Any:
+    """``√(1 - x²)``; of a complex number, from the side of the branch cuts on which the sign of a zero says x is."""
+    return np.sqrt(-(x - 1)) * np.sqrt(x - -1) if is_complex(x) else np.sqrt(one_less_square(x))
+
+
 def lead(x: Array, y: Array) -> Any:
     """``x - y``, and 0 for equal infinities."""
     fills = np.isinf(x) & (x == y)

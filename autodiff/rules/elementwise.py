@@ -25,7 +25,7 @@ from autodiff.arrays.activations import relu, sigmoid
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tape import conj
 from autodiff.core.tensor import astype, is_complex, stop_gradient
-from autodiff.rules.digits import cosine, lead, logistic, one_less_square, over_square
+from autodiff.rules.digits import cosine, lead, logistic, one_less_square, over_square, root_of_one_less_square
 from autodiff.rules.limits import by_convention
 from autodiff.transforms.composition import defcomposition
 
@@ -88,8 +88,8 @@ defvjp(np.cbrt, lambda g, out, x: g / 3 / out / out)
 defvjp(np.sin, lambda g, out, x: g * np.cos(x))
 defvjp(np.cos, lambda g, out, x: -g * np.sin(x))
 defvjp(np.tan, lambda g, out, x: g * (1 + out * out))
-defvjp(np.arcsin, lambda g, out, x: g / np.sqrt(one_less_square(x)))
-defvjp(np.arccos, lambda g, out, x: -g / np.sqrt(one_less_square(x)))
+defvjp(np.arcsin, lambda g, out, x: g / root_of_one_less_square(x))
+defvjp(np.arccos, lambda g, out, x: -g / root_of_one_less_square(x))
 defvjp(np.arctan, lambda g, out, x: g / (1 + x * x))
 defvjp(np.arctan2, lambda g, out, y, x: g * over_square(x, x, y), lambda g, out, y, x: -g * over_square(y, x, y))
 defvjp(np.hypot, lambda g, out, x, y: g * cosine(x, y, out), lambda g, out, x, y: g * cosine(y, x, out))
@@ -97,7 +97,7 @@ defvjp(np.sinh, lambda g, out, x: g * np.cosh(x))
 defvjp(np.cosh, lambda g, out, x: g * np.sinh(x))
 defvjp(np.tanh, lambda g, out, x: g - g * out * out)
 defvjp(np.arcsinh, lambda g, out, x: g / (np.cosh(out) if is_complex(x) else np.hypot(1, x)))
-defvjp(np.arccosh, lambda g, out, x: g / np.sqrt(x - 1) / np.sqrt(x + 1))
+defvjp(np.arccosh, lambda g, out, x: g / np.sqrt(x - 1) / np.sqrt(x - -1))  # x + 1 would lose the sign of -0j
 defvjp(np.arctanh, lambda g, out, x: g / one_less_square(x))
 for _to_radians in (np.deg2rad, np.radians):
     defvjp(_to_radians, lambda g, out, x: g * (math.pi / 180))
@@ -111,8 +111,8 @@ defvjp(np.emath.log, lambda g, out, x: g / x)
 defvjp(np.emath.log2, lambda g, out, x: g / (x * math.log(2)))
 defvjp(np.emath.log10, lambda g, out, x: g / (x * math.log(10)))
 defcomposition(np.emath.logn, lambda n, x: np.emath.log(x) / np.emath.log(n), arguments=2)
-defvjp(np.emath.arcsin, lambda g, out, x: g / np.sqrt(one_less_square(_lifted(x, out))))
-defvjp(np.emath.arccos, lambda g, out, x: -g / np.sqrt(one_less_square(_lifted(x, out))))
+defvjp(np.emath.arcsin, lambda g, out, x: g / root_of_one_less_square(_lifted(x, out)))
+defvjp(np.emath.arccos, lambda g, out, x: -g / root_of_one_less_square(_lifted(x, out)))
 defvjp(np.emath.arctanh, lambda g, out, x: g / one_less_square(x))
 defvjp(
     np.emath.power,

@@ -116,6 +116,7 @@ describe(np.select, np.choose, takes_list=True)
 defvjp(np.select, None, _select, _select_default)
 defvjp(np.choose, None, _choose)
 defvjp(np.sort, _sort)
+defvjp(np.sort_complex, lambda g, out, a: _rearranged(g, out, a, -1))
 defvjp(np.partition, _partition)
 
 

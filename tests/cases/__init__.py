@@ -9,6 +9,7 @@ from tests.cases import (
     creation,
     decompositions,
     elementwise,
+    fourier,
     indexing,
     linalg,
     numerics,
@@ -31,6 +32,7 @@ CASES: list[Case] = [
     *indexing.CASES,
     *creation.CASES,
     *numerics.CASES,
+    *fourier.CASES,
     *compositions.CASES,
     *trigonometric.CASES,
 ]

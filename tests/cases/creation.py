@@ -63,9 +63,6 @@ def creation() -> Iterator[Case]:
     yield Case(
         "full_like of a Tensor", lambda v: np.full_like(like, v) * v, (normal(3),), plain=lambda v: v * v + like.data
     )
-    for size in (4, 5):
-        yield Case(f"fftshift of {size}", np.fft.fftshift, (normal(size, 3),))
-        yield Case(f"ifftshift of {size}, axes 0", lambda x: np.fft.ifftshift(x, axes=0), (normal(size, 3),))
 
 
 CASES = [*creation()]

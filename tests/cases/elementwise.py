@@ -336,6 +336,25 @@ def edges() -> Iterator[Case]:
     yield Case("fmod of a near multiple", np.fmod, (np.array(1.0), np.array(0.1)), order=0)  # 1.0 / 0.1 rounds up to 10
 
 
+def beyond_reals() -> Iterator[Case]:
+    """Functions that give complex numbers where the real function is not defined."""
+    for function in (np.emath.sqrt, np.emath.log, np.emath.log2, np.emath.log10):
+        torch = function.__name__
+
+        def of_complex(t: Any, x: Any, name: str = torch) -> Any:
+            return getattr(t, name)(x + 0j)
+
+        yield Case(f"emath.{torch}", function, (nonzero(2, 3) - 0.3,), torch=of_complex)
+        yield Case(f"emath.{torch} of positive numbers", function, (positive(3),), torch=torch)
+    for function in (np.emath.arcsin, np.emath.arccos, np.emath.arctanh):
+        yield Case(f"emath.{function.__name__}", function, (np.array([-2.5, -0.4, 0.3, 1.7]),))
+        yield Case(f"emath.{function.__name__} of small numbers", function, (unit(3),), torch=function.__name__)
+    yield Case("emath.logn", np.emath.logn, (positive(3) + 1.5, nonzero(2, 3)))
+    yield Case("emath.power", np.emath.power, (np.array([-2.0, 0.7, -0.3]), normal(2, 3)))
+    yield Case("emath.power of positive numbers", np.emath.power, (positive(3), normal(2, 1)), torch="pow")
+    yield Case("emath.power, integers", lambda x: np.emath.power(x, 2) + np.emath.power(x, -1), (nonzero(3),))
+
+
 def outers() -> Iterator[Case]:
     for ufunc in (
         np.add, np.subtract, np.multiply, np.divide, np.power,
@@ -346,4 +365,4 @@ def outers() -> Iterator[Case]:
     yield Case("multiply.outer of a list", lambda x: np.multiply.outer([1.0, 2.0], x), (positive(3),))
 
 
-CASES = [*unary(), *binary(), *powers(), *pieces(), *edges(), *outers(), *methods()]
+CASES = [*unary(), *binary(), *powers(), *pieces(), *edges(), *beyond_reals(), *outers(), *methods()]

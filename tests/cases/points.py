@@ -38,6 +38,11 @@ def several(result: Any) -> tuple[Any, ...]:
     return tuple(result) if isinstance(result, list | tuple) else (result,)
 
 
+def parts(x: Any) -> list[Any]:
+    """Give the real and imaginary parts of complex numbers, and other arrays as they are."""
+    return [np.real(x), np.imag(x)] if x.dtype.kind == "c" else [x]
+
+
 def places_of(case: Case) -> list[int]:
     """List the arguments that are differentiated."""
     return [k for k, arg in enumerate(case.args) if is_float(arg)]
