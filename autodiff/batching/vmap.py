@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.arrays.draws import Sources
 from autodiff.arrays.foreign import taken_in
-from autodiff.batching import elementwise, indexing, linalg, reductions, shape  # noqa: F401 (they fill the table)
+from autodiff.batching import elementwise, fourier, indexing, linalg, reductions, shape  # noqa: F401 (fill the table)
 from autodiff.batching.array import Level, Randomness, inside, levels_of, outside
 from autodiff.core.clock import tick
 from autodiff.core.record import data_of

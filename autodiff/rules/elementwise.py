@@ -24,7 +24,7 @@ import numpy as np
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tape import conj
-from autodiff.core.tensor import astype, is_complex, stop_gradient
+from autodiff.core.tensor import as_array, astype, is_complex, stop_gradient
 from autodiff.rules.digits import cosine, lead, logistic, one_less_square, over_square, root_of_one_less_square
 from autodiff.rules.limits import by_convention
 from autodiff.transforms.composition import defcomposition
@@ -43,7 +43,7 @@ defvjp(np.square, lambda g, out, x: g * (2 * x))
 
 def _lifted(x: Array, other: Array) -> Array:
     """Give ``x`` as a complex number if the other one is: then it has a logarithm also where it is negative."""
-    return x + 0j if is_complex(other) and not is_complex(x) else x
+    return as_array(x).astype(np.result_type(x, 1j)) if is_complex(other) and not is_complex(x) else x
 
 
 def _power_base(g: Array, out: Array, x: Array, y: Array) -> Array:

@@ -1,8 +1,8 @@
 """The discrete Fourier transforms of ``np.fft``: each is linear, and transposed it is a transform again.
 
-The matrix of ``fft`` is symmetric, so that its rule is ``fft``, and cutting off or filling up with zeros is undone by the
-other. The transforms of real numbers keep one half of a result that is symmetric: what comes back through them counts
-the numbers once that have no twin (the first, and of an even length the last) and all others twice.
+The matrix of ``fft`` is symmetric, so its rule is ``fft``; cutting off is undone by filling up with zeros, and that
+by cutting off. The transforms of real numbers keep one half of a result that is symmetric: what comes back through them
+counts the numbers once that have no twin (the first, and of an even length the last) and all others twice.
 """
 
 from __future__ import annotations
