@@ -26,10 +26,10 @@ da = pytest.importorskip("dask.array")
 DASK_LACKS: dict[str, str] = {
     "is not implemented by Dask array": """
         array_split column_stack cond convolve copy correlate cross cumulative_prod cumulative_sum det
-        diagflat dsplit eigh eigvalsh geomspace hsplit inner interp kron linalg.cross linalg.diagonal
+        diagflat dsplit eig eigh eigvals eigvalsh geomspace hsplit inner interp kron linalg.cross linalg.diagonal
         linalg.matmul linalg.matrix_transpose linalg.outer linalg.tensordot linalg.trace linalg.vecdot
-        logspace matrix_norm matrix_power matrix_transpose multi_dot numpy.astype partition pinv polyadd
-        polyder polyint polysub polyval real_if_close resize slogdet softmax sort split svdvals
+        logspace matrix_norm matrix_power matrix_transpose multi_dot numpy.astype partition pinv poly polyadd
+        polyder polyint polysub polyval real_if_close resize roots slogdet softmax sort split svdvals
         take_along_axis tensorinv tensorsolve trace trapezoid unstack unwrap vander vector_norm vsplit
     """,
     "1D weights expected": "average",

@@ -27,7 +27,7 @@ from autodiff.arrays.whole import held_as, holds_any, is_numpy, looked_at, requi
 from autodiff.core.record import data_of, is_variable, variable
 from autodiff.core.rule import Array, Rule, defvjp, describe
 from autodiff.core.tape import conj, pullback
-from autodiff.core.tensor import Tensor, is_complex
+from autodiff.core.tensor import Tensor, as_array, is_complex
 from autodiff.core.watch import unwatched
 from autodiff.rules.limits import exact_to
 from autodiff.rules.linalg import swap_last_axes
@@ -409,12 +409,19 @@ def _roots(g: Array, out: Array, p: Array) -> Array:
 
 
 def _poly(seq_of_zeros: Array) -> Array:
-    """Multiply factors ``x - zero``: the zeros are given, or are the eigenvalues of a matrix."""
-    zeros = np.linalg.eigvals(seq_of_zeros) if seq_of_zeros.ndim == 2 else np.ravel(seq_of_zeros)
-    one = np.ones(1, zeros.dtype)
-    result = one
-    for k in range(zeros.shape[0]):
-        result = np.convolve(result, np.concatenate([one, -zeros[k : k + 1]]))
+    """Multiply factors ``x - zero``; of a matrix, as Le Verrier and Faddeev do, whose coefficients come of traces."""
+    x = as_array(seq_of_zeros)
+    x = x if x.ndim else np.reshape(x, 1)
+    result = one = np.ones(1, x.dtype)
+    if x.ndim == 1:
+        for k in range(x.shape[0]):
+            result = np.convolve(result, np.concatenate([one, -x[k : k + 1]]))
+        return result
+    identity, power = np.eye(x.shape[0], dtype=x.dtype), x
+    for k in range(x.shape[0]):
+        coefficient = np.trace(power) / -(k + 1)
+        result = np.concatenate([result, np.reshape(coefficient, 1)])
+        power = x @ (power + coefficient * identity)
     return result
 
 
