@@ -227,22 +227,11 @@ def _turning(name: str, inner: Array, values: Array, *gradients: Array) -> Array
 
 
 def _phases(name: str, inner: Array, values: Array, *gradients: Array) -> Any:
-    """Refuse a function that changes as a complex vector is multiplied by a number of magnitude one.
+    """Refuse a function that changes with the phases of vectors: products with their gradients tell it by the diagonal.
 
-    Args:
-        name: of the decomposition.
-        inner: products of the vectors and their gradients, of which the imaginary diagonal must be zero.
-        values: of the matrix.
-        gradients: of the vectors.
-
-    Returns:
-        As `_refused` does.
-
-    Raises:
-        ValueError: the function depends on the phases.
+    What the function makes of the values is rounded as their size is, and zero but for that.
     """
     phases = np.abs(np.imag(np.diagonal(data_of(inner), axis1=-2, axis2=-1)))
-    # What the function makes of the matrix is rounded as that is, and zero but for that.
     rounding = 100 * phases.shape[-1] * _precision(phases) * np.maximum(1, _largest(values)[..., 0]) ** 2
     counts = phases > _precision(phases) ** 0.5 * sum(_largest(g, -2) for g in gradients)[..., 0] + rounding
     return _refused(
@@ -316,16 +305,12 @@ def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> 
     ties = _ties(s, rows != columns or has_phases, nearness)
     zero, both_zero = _zeros(_ties(s, True, nearness))
     alike, apart = _turning("svd", in_u + in_v, s, g_u, g_v), _symmetric(in_u - in_v, -1)
-    if has_phases:  # on the diagonal s + s is the divisor, and what is differentiated by the value too is half of it
+    if has_phases:  # on the diagonal s is half of the divisor s + s, and so has half the numerator
         apart = apart - np.where(identity, apart, 0) / 2
+    sums = np.where(identity, row if has_phases else 1, row + column)
     parts = [
         _Part(alike, np.where(identity, 1, row - column), ties & ~identity, (1, -1)),
-        _Part(
-            apart,
-            np.where(identity, row if has_phases else 1, row + column),
-            both_zero & (has_phases | ~identity),
-            (-1, -1),
-        ),
+        _Part(apart, sums, both_zero & (has_phases | ~identity), (-1, -1)),
     ]
     if rows != columns:
         parts.append(_Part(g_u - left @ in_u if is_tall else g_v - conj(v) @ in_v, row, zero, (0, 0)))
@@ -393,12 +378,10 @@ def _eig(g: Any, out: Any) -> Array:
     if g_v is None:
         return inverse @ (g_w[..., :, None] * vt)
     inner, identity = vt @ g_v, np.eye(w.shape[-1], dtype=bool)
-    lengths = np.diagonal(inner, axis1=-2, axis2=-1)
-    zero = _phases("eig", inner, w, g_v) if is_complex(v) else 0
-    lengths = np.real(lengths) if is_complex(v) else lengths
-    turning = inner - (vt @ conj(v)) * lengths[..., None, :]
+    lengths = np.diagonal(inner, axis1=-2, axis2=-1)[..., None, :]
+    lengths = np.real(lengths) + _phases("eig", inner, w, g_v) if is_complex(v) else lengths
     divisor = np.where(identity, 1, w[..., None, :] - w[..., :, None])
-    quotient = _divided([_Part(turning, divisor, False, ())], w)[0] + zero
+    quotient = _divided([_Part(inner - (vt @ conj(v)) * lengths, divisor, False, ())], w)[0]
     return inverse @ (np.where(identity, 0 if g_w is None else g_w[..., None, :], quotient) @ vt)
 
 
