@@ -238,7 +238,8 @@ def _described(value: Any) -> Any:
         facts["batches"] = batches  # which are its first axes
     if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "fiubc":
         return facts
-    if array.size <= MOST_NUMBERS and array.ndim <= 3 and (array.ndim == 0 or array.shape[-1] <= _MOST_COLUMNS):
+    is_table = array.size <= MOST_NUMBERS and array.ndim <= 3 and max(array.shape[-1:], default=0) <= _MOST_COLUMNS
+    if is_table or not array.size:
         return facts | {"values": [_number(one) for one in np.ravel(array)]}
     flat = np.ravel(array).astype(np.complex128 if is_complex(array) else np.float64)
     sizes = np.abs(flat) if is_complex(array) else flat

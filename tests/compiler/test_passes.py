@@ -828,6 +828,16 @@ STAYS = {
         z: float32 (2, 3) = np.multiply(y, 2)
         return columns, wide, number, z
     """,
+    "neutral: products of complex numbers, whose other part may be infinite": """
+        x: complex64 (2, 3) = input
+        rate: complex128 = input
+        y: complex64 (2, 3) = np.tanh(x)
+        once: complex64 (2, 3) = np.multiply(y, 1)
+        twice: complex64 (2, 3) = np.divide(once, 1.0)
+        power: complex64 (2, 3) = np.power(twice, 1)
+        number: complex128 = operator.mul(1, rate)
+        return power, number
+    """,
     "copies: other dtypes, parts and options": """
         x: float32 (2, 3) = input
         y: float32 (3,) = input
