@@ -45,11 +45,15 @@ def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Array:
         caller: what the message begins with.
         name: of the argument.
         x: what was given.
-        kinds: of dtypes; without "b" for arithmetic that booleans do not have.
+        kinds: of dtypes; without "b" for arithmetic that booleans do not have, with "c" for complex numbers too.
     """
     array = x if type(x) is np.ndarray or isinstance(x, Tensor) else to_array(caller, name, x)  # spares most a call
     if array.dtype.kind not in kinds:
-        ways_out = {"b": "; convert it with .astype(float)", "U": f"; {NUMBERED} numbers texts"}
+        ways_out = {
+            "b": "; convert it with .astype(float)",
+            "U": f"; {NUMBERED} numbers texts",
+            "c": "; give np.abs(x), or x.real and x.imag",
+        }
         way_out = ways_out.get(array.dtype.kind, "")
         got = f"dtype {array.dtype}" if array.shape else repr(x)
         raise TypeError(f"{caller}: {name} must be real numbers, got {got}{way_out}")
@@ -63,21 +67,22 @@ def check_known(caller: str, x: Array) -> None:
 
 
 def in_dtype_of(parameter: Tensor | None, caller: str, x: Any) -> Array:
-    """Give the input of a layer, real numbers, in the dtype of its parameters; as it is where there are none."""
+    """Give the input of a layer in the dtype of its parameters, complex only if they are; as it is without any."""
     if parameter is None or getattr(x, "dtype", None) is parameter.dtype:
         return x
-    x = check_real(caller, "x", x)
+    x = check_real(caller, "x", x, "fiubc" if parameter.dtype.kind == "c" else "fiub")
     return x if x.dtype == parameter.dtype else x.astype(parameter.dtype)
 
 
-def check_dtype(caller: str, dtype: Any) -> Any:
-    """Refuse what is not a floating-point dtype, and give it."""
+def check_dtype(caller: str, dtype: Any, kinds: str = "f") -> Any:
+    """Refuse what is not a floating-point dtype, or with "c" among the kinds a complex one, and give it."""
     try:
         kind = np.dtype(dtype).kind
     except TypeError:
         kind = None
-    if kind != "f":
-        raise TypeError(f"{caller}: dtype must be floating-point, such as np.float32, got {dtype!r}")
+    if kind is None or kind not in kinds:
+        known = "floating-point or complex" if "c" in kinds else "floating-point"
+        raise TypeError(f"{caller}: dtype must be {known}, such as np.float32, got {dtype!r}")
     return np.dtype(dtype)
 
 

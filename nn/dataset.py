@@ -30,7 +30,7 @@ class Rows:
         self.caller = caller
         self.name = name
         self.dtype = dtype
-        self.whole = check_rows(caller, name, check_real(caller, name, rows))
+        self.whole = check_rows(caller, name, check_real(caller, name, rows, f"fiub{np.dtype(dtype).kind}"))
         self.in_memory = not isinstance(self.whole, np.memmap)
 
     def __len__(self) -> int:

@@ -1,8 +1,13 @@
-"""Initial weights: arrays of random numbers whose variance keeps signals alive through the layers."""
+"""Initial weights: arrays of random numbers whose variance keeps signals alive through the layers.
+
+Of a complex dtype, the real and the imaginary part are drawn alike, each with half the variance: Trabelsi et al., Deep
+complex networks (2018), section 3.6.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -64,7 +69,8 @@ def xavier_uniform(shape: tuple[int, int], *, gain: float = 1.0, rng: Seed = Non
         dtype: of the result.
 
     Raises:
-        TypeError: the shape is not a pair of integers, the gain no number, or the dtype not floating-point.
+        TypeError: the shape is not a pair of integers, the gain no number, or the dtype not floating-point or
+            complex.
         ValueError: the shape is not two positive integers, or the gain is not finite.
 
     Example:
@@ -124,10 +130,15 @@ def _scaled(gain: float, square: float) -> float:
 
 def _uniform(shape: tuple[int, int], bound: float, rng: Seed, dtype: Any) -> Array:
     rng = generator(rng)
-    numbers = drawn(lambda size: rng.uniform(-bound, bound, size), shape)
-    return numbers.astype(check_dtype("initial weights", dtype))
+    return _of_dtype(lambda: drawn(lambda size: rng.uniform(-bound, bound, size), shape), dtype)
 
 
 def _normal(shape: tuple[int, int], deviation: float, rng: Seed, dtype: Any) -> Array:
-    numbers = deviation * drawn(generator(rng).standard_normal, shape)
-    return numbers.astype(check_dtype("initial weights", dtype))
+    rng = generator(rng)
+    return _of_dtype(lambda: deviation * drawn(rng.standard_normal, shape), dtype)
+
+
+def _of_dtype(draw: Callable[[], Array], dtype: Any) -> Array:
+    dtype = check_dtype("initial weights", dtype, "fc")
+    numbers = draw()
+    return (numbers if dtype.kind == "f" else (numbers + 1j * draw()) / math.sqrt(2)).astype(dtype)

@@ -34,7 +34,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OSError: the path cannot be written, or is that of a folder, a device, a pipe or a socket.
-        TypeError: ``model`` is not a Module, or ``path`` no path.
+        TypeError: ``model`` is not a Module, a parameter complex128, which such files do not have, or ``path`` no path.
 
     Example:
         >>> import nn, tempfile
@@ -82,10 +82,14 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, s
 
     Raises:
         OSError: the path cannot be written.
+        TypeError: an array is complex128.
     """
     # safetensors writes an array's memory as it lies, whatever its strides say
     ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     texts = dict(metadata or {})
+    wide = [name for name, array in ordered.items() if array.dtype.kind == "c" and array.dtype != np.complex64]
+    if wide:
+        raise TypeError(f"{path}: safetensors files have complex64 only, and {', '.join(wide)} of more digits")
     write_atomically(path, safetensors.numpy.save(ordered, texts | {_DIGESTS: json.dumps(_digests(ordered, texts))}))
 
 

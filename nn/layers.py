@@ -56,11 +56,10 @@ class Linear(Module):
         nonlinearity: what follows the layer, for the scale of the first weights only: "linear" for nothing, "relu",
             "tanh" or "sigmoid". It is not applied.
         rng: a Generator or a seed for the weights.
-        dtype: of the parameters.
+        dtype: of the parameters, floating-point or complex.
 
     Raises:
-        TypeError: a size is not an integer, ``bias`` not True or False, the nonlinearity no text, or the dtype not
-            floating-point.
+        TypeError: a size is not an integer, ``bias`` not True or False, the nonlinearity no text, or the dtype another.
         ValueError: a size is not positive, or the nonlinearity is unknown.
 
     Example:
@@ -89,7 +88,7 @@ class Linear(Module):
         check_count("Linear", "a layer's size", in_features)
         check_count("Linear", "a layer's size", out_features)
         check_flag("Linear", "bias", bias)
-        dtype = check_dtype("Linear", dtype)
+        dtype = check_dtype("Linear", dtype, "fc")
         gain = init.gain(nonlinearity)
         draw = init.kaiming_uniform if nonlinearity == "relu" else init.xavier_uniform
         self.in_features = in_features
@@ -145,7 +144,7 @@ class Flatten(Module):
 
     def forward(self, x: Array) -> Array:
         """Join the axes; any shape that has them."""
-        x = check_real("Flatten", "x", x)
+        x = check_real("Flatten", "x", x, "fiubc")
         check_known("Flatten", x)
         first, last = (axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
         if not 0 <= first <= last < x.ndim:

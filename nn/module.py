@@ -68,7 +68,7 @@ class Buffer(ad.Tensor):
         name: how pictures and messages call it; see `Parameter`.
 
     Raises:
-        TypeError: the data is not real numbers.
+        TypeError: the data is not numbers.
         ValueError: the data is a ragged list.
 
     Example:
@@ -374,8 +374,8 @@ def fitted(
     problems += [f"missing {path} of shape {own[path].shape}" for path in own if is_whole and path not in state]
     problems += [f"unexpected {path}" for path in arrays if path not in own]
     for path in (path for path in own if path in arrays):
-        if arrays[path].dtype.kind not in "fiub":
-            problems.append(f"{path} has dtype {arrays[path].dtype}, not real numbers")
+        if arrays[path].dtype.kind not in "fiubc":
+            problems.append(f"{path} has dtype {arrays[path].dtype}, not numbers")
         elif not np.can_cast(arrays[path].dtype, own[path].dtype, "same_kind"):
             problems.append(f"{path} has dtype {arrays[path].dtype}, the model's {own[path].dtype}")
         elif arrays[path].shape != own[path].shape:

@@ -17,7 +17,7 @@ from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.drawing.text import norm
 from nn import figures
-from nn.checks import check_shape, to_array
+from nn.checks import check_dtype, check_real, check_shape, to_array
 from nn.dataset import Dataset
 from nn.functional import softmax
 from nn.layers import Linear
@@ -197,7 +197,7 @@ def decision_boundary(model: Module, X: Array, y: Array, ax: Axes | None = None)
     if not isinstance(model, Module):
         raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
     labels, _ = _classes(caller, "y", y)
-    dtype = dtype_of(model)
+    dtype = check_dtype(caller, dtype_of(model))
     data = Dataset(caller, X, labels, dtype)
     X, labels = data.inputs[:], data.targets[:]
     if X.ndim != 2 or X.shape[1] != 2:
@@ -297,7 +297,7 @@ def weights(model: Module, shape: tuple[int, int] | None = None, ax: Axes | None
     layer = next((part for part in model.modules() if isinstance(part, Linear)), None)
     if layer is None:
         raise ValueError(f"{caller}: there is no Linear layer in {type(model).__name__}")
-    weight = data_of(layer.weight)
+    weight = check_real(caller, "the weight", data_of(layer.weight))
     height, width = _image_shape(caller, layer.in_features, shape)
     if not np.isfinite(weight).all():
         raise ValueError(f"{caller}: a weight is not finite; autodiff.detect_anomaly() finds the call that made it so")

@@ -133,7 +133,7 @@ def relu(x: Array) -> Array:
         x: of any shape.
 
     Raises:
-        TypeError: ``x`` is not real numbers; so it is for every activation.
+        TypeError: ``x`` is not real numbers; so it is for every activation, but `tanh` and `sigmoid` take complex ones.
 
     Example:
         >>> nn.functional.relu(np.array([-1.0, 2.0]))
@@ -149,7 +149,7 @@ def sigmoid(x: Array) -> Array:
         >>> nn.functional.sigmoid(np.array([-1e4, 0.0, 1e4]))
         array([0. , 0.5, 1. ])
     """
-    return _sigmoid(_numbers("sigmoid", x))
+    return _sigmoid(check_real("sigmoid", "x", x, "fiuc"))
 
 
 def tanh(x: Array) -> Array:
@@ -159,7 +159,7 @@ def tanh(x: Array) -> Array:
         >>> float(nn.functional.tanh(0.0))
         0.0
     """
-    return np.tanh(_numbers("tanh", x))
+    return np.tanh(check_real("tanh", "x", x, "fiuc"))
 
 
 def silu(x: Array) -> Array:

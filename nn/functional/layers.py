@@ -57,18 +57,18 @@ def linear(x: Array, weight: Array, bias: Array = None) -> Array:
         Of shape ``(..., out_features)``.
 
     Raises:
-        TypeError: an argument is not real numbers.
+        TypeError: an argument is not numbers, real or complex.
         ValueError: the shapes do not fit.
 
     Example:
         >>> nn.functional.linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
         array([11.5])
     """
-    x = check_real("linear", "x", x)
+    x = check_real("linear", "x", x, "fiubc")
     if not isinstance(weight, ad.Tensor):  # most often it is one, and spared the checks
-        weight = check_real("linear", "weight", weight)
+        weight = check_real("linear", "weight", weight, "fiubc")
     if not (bias is None or isinstance(bias, ad.Tensor)):
-        bias = check_real("linear", "bias", bias)
+        bias = check_real("linear", "bias", bias, "fiubc")
     inputs, features = x.shape, weight.shape
     fits = len(features) == 2 and len(inputs) > 0 and inputs[-1] == features[0]
     if not fits or (bias is not None and bias.shape != features[1:]):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 import autodiff as ad
-from autodiff.arrays.whole import as_float
+from autodiff.arrays.whole import as_float, whole
 from autodiff.compiler.state import Itself, Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.record import data_of
@@ -332,11 +332,11 @@ class Optimizer:
         if len(batch.members) == 1:
             (data,), (gradient,), slots = batch.data, batch.gradients, self.slots[batch.members[0]]
             in_blocks = data.nbytes > BLOCK_BYTES and isinstance(data, np.ndarray)
-            update = self._update_in_blocks if in_blocks else self.update
+            update = self._update_in_blocks if in_blocks else self._updated
             arrays = [update(data, gradient, slots, step, options)]
         else:
             joined = self._join(batch, names)
-            self.update(joined.data, np.concatenate(batch.gradients, axis=None), joined.slots, step, options)
+            self._updated(joined.data, np.concatenate(batch.gradients, axis=None), joined.slots, step, options)
             arrays = joined.views
         for k, parameter, data in zip(batch.members, batch.parameters, arrays):
             parameter.data = data
@@ -375,8 +375,22 @@ class Optimizer:
         rows = max(1, BLOCK_BYTES * len(p) // p.nbytes)
         for start in range(0, len(p), rows):
             block = slice(start, start + rows)
-            self.update(p[block], g[block], {name: x[block] for name, x in slots.items()}, step, options)
+            self._updated(p[block], g[block], {name: x[block] for name, x in slots.items()}, step, options)
         return p
+
+    def _updated(self, p: Array, g: Array, slots: dict[str, Array], step: int, options: dict[str, Any]) -> Array:
+        """Do what `update` does, with complex numbers as pairs of real ones, as in PyTorch."""
+        if p.dtype.kind != "c":
+            return self.update(p, g, slots, step, options)
+        halves = []
+        for part in (np.real, np.imag):
+            own = {name: part(x).copy() for name, x in slots.items()}
+            out = self.update(part(p).copy(), part(g), own, step, options)
+            halves.append({"": out} | own)  # in which numbers are others now
+        out, *others = (_complex(*(half[name] for half in halves)) for name in ("", *slots))
+        for x, numbers in zip(slots.values(), others):
+            np.positive(numbers, out=x)
+        return np.positive(out, out=p) if p.ndim else out
 
     def update(self, p: Array, g: Array, slots: dict[str, Array], step: int, options: dict[str, Any]) -> Array:
         """Change a parameter's array, or a block of it, in place, and return it.
@@ -577,6 +591,14 @@ class Optimizer:
     def __repr__(self) -> str:
         rates = ", ".join(f"lr={group['lr']}" for group in self.param_groups)
         return f"{type(self).__name__}({rates}, {len(self.parameters)} parameters)"
+
+
+@whole
+def _complex(real: Array, imag: Array) -> Array:
+    """Give the complex numbers of these parts; a sum with ``1j * imag`` would make NaN of infinities."""
+    out = np.empty(np.shape(real), np.result_type(real, 1j))
+    out.real, out.imag = real, imag
+    return out if out.ndim else out[()]
 
 
 def _views(joined: Array, shapes: list[tuple[int, ...]]) -> list[Array]:

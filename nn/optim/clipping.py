@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from nn.checks import check_flag, check_number
 from nn.optim.base import checked_gradient, checked_parameters
 
 _DOUBLE = np.finfo(np.float64)
+_WIDE: dict[str, Any] = {"f": np.float64, "c": np.complex128}
 
 
 def clip_grad_norm_(
@@ -58,7 +60,7 @@ def clip_grad_norm_(
     is_wide = 4 < norm_type < math.inf or any(parameter.dtype.itemsize >= 8 for parameter in tensors)
     norm = _scaled_norm if is_wide else np.linalg.norm
     norms = [
-        norm(np.ravel(checked_gradient("clip_grad_norm_", parameter)).astype(np.float64), norm_type)
+        norm(np.ravel(checked_gradient("clip_grad_norm_", parameter)).astype(_WIDE[parameter.dtype.kind]), norm_type)
         for parameter in tensors
         if parameter.grad is not None and parameter.size
     ]
@@ -75,12 +77,12 @@ def clip_grad_norm_(
     with np.errstate(invalid="ignore"):  # an infinite gradient times a factor of zero
         for parameter in tensors:
             if parameter.grad is not None:
-                parameter.grad = parameter.grad * factor.astype(parameter.dtype)
+                parameter.grad = parameter.grad * factor.astype(np.finfo(parameter.dtype).dtype)
     return as_float(total)  # type: ignore[no-any-return]
 
 
 def _scaled_norm(x: Array, p: float) -> Array:
-    """Norm of a float64 vector, also where powers of its elements are too large or too small."""
+    """Norm of a vector, also where powers of its elements are too large or too small."""
     largest = np.maximum.reduce(np.absolute(x))
     scale = np.minimum(np.maximum(largest, _DOUBLE.smallest_normal), _DOUBLE.max)
     return scale * np.linalg.norm(x / scale, p)
@@ -94,7 +96,7 @@ def clip_grad_value_(parameters: Iterable[ad.Tensor], clip_value: float) -> None
         clip_value: not negative.
 
     Raises:
-        TypeError: a parameter is not a leaf Tensor, a gradient no array, or the value no number.
+        TypeError: a parameter is not a leaf Tensor, a gradient no array or complex, or the value no number.
         ValueError: the value is outside its domain, a gradient has another shape than its parameter, or what
             `Optimizer` says of parameters.
 
@@ -110,6 +112,7 @@ def clip_grad_value_(parameters: Iterable[ad.Tensor], clip_value: float) -> None
     bound = float(clip_value)
     with_gradient = [parameter for parameter in tensors if parameter.grad is not None]
     for parameter in with_gradient:
-        checked_gradient("clip_grad_value_", parameter)
+        if checked_gradient("clip_grad_value_", parameter).dtype.kind == "c":
+            raise TypeError(f"clip_grad_value_: {parameter!r} is complex, and has no order: use clip_grad_norm_")
     for parameter in with_gradient:
         parameter.grad = np.clip(parameter.grad, -bound, bound)

@@ -46,8 +46,8 @@ def minimize(
         other, and the parameters hold it, each in its own shape and dtype.
 
     Raises:
-        TypeError: a parameter is not a leaf Tensor, the closure is no function or returns no Tensor, or the method is
-            no text.
+        TypeError: a parameter is not a leaf Tensor or is complex, the closure is no function or returns no Tensor, or the
+            method is no text.
         ValueError: the method is unknown, the loss is not a scalar that depends on the parameters, or what `Optimizer`
             says of parameters.
         ImportError: SciPy is not installed.
@@ -62,6 +62,9 @@ def minimize(
     if not callable(closure):
         raise TypeError(f"minimize: the closure must be a function that computes the loss, got {closure!r}")
     tensors = [parameter for parameter in checked_parameters("minimize", parameters) if parameter.requires_grad]
+    for parameter in tensors:
+        if parameter.dtype.kind == "c":
+            raise TypeError(f"minimize: {parameter!r} is complex: take its real and its imaginary part as parameters")
     check_choice("minimize", "method", method, (*WITH_GRADIENT, *WITH_HESSIAN_PRODUCT))
     try:
         from scipy.optimize import minimize as scipys
