@@ -81,7 +81,7 @@ DASK_LACKS: dict[str, str] = {
     "SciPy takes arrays of NumPy's only": """
         scipy.cho_factor scipy.cho_solve scipy.convolve scipy.correlate scipy.dct scipy.dctn scipy.dst scipy.expm
         scipy.fftconvolve scipy.idct scipy.idstn scipy.solve_banded scipy.solve_sylvester scipy.solve_triangular
-        scipy.sqrtm scipy.stats.multivariate_normal.entropy scipy.stats.multivariate_normal.logpdf
+        scipy.sqrtm scipy.stats.multivariate_normal.logpdf
         scipy.stats.multivariate_normal.pdf
     """,
     "SVD based norm not implemented": "norm",

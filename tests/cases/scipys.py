@@ -177,13 +177,6 @@ def stats() -> Iterator[Case]:
             stats.multivariate_normal.logpdf,
             (point, normal(2), cov),
         )
-    normals = stats.multivariate_normal
-    yield Case(
-        "scipy.stats.multivariate_normal.entropy",
-        lambda w: normals.entropy(np.zeros(2), np.swapaxes(w, 0, 1) @ w),
-        (normal(3, 2),),
-    )
-    yield Case("scipy.stats.multivariate_normal.entropy of a variance", lambda v: normals.entropy(cov=v), (positive(),))
     yield Case("scipy.stats.multivariate_normal.pdf", stats.multivariate_normal.pdf, (normal(3),))
 
 

@@ -78,8 +78,8 @@ def test_beside_the_axes_of_a_singular_normal_there_is_no_density_and_no_gradien
     value = stats.multivariate_normal.logpdf(x, cov=cov, allow_singular=True)
     np.testing.assert_allclose(value.data, ss.multivariate_normal.logpdf(x.data, cov=cov.data, allow_singular=True))
     value.backward(np.ones(2))
-    np.testing.assert_allclose(x.grad, [[-1, -2, 0], [0, 0, 0]])
-    np.testing.assert_allclose(cov.grad, [[0, 1, 0], [1, 1.5, 0], [0, 0, 0]], atol=1e-15)
+    np.testing.assert_allclose(x.grad, np.array([[-1.0, -2.0, 0.0], [0.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(cov.grad, np.array([[0.0, 1.0, 0.0], [1.0, 1.5, 0.0], [0.0, 0.0, 0.0]]), atol=1e-15)
 
 
 def test_a_singular_normal_turns_with_its_axes() -> None:
@@ -92,6 +92,7 @@ def test_a_singular_normal_turns_with_its_axes() -> None:
 
     check_gradients(logpdf, across, rng.standard_normal(3), w, order=2)
     assert not ad.grad(stats.multivariate_normal.entropy)(np.ones(3)).any()
+    assert ad.grad(lambda v: stats.multivariate_normal.entropy(np.zeros(3), v))(2.0) == 0.75
     check_gradients(lambda w: stats.multivariate_normal.entropy(cov=w @ np.swapaxes(w, 0, 1)), w, order=2)
 
 
