@@ -9,8 +9,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
+
+# pytest has a worker on each core: further threads, of OpenBLAS and PyTorch, burn the time of all in waiting.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
 
 pytest_plugins = ["tests.together"]
 
