@@ -15,7 +15,8 @@ import numpy as np
 from autodiff.core.rule import Array, defvjp, describe, name_of
 from autodiff.core.tape import conj
 
-_OTHER = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}  # whose factor is undone
+# Whose factor is undone.
+_OTHER: dict[Any, Any] = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
 def _of_length(x: Array, size: int, axis: int) -> Array:

@@ -46,8 +46,8 @@ def minimize(
         other, and the parameters hold it, each in its own shape and dtype.
 
     Raises:
-        TypeError: a parameter is not a leaf Tensor or is complex, the closure is no function or returns no Tensor, or the
-            method is no text.
+        TypeError: a parameter is not a leaf Tensor or is complex, the closure is no function or returns no Tensor, or
+            the method is no text.
         ValueError: the method is unknown, the loss is not a scalar that depends on the parameters, or what `Optimizer`
             says of parameters.
         ImportError: SciPy is not installed.
