@@ -31,6 +31,7 @@ from demos import (
     linear_regression,
     maximum_likelihood,
     monte_carlo,
+    neural_ode,
     per_example,
 )
 
@@ -46,6 +47,7 @@ PICTURES = {
     "linear_regression": ["linear_regression.png"],
     "maximum_likelihood": ["maximum_likelihood.png"],
     "monte_carlo": ["monte_carlo.png"],
+    "neural_ode": ["neural_ode.png"],
     "per_example": ["per_example.png"],
 }
 
@@ -289,6 +291,19 @@ def test_the_sawtooth_that_is_written_down_is_the_folded_tent() -> None:
     teeth = depth.folded(u, depth.FOLDINGS)
     assert np.sum(np.diff(np.sign(np.diff(teeth))) != 0) == 2**depth.FOLDINGS - 1
     np.testing.assert_allclose(depth.sawtooth(2)(u[:, None]).data[:, 0], teeth, atol=1e-12)
+
+
+def test_neural_ode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(neural_ode, tmp_path, capsys)
+    assert result["difference"] < 1e-3
+    forward, back = result["calls"]
+    assert f"calls the network {forward} times on the way\nforward, and {back} times back" in out
+    untrained, short, long = result["distances"].values()
+    is_seen = result["is_seen"]
+    assert long[is_seen].mean() < short[is_seen].mean() / 2 < untrained[is_seen].mean() / 4
+    assert long[~is_seen].mean() < short[~is_seen].mean() / 2
+    # Of the loss, two parts are noise: that of the place where a piece begins, and of the one that it is to reach.
+    assert result["fits"]["pieces of 1 interval"].fun < 4 * neural_ode.NOISE**2
 
 
 @pytest.mark.parametrize("seed", [0, 1])
