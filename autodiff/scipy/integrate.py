@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import math
@@ -43,7 +44,8 @@ def odeint(
     (Chen et al. 2018, algorithm 1). The steps are no way back: SciPy keeps none, and chooses their lengths and orders
     by the values, so that what it computes has jumps. So the gradient is that of the exact solution, as exact as the
     tolerances make it: with SciPy's own, of 1e-8, it agrees with central differences to about 1e-6, and along chaotic
-    and stiff solutions to 5e-5 (Lorenz' equations over 10 units of time, van der Pol's, Robertson's).
+    and stiff solutions to 5e-5 (Lorenz' equations over 10 units of time, van der Pol's, Robertson's). For
+    `check_gradients`, which compares more closely, give both tolerances as 1e-10.
 
     The way back begins anew, at each time in ``t``, from what was found there. Where an equation runs off when it is
     solved backward, as stiff ones do, an interval is cut into pieces until it comes back to where it was. That takes
@@ -109,9 +111,8 @@ def _solved(function: Callback, y0: Array, t: Array, options: dict[str, Any], is
             return lambda y, t: plain(function(y, t, *args))
 
         own = {**options, "Dfun": with_args(options["Dfun"])} if "Dfun" in options else options
-        with recording(False), warnings.catch_warnings():
-            if is_quiet:
-                warnings.simplefilter("ignore", integrate.ODEintWarning)
+        quiet = warnings.catch_warnings(action="ignore", category=integrate.ODEintWarning)
+        with recording(False), quiet if is_quiet else contextlib.nullcontext():
             ys, details = integrate.odeint(with_args(right_side), y0, t, full_output=True, **own)
         return ys, np.bool_(details["message"] in _FINE), details
 
