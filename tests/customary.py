@@ -5,6 +5,7 @@ pyproject.toml makes it a plugin of pytest, so that examples of single files run
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 pytest_plugins = ["tests.together"]
+
+
+def pytest_collection_finish() -> None:
+    """Let collections of garbage leave out what stays to the end: packages, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
