@@ -152,7 +152,7 @@ def test_compiled(backend: Any, exact: bool) -> None:
     model = nn.Sequential(nn.Linear(3, 3, rng=0), nn.BatchNorm1d(3))
 
     def step(x: Any) -> Any:
-        loss = np.sum(model(x) * x)
+        loss = np.sum(model(x) * x) if backend == "numpy" else 0.0  # which takes long to compile, and is not looked at
         gradients = ad.grad(lambda b: ((x + b) * x).sum())(np.zeros(3, np.float32))
         return loss, gradients, np.sum(Tensor(x), axis=0), np.var(Tensor(x), axis=0)
 
