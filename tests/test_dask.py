@@ -134,13 +134,14 @@ def check(case: Case) -> None:
     outputs = several(case.function(*args))
     assert all(isinstance(out.data, da.Array) for out in outputs)
     weighted_sum(outputs).backward()
+    slopes = [arg.grad for arg in args if isinstance(arg, Tensor)]
+    assert all(isinstance(slope, da.Array) for slope in slopes)
+    values = [out.data for out in outputs]
     expected = gradients(case.function, tensors(case.args))
-    for arg, g in zip((arg for arg in args if isinstance(arg, Tensor)), expected, strict=True):
-        assert isinstance(arg.grad, da.Array)
-        assert arg.grad.dtype == g.dtype
-        np.testing.assert_allclose(arg.grad.compute(), g, rtol=1e-9, atol=1e-12)
-    for ours, numpys in zip(outputs, several((case.plain or case.function)(*case.args)), strict=True):
-        np.testing.assert_allclose(ours.data.compute(), numpys, rtol=1e-9, atol=1e-12)
+    assert [slope.dtype for slope in slopes] == [g.dtype for g in expected]
+    expected += several((case.plain or case.function)(*case.args))
+    for ours, numpys in zip(dask.compute(*slopes, *values), expected, strict=True):
+        np.testing.assert_allclose(ours, numpys, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.together("case", CASES, ids=str)
