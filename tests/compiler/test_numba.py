@@ -20,7 +20,7 @@ from tests.compiler.programs import RandomStep, assert_same_random_step
 from tests.test_rules import is_float, several, weighted_sum
 
 F = nn.functional
-SAMPLE = 20  # one case in so many of the table
+SAMPLE = 30  # one case in so many of the table
 TROUBLESOME = ("nansum of a number", "nanmean of a number")
 
 
