@@ -60,6 +60,10 @@ def chain() -> tuple[Tensor, list[Tensor]]:
         (lambda: z.sum(), ["∂(Σ z)/∂z = 1"]),
         (lambda: W.sum(axis=0), ["g ↦ broadcast(g)"]),
         (lambda: z[1:], ["g ↦ scatter(g, [1:])"]),
+        (lambda: np.concatenate([z, w]), ["g ↦ g[0:2]", "g ↦ g[2:4]"]),
+        (lambda: np.fft.fftshift(z), ["g ↦ ifftshift(g)"]),
+        (lambda: ad.vmap(lambda z: z)(z), ["g ↦ unstack(g)"]),
+        (lambda: ad.vmap(lambda z: z)(z)._args[0], ["g ↦ stack(g)"]),
     ],
 )
 def test_what_is_written(call: Callable[[], Tensor], expected: list[str]) -> None:
@@ -169,6 +173,17 @@ def test_contributions_are_products_with_conjugates_and_add_up() -> None:
                     np.testing.assert_array_equal(whole.real, numbers(edge["contribution"]))
                 became.add((edge["becomes"], edge["conj"]))
     assert {("", False), ("", True), ("real part", True), ("real part, summed", True)} <= became
+
+
+def test_what_is_complex_itself_has_the_gradient_of_its_real_part() -> None:
+    product = z * (1 + 1j)
+    product.name = "p"
+    (gradient,) = ad.draw(product, graph="backward").outputs
+    assert gradient.name == "∂Re(p)/∂z"
+    np.testing.assert_array_equal(gradient.data, ad.grad(lambda z: np.real(z * (1 + 1j)).sum())(z.data))
+    data = page_module._data(nodes_of([product]))
+    assert data["loss"] == "Re(p)"
+    np.testing.assert_array_equal(numbers(data["nodes"][0]["gradient"]), gradient.data)
 
 
 def test_large_complex_arrays_are_summarised() -> None:

@@ -12,7 +12,7 @@ from autodiff.core.clock import tick
 from autodiff.core.record import constant, data_of, variable
 from autodiff.core.rule import Array
 from autodiff.core.tape import Entry, Outputs, conj, pullback, recording
-from autodiff.core.tensor import Tensor
+from autodiff.core.tensor import Tensor, is_complex
 from autodiff.core.watch import Watch, watching
 
 
@@ -34,13 +34,14 @@ class Backward:
 def backward_graph(outputs: Sequence[Tensor]) -> Backward:
     """Record the backward pass from outputs, each of which begins with a gradient of ones.
 
-    The ones are a variable, so that every call is recorded that does something with a gradient.
+    Of a complex one, that is the gradient of its real part. The ones are a variable, so that every call is recorded that does something with a gradient.
     """
     turn = tick()
     top = outputs[0].name if len(outputs) == 1 and outputs[0].name else "L"
+    top = f"Re({top})" if any(map(is_complex, outputs)) else top
     seeds = [variable(np.ones_like(output.data)) for output in outputs]
     for seed, output in zip(seeds, outputs):
-        seed.name = f"∂{top}/∂{output.name or top}"
+        seed.name = f"∂{top}/∂{output.name or 'L'}"
     watch = _GradientWatch()
     with recording(True), watching(watch):
         by_leaf = pullback(list(zip(outputs, seeds)), create_graph=True)

@@ -46,7 +46,7 @@ def page(outputs: Sequence[Tensor]) -> str:
     Gradients of complex numbers are PyTorch's, so that they are multiplied by conjugates of derivatives.
 
     Args:
-        outputs: what was computed. The gradients are those of the sum of all their elements.
+        outputs: what was computed. The gradients are those of the sum of all their elements, or its real part.
 
     Returns:
         One HTML document that needs nothing else. Where Graphviz is missing, or cannot do it, a list of the calls
@@ -97,7 +97,9 @@ def _data(nodes: Sequence[Node]) -> dict[str, Any]:
         }
         for node in nodes
     ]
-    return {"nodes": described, "loss": names[outputs[0]] if len(outputs) == 1 else "Σ"}
+    loss = names[outputs[0]] if len(outputs) == 1 else "Σ"
+    is_part = any(is_complex(by_key[key].value) for key in outputs)
+    return {"nodes": described, "loss": f"Re({loss})" if is_part else loss}
 
 
 def _of_call(node: Node, nodes: Mapping[str, Node], names: Mapping[str, str], flow: _Flow) -> dict[str, Any]:

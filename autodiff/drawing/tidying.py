@@ -13,9 +13,10 @@ import numpy as np
 from autodiff.arrays.placement import scatter_add
 from autodiff.arrays.sums import total
 from autodiff.core.rule import Function, facts_of, is_elementwise
+from autodiff.core.tape import conj
 from autodiff.core.tensor import is_complex
 from autodiff.drawing.symbols import Symbol, call, values_of
-from autodiff.drawing.text import is_number
+from autodiff.drawing.text import WAYS, is_number
 
 SPREADING: set[Function] = {np.broadcast_to, np.reshape, np.expand_dims}  # one number over many places
 
@@ -278,6 +279,7 @@ _OF_CONJUGATES: set[Function] = {
     np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.matmul, np.dot, np.linalg.inv,
     np.linalg.solve, np.transpose, np.swapaxes, np.matrix_transpose, np.moveaxis, np.reshape, np.ravel, np.squeeze,
     np.expand_dims, np.broadcast_to, np.where, np.sum, np.add.reduce, total, np.copy, operator.getitem, scatter_add,
+    np.concatenate, np.stack, np.pad, np.flip, np.roll, np.fft.fftshift, np.fft.ifftshift, np.einsum, np.tensordot,
 }  # fmt: skip
 
 
@@ -295,6 +297,8 @@ def conjugated(x: Any, gradients: Collection[str]) -> Any:
     if x.function is None:
         whole = Symbol(np.conjugate(x.value), x.name) if x.name in gradients else call(np.conjugate, x)
         return whole if is_complex(x) else x
+    if x.function in WAYS:
+        return Symbol(conj(x.value), function=x.function, args=conjugated(x.args, gradients))
     if x.function is np.conjugate:
         return _of_shown(x.args[0], gradients)
     if x.function is np.real:
