@@ -267,7 +267,8 @@ def test_the_list_of_chapters() -> None:
     assert listed["activations"] == (activations.__doc__ or "").split("\n")[0]
 
 
-def test_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depth, "SEEDS", 3)
     result, out = run(depth, tmp_path, capsys)
     for layers, neurons in ((1, 16), (2, 8), (4, 8)):
         found, error = result["built"][layers]
