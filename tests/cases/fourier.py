@@ -78,13 +78,13 @@ def others() -> Iterator[Case]:
     yield Case("fftfreq", lambda d: np.fft.fftfreq(5, d), (np.array(0.7),))
     yield Case("rfftfreq", lambda d: np.fft.rfftfreq(4, d), (np.array(0.7),))
     yield Case(
-        "a filter",
+        "rfft, a filter",
         lambda x, h: np.fft.irfft(np.fft.rfft(x, 8) * np.fft.rfft(h, 8), 8),
         (normal(5), normal(4)),
         torch=lambda t, x, h: t.fft.irfft(t.fft.rfft(x, 8) * t.fft.rfft(h, 8), 8),
     )
     yield Case(
-        "the power of a spectrum",
+        "fft, the power of a spectrum",
         lambda x: np.real(np.conj(np.fft.fft(x)) * np.fft.fft(x)),
         (normal(2, 6),),
         torch=lambda t, x: t.fft.fft(x).abs() ** 2,
