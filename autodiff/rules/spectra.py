@@ -90,6 +90,16 @@ def _spoilt(numerator: Array, divisor: Array, ties: Any, size: Any, others: Arra
     return few & (np.abs(divisor) * scale < limit)
 
 
+def _differences(values: Array, identity: Array) -> Array:
+    """Give the value of the column minus that of the row, and beside that on the diagonal what divides a zero."""
+    return np.where(identity, _far(values), values[..., None, :] - values[..., :, None])
+
+
+def _far(values: Array) -> float:
+    """Give a number that is no difference of values, nor as small as their rounding."""
+    return float(np.finfo(values.dtype).max ** 0.5)
+
+
 def _precision(x: Array) -> float:
     return float(np.finfo(x.dtype).eps)
 
@@ -209,7 +219,7 @@ def _one_by_one(ties: Any) -> Iterator[Any]:
 def _angles(ties: Any, dtype: Any, shift: int = 0) -> Any:
     """Give an antisymmetric matrix of some numbers, 0 where values are not tied: a turn of the vectors that are."""
     angles = _some((ties.shape[-1], ties.shape[-1]), dtype, shift)
-    return np.where(ties, _symmetric(angles, -1), 0)
+    return np.where(ties, angles - conj(angles.T), 0)
 
 
 def _some(shape: tuple[int, ...], dtype: Any, shift: int = 0) -> Any:
@@ -256,7 +266,7 @@ def _turn(g: Any, out: Any, further: bool) -> tuple[_Part, Any]:
     """Give the quotients ``F ∘ Vᵀ gV`` of `_eigh`, and the size of the numbers that numerators are differences of."""
     (w, v), (g_w, g_v) = out, g
     inner, identity = swap_last_axes(v) @ g_v, np.eye(w.shape[-1], dtype=bool)
-    numerator, divisor = _turning("eigh", inner, w, g_v), np.where(identity, 1, w[..., None, :] - w[..., :, None])
+    numerator, divisor = _turning("eigh", inner, w, g_v), _differences(w, identity)
     tolerance, size = _nearness(w, further), _largest(inner, -2)
     ties = _ties(w, False, tolerance)
     return _Part(numerator, divisor, ties | _spoilt(numerator, divisor, ties, size, g_w, tolerance), (1, -1)), size
@@ -307,9 +317,9 @@ def _svd(g: Any, out: Any, a: Array, compute_uv: bool, further: bool = True) -> 
     alike, apart = _turning("svd", in_u + in_v, s, g_u, g_v), _symmetric(in_u - in_v, -1)
     if has_phases:  # on the diagonal s is half of the divisor s + s, and so has half the numerator
         apart = apart - np.where(identity, apart, 0) / 2
-    sums = np.where(identity, row if has_phases else 1, row + column)
+    sums = np.where(identity, row if has_phases else _far(s), row + column)
     parts = [
-        _Part(alike, np.where(identity, 1, row - column), ties & ~identity, (1, -1)),
+        _Part(alike, _differences(s, identity), ties & ~identity, (1, -1)),
         _Part(apart, sums, both_zero & (has_phases | ~identity), (-1, -1)),
     ]
     if rows != columns:
@@ -380,8 +390,8 @@ def _eig(g: Any, out: Any) -> Array:
     inner, identity = vt @ g_v, np.eye(w.shape[-1], dtype=bool)
     lengths = np.diagonal(inner, axis1=-2, axis2=-1)[..., None, :]
     lengths = np.real(lengths) + _phases("eig", inner, w, g_v) if is_complex(v) else lengths
-    divisor = np.where(identity, 1, w[..., None, :] - w[..., :, None])
-    quotient = _divided([_Part(inner - (vt @ conj(v)) * lengths, divisor, False, ())], w)[0]
+    turning = inner - (vt @ conj(v)) * lengths
+    quotient = _divided([_Part(turning, _differences(w, identity), False, ())], w)[0]
     return inverse @ (np.where(identity, 0 if g_w is None else g_w[..., None, :], quotient) @ vt)
 
 

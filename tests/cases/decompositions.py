@@ -295,25 +295,6 @@ def factors() -> Iterator[Case]:
         torch=lambda t, x: t.linalg.matrix_exp(symmetric(x)),
     )
 
-    # Real matrices with real eigenvalues; complex ones, which NumPy gives too, depend on the numbers.
-    x = regular(3, 3) + np.diag([0.0, 4.0, 8.0])
-    yield Case(
-        "eig of a matrix",
-        lambda x: (lambda w, v: (w, abs(v) ** 2))(*np.linalg.eig(x)),
-        (x,),
-        torch=lambda t, x: (lambda w, v: (w.real, abs(v) ** 2))(*t.linalg.eig(x)),
-    )
-    yield Case(
-        "eigvals of a matrix",
-        lambda x: np.linalg.eigvals(x) ** 3,
-        (x,),
-        plain=lambda x: np.linalg.eig(x)[0] ** 3,  # as of a Tensor, to the bit
-        torch=lambda t, x: (t.linalg.eigvals(x) ** 3).real,
-    )
-    yield Case("poly of a matrix", np.poly, (x,))
-    yield Case("poly", np.poly, (nonzero(3),))
-    yield Case("roots", np.roots, (np.array([2.0, 3.0]),))  # of more, real or complex as the numbers are
-
     def gauge_free(svd: Any) -> Any:
         u, s, vt = svd
         return abs(u) ** 2, s, abs(vt) ** 2, u[..., :1, :] * s[..., None, :] * vt.swapaxes(-1, -2)[..., :1, :]
@@ -348,6 +329,24 @@ def factors() -> Iterator[Case]:
     yield Case("norm of the identity", lambda x: np.linalg.norm(x, "nuc"), (identity,))
     yield Case("eigh of the identity", lambda x: np.linalg.eigh(symmetric(x)).eigenvalues.sum(), (identity,), order=1)
     yield Case("eigvalsh of the identity", lambda x: np.linalg.eigvalsh(symmetric(x)).prod(), (identity,), order=1)
+    # Real matrices with real eigenvalues; complex ones, which NumPy gives too, depend on the numbers.
+    x = np.array([[1.0, 0.2, -0.3], [0.4, 3.0, 0.1], [-0.2, 0.5, 5.0]])
+    yield Case(
+        "eig of a matrix",
+        lambda x: (lambda w, v: (w, abs(v) ** 2))(*np.linalg.eig(x)),
+        (x,),
+        torch=lambda t, x: (lambda w, v: (w.real, abs(v) ** 2))(*t.linalg.eig(x)),
+    )
+    yield Case(
+        "eigvals of a matrix",
+        lambda x: np.linalg.eigvals(x) ** 3,
+        (x,),
+        plain=lambda x: np.linalg.eig(x)[0] ** 3,  # as of a Tensor, to the bit
+        torch=lambda t, x: (t.linalg.eigvals(x) ** 3).real,
+    )
+    yield Case("poly of a matrix", np.poly, (x,))
+    yield Case("poly", np.poly, (nonzero(3),))
+    yield Case("roots", np.roots, (np.array([2.0, 3.0]),))  # of more, real or complex as the numbers are
 
 
 CASES = [*norms(), *inverses(), *factors()]
