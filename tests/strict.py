@@ -36,7 +36,7 @@ class StrictArray:
 
     def __array_call__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Take calls of SciPy whole, for which there are no NumPy calls."""
-        is_vectors = function.__name__.startswith("_multivariate_normal")
+        is_vectors = function.__name__.startswith("multivariate_normal")
         if function.__module__ not in _WHOLE and not is_vectors:
             return NotImplemented
         return _wrap(function(*_unwrap(args), **_unwrap(kwargs)))

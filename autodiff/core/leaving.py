@@ -61,8 +61,9 @@ def in_place_of_scipys(frame: FrameType | None) -> str | None:
     while frame is not None and _module_of(frame).startswith(("scipy.", "numpy.")):
         called = [(_module_of(frame), frame.f_code.co_name)]
         for one in frame.f_locals.values():
-            name = getattr(one, "__name__", type(one).__name__)
-            called.append((str(getattr(one, "__module__", "")), str(name).removesuffix("_gen")))
+            its_class = type(one).__name__.removesuffix("_gen")  # that of a distribution
+            name = getattr(one, "__name__", f"{its_class}.{frame.f_code.co_name}")
+            called.append((str(getattr(one, "__module__", "")), str(name)))
         for module, name in called:
             found = _ours(module.split("."), name) or found
         frame = frame.f_back
@@ -74,14 +75,16 @@ def _module_of(frame: FrameType) -> str:
 
 
 def _ours(module: list[str], name: str) -> str | None:
-    """Name the function of `autodiff.scipy`, or else of NumPy, that is called as SciPy's one in a module."""
+    """Name the function or method of `autodiff.scipy`, or else of NumPy, that is called as SciPy's in a module."""
     if module[0] != "scipy" or len(module) < 2:
         return None
     room, numpys = f"autodiff.scipy.{module[1]}", getattr(np, module[1], None)
     if find_spec(room) is not None:
         rooms: Any = importlib.import_module(room)  # which stands on the core: looked into only here
-        if name in rooms.__all__:
-            return f"{room}.{name}"
+        name, _, method = name.partition(".")
+        method = "" if method.startswith("_") else method  # as where parameters are looked at
+        if name in rooms.__all__ and (not method or method in vars(getattr(rooms, name))):
+            return f"{room}.{name}.{method}".removesuffix(".")
     return f"np.{module[1]}.{name}" if not name.startswith("_") and hasattr(numpys, name) else None
 
 

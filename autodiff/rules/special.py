@@ -1,6 +1,7 @@
 """The ufuncs of scipy.special, loaded when SciPy is there and one of them meets a Tensor (see `rule.py`).
 
-Orders and parameters by which there is no closed derivative, such as the order of a Bessel function, have no rule.
+Orders by which there is no closed derivative, such as that of a Bessel function, have no rule; shapes of distribution
+functions have one, an integral.
 The digamma function and its derivatives are known at negative numbers too, other than integers. Where a derivative is
 infinite it is inf, also at the ends of `gammainc` and `betainc`; only that of the cosine integral at 0 is the largest
 number of its kind, about 1 / tiny. At poles, and where infinities cancel or a wave has no end, it is NaN. By x and y
@@ -17,7 +18,7 @@ from scipy import special as sp
 
 from autodiff.core.record import primitive
 from autodiff.core.rule import Array, defvjp
-from autodiff.core.tensor import is_complex
+from autodiff.core.tensor import is_complex, stop_gradient
 from autodiff.rules.digits import cosine, series
 from autodiff.rules.elementwise import zero
 from autodiff.rules.limits import by_convention
@@ -151,7 +152,8 @@ def _hypotenuse(delta: Array, r: Array) -> Array:
 
 def _pseudo_huber_delta(g: Array, out: Array, delta: Array, r: Array) -> Array:
     side = _hypotenuse(delta, r)
-    return g * (np.square(r * (r / (side + delta))) / side)
+    rest = r * (r / (side + delta))  # side - delta
+    return g * (rest * (rest / side))
 
 
 defvjp(sp.huber, _huber_delta, _huber_r)
@@ -274,10 +276,16 @@ def power_product(p: Array, q: Array, x: Array, c: Array) -> Array:
 
 
 def _power_product_x(g: Array, out: Array, p: Array, q: Array, x: Array, c: Array) -> Array:
-    """``p`` times the product with one power of x less, and ``-q`` times that with one of ``1 - x`` less, in one."""
-    no_left, no_right = np.equal(p, 0), np.equal(q, 0)
+    """``p`` times the product with one power of x less, and ``-q`` times that with one of ``1 - x`` less, in one.
+
+    Where p is 0 and x so small that its powers overflow, the first is 0, and has no derivative by p; and likewise the
+    second, where 1 - x is not positive.
+    """
+    no_left = np.equal(p, 0) & np.less(x, float(np.finfo(x.dtype).tiny) ** (1 / 3))
+    no_right = np.equal(q, 0) & np.greater_equal(x, 1)
     left, right = np.where(no_left, 0, np.subtract(p, 1)), np.where(no_right, 0, np.subtract(q, 1))
-    slope = p * np.where(no_right, 1, 1 - x) - q * np.where(no_left, 1, x)
+    slope = by_convention(p, p, no_left) * np.where(no_right, 1, 1 - x)
+    slope = slope - by_convention(q, q, no_right) * np.where(no_left, 1, x)
     return g * (power_product(left, right, x, c) * slope)
 
 
@@ -297,10 +305,85 @@ defvjp(
     lambda g, out, p, q, x, c: g * out,
     elementwise=True,
 )
-defvjp(sp.gammainc, None, lambda g, out, a, x: g * _gamma_density(a, x))
-defvjp(sp.gammaincc, None, lambda g, out, a, x: -g * _gamma_density(a, x))
-defvjp(sp.betainc, None, None, lambda g, out, a, b, x: g * _beta_density(a, b, x))
-defvjp(sp.betaincc, None, None, lambda g, out, a, b, x: -g * _beta_density(a, b, x))
+
+# By a shape, the derivative of a distribution function is the integral of the density's, on the side with less mass.
+# There the density falls off at least exponentially in v, the distance in the logarithm of the value, or of its odds.
+# So Gauss's nodes give all digits, up to a bound of where exp(-40) is left of it, which is not differentiated.
+
+_ROOTS, _HALVES = ((np.polynomial.legendre.leggauss(96)[k] + 1 - k) / 2 for k in (0, 1))
+_NODES, _WEIGHTS = _ROOTS**2, 2 * _ROOTS * _HALVES  # which are closer together near 0
+
+
+def _reach(linear: Array, quadratic: Array) -> Array:
+    """Give v where ``linear v + quadratic v² / (2 + v)`` is 40."""
+    half, both = linear - 20, linear + quadratic
+    root = np.sqrt(half * half + 80 * both)
+    return np.where(half > 0, 80 / (root + np.absolute(half)), (root - half) / both)
+
+
+def _gammainc_a(a: Array, x: Array) -> Array:
+    """Integral of ``p(t) (log t - ψ(a))`` up to x, or of its negative from x on."""
+    is_end = np.equal(x, 0) | np.isinf(x)
+    x = np.where(is_end, 1, x)
+    shape, end = stop_gradient(a), stop_gradient(x)
+    is_beyond = np.where(np.less(shape, 0.5), sp.gammainc(shape, end) > 0.5, np.greater(end, shape))
+    distance = np.absolute(end - shape)
+    outward = np.where(np.greater(end, shape), 80 / (distance + np.sqrt(distance * distance + 80 * end)), np.inf)
+    outward = np.minimum(outward, np.log(2 + 80 / end))
+    reach = np.expand_dims(np.where(is_beyond, -outward, _reach(distance, end)), -1)
+    log, a = np.expand_dims(np.log(x), -1) - reach * _NODES, np.expand_dims(a, -1)
+    density = np.exp(a * log - np.exp(log) - sp.gammaln(a))
+    return np.where(is_end, 0, np.sum(reach * _WEIGHTS * density * (log - sp.digamma(a)), axis=-1))
+
+
+def _betainc_a(a: Array, b: Array, logit: Array) -> Array:
+    """Integral of ``p(t) (log t - ψ(a) + ψ(a + b))`` up to where the logarithm of the odds is ``logit``."""
+    is_end: Array = np.isinf(logit)
+    logit = np.where(is_end, 0, logit)
+    p, q, end = (stop_gradient(one) for one in (a, b, logit))
+    is_beyond: Array = np.where(
+        np.less(np.minimum(p, q), 0.5), sp.betainc(p, q, sp.expit(end)) > 0.5, np.greater(q * np.exp(end), p)
+    )
+    side = np.where(is_beyond, -1.0, 1.0)
+    left, right, z = np.where(is_beyond, b, a), np.where(is_beyond, a, b), side * logit
+    reach = np.expand_dims(_beta_reach(*map(stop_gradient, (left, right, z))), -1)
+    wider: list[Any] = [np.expand_dims(one, -1) for one in (left, right, a, b, z, is_beyond)]
+    left, right, a, b, z, is_beyond = wider
+    v = z - reach * _NODES
+    log, other = sp.log_expit(v), sp.log_expit(-v)
+    density = np.exp(left * log + right * other - sp.betaln(a, b))
+    score = np.where(is_beyond, other, log) - sp.digamma(a) + sp.digamma(a + b)
+    return np.where(is_end, 0, side * np.sum(reach * _WEIGHTS * density * score, axis=-1))
+
+
+def _beta_reach(a: Array, b: Array, logit: Array) -> Array:
+    """The least of three bounds: by the curvature, by the slope at the end, and by a tail that is exponential."""
+    both, p, q = a + b, sp.expit(logit), sp.expit(-logit)
+    far = np.log1p(np.expm1(np.minimum(80 / both, 700)) / q)
+    far = np.where(b * far <= 40, far, np.inf)
+    slope = a * q - b * p
+    curved = np.where(slope < 0, np.inf, _reach(np.maximum(slope, 0), both * p * q))
+    return np.minimum(far, np.minimum(curved, (40 - both * np.log(q)) / a))
+
+
+def _logit(x: Array) -> Array:
+    return np.log(x) - np.log1p(np.negative(x))
+
+
+defvjp(sp.gammainc, lambda g, out, a, x: g * _gammainc_a(a, x), lambda g, out, a, x: g * _gamma_density(a, x))
+defvjp(sp.gammaincc, lambda g, out, a, x: -g * _gammainc_a(a, x), lambda g, out, a, x: -g * _gamma_density(a, x))
+defvjp(
+    sp.betainc,
+    lambda g, out, a, b, x: g * _betainc_a(a, b, _logit(x)),
+    lambda g, out, a, b, x: -g * _betainc_a(b, a, -_logit(x)),
+    lambda g, out, a, b, x: g * _beta_density(a, b, x),
+)
+defvjp(
+    sp.betaincc,
+    lambda g, out, a, b, x: -g * _betainc_a(a, b, _logit(x)),
+    lambda g, out, a, b, x: g * _betainc_a(b, a, -_logit(x)),
+    lambda g, out, a, b, x: -g * _beta_density(a, b, x),
+)
 
 
 def _student(df: Array, t: Array) -> Array:
@@ -311,9 +394,41 @@ def _student(df: Array, t: Array) -> Array:
     return np.where(no_end, _bell(t, 2) / _ROOT_TWO_PI, np.exp(exponent))
 
 
-defvjp(sp.stdtr, None, lambda g, out, df, t: g * _student(df, t))
-defvjp(sp.chdtr, None, lambda g, out, v, x: g / 2 * _gamma_density(np.divide(v, 2), x / 2))
-defvjp(sp.chdtrc, None, lambda g, out, v, x: -g / 2 * _gamma_density(np.divide(v, 2), x / 2))
+def _stdtr_df(df: Array, t: Array) -> Array:
+    """On the side of t, half the incomplete beta function of df / 2 and 1/2 at ``df / (df + t²)``.
+
+    Beside 0 it is linear; many degrees of freedom, by which it hardly varies, have Fisher's series about the normal
+    distribution.
+    """
+    square = t * t
+    is_far = np.greater(df, 1e3 + 100 * square * square)
+    is_near = np.less(square, 1e-12 * df) & ~is_far
+    is_other = is_far | is_near | np.isinf(t)
+    n, size = np.where(is_other, 1, df), np.where(is_other, 1, np.absolute(t))
+    logit = np.log(n) - 2 * np.log(size)
+    by_value = np.exp(n / 2 * sp.log_expit(logit) + sp.log_expit(-logit) / 2 - sp.betaln(n / 2, 0.5)) / n
+    slope = np.where(is_other, 0, np.sign(t) * (_betainc_a(n / 2, 0.5, logit) / 2 + by_value) / -2)
+    n = np.where(is_near, df, 1)
+    rise = (_digamma_rise(n / 2, 0.5) - 1 / n) / 2 * np.exp(-sp.betaln(n / 2, 0.5)) / np.sqrt(n)
+    slope = slope + np.where(is_near, t, 0) * rise
+    t, r = np.where(is_far, t, 0), 1 / np.where(is_far, df, 1)
+    square = t * t
+    third = series([-15, -3, 6, 14, -11, 1], square) / 128
+    fisher = (square + 1) / 4 + r * (series([-3, -5, -7, 3], square) / 48 + r * third)
+    return slope + _bell(t, 2) / _ROOT_TWO_PI * t * (r * r) * fisher
+
+
+defvjp(sp.stdtr, lambda g, out, df, t: g * _stdtr_df(df, t), lambda g, out, df, t: g * _student(df, t))
+defvjp(
+    sp.chdtr,
+    lambda g, out, v, x: g / 2 * _gammainc_a(np.divide(v, 2), np.divide(x, 2)),
+    lambda g, out, v, x: g / 2 * _gamma_density(np.divide(v, 2), x / 2),
+)
+defvjp(
+    sp.chdtrc,
+    lambda g, out, v, x: -g / 2 * _gammainc_a(np.divide(v, 2), np.divide(x, 2)),
+    lambda g, out, v, x: -g / 2 * _gamma_density(np.divide(v, 2), x / 2),
+)
 defvjp(sp.pdtr, None, lambda g, out, k, m: -g * _gamma_density(np.floor(k) + 1, m))
 defvjp(sp.pdtrc, None, lambda g, out, k, m: g * _gamma_density(np.floor(k) + 1, m))
 

@@ -2,10 +2,8 @@
 
 Outside the support a density is 0, its logarithm -inf, and the gradient of both is 0; so is that of a distribution
 function there, which is 0 or 1. On the edge of the support it is that of the inside. Where SciPy gives NaN, for a scale
-that is not positive say, the gradient is NaN.
-
-A distribution function has no closed derivative by a shape, such as the degrees of freedom, nor a count's by the count:
-these are refused by name.
+that is not positive say, the gradient by what is out of its range is NaN. Counts, and where they begin, have no
+derivative.
 
 Example:
     >>> from autodiff.scipy import stats
@@ -13,10 +11,13 @@ Example:
     >>> stats.norm.logpdf(np.array([1.0, 2.0]), loc, 2.0).sum().backward()
     >>> loc.grad
     array(0.5)
+    >>> stats.norm(loc, 2.0).logpdf(np.array([1.0, 2.0])).sum()
+    Tensor(-3.53717143, call=add.reduce)
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -25,7 +26,8 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from autodiff.core.rule import Array, Rule, defvjp, facts_of
+from autodiff.core.record import is_variable
+from autodiff.core.rule import Array, Rule, defvjp, describe, facts_of
 from autodiff.core.tensor import as_array, is_inexact, stop_gradient
 from autodiff.rules.special import power_product
 from autodiff.scipy.calls import call_of_arrays, call_of_scipy, is_foreign
@@ -50,70 +52,92 @@ def __getattr__(name: str) -> Any:
     return getattr(stats, name)
 
 
-def _rule(composition: Formula, position: int) -> Rule:
-    def rule(g: Array, out: Array, *args: Any) -> Array:
-        return pull_through(composition, g, args, {}, position)[0]
-
-    return rule
+def _refuse_variables(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if any(is_variable(arg) for arg in (*args, *kwargs.values())):
+        raise NotImplementedError(f"{name} has no derivative rule: call it on x.data")
 
 
-class Distribution:
-    """A distribution of numbers under SciPy's name: what its methods give has derivatives, the rest is SciPy's.
+class _Named:
+    """A distribution under SciPy's name: some of its methods have derivatives, the rest is SciPy's.
+
+    Called with parameters it gives the distribution that has them, whose methods are not given them any more.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name, self._scipys = name, getattr(stats, name)
+        self.__doc__ = self._scipys.__doc__
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._scipys, name)
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            _refuse_variables(f"{self._name}.{name}", args, kwargs)
+            return found(*args, **kwargs)
+
+        return functools.wraps(found)(method) if inspect.ismethod(found) else found
+
+    def __call__(self, *args: Any, **kwargs: Any) -> _Frozen:
+        return _Frozen(self, args, kwargs)
+
+
+class _Frozen:
+    """A distribution with its parameters."""
+
+    def __init__(self, of: _Named, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._of, self._args, self._kwargs = of, args, kwargs
+
+    def __getattr__(self, name: str) -> Any:
+        if name in vars(self._of):
+            return lambda x: vars(self._of)[name](x, *self._args, **self._kwargs)
+        _refuse_variables(f"{self._of._name}.{name}", self._args, self._kwargs)
+        return getattr(self._of._scipys(*self._args, **self._kwargs), name)
+
+
+class Distribution(_Named):
+    """A distribution of numbers.
 
     Args:
         name: its name in `scipy.stats`.
-        shapes: the names of its parameters beside the location and the scale; all are positive.
+        shapes: the names of its parameters beside the location and the scale; all are positive, that of counts may be
+            zero.
         support: the least and the largest value, of the distribution at location 0 and scale 1.
         formulas: its methods there, by name, as functions of the value and the shapes. Logarithms of distribution
             functions may be left out.
-        refused: by which of their arguments distribution functions have no derivative.
     """
 
-    def __init__(
-        self,
-        name: str,
-        shapes: tuple[str, ...],
-        support: tuple[float, float],
-        formulas: dict[str, Formula],
-        refused: tuple[str, ...] = (),
-    ) -> None:
-        self._scipys = getattr(stats, name)
-        self._support = support
-        self._is_count = "pmf" in formulas
-        self.__doc__ = self._scipys.__doc__
-        names = ["k" if self._is_count else "x", *shapes, "loc", *([] if self._is_count else ["scale"])]
+    def __init__(self, name: str, shapes: str, support: tuple[float, float], **formulas: Formula) -> None:
+        super().__init__(name)
+        self._support, self._is_count = support, "pmf" in formulas
+        names = ["k" if self._is_count else "x", *shapes.split(), "loc", *([] if self._is_count else ["scale"])]
+        kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
         defaults = {"loc": 0, "scale": 1}
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        signature = inspect.Signature(
-            [inspect.Parameter(one, kind, default=defaults.get(one, inspect.Parameter.empty)) for one in names]
-        )
+        signature = inspect.Signature([inspect.Parameter(one, kind, default=defaults.get(one, none)) for one in names])
         for log, method in (("logcdf", "cdf"), ("logsf", "sf")):
             formulas.setdefault(log, lambda *args, of=formulas[method]: np.log(of(*args)))
         for method, formula in formulas.items():
-            refused_here = ("k", "loc") if self._is_count else refused if method.endswith(("cdf", "sf")) else ()
-            differentiable = [one not in refused_here for one in names]
-            setattr(self, method, self._method(f"{name}.{method}", method, formula, signature, differentiable))
+            setattr(self, method, self._method(f"{name}.{method}", method, formula, signature))
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._scipys, name)
-
-    def _method(
-        self, name: str, method: str, formula: Formula, signature: inspect.Signature, differentiable: list[bool]
-    ) -> Callable[..., Any]:
+    def _method(self, name: str, method: str, formula: Formula, signature: inspect.Signature) -> Callable[..., Any]:
         scipys = getattr(self._scipys, method)
 
-        def composition(x: Array, *parameters: Array) -> Array:
-            return self._composed(method, formula, x, *parameters)
+        def composition(*args: Array) -> Array:
+            return self._composed(method, formula, *args)
 
         def density(*args: Array) -> Any:
             return composition(*args) if is_foreign(*args) else scipys(*args)
 
         density.__name__ = name
         call = call_of_scipy(density)
-        defvjp(call, *(_rule(composition, place) if one else None for place, one in enumerate(differentiable)))
+        constant = ("k", "loc") if self._is_count else ()
+        defvjp(
+            call, *(None if one in constant else _rule(composition, k) for k, one in enumerate(signature.parameters))
+        )
 
         def bound(*args: Any, **kwargs: Any) -> Any:
-            arguments = signature.bind(*args, **kwargs)
+            try:
+                arguments = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{name}{signature}: {error}") from None
             arguments.apply_defaults()
             return call(*arguments.args)
 
@@ -122,30 +146,39 @@ class Distribution:
         return bound
 
     def _composed(self, method: str, formula: Formula, x: Array, *parameters: Array) -> Array:
-        """The method in functions that have derivatives: the formula within the support, and constants beside it."""
+        """The method in functions that have derivatives: the formula within the support, and constants beside it.
+
+        A parameter that is out of its range becomes NaN, through which its gradient is NaN.
+        """
         *shapes, loc, scale = (*parameters, 1) if self._is_count else parameters
         (low, high), (below, above) = self._support, _OUTSIDE[method]
-        is_valid = np.greater(scale, 0)
-        scale = np.where(is_valid, scale, 1)
-        y = (x - loc) / scale
-        is_valid = is_valid & np.equal(y, y)
-        for shape in shapes:
-            is_valid = is_valid & np.greater(shape, 0)
+        fits = np.greater_equal if self._is_count else np.greater
+        shapes = [shape * np.where(fits(shape, 0), 1, np.nan) for shape in shapes]
+        scale = scale * np.where(np.greater(scale, 0), 1, np.nan)
+        y = (as_array(x) - loc) / scale
         inside = np.greater_equal(y, low) & np.less_equal(y, high)
-        if method == "pmf" or method == "logpmf":
+        if method.endswith("pmf"):
             inside = inside & np.equal(y, np.floor(y))
-        middle = 0.5 if high == 1 else 1.0
-        shapes = [np.where(np.greater(shape, 0), shape, 1) for shape in shapes]
-        value = formula(np.where(inside, y, middle), *shapes)
+        value = formula(np.where(inside, y, 0.5 if high == 1 else 1.0), *shapes)
         if method == "pdf":
             value = value / scale
         elif method == "logpdf":
             value = value - np.log(scale)
+        is_valid = np.equal(y, y)
+        for shape in shapes:
+            is_valid = is_valid & np.equal(shape, shape)
         return np.where(inside, value, np.where(np.less(y, low), below, above)) * np.where(is_valid, 1, np.nan)
 
 
-def _norm_pdf(y: Array) -> Array:
-    return np.exp(-y * y / 2 - _LOG_ROOT_TWO_PI)
+def _rule(composition: Formula, position: int) -> Rule:
+    def rule(g: Array, out: Array, *args: Any) -> Array:
+        return pull_through(composition, g, args, {}, position)[0]
+
+    return rule
+
+
+def _norm_logpdf(y: Array) -> Array:
+    return -y * y / 2 - _LOG_ROOT_TWO_PI
 
 
 def _t_logpdf(y: Array, df: Array) -> Array:
@@ -169,105 +202,78 @@ def _poisson_logpmf(k: Array, mu: Array) -> Array:
 
 norm = Distribution(
     "norm",
-    (),
+    "",
     (-math.inf, math.inf),
-    {
-        "logpdf": lambda y: -y * y / 2 - _LOG_ROOT_TWO_PI,
-        "pdf": _norm_pdf,
-        "cdf": special.ndtr,
-        "sf": lambda y: special.ndtr(-y),
-        "logcdf": special.log_ndtr,
-        "logsf": lambda y: special.log_ndtr(-y),
-    },
+    logpdf=_norm_logpdf,
+    pdf=lambda y: np.exp(_norm_logpdf(y)),
+    cdf=special.ndtr,
+    sf=lambda y: special.ndtr(-y),
+    logcdf=special.log_ndtr,
+    logsf=lambda y: special.log_ndtr(-y),
 )
 t = Distribution(
     "t",
-    ("df",),
+    "df",
     (-math.inf, math.inf),
-    {
-        "logpdf": _t_logpdf,
-        "pdf": lambda y, df: np.exp(_t_logpdf(y, df)),
-        "cdf": lambda y, df: special.stdtr(df, y),
-        "sf": lambda y, df: special.stdtr(df, -y),
-    },
-    refused=("df",),
+    logpdf=_t_logpdf,
+    pdf=lambda y, df: np.exp(_t_logpdf(y, df)),
+    cdf=lambda y, df: special.stdtr(df, y),
+    sf=lambda y, df: special.stdtr(df, -y),
 )
 gamma = Distribution(
     "gamma",
-    ("a",),
+    "a",
     (0, math.inf),
-    {
-        "logpdf": _gamma_logpdf,
-        "pdf": lambda y, a: power_product(a - 1, 0, y, -y - special.gammaln(a)),
-        "cdf": lambda y, a: special.gammainc(a, y),
-        "sf": lambda y, a: special.gammaincc(a, y),
-    },
-    refused=("a",),
+    logpdf=_gamma_logpdf,
+    pdf=lambda y, a: power_product(a - 1, 0, y, -y - special.gammaln(a)),
+    cdf=lambda y, a: special.gammainc(a, y),
+    sf=lambda y, a: special.gammaincc(a, y),
 )
 beta = Distribution(
     "beta",
-    ("a", "b"),
+    "a b",
     (0, 1),
-    {
-        "logpdf": _beta_logpdf,
-        "pdf": lambda y, a, b: power_product(a - 1, b - 1, y, -special.betaln(a, b)),
-        "cdf": lambda y, a, b: special.betainc(a, b, y),
-        "sf": lambda y, a, b: special.betaincc(a, b, y),
-    },
-    refused=("a", "b"),
+    logpdf=_beta_logpdf,
+    pdf=lambda y, a, b: power_product(a - 1, b - 1, y, -special.betaln(a, b)),
+    cdf=lambda y, a, b: special.betainc(a, b, y),
+    sf=lambda y, a, b: special.betaincc(a, b, y),
 )
 chi2 = Distribution(
     "chi2",
-    ("df",),
+    "df",
     (0, math.inf),
-    {
-        "logpdf": lambda y, df: _gamma_logpdf(y / 2, df / 2) - math.log(2),
-        "pdf": lambda y, df: power_product(df / 2 - 1, 0, y / 2, -y / 2 - special.gammaln(df / 2) - math.log(2)),
-        "cdf": lambda y, df: special.chdtr(df, y),
-        "sf": lambda y, df: special.chdtrc(df, y),
-    },
-    refused=("df",),
+    logpdf=lambda y, df: _gamma_logpdf(y / 2, df / 2) - math.log(2),
+    pdf=lambda y, df: power_product(df / 2 - 1, 0, y / 2, -y / 2 - special.gammaln(df / 2) - math.log(2)),
+    cdf=lambda y, df: special.chdtr(df, y),
+    sf=lambda y, df: special.chdtrc(df, y),
 )
 expon = Distribution(
     "expon",
-    (),
+    "",
     (0, math.inf),
-    {
-        "logpdf": lambda y: -y,
-        "pdf": lambda y: np.exp(-y),
-        "cdf": lambda y: -np.expm1(-y),
-        "sf": lambda y: np.exp(-y),
-        "logsf": lambda y: -y,
-    },
+    logpdf=lambda y: -y,
+    pdf=lambda y: np.exp(-y),
+    cdf=lambda y: -np.expm1(-y),
+    sf=lambda y: np.exp(-y),
+    logsf=lambda y: -y,
 )
 poisson = Distribution(
     "poisson",
-    ("mu",),
+    "mu",
     (0, math.inf),
-    {
-        "logpmf": _poisson_logpmf,
-        "pmf": lambda k, mu: np.exp(_poisson_logpmf(k, mu)),
-        "cdf": lambda k, mu: special.pdtr(np.floor(k), mu),
-        "sf": lambda k, mu: special.pdtrc(np.floor(k), mu),
-    },
+    logpmf=_poisson_logpmf,
+    pmf=lambda k, mu: power_product(k, 0, mu, -mu - special.gammaln(k + 1)),
+    cdf=lambda k, mu: special.pdtr(np.floor(k), mu),
+    sf=lambda k, mu: special.pdtrc(np.floor(k), mu),
 )
 
 
-class _OfVectors:
-    """A distribution of vectors under SciPy's name."""
+class _OfVectors(_Named):
+    """A distribution of vectors."""
 
-    def __init__(self, name: str, density: Formula, entropy: Formula | None = None) -> None:
-        self._scipys = getattr(stats, name)
-        self.__doc__ = self._scipys.__doc__
-        self.logpdf = density
-        self.entropy = entropy or self._scipys.entropy
-
-    def pdf(self, *args: Any, **kwargs: Any) -> Any:
-        """Density, by its logarithm."""
-        return np.exp(self.logpdf(*args, **kwargs))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._scipys, name)
+    def __init__(self, name: str, **methods: Formula) -> None:
+        super().__init__(name)
+        vars(self).update(methods, pdf=lambda *args, **kwargs: np.exp(self.logpdf(*args, **kwargs)))
 
 
 def _dirichlet_formula(x: Array, alpha: Array) -> Array:
@@ -278,7 +284,6 @@ def _dirichlet_formula(x: Array, alpha: Array) -> Array:
     return np.sum(powers, axis=0) + special.gammaln(np.sum(alpha)) - np.sum(special.gammaln(alpha))
 
 
-@call_of_scipy
 def _dirichlet_logpdf(x: Array, alpha: Array) -> Any:
     """Logarithm of the density at points whose coordinates, along the first axis, sum to one.
 
@@ -294,6 +299,7 @@ def _matrix(cov: Array, size: int) -> Array:
 
 
 def _normal_formula(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> Array:
+    """By a Cholesky factor, which reads the same triangle of the covariance matrix as SciPy does."""
     x, cov = as_array(x), as_array(cov)
     size = as_array(mean).size if mean is not None else cov.shape[0] if cov.ndim == 2 else 1
     cov = _matrix(cov, size)
@@ -301,9 +307,9 @@ def _normal_formula(x: Array, mean: Array = None, cov: Array = 1, allow_singular
     offset = points if mean is None else points - np.reshape(mean, (-1,))
     if allow_singular:
         return np.squeeze(_singular_formula(offset, cov))
-    squares = np.sum(offset * np.linalg.solve(cov, np.expand_dims(offset, -1))[..., 0], axis=-1)
-    value = -(squares + np.linalg.slogdet(cov)[1]) / 2 - size * _LOG_ROOT_TWO_PI
-    return np.squeeze(value)
+    factor = np.linalg.cholesky(cov)
+    squares = np.sum(np.square(np.linalg.solve(factor, np.expand_dims(offset, -1))), axis=(-1, -2))
+    return np.squeeze(-squares / 2 - np.sum(np.log(np.diagonal(factor))) - size * _LOG_ROOT_TWO_PI)
 
 
 def _least_width(cov: Array) -> Any:
@@ -339,14 +345,12 @@ def _singular_formula(offset: Array, cov: Array) -> Array:
     return np.where(outside < 1e3 * _least_width(cov) * np.linalg.norm(stop_gradient(cov), 2), value, -np.inf)
 
 
-@call_of_arrays
-def _multivariate_normal_logpdf(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> Any:
+def _normal_logpdf(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> Any:
     """Logarithm of the density; by a covariance matrix, which is symmetric, the gradient is the symmetric one."""
     return stats.multivariate_normal.logpdf(x, mean, cov, allow_singular)
 
 
-@call_of_arrays
-def _multivariate_normal_entropy(mean: Array = None, cov: Array = 1) -> Any:
+def _normal_entropy(mean: Array = None, cov: Array = 1) -> Any:
     """Entropy, which no mean changes."""
     return stats.multivariate_normal.entropy(mean, cov)
 
@@ -357,8 +361,18 @@ def _entropy_formula(mean: Array = None, cov: Array = 1) -> Array:
     return (log_determinant + rank) / 2 + rank * _LOG_ROOT_TWO_PI
 
 
-defcomposition(_dirichlet_logpdf, _dirichlet_formula, arguments=2)
-defcomposition(_multivariate_normal_logpdf, _normal_formula, arguments=3)
-defcomposition(_multivariate_normal_entropy, _entropy_formula, arguments=2)
-dirichlet = _OfVectors("dirichlet", _dirichlet_logpdf)
-multivariate_normal = _OfVectors("multivariate_normal", _multivariate_normal_logpdf, _multivariate_normal_entropy)
+def _refuse_object(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> None:
+    if isinstance(cov, stats.Covariance):
+        raise NotImplementedError("multivariate_normal.logpdf: no gradient beside a Covariance: give its .covariance")
+
+
+_dirichlet_logpdf.__name__, _normal_logpdf.__name__ = "dirichlet.logpdf", "multivariate_normal.logpdf"
+_normal_entropy.__name__ = "multivariate_normal.entropy"
+dirichlet = _OfVectors("dirichlet", logpdf=call_of_scipy(_dirichlet_logpdf))
+multivariate_normal = _OfVectors(
+    "multivariate_normal", logpdf=call_of_arrays(_normal_logpdf), entropy=call_of_arrays(_normal_entropy)
+)
+defcomposition(dirichlet.logpdf, _dirichlet_formula, arguments=2)
+defcomposition(multivariate_normal.logpdf, _normal_formula, arguments=3)
+defcomposition(multivariate_normal.entropy, _entropy_formula, arguments=2)
+describe(multivariate_normal.logpdf, refuses=_refuse_object)

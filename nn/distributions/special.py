@@ -32,10 +32,7 @@ class _OfSciPy(Distribution):
         return self._by_scipy(self._density, self._value("log_prob", value))
 
     def cdf(self, value: Array) -> Array:
-        """Probability of a sample that is not larger; see `Distribution.cdf`.
-
-        By a concentration or the degrees of freedom it has no derivative: that is refused.
-        """
+        """Probability of a sample that is not larger; see `Distribution.cdf`."""
         return self._by_scipy("cdf", self._value("cdf", value))
 
     def _by_scipy(self, method: str, value: Array) -> Array:

@@ -151,8 +151,13 @@ def binary() -> Iterator[Case]:
     yield Case("special.polygamma of a number", lambda x: polygamma(1, x), (positive(),))
     yield Case("special.zeta", lambda x: sp.zeta(3, x), (positive(3),))
     yield Case("special.zeta, list of exponents", lambda x: sp.zeta([2.0, 3.5], x), (positive(3, 1),))
-    exponents = np.array([0.0, 1.0, 2.5]), np.array([0, -2, 1])
-    yield Case("special.power_product", lambda x, c: power_product(*exponents, x, c), (probability(2, 3), normal(3)))
+    exponents = np.array([0.0, 1.0, 2.5]), np.array([0.0, -2.0, 1.0])
+    yield Case("special.power_product", power_product, (*exponents, probability(2, 3), normal(3)))
+    for function in (sp.gammainc, sp.gammaincc, sp.chdtr, sp.chdtrc):
+        yield Case(f"special.{function.__name__} by both", function, (positive(3), positive(3)))
+    yield Case("special.stdtr by both", sp.stdtr, (positive(4) + 1, np.array([-2.0, -0.3, 0.4, 3.0])))
+    for function in (sp.betainc, sp.betaincc):
+        yield Case(f"special.{function.__name__} by all", function, (positive(3), positive(2, 1), probability(3)))
     for a in (0.5, 1, 3.0, np.array([2, 4])):
         yield Case(f"special.gammainc {a}", lambda x, a=a: sp.gammainc(a, x), (positive(2, 2),))
         yield Case(f"special.gammaincc {a}", lambda x, a=a: sp.gammaincc(a, x), (positive(2, 2),))

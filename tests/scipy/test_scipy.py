@@ -63,7 +63,7 @@ CALLS: dict[str, list[Callable[[], Any]]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_scipys_function_of_a_tensor_names_ours(name: str) -> None:
     for call in CALLS[name]:
-        with pytest.raises(TypeError, match=rf"write autodiff\.scipy\.{name}, which takes Tensors"):
+        with pytest.raises(TypeError, match=rf"write autodiff\.scipy\.{name}(\.[a-z]+)?, which takes Tensors"):
             call()
 
 

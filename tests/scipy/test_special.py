@@ -67,7 +67,7 @@ def test_what_is_refused_names_itself(name: str) -> None:
         function(*[Tensor(np.ones(2))] * function.nin)
 
 
-@pytest.mark.parametrize("name", ["yn", "kn", "jv", "yv", "iv", "kv", "expn", "stdtr", "chdtr", "pdtr"])
+@pytest.mark.parametrize("name", ["yn", "kn", "jv", "yv", "iv", "kv", "expn", "pdtr"])
 def test_an_argument_without_a_derivative_is_refused_by_name(name: str) -> None:
     with pytest.raises(NotImplementedError, match=f"^{name} has no derivative with respect to argument 0"):
         getattr(special, name)(Tensor(2.0), 1.5)

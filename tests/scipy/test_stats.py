@@ -62,9 +62,10 @@ def test_on_the_edge_of_the_support_the_gradient_is_that_of_the_inside() -> None
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda v: stats.t.cdf(0.5, v), r"t\.cdf has no derivative with respect to argument 1"),
-        (lambda v: stats.gamma.sf(0.5, v), r"gamma\.sf has no derivative with respect to argument 1"),
-        (lambda v: stats.beta.logcdf(0.5, 2.0, v), r"beta\.logcdf has no derivative with respect to argument 2"),
+        (lambda v: stats.norm.ppf(v / 6), r"norm\.ppf has no derivative rule"),
+        (lambda v: stats.norm(v).mean(), r"norm\.mean has no derivative rule"),
+        (lambda v: stats.multivariate_normal.cdf(v * np.ones(2)), r"multivariate_normal\.cdf has no derivative rule"),
+        (lambda v: stats.multivariate_normal.logpdf(v, v, ss.Covariance.from_diagonal([1.0])), "beside a Covariance"),
         (lambda v: stats.poisson.logpmf(v, 2.0), r"poisson\.logpmf has no derivative with respect to argument 0"),
     ],
 )
@@ -123,3 +124,83 @@ def test_densities_are_pytorchs(name: str) -> None:
     kind.log_prob(theirs[0]).sum().backward()
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine.grad, other.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning", "ignore:divide by zero:RuntimeWarning")
+@pytest.mark.parametrize("name", ["t", "gamma", "beta", "chi2", "poisson"])
+def test_the_gradient_by_a_parameter_out_of_its_range_is_nan(name: str) -> None:
+    shapes = [Tensor(2.0) for _ in range(2 if name == "beta" else 1)]
+    for bad in shapes:
+        bad.data = -1.0
+        value = getattr(getattr(stats, name), "logpmf" if name == "poisson" else "logpdf")(1, *shapes)
+        assert np.isnan(value.data)
+        value.backward()
+        assert np.isnan(bad.grad)
+        bad.data = 2.0
+    for scale in () if name == "poisson" else (0.0, -1.0):
+        assert np.isnan(ad.grad(lambda s: getattr(stats, name).cdf(0.5, *[2.0] * len(shapes), scale=s))(scale))
+
+
+def test_a_mean_of_zero_is_the_edge_of_what_poissons_may_be() -> None:
+    assert ad.grad(lambda mu: stats.poisson.logpmf(0, mu))(0.0) == -1
+    assert [ad.grad(lambda mu: stats.poisson.pmf(k, mu))(0.0) for k in range(3)] == [-1, 1, 0]  # noqa: B023
+
+
+def test_densities_of_shape_one_vary_with_it() -> None:
+    for of, x in ((stats.gamma.pdf, 2.0), (stats.chi2.pdf, 0.5), (lambda x, a: stats.beta.pdf(x, a, 1.0), 0.3)):
+        one = 2.0 if of is stats.chi2.pdf else 1.0
+        slope = ad.grad(of)
+        numerical = (slope(x, one + 1e-5) - slope(x, one - 1e-5)) / 2e-5
+        assert ad.grad(slope, 1)(x, one) == pytest.approx(numerical, rel=1e-8)
+
+
+@pytest.mark.parametrize("shape", [0.01, 0.5, 3.0, 200.0])
+def test_distribution_functions_vary_with_shapes_as_the_integral_of_the_density_does(shape: float) -> None:
+    mpmath = pytest.importorskip("mpmath")
+    for x in (shape / 100, shape * 0.9, shape * 1.5 + 1):
+        right = mpmath.diff(lambda a: mpmath.gammainc(a, 0, x, regularized=True), shape)  # noqa: B023
+        assert ad.grad(stats.gamma.cdf, 1)(x, shape) == pytest.approx(float(right), rel=1e-10)
+        x = x / (1 + x)
+        right = mpmath.diff(lambda a: mpmath.betainc(a, 1.5, 0, x, regularized=True), shape)  # noqa: B023
+        assert ad.grad(stats.beta.sf, 1)(x, shape, 1.5) == pytest.approx(-float(right), rel=1e-10)
+    slopes = [ad.grad(stats.t.cdf, 1)(x, shape) for x in (-2.0, -1e-9, 0.0)]
+    right = (ss.t.cdf(-2.0, shape * 1.0001) - ss.t.cdf(-2.0, shape * 0.9999)) / (2e-4 * shape)
+    assert slopes[0] == pytest.approx(right, rel=1e-6)
+    mixed = ad.grad(ad.grad(stats.t.pdf, 1), 0)  # of the density, which the distribution function's slopes have too
+    assert ad.grad(ad.grad(stats.t.cdf, 1), 0)(0.0, shape) == pytest.approx(ad.grad(stats.t.pdf, 1)(0.0, shape))
+    assert slopes[1] == pytest.approx(-1e-9 * ad.grad(stats.t.pdf, 1)(0.0, shape))
+    assert (slopes[2], mixed(0.0, shape)) == (0, 0)
+
+
+def test_a_distribution_with_its_parameters() -> None:
+    loc, x = Tensor(0.5), np.array([1.0, 2.0])
+    frozen = stats.norm(loc, scale=2.0)
+    frozen.logpdf(x).sum().backward()
+    assert loc.grad == pytest.approx(0.5)
+    assert stats.gamma(3.0).mean() == 3
+    np.testing.assert_array_equal(stats.multivariate_normal([0.0, 1.0]).pdf(x), ss.multivariate_normal([0, 1]).pdf(x))
+    mean = Tensor([0.0, 1.0])
+    stats.multivariate_normal(mean).logpdf(x).backward()
+    np.testing.assert_allclose(mean.grad, [1, 1])
+
+
+def test_of_a_covariance_the_triangle_is_read_that_scipy_reads() -> None:
+    full = np.array([[2.0, 0.5], [0.5, 1.0]])
+    half = np.array([[2.0, 9.0], [0.5, 1.0]])
+    slope = ad.grad(lambda cov: stats.multivariate_normal.logpdf(np.ones(2), None, cov))
+    np.testing.assert_array_equal(slope(half), slope(full))
+    np.testing.assert_allclose(slope(full), slope(full).T, rtol=1e-14)
+
+
+def test_singular_covariances_and_wrong_shapes_are_refused() -> None:
+    for cov in (np.ones((2, 2)), -np.eye(2)):
+        with pytest.raises(ValueError, match=r"positive (semi)?definite"):
+            stats.multivariate_normal.logpdf(Tensor(np.ones(2)), None, cov)
+    for call in (
+        lambda: stats.multivariate_normal.logpdf(Tensor(np.ones(3)), np.zeros(2), np.eye(3)),
+        lambda: stats.dirichlet.logpdf(Tensor([0.2, 0.9]), np.ones(2)),
+    ):
+        with pytest.raises(ValueError, match=r"^(multivariate_normal|dirichlet)\.logpdf of shapes"):
+            call()
+    with pytest.raises(TypeError, match=r"^gamma\.logpdf\(x, a, loc=0, scale=1\): missing a required argument: 'a'"):
+        stats.gamma.logpdf(Tensor(1.0))
