@@ -113,6 +113,8 @@ def test_most_rules_have_a_formula() -> None:
                 found += formula is not None
                 functions[call._function] = functions.get(call._function, False) or formula is not None
     assert found > 0.64 * total
+    # The others are too long to be read, as where a series takes over from a formula that loses its digits, or ask for
+    # numbers: what is sorted, the ranks of matrices, which half of a spectrum is stored.
     assert sum(functions.values()) > 0.8 * len(functions)
 
 

@@ -12,7 +12,7 @@ Example:
     >>> loc.grad
     array(0.5)
     >>> stats.norm(loc, 2.0).logpdf(np.array([1.0, 2.0])).sum()
-    Tensor(-3.53717143, call=add.reduce)
+    Tensor(-3.53667143, call=sum)
 """
 
 from __future__ import annotations
