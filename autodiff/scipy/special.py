@@ -1,6 +1,30 @@
 """`scipy.special`: its functions in Python, which would make plain arrays of Tensors, and all its ufuncs as they are.
 
 Functions that only newer releases of SciPy have are here for older ones too.
+
+These ufuncs have no rule, and refuse a Tensor by name. The reason is, of
+
+- round: it rounds.
+- hankel1 hankel1e hankel2 hankel2e kelvin modfresnelm modfresnelp wofz: it gives complex numbers of real ones, or
+  takes them.
+- bdtrik bdtrin btdtria btdtrib chdtriv chndtridf chndtrinc fdtridfd gdtria gdtrib nbdtrik nbdtrin ncfdtridfd
+  ncfdtridfn ncfdtrinc nctdtridf nctdtrinc nrdtrimn nrdtrisd pdtrik stdtridf: it solves for a parameter, by numbers
+  that have no rule themselves.
+- airy airye ellipj it2i0k0 it2j0y0 itairy iti0k0 itj0y0 mathieu_cem mathieu_modcem1 mathieu_modcem2 mathieu_modsem1
+  mathieu_modsem2 mathieu_sem obl_ang1 obl_ang1_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv pbdv pbvv pbwa pro_ang1
+  pro_ang1_cv pro_rad1 pro_rad1_cv pro_rad2 pro_rad2_cv: it gives several functions at once.
+- besselpoly kolmogi kolmogorov mathieu_a mathieu_b obl_cv pro_cv smirnov smirnovi tklmbda: its derivative is no
+  function of SciPy's.
+- eval_chebyc eval_chebys eval_chebyt eval_chebyu eval_gegenbauer eval_genlaguerre eval_hermite eval_hermitenorm
+  eval_jacobi eval_laguerre eval_legendre eval_sh_chebyt eval_sh_chebyu eval_sh_jacobi eval_sh_legendre: it is a
+  polynomial, which np.polyval differentiates.
+- binom boxcox1p cosdg cotdg ellipkm1 inv_boxcox1p jve poch powm1 radian sindg tandg yve zetac: others that have rules
+  say the same.
+- agm bdtr bdtrc bdtri bei beip ber berp betainccinv betaincinv chdtri chndtr chndtrix ellipeinc ellipkinc elliprc
+  elliprd elliprf elliprg elliprj fdtr fdtrc fdtri gammainccinv gammaincinv gdtr gdtrc gdtrix hyperu it2struve0
+  itmodstruve0 itstruve0 kei keip ker kerp log_wright_bessel lpmv modstruve nbdtr nbdtrc nbdtri ncfdtr ncfdtri nctdtr
+  nctdtrit owens_t pdtri shichi stdtrit struve voigt_profile wright_bessel wrightomega: it is seldom differentiated,
+  and autodiff.defvjp takes its rule.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every ufunc of scipy.special is sorted: it has a rule, or refuses a Tensor for a reason that is said here."""
+"""Every ufunc of scipy.special is sorted: it has a rule, or refuses a Tensor for a reason that the module says."""
 
 from __future__ import annotations
 
@@ -14,40 +14,10 @@ sp = pytest.importorskip("scipy.special")
 
 from autodiff.scipy import special  # noqa: E402
 
-# What raises NotImplementedError when a Tensor comes, and why.
-REFUSED: dict[str, str] = {
-    "rounds": "round",
-    "gives complex numbers, or takes them": """
-        hankel1 hankel1e hankel2 hankel2e kelvin modfresnelm modfresnelp wofz
-    """,
-    "has a derivative only by numbers that the call does not have": """
-        btdtria btdtrib chdtriv chndtridf chndtrinc fdtridfd gdtria gdtrib nbdtrik nbdtrin bdtrik bdtrin ncfdtridfd
-        ncfdtridfn ncfdtrinc nctdtridf nctdtrinc nrdtrimn nrdtrisd pdtrik stdtridf
-    """,
-    "gives a function and its derivatives at once: more outputs than people differentiate": """
-        airy airye ellipj itairy it2i0k0 it2j0y0 iti0k0 itj0y0 mathieu_cem mathieu_sem mathieu_modcem1 mathieu_modcem2
-        mathieu_modsem1 mathieu_modsem2 obl_ang1 obl_ang1_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv pbdv pbvv pbwa
-        pro_ang1 pro_ang1_cv pro_rad1 pro_rad1_cv pro_rad2 pro_rad2_cv
-    """,
-    "has no closed derivative": """
-        log_wright_bessel mathieu_a mathieu_b obl_cv pro_cv struve modstruve itstruve0 it2struve0 itmodstruve0
-        besselpoly kolmogi kolmogorov smirnov smirnovi tklmbda wright_bessel
-    """,
-    "polynomials: np.polyval has a rule, of their coefficients": """
-        eval_chebyc eval_chebys eval_chebyt eval_chebyu eval_gegenbauer eval_genlaguerre eval_hermite eval_hermitenorm
-        eval_jacobi eval_laguerre eval_legendre eval_sh_chebyt eval_sh_chebyu eval_sh_jacobi eval_sh_legendre lpmv
-    """,
-    "another with a rule says the same": """
-        binom boxcox1p inv_boxcox1p cosdg cotdg ellipkm1 jve poch powm1 radian sindg tandg yve zetac
-    """,
-    "has a derivative, but no rule yet": """
-        agm bdtr bdtrc bdtri bei beip ber berp betainccinv betaincinv chdtri chndtr chndtrix ellipeinc ellipkinc elliprc
-        elliprd elliprf elliprg elliprj fdtr fdtrc fdtri gammainccinv gammaincinv gdtr gdtrc gdtrix hyperu kei keip ker
-        kerp nbdtr nbdtrc nbdtri ncfdtr ncfdtri nctdtr nctdtrit owens_t pdtri shichi stdtrit voigt_profile wrightomega
-    """,
-}
+# What the module's documentation says of those that raise NotImplementedError when a Tensor comes: "- names: reason."
+REFUSED = [item.partition(":")[0].split() for item in (special.__doc__ or "").split("\n- ")[1:]]
 UFUNCS = {name: getattr(sp, name) for name in dir(sp) if isinstance(getattr(sp, name), np.ufunc)}
-ALL_REFUSED = {name for names in REFUSED.values() for name in names.split()}
+ALL_REFUSED = {name for names in REFUSED for name in names}
 
 
 @pytest.mark.together("name", UFUNCS)
@@ -56,8 +26,7 @@ def test_every_ufunc_is_sorted(name: str) -> None:
 
 
 def test_no_ufunc_is_listed_twice() -> None:
-    names = [name for names in REFUSED.values() for name in names.split()]
-    assert sorted(set(names)) == sorted(names)
+    assert len(ALL_REFUSED) == sum(map(len, REFUSED)) > 100
 
 
 @pytest.mark.together("name", sorted(ALL_REFUSED & UFUNCS.keys()))
