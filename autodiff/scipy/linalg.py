@@ -230,6 +230,8 @@ def solve_sylvester(a: Array, b: Array, q: Array) -> Any:
     """Solution ``x`` of ``a x + x b = q``, as `scipy.linalg.solve_sylvester`.
 
     By ``q`` the gradient solves the transposed equation; by ``a`` it is that times ``-xᵀ``, by ``b`` ``-xᵀ`` times it.
+    Where an eigenvalue of ``a`` is the negative of one of ``b``, there is no solution: SciPy gives huge numbers, and so
+    is the gradient.
 
     Example:
         >>> solve_sylvester(np.eye(2), np.array([[1.0]]), np.array([[2.0], [4.0]]))
