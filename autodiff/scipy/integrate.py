@@ -59,8 +59,8 @@ def odeint(
         y0: where the solution begins: a vector, or a number.
         t: times, in order, the first of which is that of ``y0``.
         args: a tuple of further arguments of ``func``.
-        options: SciPy's. The way back heeds ``rtol``, ``atol``, which is relative to the largest element of the
-            gradient there, ``hmax``, ``hmin``, ``mxstep`` and ``tfirst``.
+        options: SciPy's. The way back heeds ``rtol``, ``atol``, ``hmax``, ``hmin``, ``mxstep`` and ``tfirst``; the
+            gradient is as exact as the smallest ``rtol`` says, relative to its largest element.
         keywords: options by their names.
 
     Returns:
@@ -156,7 +156,7 @@ def _adjoint(g: Array, ys: Array, tensors: Any, recipe: Any) -> list[Any]:
             if pieces > _MOST_PIECES:
                 raise RuntimeError(
                     f"{failed}solved backward, it does not come back to where it was at time {data_of(t[i - 1])}: give "
-                    "smaller rtol and atol, or fewer times"
+                    "other rtol and atol, or split it into several calls"
                 )
         gradient, part = pulled
         total = total + part
@@ -174,21 +174,20 @@ def _pulled(
     """Carry a gradient of the last point back to the first: that, and those of the parameters; or None."""
     count = np.shape(ys)[1]
     rtol, atol = (
-        _TOLERANCE if options.get(name) is None else float(np.min(options[name])) for name in ("rtol", "atol")
+        np.broadcast_to(_TOLERANCE if options.get(name) is None else options[name], count) for name in ("rtol", "atol")
     )
+    exact = np.full(count + size, rtol.min() or _TOLERANCE)  # of the gradient, whose largest element is made 1
+    own = {**options, "rtol": np.concatenate([rtol, exact]), "atol": np.concatenate([atol, exact])}
     total: Any = 0
     for k in range(len(t) - 1, 0, -1):
-        # The gradient has a scale of its own, which the tolerances do not know.
         scale = np.max(np.abs(data_of(gradient)))
         scale = np.where(scale > 0, scale, 1)
         state = np.concatenate([ys[k], gradient / scale, np.zeros(size)])
         backward = Callback("odeint", _backward(function, count), (variables, function.constants))
-        ended, success, _ = _solved(
-            backward, state, np.stack([t[k], t[k - 1]]), {**options, "rtol": rtol, "atol": atol}, is_quiet=True
-        )
+        ended, success, _ = _solved(backward, state, np.stack([t[k], t[k - 1]]), own, is_quiet=True)
         there = data_of(ys[k - 1])
-        away = np.max(np.abs(data_of(ended)[-1, :count] - there))
-        is_close = success & (away <= _DRIFT * (rtol * np.max(np.abs(there)) + atol))
+        away = np.abs(data_of(ended)[-1, :count] - there)
+        is_close = success & np.all(away <= _DRIFT * (rtol * np.max(np.abs(there)) + atol))
         seen = looked_at(is_close)
         if seen is None:
             problem = "solved backward, it does not come back to where it was: give more times, or do not compile it"

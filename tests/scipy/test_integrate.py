@@ -137,6 +137,9 @@ def test_times(y0: Any, t: Any, expected: Any) -> None:
 def test_a_small_gradient_is_as_exact_as_a_large_one() -> None:
     gradient = ad.grad(lambda a: 1e-12 * odeint(growth, 1.0, [0.0, 1.0], (a,))[-1, 0])(-1.0)
     np.testing.assert_allclose(gradient, 1e-12 * np.exp(-1), rtol=1e-6)
+    for tolerances in ({"rtol": 1e-8, "atol": 0.0}, {"rtol": 0.0, "atol": [1e-18]}):
+        gradient = ad.grad(lambda a, o=tolerances: odeint(growth, 1e-10, [0.0, 1.0], (a,), **o)[-1, 0])(-1.0)
+        np.testing.assert_allclose(gradient, 1e-10 * np.exp(-1), rtol=1e-6)
 
 
 def test_options_and_results_are_scipys() -> None:
