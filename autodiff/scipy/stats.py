@@ -88,7 +88,7 @@ class _Frozen:
 
     def __getattr__(self, name: str) -> Any:
         if name in vars(self._of):
-            return lambda x: vars(self._of)[name](x, *self._args, **self._kwargs)
+            return lambda *x: vars(self._of)[name](*x, *self._args, **self._kwargs)  # the entropy has no value
         _refuse_variables(f"{self._of._name}.{name}", self._args, self._kwargs)
         return getattr(self._of._scipys(*self._args, **self._kwargs), name)
 

@@ -93,6 +93,7 @@ def test_a_singular_normal_turns_with_its_axes() -> None:
 
     check_gradients(logpdf, across, rng.standard_normal(3), w, order=2)
     assert not ad.grad(stats.multivariate_normal.entropy)(np.ones(3)).any()
+    assert ad.grad(lambda v: stats.multivariate_normal(np.zeros(3), v).entropy())(2.0) == 0.75
     assert ad.grad(lambda v: stats.multivariate_normal.entropy(np.zeros(3), v))(2.0) == 0.75
     check_gradients(lambda w: stats.multivariate_normal.entropy(cov=w @ np.swapaxes(w, 0, 1)), w, order=2)
 
