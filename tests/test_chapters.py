@@ -26,6 +26,7 @@ from demos import (
     backpropagation,
     conditional_expectation,
     depth,
+    fourier,
     gaussian_process,
     gradient_flow,
     linear_regression,
@@ -42,6 +43,7 @@ PICTURES = {
     "backpropagation": ["backpropagation.html", "backpropagation.png", "backpropagation.svg"],
     "conditional_expectation": ["conditional_expectation.png"],
     "depth": ["depth.png"],
+    "fourier": ["fourier.png"],
     "gaussian_process": ["gaussian_process.png"],
     "gradient_flow": ["gradient_flow.png", "gradient_flow.svg"],
     "linear_regression": ["linear_regression.png"],
@@ -360,3 +362,28 @@ def test_gaussian_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     with_gradient, without = result["asked"]
     assert without > 8 * with_gradient
     assert f"{with_gradient} with the gradient, {without} without" in out
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_fourier(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run(fourier, tmp_path, capsys, seed)
+    # The spectrum of the samples has one hump where there are two tones, and the search finds both.
+    hump = np.abs(fourier.spectrum(result["samples"]))[10:20]
+    assert np.sum((hump[1:-1] > hump[:-2]) & (hump[1:-1] > hump[2:]) & (hump[1:-1] > 2)) == 1
+    error = np.abs(result["frequencies"] - fourier.FREQUENCIES)
+    assert np.all(error < 4 * result["bounds"])
+    assert np.all(result["bounds"] < 0.04)
+    np.testing.assert_allclose(result["amplitudes"], fourier.AMPLITUDES, atol=0.25)
+    assert result["losses"][-1] < 0.05 * result["losses"][0]
+    # Dividing by the spectrum of the line makes noise of the picture, and descent makes it sharp.
+    quality = result["quality"]
+    assert quality["divided by the line's spectrum"] < quality["moved"] < quality["found by gradient"] - 6
+    assert result["apart"] < 1e-15
+    assert f"found by gradient               {quality['found by gradient']:5.1f} dB" in out
+
+
+def test_the_bound_is_that_of_one_tone_in_noise() -> None:
+    # In bins, and far from both ends of the spectrum: 24 σ² / (2π)² / (A² (N² - 1) / N)
+    bound = fourier.cramer_rao(np.array([57.4]), np.array([0.8]))
+    n = fourier.SAMPLES
+    assert bound == pytest.approx(np.sqrt(24 * n / (n**2 - 1)) * fourier.NOISE / 0.8 / (2 * np.pi), rel=1e-2)
