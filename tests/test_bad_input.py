@@ -408,7 +408,11 @@ def test_gains_of_weights(gain: Any) -> None:
     ids=["Linear", "MLP", "BatchNorm1d", "LayerNorm", "Embedding"],
 )
 def test_dtypes_of_layers(name: str, make: Callable[[Any], Any], dtype: Any) -> None:
-    refuse(lambda: make(dtype), TypeError, f"{name}: dtype must be floating-point, such as np.float32, got {dtype!r}")
+    known = "floating-point or complex" if name == "Linear" else "floating-point"
+    if dtype is complex and name == "Linear":
+        assert make(dtype).parameters()[0].dtype == complex
+    else:
+        refuse(lambda: make(dtype), TypeError, f"{name}: dtype must be {known}, such as np.float32, got {dtype!r}")
 
 
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (np.int64(-3), ValueError), (True, TypeError)], ids=repr)

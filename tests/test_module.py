@@ -306,7 +306,7 @@ def test_load_state_dict_names_every_problem_and_loads_nothing() -> None:
         "missing pair.0 of shape (1,)",
         "unexpected more",
         "heads.left.weight has shape (1, 2), the model's (2, 1)",
-        "heads.left.bias has dtype <U1, not real numbers",
+        "heads.left.bias has dtype <U1, not numbers",
         "body.layers.0.weight has dtype complex128",
         "body.layers.0.bias is ragged",
         "heads.right.0.weight has dtype object",
