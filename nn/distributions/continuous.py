@@ -134,15 +134,7 @@ class Normal(LocationScale):
 class Laplace(LocationScale):
     """Laplace distribution, of density ``exp(-|x - loc| / scale) / (2 scale)``.
 
-    Goodfellow, Bengio and Courville, Deep Learning (2016), section 3.9.4.
-
-    Args:
-        loc: real numbers, of a shape that broadcasts with that of ``scale``.
-        scale: positive.
-
-    Raises:
-        TypeError: a parameter is not real numbers.
-        ValueError: ``scale`` is not positive, a parameter is NaN, or the shapes do not broadcast.
+    Goodfellow, Bengio and Courville, Deep Learning (2016), section 3.9.4. Arguments and errors are those of `Normal`.
 
     Example:
         >>> p = nn.distributions.Laplace(0.0, 1.0)

@@ -110,16 +110,11 @@ class StudentT(_OfSciPy, LocationScale):
 class Gamma(_OfSciPy, Continuous):
     """Gamma distribution, of density ``rate**a x**(a - 1) exp(-rate x) / Γ(a)`` with ``a`` the concentration.
 
-    Bishop, Pattern recognition and machine learning (2006), section 2.3.6.
+    Bishop, Pattern recognition and machine learning (2006), section 2.3.6. Errors are those of `StudentT`.
 
     Args:
         concentration: positive and finite, of a shape that broadcasts with that of ``rate``.
         rate: positive and finite.
-
-    Raises:
-        ImportError: SciPy is not installed.
-        TypeError: a parameter is not real numbers.
-        ValueError: one is not positive and finite, or the shapes do not broadcast.
 
     Example:
         >>> p = nn.distributions.Gamma(2.0, [1.0, 4.0])
@@ -178,16 +173,11 @@ class Gamma(_OfSciPy, Continuous):
 class Beta(_OfSciPy, Continuous):
     """Beta distribution, of density in proportion to ``x**(concentration1 - 1) (1 - x)**(concentration0 - 1)``.
 
-    Bishop, Pattern recognition and machine learning (2006), section 2.1.1.
+    Bishop, Pattern recognition and machine learning (2006), section 2.1.1. Errors are those of `StudentT`.
 
     Args:
         concentration1: positive and finite, of a shape that broadcasts with that of ``concentration0``.
         concentration0: likewise.
-
-    Raises:
-        ImportError: SciPy is not installed.
-        TypeError: a parameter is not real numbers.
-        ValueError: one is not positive and finite, or the shapes do not broadcast.
 
     Example:
         >>> p = nn.distributions.Beta(2.0, 3.0)
@@ -243,15 +233,10 @@ class Beta(_OfSciPy, Continuous):
 class Poisson(_OfSciPy):
     """Poisson distribution of a count whose mean is ``rate``, of probability ``rate**k exp(-rate) / k!``.
 
-    Gradients flow to the rate; by the count, which is a whole number, there is none.
+    Gradients flow to the rate; by the count, which is a whole number, there is none. Errors are those of `StudentT`.
 
     Args:
         rate: 0 or more and finite, of any shape.
-
-    Raises:
-        ImportError: SciPy is not installed.
-        TypeError: the rate is not real numbers.
-        ValueError: it is negative or infinite.
 
     Example:
         >>> p = nn.distributions.Poisson(3.0)

@@ -18,14 +18,10 @@ class Dirichlet(Distribution):
 
     Bishop, Pattern recognition and machine learning (2006), section 2.2.1. SciPy's function takes one vector of
     concentrations, and this a batch of them. The gradient by a value takes its shares as independent, as in PyTorch.
+    Errors are those of `StudentT`.
 
     Args:
         concentration: positive and finite, of shape ``(..., K)``.
-
-    Raises:
-        ImportError: SciPy is not installed.
-        TypeError: the concentration is not real numbers.
-        ValueError: it is not positive and finite, or has no axis.
 
     Example:
         >>> p = nn.distributions.Dirichlet([1.0, 2.0, 3.0])
