@@ -331,7 +331,7 @@ _TIDIED: dict[Function, Callable[..., Any]] = {
     np.add: _added,
     np.subtract: _subtracted,
     np.where: _where,
-    np.astype: lambda x, dtype, **kwargs: x,
+    np.astype: lambda x, dtype, **kwargs: x if is_complex(x) or np.dtype(dtype).kind != "c" else None,
     np.copy: lambda x, **kwargs: x,
     np.reshape: _reshaped,
     np.ravel: lambda x: _reshaped(x, (-1,)),
