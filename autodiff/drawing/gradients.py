@@ -34,7 +34,8 @@ class Backward:
 def backward_graph(outputs: Sequence[Tensor]) -> Backward:
     """Record the backward pass from outputs, each of which begins with a gradient of ones.
 
-    Of a complex one, that is the gradient of its real part. The ones are a variable, so that every call is recorded that does something with a gradient.
+    Of a complex one, that is the gradient of its real part. The ones are a variable, so that every call is recorded
+    that does something with a gradient.
     """
     turn = tick()
     top = outputs[0].name if len(outputs) == 1 and outputs[0].name else "L"

@@ -191,6 +191,37 @@ def test_writing_into_a_part_is_refused() -> None:
         ad.compile(step, state=state)(X)
 
 
+def test_real_arrays_do_not_take_complex_numbers_in_place() -> None:
+    state = X.copy()
+
+    def add(z: Any) -> Any:
+        nonlocal state
+        state += z
+        return state * 1
+
+    for step in (add, lambda z: np.multiply(z, 1j, out=state), lambda z: np.copyto(state, z)):
+        with pytest.raises(TypeError, match=r"cannot (cast from complex128|take complex128 in place)"):
+            ad.compile(step, state=state, check=False)(Z)
+    np.testing.assert_array_equal(state, X)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [np.linalg.eigvals, lambda m: np.emath.sqrt(m[0]), lambda m: np.real_if_close(m * 1j), lambda m: np.roots(m[0])],
+    ids=["eigvals", "emath", "real_if_close", "roots"],
+)
+def test_a_dtype_that_depends_on_values_is_refused(function: Callable[[Any], Any]) -> None:
+    def step(m: Any) -> Any:
+        return np.abs(function(m)).sum()
+
+    with pytest.raises(TypeError, match="real or complex numbers depends on values"):
+        ad.compile(step)(M.real)
+    if function is np.linalg.eigvals:
+        compiled = ad.compile(lambda m: ad.grad(step)(m.astype(complex)))
+        for m in (np.diag([1.0, 2.0, 3.0, 4.0]), M.real):
+            np.testing.assert_allclose(compiled(m), ad.grad(step)(m.astype(complex)), 1e-10, 1e-10)
+
+
 # Random programs
 
 SHAPES = [(), (1,), (3,), (1, 1), (3, 1), (2, 3), (3, 3), (40,)]

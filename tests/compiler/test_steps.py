@@ -46,10 +46,22 @@ def test_exact_programs_give_every_case_to_the_last_bit(case: Case) -> None:
     step = gradient_step(case)
     compiled = ad.compile(step, exact=True)  # the first call compares two steps bit by bit
     arrays = [arg for arg in case.args if is_float(arg)]
-    compiled(*arrays)
+    if is_refused(compiled, arrays):
+        return
     for found, wanted in zip(flat(compiled(*arrays)), flat(step(*arrays)), strict=True):
         assert found.dtype == wanted.dtype
         np.testing.assert_array_equal(found, wanted)
+
+
+def is_refused(compiled: Callable[..., Any], arrays: Any) -> bool:
+    """Take a compiled step, and say whether it was refused, as it gives real or complex numbers by values."""
+    try:
+        compiled(*arrays)
+    except TypeError as error:
+        if "complex numbers depends on values" not in str(error):
+            raise
+        return True
+    return False
 
 
 def flat(results: Any) -> Iterator[Any]:
@@ -61,7 +73,10 @@ def flat(results: Any) -> Iterator[Any]:
 def test_simplified_programs_give_the_cases_to_rounding(case: Case) -> None:
     step = gradient_step(case)
     arrays = [arg for arg in case.args if is_float(arg)]
-    for found, wanted in zip(flat(ad.compile(step, check=False)(*arrays)), flat(step(*arrays)), strict=True):
+    compiled = ad.compile(step, check=False)
+    if is_refused(compiled, arrays):
+        return
+    for found, wanted in zip(flat(compiled(*arrays)), flat(step(*arrays)), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)
 
 

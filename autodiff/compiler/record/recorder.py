@@ -146,7 +146,7 @@ class Recording:
                 one.value.name = names.get(id(one))
             self._unnamed.clear()
 
-    def write(self, target: Array, result: Array) -> None:
+    def write(self, target: Array, result: Array, casting: Any = "same_kind") -> None:
         """Put other contents into an array: from now on, what stands for it in the program is what they are."""
         if self.is_elsewhere():
             np.copyto(self.original(target), result)
@@ -162,6 +162,8 @@ class Recording:
         if result.shape != target.shape:
             result = self.call(np.broadcast_to, (result, target.shape))
         if result.dtype != target.dtype:
+            if not np.can_cast(result.dtype, target.dtype, casting):
+                raise refusal(f"an array of {target.dtype} cannot take {result.dtype} in place: convert by astype")
             result = self.call(astype, (result, target.dtype))
         np.copyto(data, result.data)
         if target.place is not None and self.before_writing is None:
@@ -213,6 +215,14 @@ def _of_known_size(function: Function, position: int, args: Any, kwargs: Mapping
     sizes = [mapped(arg, fixed) for arg in args[position : position + 1]]
     options = {key: mapped(arg, fixed) if len(args) <= position else arg for key, arg in kwargs.items()}
     return (*args[:position], *sizes, *args[position + 1 :]), options
+
+
+# Functions that give real or complex numbers as the values are: of real arguments, or of complex ones.
+_BY_VALUES: dict[Function, bool] = {
+    **dict.fromkeys((np.linalg.eig, np.linalg.eigvals, np.roots), False),
+    **{getattr(np.emath, name): False for name in np.lib.scimath.__all__},
+    **dict.fromkeys((np.real_if_close, np.poly), True),
+}
 
 
 def held(arg: Any) -> Any:
@@ -307,6 +317,11 @@ class Recorded:
         facts = facts_of(function)
         if facts.is_question:
             return function(*held(list(args)), **{name: held(arg) for name, arg in kwargs.items()})
+        if (depends := _BY_VALUES.get(function)) is not None and any(map(is_complex, args)) == depends:
+            raise refusal(
+                f"whether {name_of(function)} gives real or complex numbers depends on values, and in a program it may "
+                f"not: {'take x.real' if depends else 'give it complex ones, as x.astype(complex)'}"
+            )
         if facts.sized_by is not None:
             args, kwargs = _of_known_size(function, facts.sized_by, args, kwargs)
         if function is np.copyto:
@@ -317,7 +332,7 @@ class Recorded:
         result = self.recording.call(function, args, kwargs)
         if out is None:
             return result
-        self.recording.write(out, result)
+        self.recording.write(out, result, kwargs.get("casting", "same_kind"))
         return out
 
     def _copy_to(self, dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
@@ -325,9 +340,8 @@ class Recorded:
         if not np.can_cast(np.result_type(held(src)), np.result_type(held(dst)), casting):  # type: ignore[arg-type]
             raise TypeError(f"copyto: cannot cast from {src.dtype} to {dst.dtype} with casting={casting!r}")
         result = src if where is True else self.recording.call(np.where, (where, src, dst))
-        self.recording.write(
-            dst, result if isinstance(result, Recorded) else self.recording.call(np.asarray, (result,))
-        )
+        result = result if isinstance(result, Recorded) else self.recording.call(np.asarray, (result,))
+        self.recording.write(dst, result, "unsafe")
 
     def __array_call__(self, function: Function, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """Write a call down whose function looks into the arrays; of others, NumPy's calls within are written down."""
