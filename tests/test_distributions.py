@@ -434,7 +434,7 @@ def test_same_seed_same_bits(distribution: Any) -> None:
     assert not isinstance(first, ad.Tensor)
 
 
-@pytest.mark.parametrize("distribution", SAMPLED[:4], ids=kind_of)
+@pytest.mark.parametrize("distribution", [*SAMPLED[:4], Gamma([0.05, 30.0], [0.1, 4.0])], ids=kind_of)
 def test_gradients_of_samples(distribution: Any) -> None:
     """Where a sample keeps its rank, ``cdf(x, θ)`` stays as it is: ``dx/dθ = -∂cdf/∂θ / density``."""
     kind, given = type(distribution), list(distribution._parameters.values())
