@@ -473,7 +473,6 @@ def test_out_none_is_no_out() -> None:
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda x: np.fft.fft(x), "fft"),
         (lambda x: np.add.reduceat(x, [0, 1]), "add.reduceat"),
         (lambda x: np.unique(x), "unique"),
         (lambda x: np.add.at(np.zeros(3), [0], x), "add.at"),

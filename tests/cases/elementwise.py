@@ -90,7 +90,6 @@ def unary() -> Iterator[Case]:
         (np.around, nonzero, "round"),
         (np.spacing, normal, None),
         (logistic, normal, "sigmoid"),
-        (as_complex, normal, None),
         (one_less_square, normal, None),
     ]
     for function, sample, torch in table:
@@ -354,6 +353,7 @@ def beyond_reals() -> Iterator[Case]:
     yield Case("emath.logn", np.emath.logn, (positive(3) + 1.5, nonzero(2, 3)))
     yield Case("emath.power", np.emath.power, (np.array([-2.0, 0.7, -0.3]), normal(2, 3)))
     yield Case("emath.power of positive numbers", np.emath.power, (positive(3), normal(2, 1)), torch="pow")
+    yield Case("as_complex", as_complex, (normal(2, 3),))
     yield Case("emath.power, integers", lambda x: np.emath.power(x, 2) + np.emath.power(x, -1), (nonzero(3),))
 
 
@@ -367,4 +367,4 @@ def outers() -> Iterator[Case]:
     yield Case("multiply.outer of a list", lambda x: np.multiply.outer([1.0, 2.0], x), (positive(3),))
 
 
-CASES = [*unary(), *binary(), *powers(), *pieces(), *edges(), *beyond_reals(), *outers(), *methods()]
+CASES = [*unary(), *binary(), *powers(), *pieces(), *edges(), *outers(), *methods(), *beyond_reals()]
