@@ -68,7 +68,7 @@ class _Named:
         self.__doc__ = self._scipys.__doc__
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._scipys, name)
+        found = getattr(vars(self).get("_scipys"), name)  # which a copy does not have yet
 
         def method(*args: Any, **kwargs: Any) -> Any:
             _refuse_variables(f"{self._name}.{name}", args, kwargs)
@@ -87,6 +87,8 @@ class _Frozen:
         self._of, self._args, self._kwargs = of, args, kwargs
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         if name in vars(self._of):
             return lambda *x: vars(self._of)[name](*x, *self._args, **self._kwargs)  # the entropy has no value
         _refuse_variables(f"{self._of._name}.{name}", self._args, self._kwargs)

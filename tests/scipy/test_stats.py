@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,8 @@ def test_a_distribution_with_its_parameters() -> None:
     frozen.logpdf(x).sum().backward()
     assert loc.grad == pytest.approx(0.5)
     assert stats.gamma(3.0).mean() == 3
+    assert copy.deepcopy(frozen).cdf(0.5) == copy.copy(stats.norm).cdf(0.0) == 0.5
+    assert stats.multivariate_normal(cov=Tensor(2.0)).entropy().data == ss.multivariate_normal(cov=2.0).entropy()
     np.testing.assert_array_equal(stats.multivariate_normal([0.0, 1.0]).pdf(x), ss.multivariate_normal([0, 1]).pdf(x))
     mean = Tensor([0.0, 1.0])
     stats.multivariate_normal(mean).logpdf(x).backward()
