@@ -60,7 +60,8 @@ def one_of_each_kind() -> list[Case]:
 
 
 def kind_of(call: Tensor) -> Any:
-    options = {k: v for k, v in (call._kwargs or {}).items() if k not in ("axis", "keepdims", "dtype")}
+    of_any_value = "axis", "keepdims", "dtype", "n", "norm", "s", "axes"
+    options = {k: v for k, v in (call._kwargs or {}).items() if k not in of_any_value}
     scalars = {k: v for k, v in options.items() if isinstance(v, bool | int | float | str)}
     return name_of(call._function), *sorted(options), *sorted(map(str, scalars.items()))
 
