@@ -17,6 +17,7 @@ from autodiff.core.record import data_of
 from autodiff.transforms.containers import walk
 from tests.cases import CASES, Case
 from tests.compiler.programs import RandomStep, assert_same_random_step
+from tests.compiler.test_steps import is_refused
 from tests.test_rules import is_float, several, weighted_sum
 
 F = nn.functional
@@ -93,6 +94,8 @@ def test_gradients_of_the_table(case: Case) -> None:
 
     compiled = compile(step, backend="numba")
     floats = [case.args[position] for position in positions]
+    if is_refused(compiled, floats):
+        return
     for found, wanted in zip(walk(compiled(*floats)), walk(step(*floats)), strict=True):
         assert_close(data_of(found[1]), data_of(wanted[1]), 1e-9)
 
