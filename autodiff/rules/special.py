@@ -22,7 +22,6 @@ from autodiff.core.tensor import is_complex, stop_gradient
 from autodiff.rules.digits import cosine, series
 from autodiff.rules.elementwise import zero
 from autodiff.rules.limits import by_convention
-from autodiff.scipy.special import polygamma
 
 
 class _Probe:
@@ -263,7 +262,6 @@ for _log_gamma in (sp.gammaln, sp.loggamma):
 defvjp(sp.rgamma, lambda g, out, x: g * _reciprocal_slope(_real("rgamma", x)))
 defvjp(sp.digamma, lambda g, out, x: g * zeta(2, _real("digamma", x)))
 defvjp(zeta, None, lambda g, out, s, x: -g * (s * zeta(np.add(s, 1), x)))
-defvjp(polygamma, None, lambda g, out, n, x: g * polygamma(np.add(n, 1), x), elementwise=True)
 defvjp(sp.beta, _beta, lambda g, out, a, b: _beta(g, out, b, a))
 defvjp(sp.betaln, lambda g, out, a, b: -g * _digamma_rise(a, b), lambda g, out, a, b: -g * _digamma_rise(b, a))
 defvjp(sp.gammasgn, lambda g, out, x: zero(g))

@@ -179,6 +179,7 @@ def log_softmax(x: Array, axis: Any = None) -> Any:
     return rest - np.log(np.sum(np.exp(rest), axis=axis, keepdims=True))
 
 
+defvjp(polygamma, None, lambda g, out, n, x: g * polygamma(np.add(n, 1), x), elementwise=True)
 defvjp(multigammaln, lambda g, out, a, d: g * sum(special.digamma(a - j / 2) for j in range(d)))
 defvjp(logsumexp, _logsumexp_a, None, _logsumexp_b)
 defvjp(softmax, lambda g, out, x, axis=None: out * (g - np.sum(g * out, axis=axis, keepdims=True)))
