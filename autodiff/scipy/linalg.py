@@ -272,7 +272,14 @@ def _expm(g: Array, out: Array, A: Array) -> Array:
     return expm(np.concatenate([upper, lower], axis=-2))[..., :size, size:]
 
 
+def _complex_by_values(function: Any) -> Any:
+    """Say of a function that of real numbers it gives real or complex ones, as the numbers are."""
+    function.is_complex_by_values = False
+    return function
+
+
 @call_of_arrays
+@_complex_by_values
 def sqrtm(A: Array) -> Any:
     """Square root of a matrix, as `scipy.linalg.sqrtm`; of each of a stack.
 

@@ -225,6 +225,14 @@ _BY_VALUES: dict[Function, bool] = {
 }
 
 
+def _refuse_by_values(function: Function, of_complex: bool | None, args: Any) -> None:
+    if of_complex is not None and any(map(is_complex, args)) == of_complex:
+        raise refusal(
+            f"whether {name_of(function)} gives real or complex numbers depends on values, and in a program it may "
+            f"not: {'take x.real' if of_complex else 'give it complex ones, as x.astype(complex)'}"
+        )
+
+
 def held(arg: Any) -> Any:
     """Give an argument with what the recording arrays in it hold."""
     return mapped(arg, lambda item: item.memory if isinstance(item, Recorded | RecordedGenerator) else item)
@@ -317,11 +325,7 @@ class Recorded:
         facts = facts_of(function)
         if facts.is_question:
             return function(*held(list(args)), **{name: held(arg) for name, arg in kwargs.items()})
-        if (depends := _BY_VALUES.get(function)) is not None and any(map(is_complex, args)) == depends:
-            raise refusal(
-                f"whether {name_of(function)} gives real or complex numbers depends on values, and in a program it may "
-                f"not: {'take x.real' if depends else 'give it complex ones, as x.astype(complex)'}"
-            )
+        _refuse_by_values(function, _BY_VALUES.get(function), args)
         if facts.sized_by is not None:
             args, kwargs = _of_known_size(function, facts.sized_by, args, kwargs)
         if function is np.copyto:
@@ -347,6 +351,7 @@ class Recorded:
         """Write a call down whose function looks into the arrays; of others, NumPy's calls within are written down."""
         if not hasattr(function, "is_whole") or any(isinstance(one, Batched) for one in (*args, *kwargs.values())):
             return NotImplemented
+        _refuse_by_values(function, getattr(function, "is_complex_by_values", None), args)
         return self.recording.call(function, args, kwargs, effect=function is require)
 
     def as_float(self) -> Any:
