@@ -22,6 +22,7 @@ from autodiff.core.tensor import as_array
 # Ufuncs need no word, SciPy's neither: their rules are made when they are met.
 of_each_element(np.nan_to_num, np.real, np.imag, np.angle, np.fix, np.round, np.around, np.sinc, np.i0, np.copy)
 of_each_element(np.clip, np.isclose, np.iscomplex, np.isreal, np.isneginf, np.isposinf)
+of_each_element(*(getattr(np.emath, name) for name in np.lib.scimath.__all__))
 of_first(np.astype, lambda x, *args, **options: np.astype(x, *args, **options))
 of_first(np.isin, lambda x, *args, **options: np.isin(x, *args, **options))
 of_first(np.digitize, lambda x, *args, **options: np.digitize(x, *args, **options))

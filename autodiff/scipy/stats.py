@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
+from autodiff.batching.table import of_each_element
 from autodiff.core.record import is_variable
 from autodiff.core.rule import Array, Rule, defvjp, describe, facts_of
 from autodiff.core.tensor import as_array, is_inexact, stop_gradient
@@ -130,6 +131,7 @@ class Distribution(_Named):
 
         density.__name__ = name
         call = call_of_scipy(density)
+        of_each_element(call)
         constant = ("k", "loc") if self._is_count else ()
         defvjp(
             call, *(None if one in constant else _rule(composition, k) for k, one in enumerate(signature.parameters))
