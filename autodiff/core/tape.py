@@ -355,7 +355,11 @@ def as_dtype(gradient: Array, dtype: Any) -> Any:
 
 def conj(x: Array) -> Any:
     """Conjugate what is complex, such as a gradient that is shown as ``∂L/∂x + i ∂L/∂y``; give the rest as it is."""
-    return np.conjugate(x) if getattr(getattr(x, "dtype", None), "kind", "") == "c" else x
+    try:
+        is_complex = x.dtype.kind == "c"
+    except AttributeError:  # a number of Python's, or several outputs
+        is_complex = isinstance(x, complex)
+    return np.conjugate(x) if is_complex else x
 
 
 def _changed_since(entry: Entry, function: Function) -> RuntimeError:

@@ -612,12 +612,18 @@ class Selection:
 
 def is_inexact(x: Array) -> bool:
     """Whether something can be differentiated by: a number, array of any kind, or Tensor, of floats or complex ones."""
-    return isinstance(x, float | complex) or getattr(getattr(x, "dtype", None), "kind", "") in ("f", "c")
+    try:
+        return x.dtype.kind in "fc"
+    except AttributeError:
+        return isinstance(x, (float, complex))
 
 
 def is_complex(x: Array) -> bool:
     """Whether something is a complex number, or an array of any kind, or Tensor, of them."""
-    return isinstance(x, complex) or getattr(getattr(x, "dtype", None), "kind", "") == "c"
+    try:
+        return x.dtype.kind == "c"  # type: ignore[no-any-return]
+    except AttributeError:
+        return isinstance(x, complex)
 
 
 def as_array(x: Array) -> Any:
