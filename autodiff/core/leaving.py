@@ -70,6 +70,19 @@ def in_place_of_scipys(frame: FrameType | None) -> str | None:
     return found
 
 
+def _scipys(frame: FrameType | None) -> str | None:
+    """Name the function, method or class of SciPy that users called around a frame, if there is one."""
+    found = None
+    while frame is not None and (module := _module_of(frame)).startswith(("scipy.", "numpy.")):
+        room, name = module.split(".")[1], frame.f_code.co_name
+        if "self" in frame.f_locals:
+            name = f"{type(frame.f_locals['self']).__name__.removesuffix('_gen')}.{name}".removesuffix(".__init__")
+        if module.startswith("scipy."):  # of which some is only wrapped around others
+            found = f"{name} of scipy.{room}" if room[0] != "_" else found or "the function of SciPy"
+        frame = frame.f_back
+    return found
+
+
 def _module_of(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__"))
 
@@ -102,6 +115,11 @@ def way_out(frame: FrameType) -> str:
             return f"write {other}"
     if ours := in_place_of_scipys(frame):
         return f"write {ours}, which takes Tensors; its numbers alone are x.data or x.detach()"
+    if theirs := _scipys(frame):
+        return (
+            f"{theirs} has no rule: write it in NumPy's functions, or give it one with autodiff.primitive and "
+            "autodiff.defvjp; its numbers alone are x.data or x.detach()"
+        )
     here |= {frame.f_code.co_name}  # NumPy's own function, where it is written in Python
     here |= {type(frame.f_locals.get("self")).__name__}
     known = [other for name, other in _WRITE.items() if name in here]

@@ -14,7 +14,7 @@ from autodiff import Tensor
 
 scipy = pytest.importorskip("scipy")
 
-from scipy import linalg, signal, special, stats  # noqa: E402
+from scipy import integrate, linalg, signal, special, stats  # noqa: E402
 
 MODULES = ("linalg", "signal", "special", "stats")
 x, m = Tensor([0.25, 0.75]), Tensor([[2.0, 0.5], [0.5, 2.0]])
@@ -75,8 +75,21 @@ def test_no_function_is_left_out() -> None:
 def test_where_numpy_has_the_function_it_is_named() -> None:
     with pytest.raises(TypeError, match=r"write np\.linalg\.inv, which takes Tensors"):
         linalg.inv(m)
-    with pytest.raises(TypeError, match=r"a plain array: write np\.stack"):
-        linalg.hilbert(m)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: linalg.toeplitz(x), "toeplitz of scipy.linalg"),
+        (lambda: linalg.logm(m), r"(logm of scipy.linalg|the function of SciPy)"),  # which some releases wrap
+        (lambda: stats.lognorm.logpdf(x, 1.0), "lognorm.logpdf of scipy.stats"),
+        (lambda: stats.gaussian_kde(x), "gaussian_kde of scipy.stats"),
+        (lambda: integrate.solve_ivp(lambda t, y: x * y, (0, 1), [1.0, 1.0]), "solve_ivp of scipy.integrate"),
+    ],
+)
+def test_where_nothing_takes_its_place_it_is_said_that_there_is_no_rule(call: Any, named: str) -> None:
+    with pytest.raises(TypeError, match=rf"a plain array: {named} has no rule: write it in NumPy's functions"):
+        call()
 
 
 def test_without_scipy_the_library_works_and_says_what_to_install() -> None:
