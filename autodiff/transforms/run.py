@@ -170,8 +170,8 @@ class Run:
             if is_complex(leaf) and not self.plan.holomorphic:
                 raise TypeError(
                     f"{self.plan.called}: the function must return real numbers to differentiate, got "
-                    f"{np.result_type(data_of(leaf))}: take abs(y) or y.real, or say holomorphic=True for the "
-                    "derivative of a complex function"
+                    f"{np.result_type(data_of(leaf))}: take abs(y) or y.real, or say holomorphic=True, which "
+                    "grad, value_and_grad, jacobian and hessian take, for the derivative of a complex function"
                 )
             if isinstance(leaf, bool) or getattr(leaf, "dtype", None) == np.bool_:
                 raise TypeError(
