@@ -50,6 +50,9 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
 def ravel(tree: Any) -> tuple[Any, Callable[[Array], Any]]:
     """Lay the numbers in a nested container out in one vector, as SciPy's optimizers want them.
 
+    These take real numbers only, and of complex ones leave out the imaginary parts: give them real and imaginary parts
+    as leaves of their own.
+
     Args:
         tree: lists, tuples, dicts and dataclasses of arrays, Tensors and numbers, all of them floating-point.
 
