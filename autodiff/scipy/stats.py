@@ -1,5 +1,9 @@
 """`scipy.stats`: densities and distribution functions, by the value and the parameters.
 
+These are `norm`, `t`, `gamma`, `beta`, `chi2`, `expon` and `poisson` with `pdf` or `pmf`, `cdf`, `sf` and their
+logarithms, and `dirichlet` and `multivariate_normal` with `pdf` and `logpdf`. What else is here is SciPy's, without
+derivatives.
+
 Outside the support a density is 0, its logarithm -inf, and the gradient of both is 0; so is that of a distribution
 function there, which is 0 or 1. On the edge of the support it is that of the inside. Where SciPy gives NaN, for a scale
 that is not positive say, the gradient by what is out of its range is NaN. Counts, and where they begin, have no
