@@ -89,7 +89,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, s
     texts = dict(metadata or {})
     wide = [name for name, array in ordered.items() if array.dtype.kind == "c" and array.dtype != np.complex64]
     if wide:
-        raise TypeError(f"{path}: safetensors files have complex64 only, and {', '.join(wide)} of more digits")
+        names = ", ".join(wide)
+        raise TypeError(f"{path}: safetensors files have complex64 only, and {names} of more digits: use np.savez")
     write_atomically(path, safetensors.numpy.save(ordered, texts | {_DIGESTS: json.dumps(_digests(ordered, texts))}))
 
 
