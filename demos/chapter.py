@@ -59,7 +59,7 @@ def save(picture: Figure | ad.Drawing, output: Path, name: str) -> Path:
         if path.suffix == ".png":  # smaller, and with a palette: a third of the bytes
             image = Image.open(path).convert("RGB")
             image.thumbnail((800, 1200))
-            image.quantize(128).save(path)
+            image.quantize(128, kmeans=1).save(path)  # else the lines of a curve lose their color beside a photograph
     except OSError as error:
         print(f"argument --output: {error}", file=sys.stderr)
         raise SystemExit(2) from None
