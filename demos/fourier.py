@@ -16,8 +16,8 @@ number too, the direction in which the loss grows fastest, and descent goes the 
 
     c -= rate * ad.grad(loss)(c)
 
-No estimate that is right on average errs less than the Cramér-Rao bound, here a fortieth of a bin. These err about
-twice as much, since samples at both ends, which are faded out, are made little use of.
+No estimate that is right on average errs less than the Cramér-Rao bound, here a fortieth of a bin. These err two
+to three times as much, since samples at both ends, which are faded out, are made little use of.
 
 *A photograph.* The camera moved while the shutter was open, so that each point became a line: the picture was convolved
 with it, which is a product of spectra. To divide by the line's spectrum undoes that, but this is small at many
