@@ -207,6 +207,11 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "of real numbers": (lambda: ad.grad(abs, holomorphic=True)(1.0), TypeError, "complex numbers; here are float64"),
     "not holomorphic": (lambda: ad.grad(lambda z: z * abs(z), holomorphic=True)(1j), ValueError, "not holomorphic"),
     "conjugate": (lambda: ad.jacobian(np.conj, holomorphic=True)(Z[0]), ValueError, "not holomorphic"),
+    "conjugates that cancel in a sum": (
+        lambda: ad.jacobian(lambda z: [z + np.conj(z), z - np.conj(z)], holomorphic=True)(1j),
+        ValueError,
+        "not holomorphic",
+    ),
     "jacobian": (lambda: ad.jacobian(lambda z: z * z)(Z[0]), TypeError, "say holomorphic=True, or differentiate real"),
     "hessian": (lambda: ad.hessian(length)(Z), TypeError, "complex ones is one number only for a holomorphic"),
     "elementwise": (lambda: ad.elementwise_grad(np.exp)(Z), TypeError, "must return real numbers"),

@@ -168,7 +168,7 @@ def linear_map(run: Run) -> Callable[[Sequence[Any]], list[Any]]:
             # The derivative by what is linear is the same at any value. It is not zero, so that nothing infinite is
             # multiplied by zero, and not the same everywhere: the sum of an eigenvector's squares is constant, say,
             # while each of them changes.
-            weights = [variable(_uneven(leaf)) if is_inexact(leaf) else constant(zeros(leaf)) for leaf in run.outputs]
+            weights = [variable(uneven(leaf)) if is_inexact(leaf) else constant(zeros(leaf)) for leaf in run.outputs]
             transposed.extend((run.pull(weights, create_graph=True, hooks="none"), weights))
         gradients, weights = transposed
         return run.pull_from(gradients, tangents, weights, hooks="none") or list(map(zeros, weights))
@@ -176,7 +176,7 @@ def linear_map(run: Run) -> Callable[[Sequence[Any]], list[Any]]:
     return push
 
 
-def _uneven(leaf: Any) -> Any:
+def uneven(leaf: Any) -> Any:
     """Give numbers between 1/2 and 3/2, for what takes an array of NumPy's beside it, and ones for another array."""
     same = ones(leaf)
     if not is_numpy(same) or not same.ndim:

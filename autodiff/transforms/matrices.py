@@ -11,9 +11,9 @@ from autodiff.core.clock import tick
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.core.tensor import is_complex
-from autodiff.transforms.forward import linear_map
+from autodiff.transforms.forward import linear_map, uneven
 from autodiff.transforms.reverse import gradient_of
-from autodiff.transforms.run import Argnums, Function, Plan, Run, ones
+from autodiff.transforms.run import Argnums, Function, Plan, Run
 
 
 def jacobian(function: Function, argnums: Argnums = 0, *, has_aux: bool = False, holomorphic: bool = False) -> Function:
@@ -99,7 +99,8 @@ def _jacobian(plan: Plan) -> Function:
 def _by_column(run: Run) -> bool:
     """Whether the derivative of complex numbers, or by them, is found by columns; what has none is refused."""
     if run.plan.holomorphic:
-        seeds = list(map(ones, run.outputs))
+        # Not ones: in a sum, conjugates of one output may cancel those of another.
+        seeds = [(k + 1) * uneven(leaf) for k, leaf in enumerate(run.outputs)]
         run.check_holomorphic(seeds, run.pull(seeds, hooks="none"))
         return False
     if any(map(is_complex, run.inputs)) and any(map(is_complex, run.outputs)):
