@@ -676,7 +676,7 @@ def _as_data(data: Array, requires_grad: bool, dtype: Any) -> Any:
 
 
 def _check_dtype(data: Array, dtype: Any, requires_grad: bool) -> None:
-    """Refuse what is not real numbers, or has no gradient where one is wanted."""
+    """Refuse what is not numbers, or has no gradient where one is wanted."""
     if dtype.kind not in "fciub":
         raise TypeError(f"Tensor: the data must be numbers, got {type(data).__name__} of dtype {dtype}")
     if requires_grad and dtype.kind not in "fc":

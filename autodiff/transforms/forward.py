@@ -57,7 +57,7 @@ def jvp(
         kwargs: handed on to the function.
 
     Raises:
-        TypeError: primals or tangents are not a tuple or list, or hold something else than real numbers, or a tangent
+        TypeError: primals or tangents are not a tuple or list, or hold something else than numbers, or a tangent
             has another dtype than its argument.
         ValueError: an argnum is out of range, or a tangent has another form or shape than its argument.
 
@@ -91,7 +91,7 @@ def linearize(
         tangent of the output. It may be called again. With ``has_aux``, what is handed on comes third.
 
     Raises:
-        TypeError: an argument or tangent is not real numbers, or a tangent has another dtype than its argument.
+        TypeError: an argument or tangent is not numbers, or a tangent has another dtype than its argument.
         ValueError: an argnum is out of range, or a tangent has another form or shape than its argument.
 
     Example:
@@ -124,8 +124,8 @@ def hvp(function: Function, argnums: Argnums = 0) -> Function:
         in a tuple or list. The product has the same form. It costs a few times as much as the function.
 
     Raises:
-        TypeError: ``function`` is not callable, or an argument, result or vector is not real numbers, or the vector has
-            another dtype than the argument.
+        TypeError: ``function`` is not callable, an argument or vector is not numbers, the result not a real one, or the
+            vector has another dtype than the argument.
         ValueError: an argnum is out of range, the result is not a scalar, or the vector has another form or shape than
             the argument.
 
