@@ -152,6 +152,10 @@ def test_a_hook_keeps_dtype_and_shape() -> None:
     with pytest.raises(ValueError, match=r"register_hook: the gradient of Tensor 'y' of shape \(2,\) cannot become"):
         y.sum().backward()
     assert y.grad is None
+    z = Tensor(np.ones(2) * 1j)
+    z.register_hook(lambda g: g[0])
+    with pytest.raises(ValueError, match="the function gives an array of numbers of its shape, or None"):
+        abs(z).sum().backward()
 
 
 def test_bad_hooks() -> None:

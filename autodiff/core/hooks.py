@@ -44,17 +44,18 @@ def hooked(entry: Entry, g: Array, watch: Watch | None, gradients: dict[Entry, A
     """Show a gradient that is complete to the hooks of its entry, and give what is to flow on."""
     hooks = hooks_of(entry)
     is_complex = bool(hooks) and getattr(g.dtype, "kind", "") == "c"
+    kinds = ("f", "i", "u", "b", *("c" * is_complex))
     g = np.conjugate(g) if is_complex else g  # as gradients are shown
     for function in filter(None, hooks.values()):
         other = function(g)
         if other is None:
             continue
         other = taken_in(other if type(other) is type(g) else getattr(other, "_array", other), "register_hook")
-        if getattr(other, "shape", None) != g.shape or other.dtype.kind not in ("fiubc" if is_complex else "fiub"):
-            is_array = getattr(getattr(other, "dtype", None), "kind", "") in ("f", "i", "u", "b")
+        if getattr(other, "shape", None) != g.shape or other.dtype.kind not in kinds:
+            is_array = getattr(getattr(other, "dtype", None), "kind", "") in kinds
             raise (ValueError if is_array else TypeError)(
                 f"register_hook: the gradient of {entry._label()} cannot become {other!r}; the function gives an array "
-                "of real numbers of its shape, or None"
+                f"of {'' if is_complex else 'real '}numbers of its shape, or None"
             )
         if other is not g:
             other = other.astype(g.dtype)  # a copy, since the function may keep its own
