@@ -19,7 +19,7 @@ def axes(caller: str, ax: Any, width: float, height: float) -> Axes:
         from matplotlib.axes import Axes
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError(f'{caller} needs matplotlib: pip install "autodiff[demos]"') from None
+        raise ImportError(f'{caller} needs matplotlib: pip install -e ".[demos]"') from None
     if ax is None:
         return Figure(figsize=(width, height), layout="constrained").subplots()
     if not isinstance(ax, Axes):

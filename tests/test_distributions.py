@@ -670,6 +670,6 @@ def test_without_scipy_the_message_says_how_to_get_it(monkeypatch: pytest.Monkey
         lambda: Poisson(1.0),
         lambda: Dirichlet([1.0, 1.0]),
     ):
-        with pytest.raises(ImportError, match=r'needs SciPy: pip install "autodiff\[special\]"'):
+        with pytest.raises(ImportError, match=r'needs SciPy: pip install -e "\.\[special\]"'):
             ask()
     assert Normal(0, 1).log_prob(0.0) == MultivariateNormal([0.0], [[1.0]]).log_prob([0.0])

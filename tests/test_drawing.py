@@ -479,7 +479,7 @@ def test_a_broken_dot_alone_says_why(fake_dot, monkeypatch):
 def test_without_graphviz_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
-    with pytest.raises(RuntimeError, match=r'pip install "autodiff\[draw\]"'):
+    with pytest.raises(RuntimeError, match=r'pip install -e "\.\[draw\]"'):
         draw(ad.Tensor(1.0) * 2)._repr_svg_()
 
 

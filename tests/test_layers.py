@@ -128,7 +128,7 @@ def test_every_activation_stands_in_an_mlp(name: str) -> None:
 def test_gelu_without_scipy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     for call in (lambda: functional.gelu(1.0), nn.GELU):
-        with pytest.raises(ImportError, match=r'gelu needs SciPy: pip install "autodiff\[special\]"; gelu\(x, approx'):
+        with pytest.raises(ImportError, match=r'gelu needs SciPy: pip install -e "\.\[special\]"; gelu\(x, approx'):
             call()
     assert functional.gelu(1.0, approximate="tanh") == pytest.approx(0.8412, abs=1e-4)
 

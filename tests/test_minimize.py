@@ -227,5 +227,5 @@ def test_without_scipy_the_message_says_what_to_install(monkeypatch: pytest.Monk
         return original(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", importing)
-    with pytest.raises(ImportError, match=re.escape('minimize needs SciPy: pip install "autodiff[special]"')):
+    with pytest.raises(ImportError, match=re.escape('minimize needs SciPy: pip install -e ".[special]"')):
         optim.minimize(lambda: X.sum(), [X])

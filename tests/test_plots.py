@@ -796,7 +796,7 @@ def test_without_matplotlib(name: str, missing: str, monkeypatch: pytest.MonkeyP
     for module in [module for module in sys.modules if module.split(".")[0] == "matplotlib"]:
         if missing == "matplotlib" or module == missing:
             monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=re.escape(f'{name} needs matplotlib: pip install "autodiff[demos]"')):
+    with pytest.raises(ImportError, match=re.escape(f'{name} needs matplotlib: pip install -e ".[demos]"')):
         PICTURES[name]()
 
 

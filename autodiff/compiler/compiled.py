@@ -135,7 +135,7 @@ def compile(
                 'compile: with backend="numba" sums are taken in another order, and exact=True is for backend="numpy"'
             )
         if importlib.util.find_spec("numba") is None or importlib.util.find_spec("scipy") is None:
-            raise ImportError('compile: backend="numba" needs Numba and SciPy: pip install "autodiff[fast]"')
+            raise ImportError('compile: backend="numba" needs Numba and SciPy: pip install -e ".[fast]"')
     if step is ...:
         return partial(compile, state=state, check=check, exact=exact, without=without, backend=backend)
     if not callable(step):

@@ -35,7 +35,7 @@ def render(source: str, form: str) -> bytes:
     if importlib.util.find_spec("pygraphviz"):
         commands.append([sys.executable, "-P", "-c", _PYGRAPHVIZ, form])
     if not commands:
-        raise RuntimeError(f'drawing a {form} needs Graphviz, which is not installed: pip install "autodiff[draw]"')
+        raise RuntimeError(f'drawing a {form} needs Graphviz, which is not installed: pip install -e ".[draw]"')
     for command in commands:
         try:
             done = subprocess.run(command, input=source.encode(), capture_output=True, timeout=SECONDS)

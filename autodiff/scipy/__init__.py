@@ -17,7 +17,7 @@ from typing import Any
 try:
     importlib.import_module("scipy")
 except ImportError as error:
-    raise ImportError('autodiff.scipy needs SciPy: pip install "autodiff[special]"') from error
+    raise ImportError('autodiff.scipy needs SciPy: pip install -e ".[special]"') from error
 
 _MODULES = ("fft", "integrate", "linalg", "optimize", "signal", "special", "stats")
 

@@ -226,5 +226,5 @@ def needing_scipy(caller: str) -> tuple[Any, Any]:
     try:
         from autodiff.scipy import special, stats
     except ImportError:
-        raise ImportError(f'{caller} needs SciPy: pip install "autodiff[special]"') from None
+        raise ImportError(f'{caller} needs SciPy: pip install -e ".[special]"') from None
     return special, stats

@@ -92,7 +92,7 @@ def _scipy_special() -> ModuleType:
         from scipy import special  # slow to import, and only the exact gelu needs it
     except ImportError:
         raise ImportError(
-            'gelu needs SciPy: pip install "autodiff[special]"; gelu(x, approximate="tanh") does without'
+            'gelu needs SciPy: pip install -e ".[special]"; gelu(x, approximate="tanh") does without'
         ) from None
     return special
 

@@ -69,7 +69,7 @@ def minimize(
     try:
         from scipy.optimize import minimize as scipys
     except ImportError:
-        raise ImportError('minimize needs SciPy: pip install "autodiff[special]"') from None
+        raise ImportError('minimize needs SciPy: pip install -e ".[special]"') from None
     objective = _Objective(closure, tensors, second_order=method in WITH_HESSIAN_PRODUCT)
     before = [parameter.data for parameter in tensors]
     keywords: dict[str, Any] = {name: value for name, value in options.items() if name in _OWN_KEYWORDS}

@@ -251,7 +251,7 @@ def test_bad_arguments() -> None:
 
 def test_missing_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'pip install "autodiff\[fast\]"'):
+    with pytest.raises(ImportError, match=r'pip install -e "\.\[fast\]"'):
         compile(lambda x: x, backend="numba")
 
 

@@ -112,4 +112,4 @@ for name in ("autodiff.scipy", "autodiff.scipy.special"):
 """
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
-    assert said.stdout == 'autodiff.scipy needs SciPy: pip install "autodiff[special]"\n' * 2
+    assert said.stdout == 'autodiff.scipy needs SciPy: pip install -e ".[special]"\n' * 2
