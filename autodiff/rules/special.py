@@ -324,7 +324,8 @@ def _gammainc_a(a: Array, x: Array) -> Array:
     is_end = np.equal(x, 0) | np.isinf(x)
     x = np.where(is_end, 1, x)
     shape, end = stop_gradient(a), stop_gradient(x)
-    is_beyond = np.where(np.less(shape, 0.5), sp.gammainc(shape, end) > 0.5, np.greater(end, shape))
+    is_most = (sp.gammainc(shape, end) > 0.5) & (end > 1e-12)  # from further off, nodes would miss where it falls
+    is_beyond = np.where(np.less(shape, 0.5), is_most, np.greater(end, shape))
     distance = np.absolute(end - shape)
     outward = np.where(np.greater(end, shape), 80 / (distance + np.sqrt(distance * distance + 80 * end)), np.inf)
     outward = np.minimum(outward, np.log(2 + 80 / end))
@@ -339,8 +340,11 @@ def _betainc_a(a: Array, b: Array, logit: Array) -> Array:
     is_end: Array = np.isinf(logit)
     logit = np.where(is_end, 0, logit)
     p, q, end = (stop_gradient(one) for one in (a, b, logit))
+    is_most: Array = sp.betainc(p, q, sp.expit(end)) > 0.5
+    # From far off, or where it hardly falls beyond, nodes would miss where it begins to fall.
+    is_far = (np.where(is_most, q, p) < 0.1) | (end < -20 - np.log1p(q)) | (end > 20 + np.log1p(p))
     is_beyond: Array = np.where(
-        np.less(np.minimum(p, q), 0.5), sp.betainc(p, q, sp.expit(end)) > 0.5, np.greater(q * np.exp(end), p)
+        np.less(np.minimum(p, q), 0.5), np.where(is_far, end > 0, is_most), np.greater(q * np.exp(end), p)
     )
     side = np.where(is_beyond, -1.0, 1.0)
     left, right, z = np.where(is_beyond, b, a), np.where(is_beyond, a, b), side * logit
@@ -358,7 +362,7 @@ def _beta_reach(a: Array, b: Array, logit: Array) -> Array:
     """The least of three bounds: by the curvature, by the slope at the end, and by a tail that is exponential."""
     both, p, q = a + b, sp.expit(logit), sp.expit(-logit)
     far = np.log1p(np.expm1(np.minimum(80 / both, 700)) / q)
-    far = np.where(b * far <= 40, far, np.inf)
+    far = np.where((b * far <= 40) & (both > 0.12), far, np.inf)  # below that, 700 was too little
     slope = a * q - b * p
     curved = np.where(slope < 0, np.inf, _reach(np.maximum(slope, 0), both * p * q))
     return np.minimum(far, np.minimum(curved, (40 - both * np.log(q)) / a))

@@ -156,6 +156,18 @@ def test_densities_of_shape_one_vary_with_it() -> None:
         assert ad.grad(slope, 1)(x, one) == pytest.approx(numerical, rel=1e-8)
 
 
+@pytest.mark.parametrize(("shape", "other"), [(1e-3, 1e-3), (0.01, 0.01), (0.01, 3.0), (1e-4, 0.4), (3.0, 0.01)])
+def test_distribution_functions_of_small_shapes_vary_with_them(shape: float, other: float) -> None:
+    """There the density hardly falls off between the end and where it begins to."""
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(30):
+        for x in (1e-100, 1e-20, 0.1, 0.9):
+            right = mpmath.diff(lambda a: mpmath.betainc(a, other, 0, x, regularized=True), shape)  # noqa: B023
+            assert ad.grad(stats.beta.cdf, 1)(x, shape, other) == pytest.approx(float(right), rel=1e-10)
+            right = mpmath.diff(lambda a: 1 - mpmath.gammainc(a, x, mpmath.inf) / mpmath.gamma(a), shape)  # noqa: B023
+            assert ad.grad(stats.gamma.cdf, 1)(x, shape) == pytest.approx(float(right), rel=1e-10)
+
+
 @pytest.mark.parametrize("shape", [0.01, 0.5, 3.0, 200.0])
 def test_distribution_functions_vary_with_shapes_as_the_integral_of_the_density_does(shape: float) -> None:
     mpmath = pytest.importorskip("mpmath")
