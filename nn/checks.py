@@ -52,7 +52,7 @@ def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Array:
         ways_out = {
             "b": "; convert it with .astype(float)",
             "U": f"; {NUMBERED} numbers texts",
-            "c": "; give np.abs(x), or x.real and x.imag",
+            "c": "; make them real first, as by np.abs(z - w) ** 2, or give z.real and z.imag",
         }
         way_out = ways_out.get(array.dtype.kind, "")
         got = f"dtype {array.dtype}" if array.shape else repr(x)
