@@ -110,6 +110,16 @@ def test_where_complex_numbers_do_not_fit(use: Callable[[Any], Any], message: st
         ad.grad(lambda x: np.abs(use(x)).sum() + x.sum())(PAIR)
 
 
+def test_methods_are_functions() -> None:
+    z = ad.Tensor(Z)
+    for name, method in (("abs", z.abs), ("angle", z.angle), ("conj", z.conj), ("conjugate", z.conjugate)):
+        np.testing.assert_array_equal(method().data, getattr(np, name)(Z))
+    for name in ("real", "imag"):
+        np.testing.assert_array_equal(getattr(z, name).data, getattr(Z, name))
+    z.angle(deg=True).sum().backward()
+    np.testing.assert_allclose(z.grad, 1j / np.conj(Z) * 180 / np.pi)
+
+
 @pytest.mark.parametrize("take", [lambda x: complex(x[0]), lambda x: cmath.exp(x[0])], ids=["complex", "cmath"])
 def test_numbers_that_are_taken_out(take: Callable[[Any], Any]) -> None:
     with pytest.warns(UserWarning, match="made a Python number"):

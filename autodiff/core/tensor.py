@@ -504,6 +504,8 @@ class Tensor(_Base):
     imag: Any = property(lambda self: record(np.imag, (self,)), doc="Imaginary part of each element.")
     flat = property(lambda self: self.ravel(), doc="The elements as one axis.")
 
+    abs = element_method(np.absolute, "abs", "Absolute value of each element, also of complex ones.")
+    angle = array_method(np.angle)
     conj = conjugate = array_method(np.conjugate)
     copy = array_method(np.copy)
     cumprod = array_method(np.cumprod)
