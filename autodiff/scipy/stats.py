@@ -33,7 +33,7 @@ from scipy import special, stats
 from autodiff.batching.table import of_each_element
 from autodiff.core.record import is_variable
 from autodiff.core.rule import Array, Rule, defvjp, describe, facts_of
-from autodiff.core.tensor import as_array, is_inexact, stop_gradient
+from autodiff.core.tensor import as_array, is_complex, is_inexact, stop_gradient
 from autodiff.rules.special import power_product
 from autodiff.scipy.calls import call_of_arrays, call_of_scipy, is_foreign
 from autodiff.transforms.composition import defcomposition, pull_through
@@ -60,6 +60,17 @@ def __getattr__(name: str) -> Any:
 def _refuse_variables(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if any(is_variable(arg) for arg in (*args, *kwargs.values())):
         raise NotImplementedError(f"{name} has no derivative rule: call it on x.data")
+
+
+def _refusing_complex(name: str, *parameters: str) -> Callable[..., None]:
+    """Make what refuses complex numbers, of which SciPy drops the imaginary part in some places and not in others."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        for parameter, arg in {**dict(zip(parameters, args)), **kwargs}.items():
+            if is_complex(arg):
+                raise TypeError(f"{name}: {parameter} must be real numbers, got dtype {np.result_type(arg)}")
+
+    return refuse
 
 
 class _Named:
@@ -136,6 +147,7 @@ class Distribution(_Named):
         density.__name__ = name
         call = call_of_scipy(density)
         of_each_element(call)
+        describe(call, refuses=_refusing_complex(name, *signature.parameters))
         constant = ("k", "loc") if self._is_count else ()
         defvjp(
             call, *(None if one in constant else _rule(composition, k) for k, one in enumerate(signature.parameters))
@@ -370,6 +382,7 @@ def _entropy_formula(mean: Array = None, cov: Array = 1) -> Array:
 
 
 def _refuse_object(x: Array, mean: Array = None, cov: Array = 1, allow_singular: bool = False) -> None:
+    _refusing_complex("multivariate_normal.logpdf", "x", "mean", "cov")(x, mean, cov)
     if isinstance(cov, stats.Covariance):
         raise NotImplementedError("multivariate_normal.logpdf: no gradient beside a Covariance: give its .covariance")
 
@@ -383,4 +396,5 @@ multivariate_normal = _OfVectors(
 defcomposition(dirichlet.logpdf, _dirichlet_formula, arguments=2)
 defcomposition(multivariate_normal.logpdf, _normal_formula, arguments=3)
 defcomposition(multivariate_normal.entropy, _entropy_formula, arguments=2)
+describe(dirichlet.logpdf, refuses=_refusing_complex("dirichlet.logpdf", "x", "alpha"))
 describe(multivariate_normal.logpdf, refuses=_refuse_object)

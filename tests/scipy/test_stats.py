@@ -156,6 +156,21 @@ def test_densities_of_shape_one_vary_with_it() -> None:
         assert ad.grad(slope, 1)(x, one) == pytest.approx(numerical, rel=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")  # of SciPy, which comes first
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda z: stats.norm.logpdf(0.5, z), "norm.logpdf: loc"),
+        (lambda z: stats.gamma.logpdf(z, 2.0), "gamma.logpdf: x"),
+        (lambda z: stats.multivariate_normal.logpdf(np.ones(2), cov=z * np.eye(2)), "multivariate_normal.logpdf: cov"),
+        (lambda z: stats.dirichlet.logpdf(np.stack([z, 1 - z]), np.ones(2)), "dirichlet.logpdf: x"),
+    ],
+)
+def test_complex_numbers_are_refused_by_the_name_of_the_argument(function: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{message} must be real numbers, got dtype complex128"):
+        ad.grad(lambda z: np.abs(function(z)))(0.5 + 0.2j)
+
+
 @pytest.mark.parametrize(("shape", "other"), [(1e-3, 1e-3), (0.01, 0.01), (0.01, 3.0), (1e-4, 0.4), (3.0, 0.01)])
 def test_distribution_functions_of_small_shapes_vary_with_them(shape: float, other: float) -> None:
     """There the density hardly falls off between the end and where it begins to."""
