@@ -19,7 +19,7 @@ from autodiff.core.tape import conj
 _OTHER: dict[Any, Any] = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
-def _of_length(x: Array, size: int, axis: int) -> Array:
+def of_length(x: Array, size: int, axis: int) -> Array:
     """Cut an axis off, or fill it up with zeros."""
     axis %= x.ndim
     if x.shape[axis] >= size:
@@ -41,7 +41,7 @@ def _same(transform: Any) -> Any:
     """Make the rule of a transform of complex numbers, whose matrix is symmetric."""
 
     def rule(g: Array, out: Array, a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
-        return _of_length(transform(g, None, axis, norm), a.shape[axis], axis)
+        return of_length(transform(g, None, axis, norm), a.shape[axis], axis)
 
     return rule
 
@@ -49,12 +49,12 @@ def _same(transform: Any) -> Any:
 def _rfft(g: Array, out: Array, a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
     n = a.shape[axis] if n is None else n
     halves = conj(_halved(g, n, axis, 0.5))
-    return _of_length(np.fft.irfft(halves, n, axis, _OTHER[norm]), a.shape[axis], axis)
+    return of_length(np.fft.irfft(halves, n, axis, _OTHER[norm]), a.shape[axis], axis)
 
 
 def _irfft(g: Array, out: Array, a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
     half = conj(np.fft.rfft(g, None, axis, _OTHER[norm]))
-    return _of_length(_halved(half, g.shape[axis], axis, 2), a.shape[axis], axis)
+    return of_length(_halved(half, g.shape[axis], axis, 2), a.shape[axis], axis)
 
 
 def _hfft(g: Array, out: Array, a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
@@ -84,7 +84,7 @@ def _back(transform: Any, g: Array, a: Array, axes: list[int], norm: Any) -> Arr
     """Carry a gradient back through transforms of complex numbers along several axes."""
     g = transform(g, None, axes, norm) if axes else g
     for axis in axes:
-        g = _of_length(g, a.shape[axis], axis)
+        g = of_length(g, a.shape[axis], axis)
     return g
 
 

@@ -25,6 +25,7 @@ from scipy import fft
 
 from autodiff.batching.table import defbatch
 from autodiff.core.rule import Array, defvjp
+from autodiff.rules.fourier import of_length
 from autodiff.scipy.callbacks import joined
 from autodiff.scipy.calls import call_of_arrays
 
@@ -107,11 +108,7 @@ def _transformed(
         size = x.shape[axis] if s is None or (size == -1 and name.endswith("n")) else size
         if size < 1:
             raise ValueError(f"{name}: invalid number of data points ({size}) specified")
-        missing = size - x.shape[axis]
-        if missing > 0:
-            x = np.pad(x, [(0, missing if place == axis else 0) for place in range(-x.ndim, 0)])
-        elif missing < 0:
-            x = x[(..., slice(size), *[slice(None)] * (-1 - axis))]
+        x = of_length(x, size, axis)
     if not axes:
         return x
     if name.startswith("i"):

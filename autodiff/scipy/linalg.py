@@ -14,6 +14,7 @@ from scipy import linalg
 from autodiff.core.rule import Array, defvjp
 from autodiff.core.tape import conj, unbroadcast
 from autodiff.core.tensor import as_array, is_complex
+from autodiff.rules.decompositions import hermitian_from
 from autodiff.scipy.calls import call_of_arrays
 
 __all__ = ["cho_factor", "cho_solve", "expm", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
@@ -107,10 +108,7 @@ def _cho_factor(a: Array, lower: bool, check_finite: bool) -> Any:
 def _cho_factor_a(g: Array, out: Array, a: Array, lower: bool, check_finite: bool) -> Array:
     """Murray 2016, equation 10: ``L⁻ᵀ Φ(Lᵀ ḡ) L⁻¹``; what was handed on as it is, hands its gradient back."""
     factor, slope = (np.tril(x) if lower else conj(_t(np.triu(x))) for x in (out, g))
-    inner = _t(factor) @ slope
-    inner = np.tril(inner) + conj(_t(np.tril(inner, -1)))
-    if is_complex(inner):  # the diagonal of what is Hermitian is real
-        inner = (inner + conj(_t(inner))) / 2
+    inner = hermitian_from(np.tril(_t(factor) @ slope))
     inner = solve_triangular(factor, inner, 1, True, check_finite=False)
     half = _t(solve_triangular(conj(factor), _t(inner), 1, True, check_finite=False)) / 2
     return half + (np.triu(g, 1) if lower else np.tril(g, -1))
