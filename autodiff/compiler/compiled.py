@@ -88,7 +88,8 @@ def compile(
             that it calls, or lists of them.
         check: compare the program with the step when it is made, over two steps on copies of the state, and record the
             step anew in later calls. Copies of large arrays lie in temporary files while that lasts.
-        exact: leave out simplifications that change rounding; results are then the step's to the last bit.
+        exact: leave out simplifications that change rounding; results are then the step's to the last bit, but for
+            products of complex numbers without axes, which NumPy rounds otherwise than those of arrays.
         without: names of simplifications that are to be left out.
         backend: ``"numpy"`` for plain NumPy calls, or ``"numba"`` for machine code: elementwise calls are joined into
             loops, which Numba compiles. Compiling takes a few seconds, the first time: the machine code is kept for

@@ -138,6 +138,13 @@ def test_doors_show_what_they_show_in_the_step() -> None:
     assert_same(make, [(X,)] * 3, exact=True)
 
 
+@pytest.mark.parametrize("part", range(4))
+def test_single_numbers_are_no_difference(part: int) -> None:
+    a, b = (np.asarray(z) for z in np.random.default_rng(part).normal(size=(2, 2)) @ [1, 1j])
+    gradient = ad.grad(lambda a, b: np.real(a * b * (0.1 - 0.3j)), (0, 1))
+    np.testing.assert_allclose(ad.compile(gradient, exact=True)(a, b), gradient(a, b), rtol=1e-14)
+
+
 # Texts, keys and changes
 
 
