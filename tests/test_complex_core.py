@@ -203,6 +203,10 @@ def test_holomorphic_functions() -> None:
     np.testing.assert_allclose(ad.hessian(lambda z: cube(z).sum(), holomorphic=True)(z), np.diag(6 * z), atol=1e-13)
 
 
+def test_the_derivative_of_each_element() -> None:
+    np.testing.assert_allclose(ad.elementwise_grad(np.sin, holomorphic=True)(Z), np.cos(Z))
+
+
 def test_matrices_of_real_and_complex_numbers() -> None:
     x = PAIR
     derivative = ad.jacobian(lambda x: np.exp(1j * x) * x)(x)
@@ -225,6 +229,12 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "jacobian": (lambda: ad.jacobian(lambda z: z * z)(Z[0]), TypeError, "say holomorphic=True, or differentiate real"),
     "hessian": (lambda: ad.hessian(length)(Z), TypeError, "complex ones is one number only for a holomorphic"),
     "elementwise": (lambda: ad.elementwise_grad(np.exp)(Z), TypeError, "must return real numbers"),
+    "elementwise of no holomorphic one": (
+        lambda: ad.elementwise_grad(np.conj, holomorphic=True)(Z),
+        ValueError,
+        "is not holomorphic",
+    ),
+    "gradient that is set": (lambda: setattr(ad.Tensor(1.0), "grad", 1j), TypeError, "no complex gradient"),
     "cotangent": (lambda: ad.vjp(np.exp, PAIR)[1](Z[0, :2]), TypeError, "cotangent must be real numbers of shape"),
     "text": (lambda: ad.vjp(np.exp, Z)[1]("z"), TypeError, "cotangent must be complex numbers of shape"),
     "relu": (lambda: ad.Tensor(Z).relu(), TypeError, "relu: Tensor of shape .* is complex; apply it to x.real"),

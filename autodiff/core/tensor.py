@@ -121,7 +121,10 @@ class Tensor(_Base):
 
     @grad.setter
     def grad(self, value: Array) -> None:
-        self._grad = value if value is None else taken_in(value, "grad")
+        value = value if value is None else taken_in(value, "grad")
+        if is_complex(value) and not is_complex(self):
+            raise TypeError(f"grad: {self._label()} is {self.dtype}, and has no complex gradient: give its real part")
+        self._grad = value
 
     # The array inside
 

@@ -93,7 +93,7 @@ def value_and_grad(
     return both
 
 
-def elementwise_grad(function: Function, argnums: Argnums = 0) -> Function:
+def elementwise_grad(function: Function, argnums: Argnums = 0, *, holomorphic: bool = False) -> Function:
     """Make the function that gives the derivative of a function which acts on each element by itself.
 
     It is the gradient of the sum of the outputs. Arguments, result and errors are those of `grad`, but the output may
@@ -105,7 +105,7 @@ def elementwise_grad(function: Function, argnums: Argnums = 0) -> Function:
         >>> slope(np.array([0.0, 20.0])).round(6), ad.elementwise_grad(slope)(np.array([0.0, 20.0])).round(6)
         (array([1., 0.]), array([0., 0.]))
     """
-    return gradient_of(Plan("elementwise_grad", function, argnums), of_scalar=False)
+    return gradient_of(Plan("elementwise_grad", function, argnums, holomorphic=holomorphic), of_scalar=False)
 
 
 def vjp(
