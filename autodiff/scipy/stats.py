@@ -176,9 +176,9 @@ class Distribution(_Named):
         shapes = [shape * np.where(fits(shape, 0), 1, np.nan) for shape in shapes]
         scale = scale * np.where(np.greater(scale, 0), 1, np.nan)
         y = (as_array(x) - loc) / scale
-        inside = np.greater_equal(y, low) & np.less_equal(y, high)
+        inside = ~(np.less(y, low) | np.greater(y, high))  # NaN goes through the formula, and so does its gradient
         if method.endswith("pmf"):
-            inside = inside & np.equal(y, np.floor(y))
+            inside = inside & (np.equal(y, np.floor(y)) | np.isnan(y))
         value = formula(np.where(inside, y, 0.5 if high == 1 else 1.0), *shapes)
         if method == "pdf":
             value = value / scale

@@ -235,3 +235,12 @@ def test_singular_covariances_and_wrong_shapes_are_refused() -> None:
             call()
     with pytest.raises(TypeError, match=r"^gamma\.logpdf\(x, a, loc=0, scale=1\): missing a required argument: 'a'"):
         stats.gamma.logpdf(Tensor(1.0))
+
+
+@pytest.mark.parametrize(("name", "shapes"), [("norm", ()), ("t", (3.0,)), ("gamma", (2.0,)), ("beta", (2.0, 3.0))])
+def test_of_nan_value_and_gradient_are_nan(name: str, shapes: tuple[float, ...]) -> None:
+    for method in ("logpdf", "pdf", "cdf", "logsf"):
+        density = getattr(getattr(stats, name), method)
+        assert np.isnan(
+            [density(np.nan, *shapes), *ad.grad(density, (0, *range(1, 1 + len(shapes))))(np.nan, *shapes)]
+        ).all()
