@@ -291,7 +291,7 @@ def test_det_of_singular_matrices() -> None:
         ("svd", lambda a: np.linalg.svd(a)[0][0].real.sum()),
         ("svd", lambda a: np.linalg.svd(a)[2][0].imag.sum()),
         ("eig", lambda a: np.linalg.eig(a)[1].real.sum()),
-        ("eig", lambda a: np.linalg.eig(rotating + a.real / 50)[1].real.sum()),
+        ("eig", lambda a: np.linalg.eig((rotating + a.real / 50).astype(complex))[1].real.sum()),
     ],
 )
 def test_what_depends_on_phases_is_refused(name: str, function: Twin, scale: float) -> None:

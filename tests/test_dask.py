@@ -29,13 +29,13 @@ DASK_LACKS: dict[str, str] = {
         diagflat dsplit eig eigh eigvals eigvalsh geomspace hsplit inner interp kron linalg.cross linalg.diagonal
         linalg.matmul linalg.matrix_transpose linalg.outer linalg.tensordot linalg.trace linalg.vecdot
         logspace matrix_norm matrix_power matrix_transpose multi_dot numpy.astype partition pinv poly polyadd
-        polyder polyint polysub polyval real_if_close resize roots slogdet softmax sort split svdvals
+        polyder polyint polysub polyval real_if_close resize roots slogdet softmax sort sort_complex split svdvals
         take_along_axis tensorinv tensorsolve trace trapezoid unstack unwrap vander vector_norm vsplit
     """,
     "1D weights expected": "average",
     "": "linspace x",
     "`copy` not supported": "meshgrid",
-    "has no attribute 'scimath'": """
+    "scimath": """
         emath.arccos emath.arcsin emath.arctanh emath.log emath.log10 emath.log2 emath.logn emath.power emath.sqrt
     """,
     "only supports taking an FFT along an axis that": """

@@ -463,7 +463,11 @@ def compare_programs(cases: list[Case], count: int, dtype: Any, order: int, **op
             np.testing.assert_allclose(data_of(a), data_of(b), rtol=rtol, err_msg=f"{case}, result {number}")
 
 
-@pytest.mark.together("case", [c for c in KINDS if not acts_on_each_element(c)][::12], ids=str)
+# How many residuals lstsq gives depends on the rank, which a program finds out, and says.
+PROGRAMS = [case for case in KINDS if not acts_on_each_element(case) and not case.name.startswith("lstsq")]
+
+
+@pytest.mark.together("case", PROGRAMS[::12], ids=str)
 def test_programs_at_special_points(case: Case) -> None:
     with quiet():
         variables = tensors(case.args)

@@ -307,8 +307,12 @@ def test_anomalies_are_found_in_any_member() -> None:
 
 @pytest.mark.filterwarnings("default")
 def test_numbers_without_a_gradient_are_refused_as_in_the_loop() -> None:
-    for x in (np.arange(3), np.arange(3) * 1j, np.arange(3) > 1):
-        with pytest.raises(TypeError, match="argument 0: Tensor: "):
+    for x, text in (
+        (np.arange(3), "argument 0: Tensor: "),
+        (np.arange(3) * 1j, "must return real numbers"),
+        (np.arange(3) > 1, "argument 0: Tensor: "),
+    ):
+        with pytest.raises(TypeError, match=text):
             ad.vmap(ad.grad(lambda x: x * x))(x)
 
 
