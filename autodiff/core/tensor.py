@@ -121,9 +121,12 @@ class Tensor(_Base):
 
     @grad.setter
     def grad(self, value: Array) -> None:
-        value = value if value is None else taken_in(value, "grad")
-        if is_complex(value) and not is_complex(self):
-            raise TypeError(f"grad: {self._label()} is {self.dtype}, and has no complex gradient: give its real part")
+        if value is not None:
+            value = taken_in(value, "grad")
+            if is_complex(value) and not is_complex(self):
+                raise TypeError(
+                    f"grad: {self._label()} is {self.dtype}, and has no complex gradient: give its real part"
+                )
         self._grad = value
 
     # The array inside
@@ -283,7 +286,8 @@ class Tensor(_Base):
             for batch in running.get():
                 seed = batch.for_each(seed)
             for tensor, g in pullback([(self, seed)], create_graph).items():
-                g = conj(g)
+                if type(g) is not np.float64 and g.dtype.kind == "c":
+                    g = conj(g)
                 for batch in running.get():
                     g = batch.total(g, tensor)
                 g = constant(g) if create_graph and not isinstance(g, Tensor) else g
@@ -291,10 +295,11 @@ class Tensor(_Base):
 
     def _seed(self, gradient: Array, create_graph: bool) -> Any:
         """Check the gradient that a walk begins with."""
-        if self.dtype.kind not in "fc":
+        kind = self._array.dtype.kind
+        if kind not in "fc":
             raise TypeError(f"backward: {self._label()} is {self.dtype}; only floats and complex ones have a gradient")
         if gradient is None:
-            if self.dtype.kind == "c":
+            if kind == "c":
                 raise TypeError(
                     f"backward: {self._label()} is {self.dtype}, and no complex number is largest: make it real, as "
                     "with abs(x) or x.real, or give backward(gradient) an array of its shape"
@@ -309,15 +314,15 @@ class Tensor(_Base):
         array = data_of(gradient)
         if not hasattr(array, "shape"):
             array = np.asarray(array)
-        if array.dtype.kind not in "fiub" and not array.dtype.kind == self.dtype.kind == "c":
-            kind = "numbers" if self.dtype.kind == "c" else "real numbers"
-            raise TypeError(f"backward: the gradient must be {kind}, got dtype {array.dtype}")
+        if array.dtype.kind not in "fiub" and not array.dtype.kind == kind == "c":
+            numbers = "numbers" if kind == "c" else "real numbers"
+            raise TypeError(f"backward: the gradient must be {numbers}, got dtype {array.dtype}")
         if array.shape != self.shape:
             raise ValueError(f"backward: a gradient of shape {array.shape} does not fit {self._label()}")
         if array.dtype != self.dtype:
             gradient = array = (gradient if create_graph else array).astype(self.dtype)
         gradient = array if not create_graph else gradient if isinstance(gradient, Tensor) else constant(array)
-        return conj(gradient)
+        return conj(gradient) if kind == "c" else gradient
 
     def retain_grad(self) -> None:
         """Let `backward` leave the gradient in ``grad`` also of this Tensor, which a call made.
