@@ -106,6 +106,15 @@ def test_gradients_add_up_over_calls() -> None:
     np.testing.assert_array_equal(x.grad, [7, 11])
 
 
+@pytest.mark.parametrize("retain_graph", [True, False, None])
+def test_the_graph_is_kept_whatever_retain_graph_says(retain_graph: bool | None) -> None:
+    x = Tensor(2.0)
+    y = x**3
+    y.backward(retain_graph=retain_graph)
+    y.backward()
+    assert x.grad == 24
+
+
 def test_gradients_add_up_over_uses() -> None:
     x = Tensor([2.0, 3.0])
     y = x * x + x[::-1] + 4 * x - x / 2

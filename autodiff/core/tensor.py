@@ -250,7 +250,7 @@ class Tensor(_Base):
 
     # Differentiation
 
-    def backward(self, gradient: Array = None, create_graph: bool = False) -> None:
+    def backward(self, gradient: Array = None, create_graph: bool = False, *, retain_graph: bool | None = None) -> None:
         """Add the gradient of this Tensor to ``grad`` of every leaf that it was computed from.
 
         Args:
@@ -259,6 +259,8 @@ class Tensor(_Base):
                 PyTorch, ``∂L/∂x + i ∂L/∂y``: the direction in which L grows fastest.
             create_graph: record the backward pass too. The gradients are then Tensors that can be differentiated
                 again; otherwise they are plain arrays.
+            retain_graph: for programs written for PyTorch; whatever it is, the graph is kept, for as long as somebody
+                holds the Tensor, and can be walked again.
 
         Raises:
             RuntimeError: nothing was recorded, or a Tensor was changed in place since.

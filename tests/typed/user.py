@@ -32,7 +32,7 @@ reveal_type(x.detach())  # Tensor
 reveal_type(list(x))  # list[Tensor]
 reveal_type(x.shape)  # tuple[int, ...]
 reveal_type(float(x.sum()))  # float
-reveal_type(x.backward)  # (gradient: Any = None, create_graph: bool = False) -> None
+reveal_type(x.backward(retain_graph=True))  # None
 
 # What NumPy's functions give is no error where it is used as a Tensor
 y: ad.Tensor = np.tanh(x)
