@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -73,7 +74,7 @@ class Checkpoint:
         settings: Mapping[str, Any],
         given: Mapping[str, Any],
     ) -> None:
-        self.path = check_path("fit: checkpoint", path)
+        self.path = check_path("fit: checkpoint", path).absolute()  # wherever the run may go meanwhile
         try:
             folder = target_of(self.path).parent
         except OSError as error:
@@ -138,14 +139,15 @@ class Checkpoint:
             "best": progress.best or {},
         }
         arrays = {f"{part}.{name}": array for part, values in parts.items() for name, array in values.items()}
-        write_arrays(self.path, arrays, {_ENTRY: json.dumps(entry, default=lambda array: array.tolist())})
+        write_arrays(self.path, arrays, {_ENTRY: _text(entry)})
 
-    def load(self, epochs: int) -> Progress:
+    def load(self, begun: History, epochs: int) -> Progress:
         """Set model, optimizer, schedule and generators to what the file holds.
 
         A file of a version that did not write constants down is compared by its settings alone.
 
         Args:
+            begun: the history of a run that begins, whose columns that of the file must have.
             epochs: how many the run is to have in the end.
 
         Raises:
@@ -157,11 +159,15 @@ class Checkpoint:
         if _ENTRY not in metadata:
             raise ValueError(f"fit: {self.path} holds no run of fit; give checkpoint= another path")
         try:
-            return self._load(arrays, json.loads(metadata[_ENTRY]), epochs)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-            raise ValueError(f"fit: {self.path} is damaged ({error!r}); give checkpoint= another path") from None
+            entry = json.loads(metadata[_ENTRY])
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(repr(error)) from None
+        try:
+            return self._load(arrays, entry, begun, epochs)
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise self._damaged(repr(error)) from None
 
-    def _load(self, arrays: dict[str, Any], entry: dict[str, Any], epochs: int) -> Progress:
+    def _load(self, arrays: dict[str, Any], entry: dict[str, Any], begun: History, epochs: int) -> Progress:
         if entry["version"] != VERSION:
             self._refuse([f"version {entry['version']} of the format, which is {VERSION} here"])
         parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "best": {}}
@@ -181,22 +187,30 @@ class Checkpoint:
             _differences(entry["settings"] | file, self.settings | own)
             + _differences(begun_with | accepted, self.begun_with)
             + _differences(_described_sharing(entry["shared"]), _described_sharing(self._sharing()))
+            + self._misfits("model", parts["model"])
+            + (self._misfits("best", parts["best"]) if parts["best"] else [])
         )
-        progress = Progress(
-            History(**entry["history"]),
-            float(entry["best_loss"]),
-            int(entry["waited"]),
-            parts["best"] or None,
-            bool(entry["stopped"]),
-        )
-        done = len(progress.history.loss)
+        best_loss, waited, stopped = (entry[name] for name in ("best_loss", "waited", "stopped"))
+        done = len(entry["history"]["loss"])
+        states = {name: dict(enumerate(entry["generators"]))[k] for name, k in entry["shared"].items()}
+        wrong = _misshapen(asdict(begun), entry["history"], done, "validation inputs" in self.given) + [
+            f"the generator {name}"
+            for name, rng in self.generators.items()
+            if not _is_like(json.loads(_text(rng.bit_generator.state)), states[name])
+        ]
+        if not (type(best_loss) is float and (best_loss < math.inf) == bool(parts["best"])):
+            wrong.append("best_loss, or the weights that belong to it")
+        if not (type(waited) is int and 0 <= waited <= done):
+            wrong.append("waited")
+        if type(stopped) is not bool:
+            wrong.append("stopped")
+        if wrong:
+            raise self._damaged(f"these are not what they should be: {', '.join(wrong)}")
         if done > epochs:
             self._refuse([f"it has {done} epochs already, and epochs is {epochs} here"])
-        states = {name: entry["generators"][position] for name, position in entry["shared"].items()}
+        progress = Progress(History(**entry["history"]), best_loss, waited, parts["best"] or None, stopped)
         before = self._state()
         try:
-            if progress.best is not None:  # it is loaded at the end of the run, which is too late to find it damaged
-                self.model.load_state_dict(progress.best)
             self._set(parts["model"], parts["optimizer"], entry["schedule"], states)
         except BaseException as error:
             self._set(*before)
@@ -237,6 +251,17 @@ class Checkpoint:
         numbers: dict[int, int] = {}
         return {name: numbers.setdefault(id(rng), len(numbers)) for name, rng in self.generators.items()}
 
+    def _misfits(self, part: str, arrays: dict[str, Any]) -> list[str]:
+        """Say which arrays of a file are not made as the model's."""
+        file, own = (
+            {f"{part}.{name}": f"{array.dtype} of shape {array.shape}" for name, array in values.items()}
+            for values in (arrays, self.model.state_dict())
+        )
+        return _differences(file, own)
+
+    def _damaged(self, problem: str) -> ValueError:
+        return ValueError(f"fit: {self.path} is damaged ({problem}); give checkpoint= another path")
+
     def _refuse(self, differences: list[str]) -> None:
         if differences:
             raise ValueError(
@@ -249,6 +274,50 @@ def _differences(file: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     """Say which entries differ."""
     names = [name for name in {**own, **file} if name not in own or name not in file or own[name] != file[name]]
     return [f"{name} is {file.get(name, 'missing')} in the file, {own.get(name, 'missing')} here" for name in names]
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    """Give numbers, texts and arrays as JSON; those of generators' states are whole numbers."""
+    return json.dumps(values, default=lambda array: array.tolist())
+
+
+def _misshapen(begun: Mapping[str, Any], file: Mapping[str, Any], done: int, is_validated: bool) -> list[str]:
+    """Say which columns of a file's history are not those of the run, of so many numbers; callbacks may add others."""
+    own, given = _flat(begun), _flat(file)
+    validated = done if is_validated else 0
+    lengths = {name: {done} for name in own} | {"validation_loss": {validated}, "validation_accuracy": {0, validated}}
+
+    def is_good(name: str, value: Any) -> bool:
+        if name == "samples":
+            return bool(value == own[name])
+        are_numbers = isinstance(value, list) and all(type(number) in (int, float) for number in value)
+        return are_numbers and len(value) in lengths.get(name, {len(value)})
+
+    return [f"the history's {name}" for name in {**own, **given} if not is_good(name, given.get(name))]
+
+
+def _flat(history: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the parts of a history by name, the metrics one by one."""
+    parts: dict[str, Any] = {}
+    for name, value in history.items():
+        parts |= {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
+    return parts
+
+
+# NumPy takes such numbers of a generator's state as they are, and reads memory that is not its own if they are others.
+_MOST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}
+
+
+def _is_like(own: Any, given: Any) -> bool:
+    """Whether a generator's state is made as another: of the same names, texts, lengths and kinds of numbers."""
+    if type(own) is not type(given):
+        return False
+    if isinstance(own, dict):
+        are_positions = all(0 <= given[name] <= _MOST[name] for name in _MOST.keys() & given.keys())
+        return are_positions and own.keys() == given.keys() and all(_is_like(own[name], given[name]) for name in own)
+    if isinstance(own, list):
+        return len(own) == len(given) and all(map(_is_like, own, given))
+    return not isinstance(own, str) or bool(own == given)
 
 
 def _as_read(values: Mapping[str, Any]) -> dict[str, Any]:

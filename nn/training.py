@@ -261,7 +261,7 @@ class _Run:
                 self.file.save(self.progress)
             # Also what was written just now, so that the arrays lie in memory as they will when it is read again: sums
             # of an array in another order may end in other bits.
-            self.progress = self.file.load(self.settings.epochs)
+            self.progress = self.file.load(self.progress.history, self.settings.epochs)
             yield
 
     def finish(self) -> History:

@@ -185,6 +185,25 @@ def test_a_run_that_a_callback_ended_stays_so(tmp_path: Path) -> None:
     assert run(tmp_path / "run")[1] == history
 
 
+def test_columns_that_a_callback_adds_go_on(tmp_path: Path) -> None:
+    def more(epoch: int, model: Any, history: nn.History) -> None:
+        if epoch % 2:
+            history.metrics.setdefault("odd", []).append(epoch)
+
+    with pytest.raises(AccidentError):
+        run(tmp_path / "run", callbacks=[more, interrupt(4)])
+    assert run(tmp_path / "run", callbacks=[more])[1].metrics["odd"] == [1, 3, 5]
+
+
+def test_a_run_that_goes_elsewhere_stays_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    _, history = run(Path("run"), callbacks=[lambda *_: os.chdir(tmp_path / "elsewhere")])
+    assert listing(tmp_path) == ["elsewhere", "run"]
+    assert listing(tmp_path / "elsewhere") == []
+    assert run(tmp_path / "run")[1] == history
+
+
 @pytest.mark.parametrize("where", ["forward", "write_arrays"])
 @pytest.mark.parametrize(
     "schedule",
@@ -445,27 +464,113 @@ def altered(content: bytes, tmp_path: Path, change: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda arrays, entry: entry.update(version=2), "version 2 of the format, which is 1 here"),
-        (lambda arrays, entry: entry.pop("version"), "is damaged (KeyError('version')"),
-        (lambda arrays, entry: entry.pop("settings"), "is damaged (KeyError('settings')"),
-        (lambda arrays, entry: entry.update(generators=[]), "is damaged (IndexError("),
-        (lambda arrays, entry: entry.update(generators=[3, 4, 5, 6]), "is damaged (TypeError("),
-        (lambda arrays, entry: entry.update(history={"lost": []}), "is damaged (TypeError("),
-        (lambda arrays, entry: entry.update(schedule={}), "does not fit: CosineAnnealingLR.load_state_dict"),
-        (lambda arrays, entry: arrays.update(other=np.zeros(1)), "is damaged (KeyError('other')"),
-        (lambda arrays, entry: arrays.pop("model.layers.0.bias"), "does not fit: load_state_dict"),
-        (lambda arrays, entry: arrays.pop("best.layers.0.bias"), "does not fit: load_state_dict"),
-        (lambda arrays, entry: arrays.pop("optimizer.parameters.1.mean"), "does not fit: Adam.load_state_dict"),
-    ],
-)
+def put(path: str, value: Any) -> Any:
+    """Give a change that puts a value in a file's entry, or takes out what is there."""
+
+    def change(arrays: dict[str, Any], entry: Any) -> None:
+        *outer, name = (int(part) if part.isdigit() else part for part in path.split("/"))
+        for part in outer:
+            entry = entry[part]
+        if value is MISSING:
+            del entry[name]
+        else:
+            entry[name] = value
+
+    return change
+
+
+def put_array(name: str, change: Any) -> Any:
+    """Give a change of an array in a file, or one that takes it out."""
+
+    def changed(arrays: dict[str, Any], entry: Any) -> None:
+        array = arrays.pop(name, np.zeros(1))
+        if change is not MISSING:
+            arrays[name] = change(array)
+
+    return changed
+
+
+MISSING = object()
+WRONG = "is damaged (these are not what they should be: "
+DAMAGES = {
+    "version": (put("version", 2), "version 2 of the format, which is 1 here"),
+    "no version": (put("version", MISSING), "is damaged (KeyError('version')"),
+    "no settings": (put("settings", MISSING), "is damaged (KeyError('settings')"),
+    "schedule": (put("schedule", {}), "does not fit: CosineAnnealingLR.load_state_dict"),
+    "schedule that is none": (put("schedule", None), "is damaged (TypeError("),
+    "negative epoch": (put("schedule/last_epoch", -1), "does not fit: CosineAnnealingLR.load_state_dict: last_epoch"),
+    # Arrays
+    "name": (put_array("other", np.array), "is damaged (KeyError('other')"),
+    "new name": (put_array("model.other", np.array), "model.other is float64 of shape (1,) in the file, missing here"),
+    "weights": (put_array("model.layers.0.bias", MISSING), "model.layers.0.bias is missing in the file, float32 of"),
+    "best": (put_array("best.layers.0.bias", MISSING), "best.layers.0.bias is missing in the file, float32 of shape"),
+    "optimizer": (put_array("optimizer.parameters.1.mean", MISSING), "does not fit: Adam.load_state_dict: "),
+    "shape": (
+        put_array("model.layers.0.weight", np.transpose),
+        "model.layers.0.weight is float32 of shape (8, 4) in the file, float32 of shape (4, 8) here",
+    ),
+    "dtype": (
+        put_array("model.layers.0.weight", np.float64),
+        "model.layers.0.weight is float64 of shape (4, 8) in the file, float32 of shape (4, 8) here",
+    ),
+    "whole numbers": (put_array("best.layers.0.bias", np.int8), "best.layers.0.bias is int8 of shape (8,) in the file"),
+    "dtype of a buffer": (
+        put_array("model.layers.1.num_batches_tracked", np.int32),
+        "model.layers.1.num_batches_tracked is int32 of shape () in the file, int64 of shape () here",
+    ),
+    "dtype of a slot": (
+        put_array("optimizer.parameters.0.square", np.float16),
+        "does not fit: Adam.load_state_dict: nothing was loaded: parameters.0.square has shape (4, 8) and dtype f",
+    ),
+    # How far it has come
+    "no best": (
+        lambda arrays, entry: [arrays.pop(name) for name in list(arrays) if name.startswith("best")],
+        f"{WRONG}best_loss, or the weights that belong to it)",
+    ),
+    "best loss": (put("best_loss", "1"), f"{WRONG}best_loss, or"),
+    "infinite best loss": (put("best_loss", float("inf")), f"{WRONG}best_loss, or"),
+    "waited": (put("waited", -1), f"{WRONG}waited)"),
+    "waited too long": (put("waited", 4), f"{WRONG}waited)"),
+    "stopped": (put("stopped", "False"), f"{WRONG}stopped)"),
+    # History
+    "history": (put("history", {"lost": []}), "is damaged (KeyError('loss')"),
+    "no history": (put("history", []), "is damaged (TypeError("),
+    "column of a history": (put("history/lost", []), "is damaged (TypeError("),
+    "no column": (put("history/lr", MISSING), f"{WRONG}the history's lr)"),
+    "texts": (put("history/loss", ["1", "2", "3"]), f"{WRONG}the history's loss)"),
+    "text": (put("history/loss", "123"), f"{WRONG}the history's loss)"),
+    "Booleans": (put("history/validation_loss", [True] * 3), f"{WRONG}the history's validation_loss)"),
+    "too few": (put("history/seconds", [1.0]), f"{WRONG}the history's seconds)"),
+    "without validation": (put("history/validation_loss", []), f"{WRONG}the history's validation_loss)"),
+    "samples": (put("history/samples", 44), f"{WRONG}the history's samples)"),
+    "no metrics": (put("history/metrics", []), f"{WRONG}the history's metrics.accuracy, the history's metrics.dista"),
+    "no metric": (put("history/metrics/distance", MISSING), f"{WRONG}the history's metrics.distance)"),
+    "metric": (put("history/validation_metrics/accuracy", [0.5]), f"{WRONG}the history's validation_metrics.accuracy)"),
+    # Generators
+    "no generators": (put("generators", []), "is damaged (KeyError(0)"),
+    "generators that are none": (put("generators", [3, 4, 5, 6]), f"{WRONG}the generator rng, the generator model.no"),
+    "another place": (put("shared/rng", -1), "is damaged (KeyError(-1)"),
+    "another kind": (put("generators/0/bit_generator", "SFC64"), f"{WRONG}the generator rng)"),
+    "no part": (put("generators/0/uinteger", MISSING), f"{WRONG}the generator rng)"),
+    "part": (put("generators/0/more", 1), f"{WRONG}the generator rng)"),
+    "fraction": (put("generators/0/state/state", 0.5), f"{WRONG}the generator rng)"),
+    "negative": (put("generators/0/state/inc", -1), "is damaged (OverflowError("),
+    "short key": (put("generators/1/state/key", [1] * 623), f"{WRONG}the generator model.noise.list.0)"),
+    "key of texts": (put("generators/1/state/key", ["1"] * 624), f"{WRONG}the generator model.noise.list.0)"),
+    "key of large numbers": (put("generators/1/state/key", [2**40] * 624), "is damaged (OverflowError("),
+    # NumPy reads memory there that is not its own.
+    "position": (put("generators/1/state/pos", 10**6), f"{WRONG}the generator model.noise.list.0)"),
+    "negative position": (put("generators/1/state/pos", -1), f"{WRONG}the generator model.noise.list.0)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), DAMAGES.values(), ids=DAMAGES)
 def test_damaged_files(change: Any, message: str, finished: bytes, tmp_path: Path) -> None:
-    refuse(altered(finished, tmp_path, change), message)
+    path = altered(finished, tmp_path, change)
+    assert str(path) in refuse(path, message)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "9" * 9999, "[" * 99999], ids=lambda text: text[:4])
 def test_entries_of_another_form(text: str, tmp_path: Path) -> None:
     write_arrays(tmp_path / "run", {}, {"autodiff.nn.fit": text})
     refuse(tmp_path / "run", f"fit: {tmp_path / 'run'} is damaged (")
