@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 if sys.platform != "win32":
     import fcntl
@@ -22,7 +23,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     A link stays, and what it leads to is written. A file that was there before keeps its permissions and, as far as the
     process may give them, its owner and group; a new one has those of any new file. Other names of the old file (hard
-    links) still have the old content.
+    links) still have the old content. What was written outlives a crash of the machine, where its disk keeps its word.
 
     Raises:
         OSError: the path cannot be written, or is none for a file; see `target_of`. What it held before is still there,
@@ -52,6 +53,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.replace(draft, target)
         finally:
             draft.unlink(missing_ok=True)
+        _keep_names(target.parent)
     except OSError as error:
         raise type(error)(error.errno, f"cannot write {path}: {error.strerror or error}") from error
 
@@ -88,40 +90,54 @@ def held(caller: str, path: Path) -> Iterator[None]:
     """
     target = target_of(path)
     lock = target.parent / f"{_beside(target)}lock"
+    file = None
     try:
-        descriptor = _locked(lock)
-    except BlockingIOError as error:
-        raise BlockingIOError(
-            error.errno, f"{caller}: another run is writing {path}; let it end first, or give this one another path"
-        ) from None
-    except OSError:
-        descriptor = None
-    try:
-        if descriptor is not None:
+        try:
+            file = _locked(lock)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                error.errno, f"{caller}: another run is writing {path}; let it end first, or give this one another path"
+            ) from None
+        except OSError:  # nobody can hold it
+            pass
+        if file is not None:
             for draft in target.parent.glob(f"{_beside(target)}*.tmp"):
                 draft.unlink(missing_ok=True)
         yield
     finally:
-        if descriptor is not None:
-            lock.unlink(missing_ok=True)
-            os.close(descriptor)
+        if file is not None:
+            with file:
+                lock.unlink(missing_ok=True)
 
 
-def _locked(lock: Path) -> int | None:
-    """Open and lock a file, and make it if there is none."""
+def _locked(lock: Path) -> BinaryIO | None:
+    """Open and lock a file, and make it if there is none.
+
+    Python closes a file that nobody knows: a Ctrl-C, whenever it comes, leaves no lock that this process has.
+    """
     while sys.platform != "win32":
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        file = open(lock, "ab")  # noqa: SIM115
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(descriptor)
+            file.close()
             if not isinstance(error, BlockingIOError):  # there are no locks here
                 lock.unlink(missing_ok=True)
             raise
-        if os.fstat(descriptor).st_nlink:
-            return descriptor
-        os.close(descriptor)  # it is no file any more: its holder removed it just now, and another may hold a new one
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # it is no file any more: its holder removed it just now, and another may hold a new one
     return None
+
+
+def _keep_names(folder: Path) -> None:
+    """Have the names of a folder's files written to the disk, where the system can: they are not with the files."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _make_like(before: os.stat_result, path: Path) -> None:

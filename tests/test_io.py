@@ -348,13 +348,16 @@ def test_an_accident_leaves_the_old_file_whole(
         assert bits(nn.load(mlp(0), path)) == bits(mlp(1))
 
 
-def test_the_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_on_the_disk_before_it_takes_its_name_and_then_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "model.safetensors"
     events: list[Any] = []
     fsync, replace = os.fsync, os.replace
 
     def watched_fsync(descriptor: int) -> None:
-        events.append(("fsync", os.fstat(descriptor).st_size, path.exists()))
+        status = os.fstat(descriptor)
+        events.append(("fsync", "folder" if stat.S_ISDIR(status.st_mode) else status.st_size, path.exists()))
         fsync(descriptor)
 
     def watched_replace(source: Any, target: Any) -> None:
@@ -364,7 +367,20 @@ def test_the_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkey
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(os, "replace", watched_replace)
     nn.save(mlp(), path)
-    assert events == [("fsync", path.stat().st_size, False), ("replace", tmp_path, False)]
+    assert events == [("fsync", path.stat().st_size, False), ("replace", tmp_path, False), ("fsync", "folder", True)]
+
+
+def test_a_folder_that_cannot_be_written_out_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def of_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(22, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", of_files)
+    nn.save(mlp(1), tmp_path / "model")
+    assert bits(nn.load(mlp(2), tmp_path / "model")) == bits(mlp(1))
 
 
 @pytest.mark.parametrize("call", [nn.save, nn.load])
