@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from nn import data, distributions, functional, init, optim, plots
+from nn import data, distributions, functional, init, optim, parallel, plots
 from nn.activations import (
     ELU,
     GELU,
@@ -44,7 +44,7 @@ __all__ = [
     "ELU", "GELU", "MLP", "BatchNorm1d", "Buffer", "Dropout", "Embedding", "Flatten", "Hardtanh", "History",
     "Identity", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "Module", "Parameter", "ReLU",
     "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "data", "distributions", "evaluate", "fit",
-    "from_torch", "functional", "functional_call", "init", "load", "optim", "plots", "save", "to_torch",
+    "from_torch", "functional", "functional_call", "init", "load", "optim", "parallel", "plots", "save", "to_torch",
 ]  # fmt: skip
 if find_spec("sklearn") is not None:  # what a star-import gives must be there
     __all__ += ["Classifier", "Regressor"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from nn.history import History
 from nn.io import read_arrays, write_arrays
 from nn.module import Module
 from nn.optim import Optimizer, Schedule
+from nn.parallel import Alone, described, differences
 
 VERSION = 1
 _ENTRY = "autodiff.nn.fit"  # of the file's metadata
@@ -44,29 +47,25 @@ class Progress:
     stopped: bool = False
 
 
-class Checkpoint:
-    """The file of one run of `fit`.
+class State:
+    """All by which two runs of `fit` are compared, and that the rest of a run depends on.
 
     Args:
-        path: of the file, which need not exist.
         model: its parameters and buffers, and the generators in its layers, are kept.
         optimizer: its options and arrays are kept.
         schedule: its numbers are kept, if there is one.
         rng: the generator of the order of the rows.
-        settings: arguments by name, as numbers and texts. A file is only read by a run with the same ones.
+        settings: arguments by name, as numbers and texts.
         given: functions and other arguments by name, which must be the same too: with the same `nn.constants`. So must
             the attributes of the model's Modules, of the optimizer and of the schedule, which parameters are frozen and
             which belong to which group; but what has changed during the run is no constant and may be anything.
 
     Raises:
-        TypeError: the path is none.
         ValueError: the optimizer has parameters that are not the model's, and so would not be kept.
-        OSError: the folder of the path does not exist, or the path is none for a file, such as that of a folder.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
         model: Module,
         optimizer: Optimizer,
         schedule: Schedule | None,
@@ -74,29 +73,21 @@ class Checkpoint:
         settings: Mapping[str, Any],
         given: Mapping[str, Any],
     ) -> None:
-        self.path = check_path("fit: checkpoint", path).absolute()  # wherever the run may go meanwhile
-        try:
-            folder = target_of(self.path).parent
-        except OSError as error:
-            raise type(error)(error.errno, f"fit: checkpoint={str(path)!r} {error.strerror}") from None
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                errno.ENOENT, f"fit: checkpoint={str(path)!r} is in a folder that does not exist; make it first"
-            )
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
         if not set(map(id, optimizer.parameters)) <= set(map(id, model.parameters())):
             raise ValueError(
-                "fit: the optimizer has parameters that are not the model's, and that the checkpoint would not keep; "
-                "make them attributes of the model"
+                "fit: the optimizer has parameters that are not the model's, which no checkpoint would keep, and ranks "
+                "would not share; make them attributes of the model"
             )
         self.given = given
+        self.others: list[Any] = []  # states of the generators of the other ranks
         self.generators = {"rng": rng} | {
             path: value for path, value in self._found() if isinstance(value, np.random.Generator)
         }
         self.constants: dict[str, str | None] = self._told()
-        self.settings = _as_read(dict(settings) | _described(model) | {"optimizer": type(optimizer).__name__})
+        self.settings = _as_read(dict(settings) | described(model) | {"optimizer": type(optimizer).__name__})
         if schedule is not None:
             self.settings |= _as_read({"schedule": type(schedule).__name__} | _arguments(schedule))
         self.settings |= {
@@ -106,6 +97,75 @@ class Checkpoint:
         if schedule is not None:  # it has changed the rates of a run that was interrupted and is begun again
             options |= {f"optimizer's groups.{k}.lr": rate for k, rate in enumerate(schedule.base_lrs)}
         self.begun_with = _as_read(options)
+
+    def texts(self) -> dict[str, Any]:
+        """Say all by which runs are compared."""
+        return {**self.settings, **self.constants, **self.begun_with}
+
+    def states(self) -> list[dict[str, Any]]:
+        """Give the states of the different generators: layers often share one, and must share it again afterwards."""
+        different = {id(rng): rng for rng in self.generators.values()}
+        return [dict(rng.bit_generator.state) for rng in different.values()]
+
+    def share(self, group: Alone, progress: Progress) -> Progress:
+        """Give all ranks what the first has; but their generators draw each something else, reproducibly."""
+        state, others, progress = group.of_first((self._state(), self.others, progress))
+        if group.rank > 0:
+            model, optimizer, schedule, states = state
+            for name, number in self._sharing().items():
+                kept = others[group.rank - 1] if group.rank <= len(others) else None
+                states[name] = kept[number] if kept else _other(self.generators[name], states[name], group.rank)
+            self._set(model, optimizer, schedule, states)
+        return progress
+
+    def _found(self) -> Iterator[tuple[str, Any]]:
+        """Give all that the run computes with beside its state, by its path."""
+        own = [*self.model.modules(), *self.model.parameters(), *self.model.buffers(), self.optimizer, self.schedule]
+        seen = {id(thing) for thing in own if thing is not None}
+        for path, value in {**_roots(self.model, self.optimizer, self.schedule), **self.given}.items():
+            yield from constants(path, value, seen)
+
+    def _told(self) -> dict[str, str | None]:
+        return {path: told(value) for path, value in self._found() if not isinstance(value, np.random.Generator)}
+
+    def _state(self) -> tuple[Any, Any, Any, dict[str, Any]]:
+        return (
+            self.model.state_dict(),
+            self.optimizer.state_dict(),
+            None if self.schedule is None else self.schedule.state_dict(),
+            {name: rng.bit_generator.state for name, rng in self.generators.items()},
+        )
+
+    def _set(self, model: Any, optimizer: Any, schedule: Any, states: dict[str, Any]) -> None:
+        self.model.load_state_dict(model)
+        self.optimizer.load_state_dict(optimizer)
+        if self.schedule is not None:
+            self.schedule.load_state_dict(schedule)
+        for name, state in states.items():
+            self.generators[name].bit_generator.state = state
+
+    def _sharing(self) -> dict[str, int]:
+        """Number the different generators, and give each name its number."""
+        numbers: dict[int, int] = {}
+        return {name: numbers.setdefault(id(rng), len(numbers)) for name, rng in self.generators.items()}
+
+
+class Checkpoint(State):
+    """The file of one run, which only a run reads that compares to it.
+
+    Args:
+        path: of the file, which need not exist.
+        of_run: the arguments of `State`.
+
+    Raises:
+        TypeError: the path is none.
+        ValueError: as `State`.
+        OSError: the folder of the path does not exist, or the path is none for a file, such as that of a folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *of_run: Any) -> None:
+        self.path = _checked(path)
+        super().__init__(*of_run)
 
     def save(self, progress: Progress) -> None:
         """Write the file; at every moment the path holds a whole one.
@@ -118,15 +178,14 @@ class Checkpoint:
             name: now.get(name) if before.get(name) == now.get(name) or name.endswith(".requires_grad") else None
             for name in {**before, **now}
         }
-        # Layers often share a generator, and must share it again afterwards.
-        different = list({id(rng): rng for rng in self.generators.values()}.values())
         entry = {
             "version": VERSION,
             "settings": self.settings,
             "constants": self.constants,
             "begun_with": self.begun_with,
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "generators": [rng.bit_generator.state for rng in different],
+            "generators": self.states(),
+            "generators of the other ranks": self.others,
             "shared": self._sharing(),
             "history": asdict(progress.history),
             "best_loss": progress.best_loss,
@@ -198,6 +257,9 @@ class Checkpoint:
             for name, rng in self.generators.items()
             if not _is_like(json.loads(_text(rng.bit_generator.state)), states[name])
         ]
+        others = entry.get("generators of the other ranks", [])
+        if not all(_is_like(json.loads(_text({"": self.states()})), {"": states}) for states in others):
+            wrong.append("the generators of the other ranks")
         if not (type(best_loss) is float and (best_loss < math.inf) == bool(parts["best"])):
             wrong.append("best_loss, or the weights that belong to it")
         if not (type(waited) is int and 0 <= waited <= done):
@@ -218,38 +280,8 @@ class Checkpoint:
                 raise ValueError(f"fit: {self.path} does not fit: {error}") from None
             raise
         self.constants = constants or self.constants
+        self.others = others
         return progress
-
-    def _found(self) -> Iterator[tuple[str, Any]]:
-        """Give all that the run computes with beside its state, by its path."""
-        own = [*self.model.modules(), *self.model.parameters(), *self.model.buffers(), self.optimizer, self.schedule]
-        seen = {id(thing) for thing in own if thing is not None}
-        for path, value in {**_roots(self.model, self.optimizer, self.schedule), **self.given}.items():
-            yield from constants(path, value, seen)
-
-    def _told(self) -> dict[str, str | None]:
-        return {path: told(value) for path, value in self._found() if not isinstance(value, np.random.Generator)}
-
-    def _state(self) -> tuple[Any, Any, Any, dict[str, Any]]:
-        return (
-            self.model.state_dict(),
-            self.optimizer.state_dict(),
-            None if self.schedule is None else self.schedule.state_dict(),
-            {name: rng.bit_generator.state for name, rng in self.generators.items()},
-        )
-
-    def _set(self, model: Any, optimizer: Any, schedule: Any, states: dict[str, Any]) -> None:
-        self.model.load_state_dict(model)
-        self.optimizer.load_state_dict(optimizer)
-        if self.schedule is not None:
-            self.schedule.load_state_dict(schedule)
-        for name, state in states.items():
-            self.generators[name].bit_generator.state = state
-
-    def _sharing(self) -> dict[str, int]:
-        """Number the different generators, and give each name its number."""
-        numbers: dict[int, int] = {}
-        return {name: numbers.setdefault(id(rng), len(numbers)) for name, rng in self.generators.items()}
 
     def _misfits(self, part: str, arrays: dict[str, Any]) -> list[str]:
         """Say which arrays of a file are not made as the model's."""
@@ -271,9 +303,21 @@ class Checkpoint:
 
 
 def _differences(file: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
-    """Say which entries differ."""
-    names = [name for name in {**own, **file} if name not in own or name not in file or own[name] != file[name]]
-    return [f"{name} is {file.get(name, 'missing')} in the file, {own.get(name, 'missing')} here" for name in names]
+    return differences("in the file", file, "here", own)
+
+
+def _checked(path: Any) -> Path:
+    """Give the path of a file that can be there."""
+    file = check_path("fit: checkpoint", path).absolute()  # wherever the run may go meanwhile
+    try:
+        folder = target_of(file).parent
+    except OSError as error:
+        raise type(error)(error.errno, f"fit: checkpoint={str(path)!r} {error.strerror}") from None
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT, f"fit: checkpoint={str(path)!r} is in a folder that does not exist; make it first"
+        )
+    return file
 
 
 def _text(values: Mapping[str, Any]) -> str:
@@ -326,11 +370,11 @@ def _as_read(values: Mapping[str, Any]) -> dict[str, Any]:
     return copies
 
 
-def _described(model: Module) -> dict[str, str]:
-    """Say what a model's layers and arrays are."""
-    texts = {name: f"{type(part).__name__}({part._arguments()})" for name, part in model.named_modules()}
-    texts |= {name: f"{array.dtype} of shape {array.shape}" for name, array in model.state_dict().items()}
-    return {f"model.{name}" if name else "model": text for name, text in texts.items()}
+def _other(rng: np.random.Generator, state: Mapping[str, Any], rank: int) -> Any:
+    """Give the state of a generator that another rank has in the place of one, and that draws other numbers."""
+    words = list(hashlib.sha256(_text(state).encode()).digest())
+    kind: Any = type(rng.bit_generator)
+    return kind(np.random.SeedSequence(words, spawn_key=(rank,))).state
 
 
 def _described_sharing(shared: Mapping[str, int]) -> dict[str, str]:

@@ -49,8 +49,11 @@ def batches(X: Array, y: Array, batch_size: int, *, rng: Seed = None, drop_last:
 
 def _batches(X: Array, y: Array, batch_size: int, rng: np.random.Generator, drop_last: bool) -> Pairs:
     order = rng.permutation(len(X))
-    if drop_last:
-        order = order[: len(X) - len(X) % batch_size]
+    yield from in_order(X, y, order[: len(X) - len(X) % batch_size] if drop_last else order, batch_size)
+
+
+def in_order(X: Array, y: Array, order: Array, batch_size: int) -> Pairs:
+    """Give the rows at some places, a batch at a time."""
     take_inputs, take_targets = _take(X), _take(y)
     together = batch_size * max(1, _SMALL_BYTES // max(1, X[:batch_size].nbytes + y[:batch_size].nbytes))
     for start in range(0, len(order), together):

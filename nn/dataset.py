@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from autodiff.core.rule import Array
 from nn.checks import check_dataset, check_real, check_rows
-from nn.data import Pairs, batches
+from nn.data import Pairs, in_order
 from nn.io import digest
 
 # Rows are evaluated, and looked at, a block of this many bytes at a time, so that a file need not fit into memory.
@@ -53,10 +54,11 @@ class Rows:
             raise ValueError(f"{self.caller}: {self.name} hold {problem}; repair or leave out such rows")
         return converted
 
-    def blocks(self, row_bytes: int | None = None) -> list[slice]:
-        """Cut the rows into slices of some megabytes."""
+    def blocks(self, part: slice | None = None, row_bytes: int | None = None) -> list[slice]:
+        """Cut the rows, or a part of them, into slices of some megabytes."""
+        start, stop, _ = (part or slice(None)).indices(len(self))
         size = max(1, _BLOCK_BYTES // max(1, self.whole[:1].nbytes if row_bytes is None else row_bytes))
-        return [slice(start, start + size) for start in range(0, len(self), size)]
+        return [slice(first, min(first + size, stop)) for first in range(start, stop, size)] or [slice(0, 0)]
 
     def described(self) -> str:
         """Tell dtype and a digest of the numbers, in a file of a thousand rows that are spread over it."""
@@ -89,14 +91,32 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batches(self, batch_size: int, rng: np.random.Generator, joined: bool) -> Pairs:
-        """Give all rows once, in random order, a batch at a time; a single last row may join the batch before it."""
-        pieces = batches(self.inputs.whole, self.targets.whole, batch_size, rng=rng)
-        if joined and len(self) % batch_size == 1 < len(self):
+    def batches(self, batch_size: int, rng: np.random.Generator, joined: bool, own: Callable[[int], slice]) -> Pairs:
+        """Give all rows once, in random order, a batch at a time, and of each its own part.
+
+        A single last row may join the batch before it.
+        """
+        batch_size = min(batch_size, len(self))
+        rest = len(self) % batch_size
+        size, last = (len(range(count)[own(count)]) for count in (batch_size, rest))
+        order = _own_part(rng.permutation(len(self)), batch_size, own)
+        pieces = in_order(self.inputs.whole, self.targets.whole, order, size)
+        if rest and not last:
+            pieces = itertools.chain(pieces, [(self.inputs.whole[:0], self.targets.whole[:0])])
+        if joined and rest == 1:
             pieces = _last_joined(pieces, len(self) // batch_size)
         if self.inputs.in_memory and self.targets.in_memory:
             return pieces
         return ((self.inputs.converted(inputs), self.targets.converted(targets)) for inputs, targets in pieces)
+
+
+def _own_part(order: Array, batch_size: int, own: Callable[[int], slice]) -> Array:
+    """Give the own part of each batch."""
+    if own(batch_size) == slice(0, batch_size):
+        return order
+    whole = len(order) // batch_size * batch_size
+    batches, rest = order[:whole].reshape(-1, batch_size), order[whole:]
+    return np.concatenate([batches[:, own(batch_size)].reshape(-1), rest[own(len(rest))]])
 
 
 def _last_joined(pieces: Pairs, count: int) -> Pairs:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -25,7 +25,7 @@ from autodiff.core.watch import WATCHES
 from autodiff.files import held
 from autodiff.transforms.containers import walk
 from nn import functional
-from nn.checkpoint import Checkpoint, Progress
+from nn.checkpoint import Checkpoint, Progress, State
 from nn.checks import check_count, check_number
 from nn.dataset import Dataset
 from nn.history import History
@@ -33,6 +33,10 @@ from nn.init import Seed, generator
 from nn.layers import BatchNorm1d
 from nn.module import Module
 from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
+from nn.parallel import Alone, group_of
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 Loss = Callable[[Any, Any], Any]
 LossName = Literal["cross_entropy", "mse_loss", "binary_cross_entropy_with_logits"]
@@ -70,6 +74,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     compile: bool | None = None,
     rng: Seed = None,
+    comm: MPI.Intracomm | None = None,
 ) -> History:
     """Train a model by mini-batches, and show the progress on a terminal.
 
@@ -118,6 +123,8 @@ def fit(
             enough, and model, loss and optimizer are made of nothing but this package's own classes and functions,
             which is looked at again whenever callbacks, metrics or a schedule have run, as is all that they may change.
         rng: a Generator or a seed for the order of the rows.
+        comm: a communicator of mpi4py, such as ``MPI.COMM_WORLD``: its processes train together, as one would alone but
+            for rounding; None, or a single process, is one. See `nn.parallel`.
 
     Returns:
         The `History`. The model is left in evaluation mode.
@@ -146,34 +153,35 @@ def fit(
         >>> len(history.loss) < 1000
         True
     """
-    measure = _loss("fit", loss)
-    settings = _Settings(
-        loss=measure,
-        metrics=_metrics(metrics, measure),
-        epochs=epochs,
-        batch_size=batch_size,
-        clip_norm=clip_norm,
-        patience=patience,
-        min_delta=min_delta,
-        callbacks=callbacks,
-        compile=compile,
-    )
-    if patience is not None and validation_data is None:
-        raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
-    _check_model("fit", model)
-    optimizer = _optimizer(model.parameters(), optimizer, schedule)
-    if validation_data is not None and (not isinstance(validation_data, list | tuple) or len(validation_data) != 2):
-        raise TypeError("fit: validation_data must be a pair (inputs, targets)")
-    dtype = dtype_of(model)
-    data = Dataset("fit", X, y, dtype)
-    validation = None if validation_data is None else Dataset("fit: validation_data", *validation_data, dtype)
-    for dataset in filter(None, (data, validation)):
-        _check_outputs(model, settings, dataset)
-    run = _Run(model, settings, optimizer, schedule, data, validation, generator(rng))
-    if checkpoint is None:
-        return run.finish()
-    with run.kept(checkpoint, int(rng) if isinstance(rng, int | np.integer) else type(rng).__name__):
-        return run.finish()
+    with group_of("fit", comm) as group:
+        measure = _loss("fit", loss)
+        settings = _Settings(
+            loss=measure,
+            metrics=_metrics(metrics, measure),
+            epochs=epochs,
+            batch_size=batch_size,
+            clip_norm=clip_norm,
+            patience=patience,
+            min_delta=min_delta,
+            callbacks=callbacks,
+            compile=compile,
+        )
+        if patience is not None and validation_data is None:
+            raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
+        _check_model("fit", model)
+        optimizer = _optimizer(model.parameters(), optimizer, schedule)
+        if validation_data is not None and (not isinstance(validation_data, list | tuple) or len(validation_data) != 2):
+            raise TypeError("fit: validation_data must be a pair (inputs, targets)")
+        dtype = dtype_of(model)
+        data = Dataset("fit", X, y, dtype)
+        validation = None if validation_data is None else Dataset("fit: validation_data", *validation_data, dtype)
+        for dataset in filter(None, (data, validation)):
+            _check_outputs(model, settings, dataset)
+        if group.size > 1:
+            _check_parts(model, settings, data, group.size)
+        run = _Run(model, settings, optimizer, schedule, data, validation, generator(rng), group)
+        with run.kept(checkpoint, int(rng) if isinstance(rng, int | np.integer) else type(rng).__name__):
+            return run.finish()
 
 
 @dataclass(frozen=True)
@@ -231,7 +239,8 @@ class _Run:
     data: Dataset
     validation: Dataset | None
     rng: np.random.Generator
-    file: Checkpoint | None = None
+    group: Alone
+    state: State | None = None  # for a run that is kept
 
     def __post_init__(self) -> None:
         names = self.settings.metrics
@@ -244,38 +253,51 @@ class _Run:
     def choose_step(self) -> Callable[[], Step]:
         """Gives the function that takes a step of the model and the optimizer as they are now."""
         steps = self.settings.epochs * (len(self.data) // self.settings.batch_size)
-        return _chooser(self.model, self.settings, self.optimizer, steps)
+        return _chooser(self.model, self.settings, self.optimizer, steps, self.group)
 
     @contextlib.contextmanager
-    def kept(self, path: str | os.PathLike[str], seed: int | str) -> Iterator[None]:
-        """Hold a file for the run, and continue from it or begin it."""
+    def kept(self, path: str | os.PathLike[str] | None, seed: int | str) -> Iterator[None]:
+        """Hold a file for the run, if it has one, and continue from it or begin it; all ranks as the first."""
+        if path is None and self.group.size == 1:
+            yield
+            return
         names = ("inputs", "targets", "validation inputs", "validation targets")
         datasets = filter(None, (self.data, self.validation))
         rows = dict(zip(names, (rows for dataset in datasets for rows in (dataset.inputs, dataset.targets))))
         shapes = [part.whole.shape for part in rows.values()]
         settings = self.settings.described() | {"rng": seed, "shapes of the data": shapes}
         given = self.settings.given() | {name: part.described() for name, part in rows.items()}
-        self.file = Checkpoint(path, self.model, self.optimizer, self.schedule, self.rng, settings, given)
-        with held("fit", self.file.path):
-            if not self.file.path.exists():
-                self.file.save(self.progress)
-            # Also what was written just now, so that the arrays lie in memory as they will when it is read again: sums
-            # of an array in another order may end in other bits.
-            self.progress = self.file.load(self.progress.history, self.settings.epochs)
+        arguments = self.model, self.optimizer, self.schedule, self.rng, settings, given
+        state = State(*arguments) if path is None or self.group.rank else Checkpoint(path, *arguments)
+        others = {"epochs": self.settings.epochs, "callbacks": len(self.settings.callbacks)}
+        self.group.compare("fit: the arguments", state.texts() | others | {"checkpoint": path is not None})
+        with held("fit", state.path) if isinstance(state, Checkpoint) else contextlib.nullcontext():
+            if isinstance(state, Checkpoint):
+                if not state.path.exists():
+                    state.save(self.progress)
+                # Also what was written just now, so that the arrays lie in memory as they will when it is read again:
+                # sums of an array in another order may end in other bits.
+                self.progress = state.load(self.progress.history, self.settings.epochs)
+            if self.group.size > 1:
+                self.progress = state.share(self.group, self.progress)
+            self.state = None if path is None else state
             yield
 
     def finish(self) -> History:
         """Train for the epochs that are left."""
         history, epochs = self.progress.history, self.settings.epochs
         try:
-            with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=None, dynamic_ncols=True) as bar:
+            quiet = None if self.group.rank == 0 else True  # None where there is no terminal
+            with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=quiet, dynamic_ncols=True) as bar:
                 while len(history.loss) < epochs and not self.progress.stopped:
                     numbers = self.epoch()
                     bar.set_postfix({name: f"{number:.4f}" for name, number in numbers.items()}, refresh=False)
                     bar.update()
             if self.progress.best is not None:
                 self.model.load_state_dict(self.progress.best)
-        except KeyboardInterrupt:
+            self.group.ready()
+        except KeyboardInterrupt as error:
+            self.group.interrupt(error, self.model)
             for values in history.columns().values():
                 del values[len(history.seconds) :]
         finally:
@@ -296,7 +318,7 @@ class _Run:
         if self.validation is not None:
             numbers |= self.validate(self.validation, epoch)
         # The last list to grow: an epoch that is in it is whole in all of them, whenever Ctrl-C comes.
-        history.seconds.append(seconds)
+        history.seconds.append(self.group.of_first(seconds))
         if self.settings.patience is not None:
             self.watch(self.settings.patience)
         if isinstance(self.schedule, ReduceLROnPlateau):
@@ -305,18 +327,22 @@ class _Run:
             self.schedule.step()
         answers = [callback(epoch, self.model, history) for callback in self.settings.callbacks]
         self.progress.stopped |= any(isinstance(answer, bool | np.bool) and answer for answer in answers)
-        if self.file is not None:
-            self.file.save(self.progress)
+        self.progress.stopped = self.group.of_first(self.progress.stopped)
+        if self.state is not None:
+            self.state.others = self.group.of_all(self.state.states())[1:]
+            if isinstance(self.state, Checkpoint):
+                self.state.save(self.progress)
         return numbers
 
     def steps(self, epoch: int) -> dict[str, float]:
         """Take one step for each batch, and give the means of the loss and of the metrics."""
         self.model.train()
         metrics = self.settings.metrics
-        rows, totals = 0, dict.fromkeys(("loss", *metrics), 0.0)
+        totals = dict.fromkeys(("loss", *metrics), 0.0)
         joined = any(isinstance(module, BatchNorm1d) for module in self.model.modules())
-        batches = self.data.batches(self.settings.batch_size, self.rng, joined)
-        have_users = any(getattr(metric, "func", None) is not _accuracy_metric for metric in metrics.values())
+        self.group.begin(self.optimizer.parameters)
+        batches = self.data.batches(self.settings.batch_size, self.group.common(self.rng), joined, self.group.own)
+        have_users = _have_users(metrics)
         for step, (inputs, targets) in enumerate(batches, start=1):
             if step == 1 or have_users:  # functions that may have changed anything
                 take_step = self.choose_step()
@@ -324,29 +350,38 @@ class _Run:
                 loss, *outputs = take_step(inputs, targets)
             except _NotFiniteError as error:
                 raise _not_finite(f"loss is {error} at epoch {epoch}, step {step}") from None
-            rows += len(inputs)
             totals["loss"] += loss.item() * len(inputs)
-            if metrics:
-                for name, number in _numbers(metrics, outputs[0], targets).items():
-                    totals[name] += number * len(inputs)
-        return {name: total / rows for name, total in totals.items()}
+            if metrics and outputs:
+                predictions, targets = (*outputs, targets)[:2]  # of all ranks, or of this one
+                for name, number in _numbers(metrics, predictions, targets).items():
+                    totals[name] += number * len(targets)
+        every = self.group.of_all(totals)
+        return {name: sum(totals[name] for totals in every) / len(self.data) for name in totals}
 
     def validate(self, data: Dataset, epoch: int) -> dict[str, float]:
         """Measure the model on the validation data, and give the numbers to show."""
         history = self.progress.history
-        loss, outputs, targets = _evaluated("fit", self.model, self.settings.loss, data)
+        loss, metrics, accuracy = self.group.of_first(self.measured(data))
         if not math.isfinite(loss):
             raise _not_finite(f"validation loss is {loss} after epoch {epoch}")
         history.validation_loss.append(loss)
         numbers = {"validation loss": loss}
-        for name, number in _numbers(self.settings.metrics, outputs, targets).items():
+        for name, number in metrics.items():
             history.validation_metrics[name].append(number)
             numbers[f"validation {name}"] = number
-        accuracy = _accuracy(self.settings.loss, outputs, targets)
         if accuracy is not None:
             history.validation_accuracy.append(accuracy)
             numbers["validation accuracy"] = accuracy
         return numbers
+
+    def measured(self, data: Dataset) -> tuple[float, dict[str, float], float | None]:
+        """Give loss, metrics and accuracy, on rank 0, of the predictions of all ranks."""
+        with evaluating(self.model):
+            rows = self.group.rows_of_all(*_predicted(self.model, data, self.group.own(len(data))))
+            if rows is None:
+                return math.nan, {}, None
+            loss, *arrays = _measured("fit", self.settings.loss, *rows)
+        return loss, _numbers(self.settings.metrics, *arrays), _accuracy(self.settings.loss, *arrays)
 
     def watch(self, patience: int) -> None:
         """Keep the weights of the smallest validation loss, and stop when there has been none for too long."""
@@ -359,16 +394,18 @@ class _Run:
         progress.stopped = progress.waited >= patience
 
 
-def _chooser(model: Module, settings: _Settings, optimizer: Optimizer, steps: int) -> Callable[[], Step]:
+def _chooser(model: Module, settings: _Settings, optimizer: Optimizer, steps: int, group: Alone) -> Callable[[], Step]:
     """Make the function that gives what takes a step now, a program where that pays; so many steps are to come.
 
     By default it is to be asked whenever functions of the user's have run: it looks at all that a step depends on, and
     there is a program for each form of it, as long as steps are to come for which it is worthwhile.
     """
     measure, compile = settings.loss, settings.compile
-    step = _step(model, measure, optimizer, settings.clip_norm, bool(settings.metrics))
+    halves = _halves(model, measure, optimizer, settings.clip_norm, bool(settings.metrics))
+    joined = partial(group.joined, *halves, gathers=_have_users(settings.metrics))
+    step = joined(lambda function: function)
     if compile:
-        compiled = ad.compile(step, state=(model, optimizer))
+        compiled = joined(partial(ad.compile, state=(model, optimizer)))
         return lambda: compiled
     if compile is False or steps < _WORTHWHILE:
         return lambda: step
@@ -393,7 +430,8 @@ def _chooser(model: Module, settings: _Settings, optimizer: Optimizer, steps: in
                 made += 1
                 if made > _MOST_PROGRAMS:
                     del by_form[next(iter(by_form))]
-                by_form[form] = partial(where_worthwhile, ad.compile(step, state=(model, optimizer), exact=True))
+                program = joined(partial(ad.compile, state=(model, optimizer), exact=True))
+                by_form[form] = partial(where_worthwhile, program)
             views = [view for module in model.modules() for view in views_of(vars(module))]
             are_same, is_same = watch_of(views), optimizer.watch()
             chosen = (lambda: are_same() and is_same()), by_form.get(form, step)
@@ -402,10 +440,12 @@ def _chooser(model: Module, settings: _Settings, optimizer: Optimizer, steps: in
     return choose
 
 
-def _step(model: Module, measure: Loss, optimizer: Optimizer, clip_norm: float | None, with_outputs: bool) -> Step:
-    """Make the function that takes a step, and gives its loss and, if they are wanted, the predictions."""
+def _halves(
+    model: Module, measure: Loss, optimizer: Optimizer, clip_norm: float | None, with_outputs: bool
+) -> tuple[Step, Callable[[], None]]:
+    """Make the functions that compute gradients, the loss and, if they are wanted, the predictions; and that update."""
 
-    def step(inputs: Array, targets: Array) -> tuple[Any, ...]:
+    def compute(inputs: Array, targets: Array) -> tuple[Any, ...]:
         optimizer.zero_grad()
         outputs = model(inputs)
         loss = measure(outputs, targets)
@@ -413,12 +453,14 @@ def _step(model: Module, measure: Loss, optimizer: Optimizer, clip_norm: float |
             raise TypeError(f"fit: the loss must return a scalar Tensor computed from the predictions, got {loss!r}")
         require(np.isfinite(loss), _NotFiniteError, "{}", data_of(loss))
         loss.backward()
+        return (data_of(loss), data_of(outputs)) if with_outputs else (data_of(loss),)
+
+    def update() -> None:
         if clip_norm is not None:
             clip_grad_norm_(optimizer.parameters, clip_norm)
         optimizer.step()
-        return (data_of(loss), data_of(outputs)) if with_outputs else (data_of(loss),)
 
-    return step
+    return compute, update
 
 
 def _all_own(model: Module, measure: Loss, optimizer: Optimizer) -> bool:
@@ -493,18 +535,22 @@ def evaluate(
     """
     measure = _loss("evaluate", loss)
     _check_model("evaluate", model)
-    value, outputs, targets = _evaluated("evaluate", model, measure, Dataset("evaluate", X, y, dtype_of(model)))
-    return value, _accuracy(measure, outputs, targets)
-
-
-def _evaluated(caller: str, model: Module, measure: Loss, data: Dataset) -> tuple[float, Array, Array]:
-    """Give a model's loss on a dataset, its predictions as an array, and the targets."""
+    data = Dataset("evaluate", X, y, dtype_of(model))
     with evaluating(model):
-        outputs = [model(data.inputs[rows]) for rows in data.inputs.blocks()]
-        predictions = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-        targets = data.targets[:]
-        _check_targets(caller, _function(measure), data_of(predictions), targets)
-        return _number(f"{caller}: the loss", measure(predictions, targets)), data_of(predictions), targets
+        value, *arrays = _measured("evaluate", measure, *_predicted(model, data, slice(0, len(data))))
+    return value, _accuracy(measure, *arrays)
+
+
+def _predicted(model: Module, data: Dataset, part: slice) -> tuple[Any, Array]:
+    """Give a model's predictions for some rows of a dataset, and the targets."""
+    outputs = [model(data.inputs[rows]) for rows in data.inputs.blocks(part)]
+    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), data.targets[part]
+
+
+def _measured(caller: str, measure: Loss, predictions: Any, targets: Array) -> tuple[float, Array, Array]:
+    """Give the loss of predictions, then them and the targets as arrays."""
+    _check_targets(caller, _function(measure), data_of(predictions), targets)
+    return _number(f"{caller}: the loss", measure(predictions, targets)), data_of(predictions), targets
 
 
 def _accuracy(loss: Loss, outputs: Array, targets: Array) -> float | None:
@@ -528,6 +574,10 @@ def _accuracy_metric(loss: Loss, outputs: Array, targets: Array) -> float:
             f"{targets.dtype}; give a function of predictions and targets instead"
         )
     return accuracy
+
+
+def _have_users(metrics: dict[str, Metric]) -> bool:
+    return any(getattr(metric, "func", None) is not _accuracy_metric for metric in metrics.values())
 
 
 def _numbers(metrics: dict[str, Metric], outputs: Array, targets: Array) -> dict[str, float]:
@@ -572,12 +622,38 @@ def _check_outputs(model: Module, settings: _Settings, data: Dataset) -> None:
         function = _function(settings.loss)
         if str(getattr(function, "__module__", None)).startswith(functional.__name__):
             # Of a file, batch by batch: later targets are looked at when it is their turn.
-            for rows in data.targets.blocks(prediction.nbytes) if data.targets.in_memory else [first]:
+            for rows in data.targets.blocks(row_bytes=prediction.nbytes) if data.targets.in_memory else [first]:
                 targets = data.targets[rows]
                 predictions = np.broadcast_to(prediction, (len(targets), *prediction.shape[1:]))
                 _check_targets(data.targets.caller, function, predictions, targets)
                 if function is settings.loss:  # an option may be of the shape of a batch
                     function(predictions, targets)
+
+
+def _check_parts(model: Module, settings: _Settings, data: Dataset, ranks: int) -> None:
+    """Refuse what would learn otherwise in parts: too few rows, batch norms, losses that are no means over rows."""
+    for name, count in (("rows", len(data)), ("rows a batch", settings.batch_size)):
+        if count < ranks:
+            raise ValueError(f"fit: there are {ranks} ranks, and only {count} {name}; start fewer processes")
+    if any(isinstance(module, BatchNorm1d) for module in model.modules()):
+        raise ValueError(
+            "fit: BatchNorm1d would standardize the rows of each rank by themselves; use LayerNorm, which looks at one "
+            "row at a time, or train in one process"
+        )
+    rows = min(len(data), settings.batch_size)
+    with evaluating(model):
+        inputs, targets = data.inputs[:rows], data.targets[:rows]
+        outputs = model(inputs)
+        whole, *parts = (
+            _number("fit: the loss", settings.loss(outputs[part], targets[part])) * len(targets[part])
+            for part in (slice(rows), slice(rows // 3 + 1), slice(rows // 3 + 1, rows))
+            if len(targets[part])
+        )
+    if not math.isclose(whole, sum(parts), rel_tol=1e-3):
+        raise ValueError(
+            f"fit: the loss of {rows} rows is {whole / rows}, and the mean over two parts of them {sum(parts) / rows}: "
+            "with comm=, it must be a mean over rows, not a sum, and without weights that differ"
+        )
 
 
 def _check_targets(caller: str, loss: Loss, outputs: Array, targets: Array) -> None:
