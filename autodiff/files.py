@@ -102,12 +102,13 @@ def held(caller: str, path: Path) -> Iterator[None]:
             pass
         if file is not None:
             for draft in target.parent.glob(f"{_beside(target)}*.tmp"):
-                draft.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it stays, and is in nobody's way
+                    draft.unlink()
         yield
     finally:
         if file is not None:
-            with file:
-                lock.unlink(missing_ok=True)
+            with file, contextlib.suppress(OSError):
+                lock.unlink()
 
 
 def _locked(lock: Path) -> BinaryIO | None:
