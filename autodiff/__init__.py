@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autodiff.batching.vmap import vmap
     from autodiff.compiler import Compiled, compile
     from autodiff.drawing import Drawing, draw
+    from autodiff.materialization import materialize
     from autodiff.transforms.containers import ravel
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ _LATER = {
     "compile": "autodiff.compiler",
     "detect_anomaly": "autodiff.anomaly",
     "draw": "autodiff.drawing",
+    "materialize": "autodiff.materialization",
     "ravel": "autodiff.transforms.containers",
     "vmap": "autodiff.batching.vmap",
 }
@@ -57,6 +59,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "linearize",
+    "materialize",
     "no_grad",
     "primitive",
     "ravel",

@@ -16,6 +16,7 @@ import numpy as np
 
 from autodiff.arrays import sums
 from autodiff.arrays.sums import Axis, total
+from autodiff.core.record import data_of
 from autodiff.core.rule import Array, defvjp, describe
 from autodiff.core.tape import conj
 from autodiff.rules.elementwise import in_steps, through, zero
@@ -54,7 +55,11 @@ def _taking_part(x: Array, where: Any, neutral: float) -> Array:
 
 def _spread(g: Array, x: Array, dtype: Any, where: Any) -> Array:
     """Give ``g`` to the elements that took part, and 0 to the others."""
-    return through(np.broadcast_to(_taking_part(g, where, 0), x.shape), dtype)
+    g = _taking_part(g, where, 0)
+    if type(x) is not np.ndarray and hasattr(data_of(x), "chunks") and x.size:
+        # Chunk by chunk: what is broadcast is one chunk, which may be larger than memory once it is computed with.
+        return through(g + np.zeros_like(x, g.dtype), dtype)
+    return through(np.broadcast_to(g, x.shape), dtype)
 
 
 def _sum(

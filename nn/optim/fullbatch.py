@@ -114,7 +114,7 @@ class _Objective:
             reached = pullback([(loss, seed)], self.second_order, self.parameters)
         if not reached:
             raise ValueError("minimize: the loss does not depend on the parameters; compute it from them")
-        self.gradients = self._of_all(reached)
+        loss, self.gradients = ad.materialize((loss, self._of_all(reached)))  # lazy ones in one pass over the data
         self.x = x.copy()
         return float(loss), _joined([getattr(gradient, "data", gradient) for gradient in self.gradients])
 
@@ -153,4 +153,4 @@ class _Objective:
 
 def _joined(arrays: list[Array]) -> Array:
     """Give the elements of all arrays in one float64 vector."""
-    return np.concatenate([np.ravel(array).astype(np.float64) for array in arrays])
+    return np.concatenate([np.ravel(array).astype(np.float64) for array in ad.materialize(arrays)])
