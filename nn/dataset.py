@@ -58,7 +58,7 @@ class Rows:
         """Cut the rows, or a part of them, into slices of some megabytes."""
         start, stop, _ = (part or slice(None)).indices(len(self))
         size = max(1, _BLOCK_BYTES // max(1, self.whole[:1].nbytes if row_bytes is None else row_bytes))
-        return [slice(first, min(first + size, stop)) for first in range(start, stop, size)] or [slice(0, 0)]
+        return [slice(first, min(first + size, stop)) for first in range(start, stop, size)]
 
     def described(self) -> str:
         """Tell dtype and a digest of the numbers, in a file of a thousand rows that are spread over it."""

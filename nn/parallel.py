@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Made = Callable[[Callable[..., Any]], Any]
+Step = Callable[[Any, Any], tuple[Any, ...]]
 
 _PIECE_BYTES = 2**30  # MPI counts in 32 bits
 
@@ -78,12 +79,18 @@ def broadcast(model: Module, *, comm: MPI.Intracomm | None = None) -> Module:
     Example:
         >>> model = nn.parallel.broadcast(nn.MLP([2, 1], rng=0))  # in a single process, the model as it is
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"broadcast: the model must be a Module, got {model!r}")
     comm = _communicator("broadcast", comm)
-    compare("broadcast: the model", described(model), comm)
+    texts, error = {}, None
+    try:
+        texts = described(_checked("broadcast", model))
+    except (TypeError, ValueError) as failure:
+        error = failure
+    _raise_together("broadcast", comm, error)
+    problem = _difference(comm, texts)
+    if problem:
+        raise ValueError(f"broadcast: the model must be the same on all ranks: {problem}")
     for tensor in model.by_path().values():
-        _from_first(tensor, comm)
+        tensor.data = _of_first(tensor, comm)
     return model
 
 
@@ -111,8 +118,7 @@ def average_gradients(model: Module, *, samples: int | None = None, comm: MPI.In
         >>> nn.functional.mse_loss(model(np.ones((4, 2))), np.zeros((4, 1))).backward()
         >>> nn.parallel.average_gradients(model, samples=4)  # between backward() and the optimizer's step()
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"average_gradients: the model must be a Module, got {model!r}")
+    _checked("average_gradients", model)
     comm = _communicator("average_gradients", comm)
     layout = Layout(model.parameters())
     flat, error = layout.zeros(), None
@@ -124,10 +130,16 @@ def average_gradients(model: Module, *, samples: int | None = None, comm: MPI.In
         error, flat[-1] = failure, 1
     _sum(comm, flat)
     if flat[-1]:
-        raise_together("average_gradients", comm, error)
+        _raise_together("average_gradients", comm, error)
     if flat[-2] == 0:
         raise ValueError("average_gradients: samples is 0 on all ranks; there is nothing to average")
     layout.unpack(flat, layout.present(flat))
+
+
+def _checked(caller: str, model: Any) -> Module:
+    if not isinstance(model, Module):
+        raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
+    return model
 
 
 def part(count: int, rank: int, size: int) -> slice:
@@ -140,7 +152,7 @@ def part(count: int, rank: int, size: int) -> slice:
 def described(model: Module) -> dict[str, str]:
     """Say what a model's layers and arrays are."""
     texts = {name: f"{type(part).__name__}({part._arguments()})" for name, part in model.named_modules()}
-    texts |= {name: f"{array.dtype} of shape {array.shape}" for name, array in model.state_dict().items()}
+    texts |= {name: f"{tensor.dtype} of shape {tensor.shape}" for name, tensor in model.by_path().items()}
     return {f"model.{name}" if name else "model": text for name, text in texts.items()}
 
 
@@ -150,30 +162,30 @@ def differences(one: str, texts: Mapping[str, Any], other: str, others: Mapping[
     return [f"{name} is {texts.get(name, 'missing')} {one}, {others.get(name, 'missing')} {other}" for name in names]
 
 
-def compare(what: str, texts: Mapping[str, Any], comm: MPI.Intracomm) -> None:
-    """Refuse texts that are not those of rank 0: all ranks name the first that has others, and what differs."""
-    digests = comm.allgather(hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest())
-    odd = next((rank for rank, digest in enumerate(digests) if digest != digests[0]), None)
-    if odd is not None:
-        first, other = comm.bcast(texts, 0), comm.bcast(texts, odd)
-        differing = "; ".join(differences(f"on rank {odd}", other, "on rank 0", first)[:5])
-        raise ValueError(f"{what} must be the same on all ranks: {differing}")
+class NotFiniteError(FloatingPointError):
+    """A step was not taken, since its loss or a gradient is not finite."""
 
 
 class Layout:
-    """Where the gradients of some parameters lie in one flat buffer.
+    """Where the gradients of those parameters that learn lie in one flat buffer.
 
     Behind them are a number for each parameter, which is positive if it has a gradient, the number of rows, and one
     that is positive if a rank has failed.
     """
 
     def __init__(self, parameters: Sequence[ad.Tensor]) -> None:
-        self.parameters = list(parameters)
+        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self.frozen = [parameter for parameter in parameters if not parameter.requires_grad]
         # float16 is unknown to MPI, and its sums would be poor.
-        self.dtype = np.result_type(np.float32, *(parameter.dtype for parameter in parameters))
-        ends = np.cumsum([parameter.size for parameter in parameters], dtype=int)
-        self.pieces = [slice(end - p.size, end) for end, p in zip(ends.tolist(), parameters)]
-        self.size = int(ends[-1]) if parameters else 0
+        self.dtype = np.result_type(np.float32, *(parameter.dtype for parameter in self.parameters))
+        ends = np.cumsum([parameter.size for parameter in self.parameters], dtype=int).tolist()
+        self.pieces = [slice(end - p.size, end) for end, p in zip(ends, self.parameters)]
+        self.size = sum(parameter.size for parameter in self.parameters)
+
+    def is_like(self, other: Layout) -> bool:
+        """Whether another is of the same parameters."""
+        own, its = ([list(map(id, some)) for some in (x.parameters, x.frozen)] for x in (self, other))
+        return own == its
 
     def zeros(self) -> Array:
         """Give the buffer of a rank that has no rows."""
@@ -188,13 +200,25 @@ class Layout:
             [*(g if g.dtype == self.dtype else g.astype(self.dtype) for g in arrays), tail], axis=None
         )
 
+    def check_finite(self, flat: Array) -> None:
+        """Refuse gradients that are not, and name the first."""
+        with np.errstate(
+            all="ignore"
+        ):  # a sum is fast, and finite only if all numbers are; it may overflow without that
+            if np.isfinite(np.add.reduce(flat)) or np.isfinite(flat).all():
+                return
+        bad = next(p for p, piece in zip(self.parameters, self.pieces) if not np.isfinite(flat[piece]).all())
+        raise NotFiniteError(f"gradient of {bad.name or bad!r} is not finite")
+
     def present(self, flat: Array) -> tuple[bool, ...]:
         """Say of a sum of buffers which parameters have a gradient anywhere."""
         return tuple((flat[self.size : -2] != 0).tolist())
 
     def unpack(self, flat: Array, present: tuple[bool, ...]) -> None:
         """Set the gradients to those of a sum of buffers, over its rows."""
-        means = flat[: self.size] / flat[-2]
+        for parameter in self.frozen:
+            parameter._grad = None
+        means = flat[: self.size] / (flat[-2].real if self.dtype.kind == "c" else flat[-2])
         for parameter, piece, is_there in zip(self.parameters, self.pieces, present):
             if not is_there:
                 parameter._grad = None
@@ -206,7 +230,10 @@ class Layout:
 
 
 class Alone:
-    """A group of one process, which has nobody to tell anything: every method gives what it is given."""
+    """A group of one process, which has nobody to tell anything: every method gives what it is given.
+
+    Used as a context, for all of a run.
+    """
 
     rank, size = 0, 1
 
@@ -216,15 +243,7 @@ class Alone:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         pass
 
-    def begin(self, parameters: Sequence[ad.Tensor]) -> None:
-        """Agree on what learns, before some steps."""
-
-    def ready(self, error: BaseException | None = None) -> None:
-        """Wait until all are here; if one has failed, all raise."""
-        if error is not None:
-            raise error
-
-    def compare(self, what: str, texts: Mapping[str, Any]) -> None:
+    def compare(self, what: str, texts: Callable[[], Mapping[str, Any]]) -> None:
         """Refuse what is not the same on all ranks."""
 
     def of_first(self, value: T) -> T:
@@ -232,7 +251,7 @@ class Alone:
         return value
 
     def of_all(self, value: T) -> list[T]:
-        """Give what each rank has."""
+        """Give what each rank has, in their order."""
         return [value]
 
     def rows_of_all(self, *arrays: Array) -> tuple[Array, ...] | None:
@@ -243,27 +262,18 @@ class Alone:
         """Give this rank's part of so many rows."""
         return slice(0, count)
 
-    def interrupt(self, error: KeyboardInterrupt, model: Module) -> None:
-        """Tell the others of Ctrl-C; all then have the same weights."""
-
     def common(self, rng: np.random.Generator) -> np.random.Generator:
-        """Give a generator that draws the same on all ranks, what rank 0's would have drawn."""
+        """Give a generator that draws on all ranks what rank 0's draws."""
         return rng
 
-    def joined(
-        self,
-        compute: Callable[..., tuple[Any, ...]],
-        update: Callable[[], None],
-        made: Made,
-        gathers: bool,
-    ) -> Callable[[Any, Any], tuple[Any, ...]]:
-        """Make a step of its two halves, between which the gradients of all ranks are averaged.
+    def joined(self, compute: Step, update: Callable[[], None], made: Made, gathers: bool) -> Step:
+        """Make a step of its two halves, with the sum of all ranks' gradients between.
 
         Args:
             compute: of inputs and targets, gives what the step gives, and leaves gradients behind.
             update: changes the parameters by them.
             made: makes of a function one that is faster.
-            gathers: whether the step gives the predictions, and the targets, of all ranks.
+            gathers: whether the step gives the predictions and targets of all ranks on rank 0, and none on others.
         """
 
         def step(inputs: Array, targets: Array) -> tuple[Any, ...]:
@@ -271,155 +281,135 @@ class Alone:
             update()
             return results
 
-        compiled: Callable[[Any, Any], tuple[Any, ...]] = made(step)
-        return compiled
+        whole: Step = made(step)
+        return whole
+
+    def settle(self, model: Module, parameters: Sequence[ad.Tensor], what: str) -> None:
+        """Agree on the model, and on what learns of it, before some steps."""
+
+    def interrupt(self, error: KeyboardInterrupt, model: Module) -> None:
+        """Tell the others of Ctrl-C; all then have the same weights."""
+
+    def end(self) -> None:
+        """Wait until all have come to the end."""
 
 
 class Ranks(Alone):
     """The processes of a communicator, which exchange what they have in the same order.
 
-    As long as nothing has begun, an exchange begins with a message of each rank. Later it begins with the sum of the
-    gradients' buffers: if it is about something else they are zeros. So a rank that fails, wherever it is, can tell the
-    others at whatever exchange is the next.
-
-    Used as a context, an error in it is told to the others, and all raise; what cannot be told ends all processes.
+    At first an exchange begins with a message of each rank, whether it has failed; and once the steps have begun, with
+    a sum over the ranks' gradients, which are zeros if it is about something else. So a rank that fails, wherever it
+    is, can tell the others at whatever exchange is the next, and all raise. What cannot be told ends all processes.
     """
 
     def __init__(self, caller: str, comm: MPI.Intracomm) -> None:
-        from mpi4py import MPI
         from mpi4py.util import pkl5  # which knows no limit to the size of a message
 
         self.caller = caller
-        self.comm: Any = pkl5.Intracomm(comm.Dup())
+        self.comm: Any = pkl5.Intracomm(comm.Dup())  # where no other messages are
         self.rank, self.size = comm.rank, comm.size
-        self.errors: Any = MPI.Exception
         self.layout: Layout | None = None
-        self.told: BaseException | None = None
+        self.told: BaseException | None = None  # what all ranks raise
         self.interrupted = False
         self.is_over = False
+        self.handler: Any = None
 
     def __enter__(self) -> Self:
-        self._handler: Any = None
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.getsignal(signal.SIGINT)
-            if self._handler is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self._interrupt)
+        """Have Ctrl-C wait for the next exchange, so that it comes to all ranks in the same place."""
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self.handler = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def _interrupt(self, number: int, frame: Any) -> None:
-        """Note Ctrl-C for the next exchange; a second one comes at once."""
         self.interrupted = True
-        signal.signal(signal.SIGINT, self._handler)
+        signal.signal(signal.SIGINT, self.handler)  # a second one comes at once
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Tell the others of an error, unless they know, and leave."""
         try:
             if error is not None and error is not self.told and not self.is_over:
-                self.ready(error)
-            self.comm.Free()
-        except self.errors:
-            self._end(sys.exception())
+                self._ready(error)
+            self._exchange(self.comm.Free)
         finally:
-            if self._handler is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self._handler)
+            if self.handler is not None:
+                signal.signal(signal.SIGINT, self.handler)
 
-    def _end(self, error: BaseException | None) -> NoReturn:
-        traceback.print_exception(error)
-        print(f"{self.caller}: rank {self.rank} of {self.size} cannot reach the others; all end", file=sys.stderr)
-        sys.stderr.flush()
-        self.comm.Abort(1)
-        raise AssertionError("MPI did not end this process")
+    def _exchange(self, collective: Callable[..., Any], *args: Any) -> Any:
+        """Do something in which all ranks must take part; if this one cannot, the others would wait for ever."""
+        try:
+            return collective(*args)
+        except BaseException:
+            traceback.print_exc()
+            print(f"{self.caller}: rank {self.rank} of {self.size} cannot tell the others; all end", file=sys.stderr)
+            sys.stderr.flush()
+            self.comm.Abort(1)
+            raise
 
-    def begin(self, parameters: Sequence[ad.Tensor]) -> None:
-        """Agree on what learns: the layout of all that is exchanged until the next time."""
-        self.ready()
-        self.layout = Layout([parameter for parameter in parameters if parameter.requires_grad])
-
-    def ready(self, error: BaseException | None = None) -> None:
-        """Wait until all are here, which may bring an error, one's own or another's; all raise it."""
-        if self.layout is None:
-            if any(self.comm.allgather(error is not None or self.interrupted)):
-                self._raise(error)
-        else:
-            flat = self.layout.zeros()
-            self._sum(flat, error)
+    def _ready(self, error: BaseException | None = None) -> None:
+        """Wait until all are here, which may bring an error, one's own or another's."""
+        if self.layout is not None:
+            self._sum(self.layout.zeros(), error)
+        elif any(self._exchange(self.comm.allgather, error is not None or self.interrupted)):
+            self._raise(error)
 
     def _sum(self, flat: Array, error: BaseException | None = None) -> None:
         """Add the buffers of all ranks into each."""
         if error is not None or self.interrupted:
             flat[-1] = 1
-        _sum(self.comm, flat)
+        self._exchange(_sum, self.comm, flat)
         if flat[-1] != 0:
             self._raise(error)
 
     def _raise(self, error: BaseException | None) -> NoReturn:
         if error is None and self.interrupted:
             error = KeyboardInterrupt()
-        try:
-            raise_together(self.caller, self.comm, error)
-        except BaseException as common:
-            self.told = common
-            raise
+        told = self._exchange(self.comm.allgather, _told(error))
+        self.told = _common(self.caller, told, error)
+        raise self.told from (None if self.told is error else error)
 
-    def compare(self, what: str, texts: Mapping[str, Any]) -> None:
+    def compare(self, what: str, texts: Callable[[], Mapping[str, Any]]) -> None:
         """Refuse what is not the same on all ranks, by a digest, and name the rank and what differs."""
-        self.ready()
-        try:
-            compare(what, texts, self.comm)
-        except ValueError as error:
-            self.told = error
-            raise
+        own = texts()
+        self._ready()
+        problem = self._exchange(_difference, self.comm, own)
+        if problem:
+            self.told = ValueError(f"{what} must be the same on all ranks: {problem}")
+            raise self.told
 
     def of_first(self, value: T) -> T:
         """Give what rank 0 has."""
-        self.ready()
-        return self.comm.bcast(value, 0)  # type: ignore[no-any-return]
+        self._ready()
+        return self._exchange(self.comm.bcast, value, 0)  # type: ignore[no-any-return]
 
     def of_all(self, value: T) -> list[T]:
         """Give what each rank has, in their order."""
-        self.ready()
-        return self.comm.allgather(value)  # type: ignore[no-any-return]
+        self._ready()
+        return self._exchange(self.comm.allgather, value)  # type: ignore[no-any-return]
 
     def rows_of_all(self, *arrays: Array) -> tuple[Array, ...] | None:
         """Give all ranks' rows, one after the other, on rank 0, and None on others."""
-        self.ready()
-        rows = self._gathered(tuple(map(data_of, arrays)))
+        self._ready()
+        rows = self._exchange(_gathered, self.comm, tuple(map(data_of, arrays)))
+        # What was a Tensor, as a loss may want it, is one again.
         return rows and tuple(
             ad.Tensor(x, requires_grad=False) if isinstance(given, ad.Tensor) else x for x, given in zip(rows, arrays)
         )
 
-    def _gathered(self, arrays: tuple[Array, ...]) -> tuple[Array, ...] | None:
-        every = self.comm.gather(arrays, 0)
-        return every and tuple(map(np.concatenate, zip(*(own for own in every if own and len(own[0])), strict=True)))
-
     def own(self, count: int) -> slice:
         """Give this rank's part of so many rows."""
         return part(count, self.rank, self.size)
-
-    def interrupt(self, error: KeyboardInterrupt, model: Module) -> None:
-        """Tell the others of Ctrl-C, if they have not told; then give all the weights of rank 0."""
-        if error is not self.told:
-            with contextlib.suppress(KeyboardInterrupt):
-                self.ready(error)
-        for tensor in model.by_path().values():
-            _from_first(tensor, self.comm)
-        self.is_over = True
 
     def common(self, rng: np.random.Generator) -> np.random.Generator:
         """Give a generator that draws on all ranks what rank 0's draws."""
         state = self.of_first(rng.bit_generator.state)
         if self.rank == 0:
             return rng
-        copy = np.random.Generator(type(rng.bit_generator)())
+        copy = np.random.Generator(type(rng.bit_generator)())  # layers may draw from the other
         copy.bit_generator.state = state
         return copy
 
-    def joined(
-        self,
-        compute: Callable[..., tuple[Any, ...]],
-        update: Callable[[], None],
-        made: Made,
-        gathers: bool,
-    ) -> Callable[[Any, Any], tuple[Any, ...]]:
+    def joined(self, compute: Step, update: Callable[[], None], made: Made, gathers: bool) -> Step:
         """Make a step of its two halves, with the sum of all ranks' gradients between."""
 
         def gradients(inputs: Array, targets: Array) -> tuple[Any, ...]:
@@ -431,22 +421,24 @@ class Ranks(Alone):
                 self._layout().unpack(flat, present)
                 update()
 
-            compiled: Callable[[Array], None] = made(change)
-            return compiled
+            whole: Callable[[Array], None] = made(change)
+            return whole
 
-        first = made(gradients)
+        first: Step = made(gradients)
         seconds: dict[tuple[bool, ...], Callable[[Array], None]] = {}
 
         def step(inputs: Array, targets: Array) -> tuple[Any, ...]:
             layout, rows = self._layout(), len(inputs)
             results: list[Any] = [np.zeros(())]
             flat = layout.zeros()
-            if rows:
+            if rows:  # a last batch may have fewer than there are ranks
                 *results, flat = first(inputs, targets)
+                layout.check_finite(flat)
                 flat = flat * rows
             self._sum(flat)
             if gathers:
-                results[1:] = self._gathered((*results[1:], targets) if rows else ()) or ()
+                own = (*map(data_of, results[1:]), targets) if rows else ()
+                results[1:] = self._exchange(_gathered, self.comm, own) or ()
             present = layout.present(flat)
             if present not in seconds:
                 seconds[present] = changed_by(present)
@@ -456,8 +448,40 @@ class Ranks(Alone):
         return step
 
     def _layout(self) -> Layout:
-        assert self.layout is not None
+        if self.layout is None:
+            raise RuntimeError("the ranks have not agreed on what learns")
         return self.layout
+
+    def settle(self, model: Module, parameters: Sequence[ad.Tensor], what: str) -> None:
+        """Agree on the model, and on what learns of it, before some steps: weights differ by rounding at most."""
+        learns = {f"whether {parameter.name} learns": parameter.requires_grad for parameter in parameters}
+        self.compare(what, lambda: described(model) | learns)
+        firsts = self._exchange(lambda: [_of_first(tensor, self.comm) for tensor in model.by_path().values()])
+        layout = Layout(parameters)
+        if self.layout is None or not self.layout.is_like(layout):  # compiled steps are made for the one that they read
+            self.layout = layout
+        for (path, tensor), first in zip(model.by_path().items(), firsts, strict=True):
+            if not np.array_equal(tensor.data, first, equal_nan=True):
+                if not np.allclose(tensor.data, first, 1e-3, 1e-3 * np.abs(first).max(), equal_nan=True):
+                    raise ValueError(
+                        f"{self.caller}: {path} has other numbers than on rank 0; what callbacks and the model itself "
+                        "change must be the same on all ranks"
+                    )
+                tensor.data = first
+
+    def interrupt(self, error: KeyboardInterrupt, model: Module) -> None:
+        """Tell the others of Ctrl-C, if they have not told; then give all the weights of rank 0."""
+        if error is not self.told:
+            with contextlib.suppress(KeyboardInterrupt):
+                self._ready(error)
+        for tensor in model.by_path().values():
+            tensor.data = self._exchange(_of_first, tensor, self.comm)
+        self.is_over = True
+
+    def end(self) -> None:
+        """Wait until all have come to the end; what goes wrong later is each rank's own."""
+        self._ready()
+        self.is_over = True
 
 
 def group_of(caller: str, comm: Any) -> Alone:
@@ -477,10 +501,10 @@ def _communicator(caller: str, comm: Any) -> Any:
         ) from None
     if comm is None:
         return MPI.COMM_WORLD
+    if isinstance(comm, MPI.Comm) and comm == MPI.COMM_NULL:
+        raise ValueError(f"{caller}: comm is MPI.COMM_NULL; only ranks that belong to a communicator may call this")
     if not isinstance(comm, MPI.Intracomm):
         raise TypeError(f"{caller}: comm must be a communicator of mpi4py, such as MPI.COMM_WORLD, got {comm!r}")
-    if comm == MPI.COMM_NULL:
-        raise ValueError(f"{caller}: comm is MPI.COMM_NULL, which has no ranks; only its members may call this")
     return comm
 
 
@@ -491,26 +515,52 @@ def _sum(comm: Any, flat: Array) -> None:
         comm.Allreduce(MPI.IN_PLACE, flat[start : start + _PIECE_BYTES // flat.itemsize])
 
 
-def _from_first(tensor: ad.Tensor, comm: Any) -> None:
-    """Give a Tensor the numbers that it has on rank 0."""
+def _of_first(tensor: ad.Tensor, comm: Any) -> Array:
+    """Give a copy of what a Tensor holds on rank 0."""
     array = np.array(tensor.data, order="C")
-    content = array.reshape(-1).view(np.uint8)
+    content = array.reshape(-1).view(np.uint8)  # whatever MPI calls the dtype
     for start in range(0, len(content), _PIECE_BYTES):
         comm.Bcast(content[start : start + _PIECE_BYTES], 0)
-    tensor.data = array[()]
+    return array[()]
 
 
-def raise_together(caller: str, comm: Any, error: BaseException | None) -> NoReturn:
-    """Raise the error of the first rank that has one, on all of them; an error that all have is raised as it is."""
-    told = comm.allgather(None if error is None else (type(error).__name__, str(error)))
+def _gathered(comm: Any, arrays: tuple[Array, ...]) -> tuple[Array, ...] | None:
+    """Give all ranks' rows of some arrays on rank 0; a rank that has none gives no arrays."""
+    every = comm.gather(arrays, 0)
+    return every and tuple(map(np.concatenate, zip(*filter(None, every), strict=True)))
+
+
+def _difference(comm: Any, texts: Mapping[str, Any]) -> str | None:
+    """Name the first rank whose texts are not those of rank 0, and say what differs."""
+    digests = comm.allgather(hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest())
+    odd = next((rank for rank, digest in enumerate(digests) if digest != digests[0]), None)
+    if odd is None:
+        return None
+    first, other = comm.bcast(texts, 0), comm.bcast(texts, odd)
+    return "; ".join(differences(f"on rank {odd}", other, "on rank 0", first)[:5])
+
+
+def _raise_together(caller: str, comm: Any, error: BaseException | None) -> None:
+    """Raise an error that a rank has on all of them."""
+    told = comm.allgather(_told(error))
+    if any(told):
+        raise _common(caller, told, error)
+
+
+def _told(error: BaseException | None) -> tuple[str, str] | None:
+    return None if error is None else (type(error).__name__, str(error))
+
+
+def _common(caller: str, told: list[tuple[str, str] | None], error: BaseException | None) -> BaseException:
+    """Give what all ranks raise: the error of the first that has one, with its number; what all have, as it is."""
     if error is not None and len(set(told)) == 1:
-        raise error
+        return error
     failed = [(rank, *one) for rank, one in enumerate(told) if one is not None]
     rank, name, text = next((one for one in failed if one[1] != "KeyboardInterrupt"), failed[0])
     if name == "KeyboardInterrupt":
-        raise KeyboardInterrupt from error
+        return KeyboardInterrupt()
     kind = getattr(builtins, name, None)
     message = f"{caller}: on rank {rank} of {len(told)}: "
     if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
-        raise kind(message + text.removeprefix(f"{caller}: ")) from error
-    raise RuntimeError(f"{message}{name}: {text}") from error
+        return kind(message + text.removeprefix(f"{caller}: "))
+    return RuntimeError(f"{message}{name}: {text}")
