@@ -10,6 +10,9 @@ negative log-likelihood of the right ones small,
     loss = -1/N Σᵢ log p(yᵢ | xᵢ).
 
 The last quarter is never trained on. Its accuracy is shown while training, but nothing is chosen by it.
+
+With ``--distributed``, each of the processes that ``mpiexec`` starts computes the gradients of its part of every batch,
+and the weights come out as those of a single process, but for rounding.
 """
 
 from __future__ import annotations
@@ -39,20 +42,28 @@ def main(arguments: Sequence[str] | None = None) -> float | None:
     parser = argument_parser()
     options = parser.parse(arguments)
 
+    comm = everybody(parser) if options.distributed else None
+    is_first = comm is None or comm.rank == 0  # who prints and draws
+
     X_train, X_test, y_train, y_test = digits(options.seed)
     rng = np.random.default_rng(options.seed)
     model = nn.MLP([64, *options.hidden, 10], activation=options.activation, rng=rng)
     optimizer = nn.optim.Adam(model.parameters(), lr=3e-3)
-    print(model, end="\n\n")
+    if is_first:
+        print(model, end="\n\n")
 
     start = time.perf_counter()
     history = nn.fit(
         model, X_train, y_train, loss="cross_entropy", optimizer=optimizer, epochs=options.epochs,
-        batch_size=BATCH_SIZE, validation_data=(X_test, y_test), rng=rng,
+        batch_size=BATCH_SIZE, validation_data=(X_test, y_test), rng=rng, comm=comm,
     )  # fmt: skip
     seconds = time.perf_counter() - start
     _, accuracy = nn.evaluate(model, X_test, y_test)
+    if not is_first:
+        return accuracy
 
+    if comm is not None:
+        print(f"processes      {comm.size}")
     print(f"parameters     {model.num_parameters():,}")
     print(f"time           {seconds:.2f} s for {options.epochs} epochs")
     print(f"images/second  {history.samples_per_second:,.0f}")
@@ -63,6 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> float | None:
     except OSError as error:
         parser.error(f"argument --output: {error}")
     return accuracy
+
+
+def everybody(parser: chapter.Parser) -> Any:
+    """Give the communicator of all processes that were started together."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # it is not there, or MPI is not
+        parser.error(f'argument --distributed: needs mpi4py and MPI: pip install -e ".[distributed]" ({error})')
+    return MPI.COMM_WORLD
 
 
 def digits(seed: int) -> tuple[Any, Any, Any, Any]:
@@ -123,6 +143,7 @@ def argument_parser() -> chapter.Parser:
     add("--epochs", type=positive, default=40, metavar="N", help="how often each image is seen (default: 40)")
     add("--hidden", type=positive, default=[128], metavar="N", nargs="+", help="hidden layers' sizes (default: 128)")
     add("--activation", choices=sorted(ACTIVATIONS), default="relu", help="between the layers (default: relu)")
+    add("--distributed", action="store_true", help="train by all processes that mpiexec started")
     return parser
 
 

@@ -17,6 +17,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
 from demos import digits
+from tests.ranks import finished, mpiexec
 
 MAGIC = {
     "digits_learning_curves.png": rb"\x89PNG\r\n\x1a\n",
@@ -149,9 +150,37 @@ def test_help_names_all_flags(capsys: pytest.CaptureFixture[str]) -> None:
         digits.main(["--help"])
     assert caught.value.code == 0
     out, err = capsys.readouterr()
-    for flag in ("--epochs", "--hidden", "--activation", "--seed", "--output"):
+    for flag in ("--epochs", "--hidden", "--activation", "--distributed", "--seed", "--output"):
         assert re.search(rf"^  {flag} ", out, re.MULTILINE), flag
     assert err == ""
+
+
+def test_processes_train_together_and_one_of_them_prints_and_draws(tmp_path: Path) -> None:
+    pytest.importorskip("mpi4py")
+    flags = ["--epochs", "2", "--output"]
+    command = [*mpiexec(2), sys.executable, "-m", "demos.digits", "--distributed", *flags, str(tmp_path / "two")]
+    returncode, out, err = finished(command, 90)
+    assert returncode == 0, err
+    lines = out.splitlines()
+    assert [line for line in lines if line.startswith(("processes", "MLP"))] == [lines[0], "processes      2"]
+    assert len(lines) == len(set(lines) - {""}) + 1
+    assert_files(tmp_path / "two")
+    digits.main([*flags, str(tmp_path / "one")])
+    two, one = (nn.MLP([64, 128, 10], rng=1) for _ in range(2))
+    for model, name in ((two, "two"), (one, "one")):
+        nn.load(model, tmp_path / name / "digits.safetensors")
+    for name, tensor in one.by_path().items():
+        np.testing.assert_allclose(two.by_path()[name].data, tensor.data, rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_the_flag_distributed_needs_mpi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(SystemExit) as caught:
+        digits.main(["--distributed", "--output", str(tmp_path)])
+    assert caught.value.code == 2
+    assert '--distributed: needs mpi4py and MPI: pip install -e ".[distributed]"' in capsys.readouterr().err
 
 
 def test_the_module_runs_as_a_command(tmp_path: Path) -> None:
