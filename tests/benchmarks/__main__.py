@@ -31,6 +31,7 @@ from tests.benchmarks import (
     ladder,
     operation,
     optimizers,
+    parallel,
     readable,
     scalars,
     transforms,
@@ -56,7 +57,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="which benchmark (default: all): a training step (ladder), a compiled one, the whole training of the "
         "digits demo, a recorded operation, the optimizers, graphs of single numbers (scalars), transforms "
         "of small functions, whole Jacobians and the like (batches), compiled functions, long chains, statements of "
-        "gradients (readable)",
+        "gradients (readable), a step by two processes (parallel)",
     )
     parser.add_argument(
         "--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="for ladder and compiled (default: 1 2)"
@@ -67,7 +68,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         choices=compiled.WORKLOADS,
         default=list(compiled.WORKLOADS),
         metavar="NAME",
-        help=f"of ladder ({', '.join(ladder.SIZES)}) and compiled ({'; '.join(compiled.WORKLOADS)})",
+        help=f"of ladder and parallel ({', '.join(ladder.SIZES)}) and of compiled ({'; '.join(compiled.WORKLOADS)})",
     )
     parser.add_argument("--rounds", type=int, default=None, help="times that every process is started (default: 3)")
     parser.add_argument(
@@ -140,6 +141,10 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 yield {**task, "quantity": "seconds", "operations": 200_000}
                 if number == 0:
                     yield {**task, "quantity": "bytes"}
+        if "parallel" in chosen:
+            for size in filter(ladder.SIZES.__contains__, options.sizes):
+                few = {**clock, "batches": 3 if options.quick else 5}
+                yield {"benchmark": "parallel", **turn, "threads": parallel.RANKS, "size": size, **few}
         if "readable" in chosen and number == 0:
             for contender in readable.CONTENDERS:
                 yield {"benchmark": "readable", **turn, "threads": 1, "contender": contender}

@@ -6,6 +6,7 @@ times or a ``problem``.
 
 from __future__ import annotations
 
+import math
 import statistics
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,7 @@ from tests.benchmarks import (
     ladder,
     operation,
     optimizers,
+    parallel,
     readable,
     scalars,
     transforms,
@@ -517,6 +519,114 @@ def best_of_step(name: str) -> Best:
     return lambda m: min(m["steps"][name]["seconds"])
 
 
+def parallel_report(measurements: Sequence[Measurement]) -> str:
+    """Tables of the steps of one and of two processes, of what the exchange takes, and of what it would elsewhere."""
+    sizes = [size for size in ladder.SIZES if any(m["size"] == size for m in measurements)]
+    reference = parallel.REFERENCE
+
+    def shown(name: str, case: str = "", other: str | None = None) -> list[str]:
+        key, by = parallel.key(name, case), parallel.key(other or name, case)
+        groups = ((_part(measurements, size, key), _part(measurements, size, by)) for size in sizes)
+        return [cell(ours, theirs if other else [], fastest) for ours, theirs in groups]
+
+    def quotients(one: str, other: str) -> list[str]:
+        groups = ((_part(measurements, size, one), _part(measurements, size, other)) for size in sizes)
+        found = [ratio(ours, theirs, fastest) for ours, theirs in groups]
+        return ["not measured" if value is None else f"{value:.2f}" for value in found]
+
+    def verdicts(case: str) -> list[str]:
+        keys = parallel.key(parallel.FIT, case), parallel.key(reference, case)
+        groups = ([_part(measurements, size, key) for key in keys] for size in sizes)
+        return [verdict(ours, [theirs], fastest, parallel.LIMIT) for ours, theirs in groups]
+
+    empty = [""] * len(sizes)
+    steps = []
+    for case in parallel.CASES:
+        steps += [[f"**{case}**", *empty], *([name, *shown(name, case, reference)] for name in parallel.CONTENDERS)]
+    steps += [[f"**{parallel.SILENT}**", *empty], [parallel.LOOP, *shown(parallel.LOOP, parallel.SILENT)]]
+    alone, half, whole = (parallel.key(parallel.FIT, case) for case in parallel.CASES)
+    one, silent = (parallel.key(parallel.LOOP, case) for case in (parallel.ONE, parallel.SILENT))
+    shares = [
+        ["numbers exchanged", *(f"{parallel.parameters_of(size):,}" for size in sizes)],
+        ["microseconds of an Allreduce", *shown(parallel.EXCHANGE)],
+        ["the same by the model", *(_by_model(measurements, size) for size in sizes)],
+        ["its share of fit's step, half of the batch each", *quotients(parallel.EXCHANGE, half)],
+        ["its share of fit's step, a batch each", *quotients(parallel.EXCHANGE, whole)],
+        ["strong scaling: steps of two processes in the time of one's", *quotients(alone, half)],
+        ["weak scaling: the same, with a batch each", *quotients(alone, whole)],
+        ["weak scaling of processes that exchange nothing", *quotients(one, silent)],
+        ["fit by PyTorch, half of the batch each", *verdicts(parallel.STRONG)],
+        ["fit by PyTorch, a batch each", *verdicts(parallel.WEAK)],
+    ]
+    text = (
+        "## Two processes\n\n"
+        f"Microseconds a step (ratio to {reference}, with gloo) of the networks of the ladder: "
+        f"{'; '.join(f'{size}: batch {ladder.SIZES[size]}' for size in sizes)}. A process has one thread and a core; "
+        f"all take turns; the median over {rounds(measurements)} of the best of {batches(measurements)} batches. `fit` "
+        "is compiled, and takes other rows in each step, the loops always the same. Weights were compared with those "
+        f"of one process before timing.\n\n{table(['microseconds a step', *sizes], steps)}\n\n"
+        "What the exchange takes, through shared memory, and what two processes gain. The model is given an Allreduce "
+        f"of one number and one of {parallel.MANY:,}.\n\n{table(['', *sizes], shares)}\n"
+    )
+    return text + _on_clusters(measurements) + remarks([m | {"contender": "two processes"} for m in measurements])
+
+
+def _part(measurements: Sequence[Measurement], size: str, key: str) -> list[Measurement]:
+    """Give one number of the many in a measurement of `parallel` as a measurement."""
+    missing = {"problem": "not installed", "detail": "No module named 'torch'"}
+    found = []
+    for m in measurements:
+        if m["size"] == size:
+            seconds = m.get("seconds", {})
+            answer = {} if "problem" in m else {"seconds": seconds[key]} if key in seconds else missing
+            found.append(m | answer | {"contender": key})
+    return found
+
+
+def _by_model(measurements: Sequence[Measurement], size: str) -> str:
+    """Give the time of an Allreduce between two processes as it follows from those of a small and of a large one."""
+    parts = [
+        [m for m in _part(measurements, size, name) if "problem" not in m]
+        for name in (parallel.LATENCY, parallel.BANDWIDTH)
+    ]
+    if not all(parts):
+        return "not measured"
+    latency, many = (statistics.median(map(fastest, part)) for part in parts)
+    bandwidth = 4 * parallel.MANY / (many - latency)
+    numbers = parallel.parameters_of(size)
+    return number(parallel.allreduce_seconds(parallel.RANKS, 4 * numbers, latency, bandwidth) * 1e6)
+
+
+def _on_clusters(measurements: Sequence[Measurement]) -> str:
+    """A table of an Allreduce between many machines, as the model has it, and of the batches that are too small."""
+    key = parallel.key(parallel.FIT, parallel.ONE)
+    speeds = [
+        parallel.flops(parallel.parameters_of(m["size"]), ladder.SIZES[m["size"]].batch) / min(m["seconds"][key])
+        for m in measurements
+        if "problem" not in m
+    ]
+    if not speeds:
+        return ""
+    rows = []
+    for parameters in parallel.PARAMETERS:
+        cells = []
+        for latency, bandwidth in parallel.NETWORKS.values():
+            for ranks in parallel.CLUSTERS:
+                seconds = parallel.allreduce_seconds(ranks, 4 * parameters, latency, bandwidth)
+                bounds = parallel.rows_where_it_stops_paying(ranks, parameters, seconds, max(speeds))
+                cells.append(f"{number(seconds * 1e3)} ({', '.join(f'{math.ceil(bound):,}' for bound in bounds)})")
+        rows.append([f"{parameters:,}", *cells])
+    header = [f"{name}, {ranks} ranks" for name in parallel.NETWORKS for ranks in parallel.CLUSTERS]
+    latencies = ", ".join(f"{latency * 1e6:.0f} at {name}" for name, (latency, _) in parallel.NETWORKS.items())
+    return (
+        "\nMilliseconds of an Allreduce of float32 gradients between machines, as the model has it, with microseconds "
+        f"a message of {latencies}. In brackets, for ranks that compute {number(max(speeds) / 1e9)} billion operations "
+        "a second, as the fastest here: the rows in a batch of all ranks with which they are no faster than one of "
+        "them alone; and the rows of each with which the exchange takes as long as the computation. With fewer it does "
+        f"not pay.\n\n{table(['parameters', *header], rows)}\n"
+    )
+
+
 def readable_report(measurements: Sequence[Measurement]) -> str:
     """A table with a row a function and a column a library."""
     counts = {m["contender"]: m.get("statements", {}) for m in measurements}
@@ -543,6 +653,7 @@ REPORTS = {
     "functions": functions_report,
     "chain": chain_report,
     "readable": readable_report,
+    "parallel": parallel_report,
 }
 
 

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     ladder,
     lines,
     operation,
+    parallel,
     report,
     scalars,
     transforms,
@@ -484,6 +485,62 @@ def test_table_of_many_derivatives():
     assert rows["this library / best of PyTorch"] == "0.600, at most 0.50: **not met**"
     assert rows["compiled, Numba / JAX jit"] == "1.500, at most 1.00: **not met**"
     assert rows["compiled / JAX jit"] == "not measured"
+
+
+def test_two_processes_come_to_the_weights_of_one_and_are_timed(monkeypatch):
+    pytest.importorskip("mpi4py")
+    result = parallel.measure("T", 1, 0.0)
+    known = {parallel.key(name, case) for name in parallel.CONTENDERS for case in parallel.CASES}
+    if importlib.util.find_spec("torch") is None:
+        known = {name for name in known if parallel.REFERENCE not in name}
+    known |= {parallel.key(parallel.LOOP, parallel.SILENT)}
+    assert set(result["seconds"]) == known | {parallel.EXCHANGE, parallel.LATENCY, parallel.BANDWIDTH}
+    assert all(len(seconds) == 1 and min(seconds) > 0 for seconds in result["seconds"].values())
+
+
+def test_weights_that_are_not_those_of_one_process_are_reported(monkeypatch):
+    def careless(problem, comm):  # learns from the first half of the batch alone
+        half = replace(problem, x=problem.x[:16], labels=problem.labels[:16])
+        return parallel.loop(half, None)
+
+    monkeypatch.setitem(parallel.CONTENDERS, "careless", careless)
+    assert parallel.check(parallel.LOOP, "T", None) == ""
+    assert "careless, T: parameter 0 is off by" in parallel.check("careless", "T", None)
+
+
+def test_the_model_of_an_exchange():
+    # The ring sends (p - 1) pieces twice, of a p-th of the bytes each; recursive doubling all bytes log2(p) times.
+    assert parallel.allreduce_seconds(8, 8 * 10**9, 1e-6, 1e9) == pytest.approx(14 * (1e-6 + 1))
+    assert parallel.allreduce_seconds(8, 8, 1e-6, 1e9) == pytest.approx(3 * (1e-6 + 8e-9))
+    exchange = parallel.allreduce_seconds(8, 4 * 10**6, 1e-6, 1e9)
+    together, each = parallel.rows_where_it_stops_paying(8, 10**6, exchange, 1e11)
+    assert parallel.flops(10**6, each) / 1e11 == pytest.approx(exchange)
+    seconds = parallel.flops(10**6, together) / 1e11
+    assert seconds / 8 + exchange == pytest.approx(seconds)
+    assert parallel.parameters_of("T") == 64 * 32 + 32 + 32 * 10 + 10
+
+
+def test_table_of_two_processes():
+    half, whole = (parallel.key(parallel.FIT, case) for case in (parallel.STRONG, parallel.WEAK))
+    peers = [parallel.key(parallel.REFERENCE, case) for case in (parallel.STRONG, parallel.WEAK)]
+    seconds = {
+        parallel.key(parallel.FIT, parallel.ONE): [1e-3, 2e-3],
+        half: [8e-4, 9e-4], whole: [1.6e-3], peers[0]: [1.6e-3], peers[1]: [1e-3],
+        parallel.EXCHANGE: [2e-4], parallel.LATENCY: [1e-6], parallel.BANDWIDTH: [2e-3],
+    }  # fmt: skip
+    common = {"benchmark": "parallel", "size": "T", "threads": 2, "round": 0, "disturbed": False, "batches": 2}
+    rows = rows_of(report.parallel_report([common | {"seconds": seconds}]))
+    assert rows["its share of fit's step, half of the batch each"] == "0.25"
+    assert rows["strong scaling: steps of two processes in the time of one's"] == "1.25"
+    assert rows["weak scaling: the same, with a batch each"] == "0.62"
+    assert rows["fit by PyTorch, half of the batch each"] == "0.500, at most 1.00: met"
+    assert rows["fit by PyTorch, a batch each"] == "1.600, at most 1.00: **not met**"
+    alone = {name: times for name, times in seconds.items() if name not in peers}
+    rows = rows_of(report.parallel_report([common | {"seconds": alone}]))
+    assert rows[parallel.REFERENCE] == "not installed"
+    assert rows["fit by PyTorch, a batch each"] == "not measured"
+    failed = common | {"problem": "failed", "detail": "RuntimeError: no core"}
+    assert "failed: RuntimeError: no core" in report.parallel_report([failed])
 
 
 def test_compiled_functions_table():
