@@ -8,6 +8,7 @@ from autodiff.core.record import primitive
 from autodiff.core.rule import defvjp
 from autodiff.core.tape import no_grad
 from autodiff.core.tensor import Tensor, stop_gradient
+from autodiff.elsewhere import absent as _absent_in
 from autodiff.transforms.checkpoint import checkpoint
 from autodiff.transforms.composition import defcomposition
 from autodiff.transforms.custom_vjp import custom_vjp
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from autodiff.transforms.containers import ravel
 
 __version__ = "0.1.0"
+_absent = _absent_in(__name__)
 
 # Rooms that not every program enters are imported when they are first asked for.
 _LATER = {
@@ -78,7 +80,7 @@ if not TYPE_CHECKING:  # or checkers took every name for one of these
             return importlib.import_module("autodiff.testing")
         if name in _LATER:
             return getattr(importlib.import_module(_LATER[name]), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _absent(name)
 
 
 def __dir__() -> list[str]:

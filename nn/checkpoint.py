@@ -415,6 +415,7 @@ def _roots(model: Module, optimizer: Optimizer, schedule: Schedule | None) -> di
 
 def _attributes(module: Module) -> dict[str, Any]:
     """Give the attributes of a Module and of its class, but methods and what stands in their place."""
-    of_class = {name: getattr(type(module), name) for name in dir(type(module)) if not name.startswith("_")}
+    names = (name for name in dir(type(module)) if not name.startswith("_") and hasattr(type(module), name))
+    of_class = {name: getattr(type(module), name) for name in names}
     skipped = {"training", *(name for name, value in of_class.items() if hasattr(value, "__get__"))}
     return {name: value for name, value in (of_class | vars(module)).items() if name not in skipped}

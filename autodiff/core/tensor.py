@@ -37,6 +37,7 @@ from autodiff.core.methods import (
 from autodiff.core.record import constant, data_of, dispatch, operators, record, results_are, unary, variable
 from autodiff.core.rule import FACTS, Array, Function, defvjp, name_of
 from autodiff.core.tape import Entry, Outputs, assignment, conj, pick, pullback, recording, running
+from autodiff.elsewhere import explained
 
 if TYPE_CHECKING:
     # To type checkers a Tensor is a number too: NumPy's functions then take it, and give Any or an array in its place.
@@ -173,7 +174,7 @@ class Tensor(_Base):
     def size(self) -> int:
         """Number of elements; NaN where a lazy array does not know it."""
         size = self._array.size
-        return int(size) if size == size else size
+        return _Size(size) if size == size else size
 
     dtype = property(lambda self: self._array.dtype, doc="Type of the elements.")
     nbytes = property(lambda self: int(self._array.nbytes), doc="Bytes that the elements take.")
@@ -586,6 +587,17 @@ class Tensor(_Base):
 
 
 results_are(Tensor)
+explained(Tensor)
+
+
+class _Size(int):
+    """The number of a Tensor's elements, which says what to write to those who call it."""
+
+    __slots__ = ()
+
+    def __call__(self, *axis: Any) -> NoReturn:
+        where = f"[{axis[0]}]" if axis else ""
+        raise TypeError(f"size: it is a number, that of all elements; write x.shape{where}")
 
 
 class At:

@@ -16,7 +16,7 @@ import autodiff as ad
 from autodiff.arrays import activations
 from autodiff.core.rule import Array
 from autodiff.rules.digits import logistic
-from nn.checks import check_choice, check_flag, check_integer, check_number, check_real
+from nn.checks import check_choice, check_flag, check_integer, check_number, check_real, with_known_options
 
 _relu = ad.primitive(activations.relu)
 _sigmoid = ad.primitive(activations.sigmoid)
@@ -334,6 +334,7 @@ ad.defvjp(_logsumexp, _logsumexp_x)
 ad.defvjp(_log_softmax, lambda g, out, x, axis: g - np.exp(out) * np.add.reduce(g, axis=axis, keepdims=True))
 
 
+@with_known_options
 def softmax(x: Array, axis: int = -1) -> Array:
     """Turn logits into probabilities, ``exp(x) / sum(exp(x))`` along an axis.
 
@@ -354,6 +355,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
     return _softmax(x, axis) if x.size else np.exp(x)
 
 
+@with_known_options
 def log_softmax(x: Array, axis: int = -1) -> Array:
     """Logarithm of `softmax`, ``x - log(sum(exp(x)))``, finite where the softmax itself rounds to zero.
 
@@ -365,6 +367,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     return _log_softmax(x, axis) if x.size else np.exp(x)
 
 
+@with_known_options
 def logsumexp(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
     """Logarithm of the sum of exponentials, ``log(sum(exp(x)))``, over one or several axes; that of none is -inf.
 

@@ -117,6 +117,7 @@ def cross_entropy(
         array([1.126928, 0.      ])
     """
     check_choice("cross_entropy", "reduction", reduction, REDUCTIONS)
+    _check_places("cross_entropy", input, target)
     logits = _checked_logits("cross_entropy", input, reduction, least=2)
     target = _checked_target("cross_entropy", logits, target, ignore_index)
     if logits.ndim != 2:
@@ -170,6 +171,7 @@ def nll_loss(
         0.980829
     """
     check_choice("nll_loss", "reduction", reduction, REDUCTIONS)
+    _check_places("nll_loss", input, target)
     log_probabilities = _checked_logits("nll_loss", input, reduction)
     target = to_array("nll_loss", "target", data_of(target))
     shape = _shape_of_labels(log_probabilities.shape)
@@ -237,6 +239,15 @@ def _counted(labels: Array, weight: Array, ignore_index: int | None) -> tuple[Ar
     counts = labels != ignore_index
     labels = np.where(counts, labels, 0)
     return labels, np.where(counts, look_up(weight, labels), 0)
+
+
+def _check_places(caller: str, logits: Any, target: Any) -> None:
+    """Refuse labels that stand in the place of logits, and these in theirs."""
+    kinds = (getattr(getattr(x, "dtype", None), "kind", "") for x in (logits, target))
+    if next(kinds) in ("i", "u", "b") and next(kinds) == "f" and np.ndim(data_of(target)) > np.ndim(data_of(logits)):
+        raise TypeError(
+            f"{caller}: logits come first and labels second; these have changed places: {caller}(logits, labels)"
+        )
 
 
 def _checked_logits(caller: str, logits: Array, reduction: str, least: int = 1) -> Array:

@@ -15,6 +15,7 @@ from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.core.tape import running
 from nn.checks import (
+    check_count,
     check_flag,
     check_known,
     check_number,
@@ -315,3 +316,36 @@ def embedding(indices: Array, weight: Array, padding_idx: int | None = None) -> 
         return out
     check_padding("embedding", padding_idx, rows)
     return np.where(np.expand_dims(indices == padding_idx % rows, -1), ad.stop_gradient(out), out)
+
+
+def one_hot(target: Array, num_classes: int = -1) -> Array:
+    """Give for each label a row that is 1 at its class and 0 elsewhere.
+
+    Args:
+        target: class labels, integers from 0 on, of any shape.
+        num_classes: C, the number of classes; at -1 it is one more than the largest label.
+
+    Returns:
+        Integers, of the shape of the labels with an axis of C classes at the end.
+
+    Raises:
+        TypeError: the labels are not integers, or the number of classes is no integer.
+        ValueError: a label is negative or not below the number of classes, or there is none to say how many there are.
+
+    Example:
+        >>> nn.functional.one_hot(np.array([0, 2]), num_classes=3)
+        array([[1, 0, 0],
+               [0, 0, 1]])
+    """
+    labels = to_array("one_hot", "target", data_of(target))
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: class labels must be integers, got {labels.dtype}; convert them with .astype(int)")
+    if num_classes != -1:
+        check_count("one_hot", "num_classes", num_classes)
+    elif not labels.size:
+        raise ValueError("one_hot: there are no labels to say how many classes there are; give num_classes=")
+    else:
+        num_classes = int(np.max(labels)) + 1
+    fits = (labels >= 0) & (labels < num_classes)
+    require(fits, ValueError, f"one_hot: labels must lie from 0 to {num_classes - 1}, got {{}}", labels)
+    return np.asarray(labels[..., None] == np.arange(num_classes)).astype(np.int64)

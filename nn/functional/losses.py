@@ -10,10 +10,10 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.whole import require
-from autodiff.core.record import data_of
+from autodiff.core.record import data_of, is_variable
 from autodiff.core.rule import Array
 from autodiff.rules.digits import logistic
-from nn.checks import check_choice, check_flag, check_number, check_real
+from nn.checks import check_choice, check_flag, check_number, check_real, with_known_options
 from nn.functional.activations import _excess, log_sigmoid
 
 P = ParamSpec("P")
@@ -31,8 +31,8 @@ class _Loss(Protocol[P]):
 
 
 def loss(function: Callable[Concatenate[Array, P], Array]) -> _Loss[P]:
-    """Give a function the types of a loss, and leave it as it is."""
-    return function  # type: ignore[return-value] # its arguments do not say what the result is
+    """Give a function the types of a loss, and let it say which option is meant where there is none of a name."""
+    return with_known_options(function)  # type: ignore[arg-type] # its arguments do not say what the result is
 
 
 def _reduced(losses: Array, reduction: str) -> Array:
@@ -226,6 +226,7 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array = None, *, r
         array([  0.693147, 100.      ])
     """
     caller = "binary_cross_entropy"
+    _check_order(caller, input, target)
     p, target = _pair(caller, input, target, reduction)
     _check_probabilities(caller, "targets", target)
     _check_probabilities(caller, "input", p, "; apply sigmoid, or use binary_cross_entropy_with_logits")
@@ -282,6 +283,7 @@ def binary_cross_entropy_with_logits(
         array([0.693147, 0.      ])
     """
     caller = "binary_cross_entropy_with_logits"
+    _check_order(caller, input, target)
     logits, target = _pair(caller, input, target, reduction)
     _check_probabilities(caller, "targets", target)
     positive = target
@@ -358,6 +360,7 @@ def kl_div(
     """
     check_choice("kl_div", "reduction", reduction, (*REDUCTIONS, "batchmean"))
     check_flag("kl_div", "log_target", log_target)
+    _check_order("kl_div", input, target)
     prediction, target = _pair("kl_div", input, target, "mean" if reduction == "batchmean" else reduction)
     if log_target:
         losses = _divergence_of_logarithms(prediction, target, np.exp(target))
@@ -420,6 +423,7 @@ def gaussian_nll_loss(
     caller = "gaussian_nll_loss"
     check_flag(caller, "full", full)
     check_number(caller, "eps", eps, lambda eps: eps > 0, "positive")
+    _check_order(caller, input, target)
     mean, target = _pair(caller, input, target, reduction, broadcast=True)
     var = _real_like(mean, caller, "var", var)
     require(
@@ -480,6 +484,7 @@ def poisson_nll_loss(
     check_flag(caller, "log_input", log_input)
     check_flag(caller, "full", full)
     check_number(caller, "eps", eps, lambda eps: eps >= 0, "at least 0")
+    _check_order(caller, input, target)
     rate, target = _pair(caller, input, target, reduction)
     counts = data_of(target)
     require(~(counts < 0), ValueError, f"{caller}: targets are counts and must not be negative, got {{}}", counts)
@@ -528,6 +533,13 @@ def _pair(
     if reduction == "mean" and (0 in prediction.shape or 0 in target.shape):
         raise ValueError(f"{caller}: there is no mean over an input of shape {prediction.shape}")
     return prediction, target
+
+
+def _check_order(caller: str, prediction: Any, target: Any) -> None:
+    """Refuse integers for predictions where a gradient goes to the targets: surely these have changed places."""
+    kind = getattr(getattr(prediction, "dtype", None), "kind", "f")
+    if kind in ("i", "u", "b") and is_variable(target):
+        raise TypeError(f"{caller}: predictions come first and targets second; these have changed places")
 
 
 def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
