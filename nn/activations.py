@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, dataclass_transform
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.core.rule import Array
 from nn import functional
-from nn.checks import check_integer
+from nn.checks import check_choice, check_integer
 from nn.module import Module
 
 Activation = Literal[
@@ -196,9 +196,45 @@ class LogSoftmax(Softmax):
     function = staticmethod(functional.log_softmax)
 
 
-ACTIVATIONS: dict[str, type[Module]] = {
+ACTIVATIONS: dict[str, type[_Activation]] = {
     kind.function.__name__: kind
     for kind in (
         ReLU, Tanh, Sigmoid, LeakyReLU, ELU, GELU, SiLU, Softplus, LogSigmoid, Hardtanh, Softmax, LogSoftmax,
     )
 }  # fmt: skip
+
+
+class Function(Module):
+    """A function of arrays as a Module, which `MLP` makes of one that is its activation.
+
+    Example:
+        >>> nn.MLP([2, 3, 1], activation=np.sin, rng=0).layers[1]
+        Function(sin)
+    """
+
+    function: Callable[[Any], Any]
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def forward(self, x: Array) -> Any:
+        """Apply the function."""
+        return self.function(x)
+
+    def _arguments(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+
+def named(caller: str, activation: Any) -> tuple[str | None, Callable[[], Module]]:
+    """Give the name of an activation, None if it has none here, and what makes its Module."""
+    by_function: Any = {kind.function: name for name, kind in ACTIVATIONS.items()} | {np.tanh: "tanh"}
+    by_kind: dict[type[Module], str] = {kind: name for name, kind in ACTIVATIONS.items()}
+    if isinstance(activation, Module):
+        return by_kind.get(type(activation)), lambda: activation
+    if isinstance(activation, type) and issubclass(activation, Module):
+        return by_kind.get(activation), activation
+    if callable(activation) and not isinstance(activation, type):
+        name = by_function.get(activation) if isinstance(activation, Hashable) else None
+        return name, ACTIVATIONS[name] if name else lambda: Function(activation)
+    check_choice(caller, "activation", activation, ACTIVATIONS)
+    return activation, ACTIVATIONS[activation]

@@ -10,7 +10,8 @@ import numpy as np
 import autodiff as ad
 from autodiff.core.rule import Array
 from nn.checks import to_array
-from nn.layers import Linear, Sequential
+from nn.containers import Sequential
+from nn.layers import Linear
 from nn.module import Buffer, Module, Parameter, _members
 
 
@@ -64,7 +65,7 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Array]:
         >>> import nn
         >>> model = nn.MLP([2, 1])
         >>> state = {"0.weight": np.array([[1.0, 2.0]]), "0.bias": np.array([3.0])}
-        >>> model.load_state_dict(nn.from_torch(model, state))
+        >>> loaded = model.load_state_dict(nn.from_torch(model, state))
         >>> model(np.array([[10.0, 20.0]])).data
         array([[53.]], dtype=float32)
     """
@@ -113,10 +114,11 @@ class _Entry(NamedTuple):
 
 
 def _entries(module: Module, prefix: str = "", around: tuple[Module, ...] = ()) -> Iterator[_Entry]:
-    """Give every place of every parameter and buffer; the list in which a Sequential keeps its layers has no name."""
+    """Give every place of every parameter and buffer; what a container keeps its Modules in has no name."""
     around = (*around, module)
+    nameless = "layers" if isinstance(module, Sequential) else module._nameless
     for attribute, value in vars(module).items():
-        within = "" if isinstance(module, Sequential) and attribute == "layers" else attribute
+        within = "" if attribute == nameless else attribute
         for path, part in _members(value, within):
             name = prefix + path.removeprefix(".")
             if not isinstance(part, Module):

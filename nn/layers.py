@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,8 @@ from autodiff.arrays.whole import as_float
 from autodiff.batching.array import drawn
 from autodiff.core.rule import Array
 from nn import functional, init
-from nn.activations import ACTIVATIONS, Activation
+from nn.activations import Activation, named
 from nn.checks import (
-    check_choice,
     check_count,
     check_dtype,
     check_flag,
@@ -29,11 +28,13 @@ from nn.checks import (
     check_shape,
     in_dtype_of,
 )
+from nn.containers import Sequential
 from nn.init import Nonlinearity, Seed, generator
 from nn.module import Buffer, Module, Parameter
 
 # What the first weights before an activation should suit; the others are rectifiers, hard or smooth ones.
-_SUITS: dict[Activation, Nonlinearity] = {
+_SUITS: dict[str | None, Nonlinearity] = {
+    None: "linear",
     "tanh": "tanh",
     "hardtanh": "tanh",
     "sigmoid": "sigmoid",
@@ -396,54 +397,23 @@ class Embedding(Module):
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
-class Sequential(Module):
-    """Modules one after the other, each given what the one before returns.
-
-    Args:
-        layers: Modules.
-
-    Raises:
-        TypeError: a layer is not a Module.
-
-    Example:
-        >>> import nn
-        >>> nn.Sequential(nn.Linear(4, 3, rng=0), nn.Tanh())
-        Sequential(): 15 parameters
-          layers.0: Linear(4, 3): weight (4, 3), bias (3,), 15 parameters
-          layers.1: Tanh()
-    """
-
-    layers: list[Module]
-
-    def __init__(self, *layers: Module) -> None:
-        for layer in layers:
-            if not isinstance(layer, Module):
-                raise TypeError(f"{type(self).__name__}: a layer must be a Module, got {layer!r}")
-        self.layers = list(layers)
-
-    def forward(self, x: Array) -> Array:
-        """Send the input through all layers."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-
 class MLP(Sequential):
     """Multi-layer perceptron: linear layers with an activation, and perhaps dropout, between them.
 
-    The first weights suit the activation: He's for "relu" and its like, Glorot's for the others, times `init.gain` for
-    "tanh" and "hardtanh".
+    The first weights suit the activation: He's for "relu" and its like, Glorot's for the others and for functions of
+    your own, times `init.gain` for "tanh" and "hardtanh".
 
     Args:
         sizes: features of the input, of each hidden layer and of the output.
         activation: after each layer but the last: "relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu",
-            "softplus", "log_sigmoid", "hardtanh", "softmax" or "log_softmax", with its defaults.
+            "softplus", "log_sigmoid", "hardtanh", "softmax" or "log_softmax", with its defaults; a Module such as
+            ``nn.LeakyReLU(0.2)``, which then stands in all places; a class of them; or a function of one array.
         dropout: probability of `Dropout` after each activation; none at 0.
         rng: a Generator or a seed for weights and dropout.
         dtype: of the parameters.
 
     Raises:
-        TypeError: the sizes are no list of integers, the activation is no text, dropout no number, or the dtype not
+        TypeError: the sizes are no list of integers, the activation is none, dropout no number, or the dtype not
             floating-point.
         ValueError: there are fewer than two sizes, a size is not positive, the activation is unknown, or dropout is not
             a probability below 1.
@@ -461,7 +431,7 @@ class MLP(Sequential):
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: Activation = "relu",
+        activation: Activation | Module | type[Module] | Callable[[Any], Any] = "relu",
         *,
         dropout: float = 0.0,
         rng: Seed = None,
@@ -473,15 +443,15 @@ class MLP(Sequential):
             raise ValueError(f"MLP: sizes need an input and an output, as in [64, 32, 10], got {sizes!r}")
         for size in sizes:
             check_count("MLP", "a layer's size", size)
-        check_choice("MLP", "activation", activation, ACTIVATIONS)
+        name, make = named("MLP", activation)
         check_probability("MLP", dropout)
         rng = generator(rng)
         layers: list[Module] = []
         *hidden, last = itertools.pairwise(sizes)
         for fan_in, fan_out in hidden:
             layers += [
-                Linear(fan_in, fan_out, nonlinearity=_SUITS.get(activation, "relu"), rng=rng, dtype=dtype),
-                ACTIVATIONS[activation](),
+                Linear(fan_in, fan_out, nonlinearity=_SUITS.get(name, "relu"), rng=rng, dtype=dtype),
+                make(),
             ]
             if dropout:
                 layers.append(Dropout(dropout, rng=rng))

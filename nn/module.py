@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, MutableSequence, Set, ValuesView
 from reprlib import recursive_repr
 from types import SimpleNamespace
-from typing import Any, ClassVar, NoReturn, ParamSpec, Protocol, Self, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, ParamSpec, Protocol, Self, TypeVar
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from autodiff.compiler.state import Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.rule import Array
 from autodiff.core.tape import running
-from nn.checks import check_flag
+from autodiff.elsewhere import explained
+from nn.checks import check_flag, check_options
 
 P = ParamSpec("P")
 Outputs = TypeVar("Outputs", covariant=True)
@@ -30,6 +31,8 @@ _set_data = vars(ad.Tensor)["data"].__set__
 
 class _Forward(Protocol[P, Outputs]):
     """What type checkers know of a Module that is called: the types of its `forward`."""
+
+    _hooks: dict[int, _Hook]
 
     def forward(self, *args: P.args, **kwargs: P.kwargs) -> Outputs: ...
 
@@ -93,6 +96,38 @@ class Buffer(ad.Tensor):
         _set_data(self, value)
 
 
+class _Hook(NamedTuple):
+    """A function that is called before or after the `forward` of a Module."""
+
+    function: Callable[..., Any]
+    is_before: bool
+
+
+class ForwardHook:
+    """What `Module.register_forward_hook` gives: ``remove()`` takes the function off the Module again."""
+
+    def __init__(self, module: Module, caller: str, function: Any, is_before: bool) -> None:
+        if not callable(function) or isinstance(function, Module):
+            raise TypeError(f"{caller}: a hook is a function of the module and what goes through it, got {function!r}")
+        self._module: ref[Module] | None = ref(module)
+        self._key = max(module._hooks, default=-1) + 1
+        module._hooks = {**module._hooks, self._key: _Hook(function, is_before)}
+
+    def remove(self) -> None:
+        """Let the Module compute as if the function had not been registered; a second time does nothing."""
+        module = None if self._module is None else self._module()
+        if module is not None:
+            module._hooks = {key: hook for key, hook in module._hooks.items() if key != self._key}
+        self._module = None
+
+
+class LoadedKeys(NamedTuple):
+    """What `Module.load_state_dict` gives: the paths that the state lacked, and those of it that the Module has not."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
 class Module:
     """A function with parameters: a layer, or a model made of layers.
 
@@ -125,7 +160,15 @@ class Module:
     """
 
     training: bool = True
+    _hooks: dict[int, _Hook] = {}  # noqa: RUF012 (another dict takes its place with the first hook)
+    _nameless: ClassVar[str | None] = None  # an attribute whose items have paths without its name
     _assigned: ClassVar[list[object]] = [object()]  # another one since an attribute of any Module was assigned to
+
+    if not TYPE_CHECKING:  # or checkers would take the options of every Module for these
+
+        def __new__(cls, *args: Any, **options: Any) -> Self:  # noqa: D102
+            check_options(cls.__name__, cls.__init__, options)
+            return super().__new__(cls)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from the inputs; every subclass defines it."""
@@ -134,12 +177,53 @@ class Module:
     def __call__(self: _Forward[P, Outputs], *args: P.args, **kwargs: P.kwargs) -> Outputs:
         """Compute the outputs from the inputs, by `forward`, whose types are those of the call."""
         start = tick()
-        outputs = self.forward(*args, **kwargs)
+        outputs = self.forward(*args, **kwargs) if not self._hooks else _hooked(self, args, kwargs)
         note(self, start)
         return outputs
 
+    def register_forward_hook(self, function: Callable[[Any, tuple[Any, ...], Any], Any]) -> ForwardHook:
+        """Show what goes through the Module to a function, after each call of `forward`.
+
+        A compiled step computes what the function computes, and runs its other code, such as appending to a list, only
+        when it is recorded. `nn.fit` calls it in every step unless it is told ``compile=True``.
+
+        Args:
+            function: takes the Module, the tuple of the positional arguments and the output. What it returns takes the
+                place of the output; None leaves it as it is.
+
+        Returns:
+            An object whose ``remove()`` takes the function off again.
+
+        Raises:
+            TypeError: ``function`` is not callable, or is a Module.
+
+        Example:
+            >>> layer = nn.Linear(2, 1, rng=0)
+            >>> hook = layer.register_forward_hook(lambda module, args, output: print(args[0].shape, output.shape))
+            >>> _ = layer(np.zeros((3, 2)))
+            (3, 2) (3, 1)
+            >>> hook.remove()
+        """
+        return ForwardHook(self, "register_forward_hook", function, is_before=False)
+
+    def register_forward_pre_hook(self, function: Callable[[Any, tuple[Any, ...]], Any]) -> ForwardHook:
+        """Show what goes into the Module to a function, before each call of `forward`.
+
+        It is as `register_forward_hook`, but the function takes the Module and the tuple of the positional arguments,
+        and gives another tuple, or the only argument, or None.
+
+        Example:
+            >>> layer = nn.Identity()
+            >>> hook = layer.register_forward_pre_hook(lambda module, args: args[0] + 1)
+            >>> layer(1.0)
+            2.0
+        """
+        return ForwardHook(self, "register_forward_pre_hook", function, is_before=True)
+
     def __setattr__(self, name: str, value: Any) -> None:
         members = list(_members(value, name))
+        if name == self._nameless:
+            members = [(path.removeprefix(f"{name}."), member) for path, member in members]
         before = vars(self).get(name, _ABSENT)
         if before is not _ABSENT:
             _check_place(type(self), name, before, value, bool(members))
@@ -165,6 +249,8 @@ class Module:
         keys = (part.name or "").split(".")
         found: Any = self if keys[0] != name else None
         for key in keys:
+            if isinstance(found, Module) and found._nameless is not None:
+                found = vars(found).get(found._nameless)
             if isinstance(found, Module | dict):
                 found = (vars(found) if isinstance(found, Module) else found).get(key)
             elif isinstance(found, list | tuple):
@@ -174,6 +260,10 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Give the path and the Module of each Module that is an attribute, or stands in a list or dict that is one."""
         return ((path, member) for path, member in _held(self, "") if isinstance(member, Module))
+
+    def children(self) -> Iterator[Module]:
+        """Give each Module that is an attribute, or stands in a list or dict that is one, once."""
+        return iter({id(child): child for _, child in self.named_children()}.values())
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """Give the path and the Module of the Module itself, whose path is empty, and of all Modules in it."""
@@ -219,6 +309,16 @@ class Module:
         """List the buffers."""
         return [buffer for _, buffer in self.named_buffers()]
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or with False make them zeros.
+
+        Raises:
+            TypeError: ``set_to_none`` is neither True nor False.
+        """
+        check_flag("zero_grad", "set_to_none", set_to_none)
+        for parameter in self.parameters():
+            parameter.grad = None if set_to_none or parameter.grad is None else np.zeros_like(parameter.data)
+
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Freeze all parameters, with False, or let them learn again; returns the Module.
 
@@ -261,22 +361,38 @@ class Module:
         """
         return {path: tensor.data.copy() for path, tensor in self.by_path().items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadedKeys:
         """Copy arrays, by their paths, into the parameters and buffers. Each keeps its dtype.
 
+        Args:
+            state: as `state_dict` gives it.
+            strict: whether all paths must be there, and no others. Without, what is missing stays as it is.
+
+        Returns:
+            The paths that were missing from the state, and those that the Module has not, as ``missing_keys`` and
+            ``unexpected_keys``.
+
         Raises:
-            TypeError: the state is no dict.
+            TypeError: the state is no dict, or ``strict`` neither True nor False.
             ValueError: entries are missing, unexpected, of another shape or not real numbers, or not integers for a
                 buffer of integers. The message names all of them, and nothing is loaded.
+
+        Example:
+            >>> nn.Linear(2, 1).load_state_dict({"bias": [1.0], "scale": 2.0}, strict=False)
+            LoadedKeys(missing_keys=['weight'], unexpected_keys=['scale'])
         """
+        check_flag("load_state_dict", "strict", strict)
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expected a dict of arrays by path, got {type(state).__name__}")
         own = self.by_path()
-        arrays, problems = fitted(own, state, lambda value: np.asarray(ad.stop_gradient(value)), is_whole=True)
+        keys = LoadedKeys([path for path in own if path not in state], [path for path in state if path not in own])
+        given = state if strict else {path: value for path, value in state.items() if path in own}
+        arrays, problems = fitted(own, given, lambda value: np.asarray(ad.stop_gradient(value)), is_whole=strict)
         if problems:
             raise ValueError(f"load_state_dict: nothing was loaded into {type(self).__name__}: {'; '.join(problems)}")
-        for path, tensor in own.items():
-            tensor.data = np.array(arrays[path], dtype=tensor.dtype)[()]
+        for path, array in arrays.items():
+            own[path].data = np.array(array, dtype=own[path].dtype)[()]
+        return keys
 
     def _named_tensors(self) -> Iterator[tuple[str, Parameter | Buffer]]:
         return ((path, part) for path, part in _parts(self, "", set()) if not isinstance(part, Module))
@@ -329,6 +445,22 @@ class Module:
             details.append(f"{self.num_parameters():,} parameters")
         text = f"{type(self).__name__}({self._arguments()})"
         return ": ".join([text, ", ".join(details)] if details else [text]) + "".join(children)
+
+
+explained(Module)
+
+
+def _hooked(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a Module's `forward` with the hooks before and after it."""
+    hooks = list(module._hooks.values())
+    for hook in hooks:
+        if hook.is_before and (others := hook.function(module, args)) is not None:
+            args = others if isinstance(others, tuple) else (others,)
+    outputs = module.forward(*args, **kwargs)
+    for hook in hooks:
+        if not hook.is_before and (other := hook.function(module, args, outputs)) is not None:
+            outputs = other
+    return outputs
 
 
 def _methods(kind: type[Any]) -> dict[str, Any]:
@@ -438,8 +570,13 @@ def _parts(
 
 def _held(module: Module, path: str) -> Iterator[tuple[str, Parameter | Buffer | Module]]:
     """Give what a Module's attributes hold, with its path."""
+    start = f"{path}." if path else ""
     for name, value in vars(module).items():
-        yield from _members(value, f"{path}.{name}" if path else name)
+        if name == module._nameless:
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from _members(item, f"{start}{key}")
+        else:
+            yield from _members(value, start + name)
 
 
 def _inside_out(module: Module, ids: set[int]) -> Iterator[Module]:
