@@ -31,6 +31,7 @@ from nn.dataset import Dataset
 from nn.history import History
 from nn.init import Seed, generator
 from nn.layers import BatchNorm1d
+from nn.losses import LossModule
 from nn.module import Module
 from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from nn.parallel import Alone, NotFiniteError, Step, group_of
@@ -476,7 +477,7 @@ def _all_own(model: Module, measure: Loss, optimizer: Optimizer) -> bool:
 
 def _code() -> list[Mapping[str, Any]]:
     """List the names in this package's modules, and in their classes, that a step may read."""
-    parts = "nn.activations", "nn.checks", "nn.functional", "nn.layers", "nn.module", "nn.optim"
+    parts = "nn.activations", "nn.checks", "nn.containers", "nn.functional", "nn.layers", "nn.module", "nn.optim"
     spaces = [vars(module) for name, module in sys.modules.items() if name.startswith(parts)]
     kinds = [kind for space in spaces for kind in space.values() if isinstance(kind, type)]
     return [*spaces, *(vars(kind) for kind in dict.fromkeys(kinds) if kind.__module__.startswith(parts))]
@@ -710,6 +711,8 @@ def _check_model(caller: str, model: Any) -> None:
 
 def _loss(caller: str, loss: Any) -> Loss:
     """Give the loss of a name, or the function that it is."""
+    if isinstance(loss, LossModule):
+        return loss.as_function()
     if callable(loss):
         return loss  # type: ignore[no-any-return]
     if not isinstance(loss, str):
