@@ -3,7 +3,8 @@
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from nn import data, distributions, functional, init, optim, parallel, plots
+from autodiff.elsewhere import absent
+from nn import data, distributions, functional, init, optim, parallel, plots, utils
 from nn.activations import (
     ELU,
     GELU,
@@ -18,13 +19,29 @@ from nn.activations import (
     Softplus,
     Tanh,
 )
+from nn.containers import ModuleDict, ModuleList, Sequential
 from nn.history import History
 from nn.interop import from_torch, to_torch
 from nn.io import load, save
-from nn.layers import MLP, BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, Sequential
+from nn.layers import MLP, BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear
+from nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+)
 from nn.module import Buffer, Module, Parameter
 from nn.stateless import functional_call
 from nn.training import evaluate, fit
+
+_absent = absent(__name__)
 
 if TYPE_CHECKING:
     from nn.estimators import Classifier as Classifier
@@ -37,14 +54,16 @@ else:
             from nn import estimators
 
             return getattr(estimators, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _absent(name)
 
 
 __all__ = [
-    "ELU", "GELU", "MLP", "BatchNorm1d", "Buffer", "Dropout", "Embedding", "Flatten", "Hardtanh", "History",
-    "Identity", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "Module", "Parameter", "ReLU",
-    "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "data", "distributions", "evaluate", "fit",
-    "from_torch", "functional", "functional_call", "init", "load", "optim", "parallel", "plots", "save", "to_torch",
+    "ELU", "GELU", "MLP", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "Buffer", "CrossEntropyLoss", "Dropout",
+    "Embedding", "Flatten", "GaussianNLLLoss", "Hardtanh", "History", "HuberLoss", "Identity", "KLDivLoss",
+    "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MSELoss", "Module", "ModuleDict",
+    "ModuleList", "NLLLoss", "Parameter", "PoissonNLLLoss", "ReLU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss",
+    "Softmax", "Softplus", "Tanh", "data", "distributions", "evaluate", "fit", "from_torch", "functional",
+    "functional_call", "init", "load", "optim", "parallel", "plots", "save", "to_torch", "utils",
 ]  # fmt: skip
 if find_spec("sklearn") is not None:  # what a star-import gives must be there
     __all__ += ["Classifier", "Regressor"]

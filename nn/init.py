@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+import autodiff as ad
 from autodiff.batching.array import drawn
 from autodiff.core.rule import Array
+from autodiff.elsewhere import absent
 from nn.checks import check_choice, check_dtype, check_number
 
 Seed = np.random.Generator | int | None
@@ -112,6 +114,162 @@ def kaiming_normal(
     return _normal(shape, _scaled(gain, 1 / _fans(shape)[0]), rng, dtype)
 
 
+# In place, as PyTorch has them
+
+
+def xavier_uniform_(tensor: ad.Tensor, gain: float = 1.0, *, rng: Seed = None) -> ad.Tensor:
+    """Give a weight the numbers that `xavier_uniform` draws for its shape and dtype.
+
+    Args:
+        tensor: the weight, of shape ``(fan_in, fan_out)``.
+        gain: see `gain`.
+        rng: a Generator or a seed.
+
+    Returns:
+        The weight.
+
+    Raises:
+        TypeError: the weight is no Tensor, or not floating-point or complex, or the gain no number.
+        ValueError: the shape is not two positive integers, or the gain is not finite.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> nn.init.xavier_uniform_(layer.weight, gain=nn.init.gain("relu"), rng=0) is layer.weight
+        True
+    """
+    return _drawn("xavier_uniform_", xavier_uniform, tensor, gain, rng)
+
+
+def xavier_normal_(tensor: ad.Tensor, gain: float = 1.0, *, rng: Seed = None) -> ad.Tensor:
+    """Give a weight the numbers that `xavier_normal` draws; arguments and errors are those of `xavier_uniform_`."""
+    return _drawn("xavier_normal_", xavier_normal, tensor, gain, rng)
+
+
+def kaiming_uniform_(
+    tensor: ad.Tensor,
+    a: float = 0.0,
+    mode: Literal["fan_in", "fan_out"] = "fan_in",
+    nonlinearity: Nonlinearity | Literal["leaky_relu"] = "leaky_relu",
+    *,
+    rng: Seed = None,
+) -> ad.Tensor:
+    """Give a weight the numbers that `kaiming_uniform` draws for its shape and dtype.
+
+    Args:
+        tensor: the weight, of shape ``(fan_in, fan_out)``.
+        a: the slope for negative numbers of "leaky_relu", the gain before which is ``sqrt(2 / (1 + a²))``.
+        mode: whether the variance is kept on the way forward, "fan_in", or back, "fan_out".
+        nonlinearity: what follows: "leaky_relu", or one of `gain`.
+        rng: a Generator or a seed.
+
+    Returns:
+        The weight.
+
+    Raises:
+        TypeError: the weight is no Tensor, or not floating-point or complex, ``a`` no number, or a name no text.
+        ValueError: the shape is not two positive integers, ``a`` is not finite, or a name is unknown.
+
+    Example:
+        >>> layer = nn.Linear(6, 100)
+        >>> bool(np.abs(nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", rng=0).data).max() <= 1)
+        True
+    """
+    return _kaiming("kaiming_uniform_", kaiming_uniform, tensor, a, mode, nonlinearity, rng)
+
+
+def kaiming_normal_(
+    tensor: ad.Tensor,
+    a: float = 0.0,
+    mode: Literal["fan_in", "fan_out"] = "fan_in",
+    nonlinearity: Nonlinearity | Literal["leaky_relu"] = "leaky_relu",
+    *,
+    rng: Seed = None,
+) -> ad.Tensor:
+    """Give a weight the numbers that `kaiming_normal` draws; arguments and errors are those of `kaiming_uniform_`."""
+    return _kaiming("kaiming_normal_", kaiming_normal, tensor, a, mode, nonlinearity, rng)
+
+
+def uniform_(tensor: ad.Tensor, a: float = 0.0, b: float = 1.0, *, rng: Seed = None) -> ad.Tensor:
+    """Give a Tensor numbers that are drawn evenly from ``a`` to ``b``; see `constant_`."""
+    check_number("uniform_", "a", a, lambda a: True, "finite")
+    check_number("uniform_", "b", b, lambda b: b >= a, "finite, and at least a")
+    return _filled("uniform_", tensor, lambda: generator(rng).uniform(a, b, tensor.shape))
+
+
+def normal_(tensor: ad.Tensor, mean: float = 0.0, std: float = 1.0, *, rng: Seed = None) -> ad.Tensor:
+    """Give a Tensor numbers that are drawn from a normal distribution; see `constant_`."""
+    check_number("normal_", "mean", mean, lambda mean: True, "finite")
+    check_number("normal_", "std", std, lambda std: std >= 0, "at least 0")
+    return _filled("normal_", tensor, lambda: generator(rng).normal(mean, std, tensor.shape))
+
+
+def constant_(tensor: ad.Tensor, val: float) -> ad.Tensor:
+    """Give a Tensor the same number everywhere.
+
+    Args:
+        tensor: the Tensor, of any shape, which keeps its dtype.
+        val: the number.
+
+    Returns:
+        The Tensor.
+
+    Raises:
+        TypeError: it is no Tensor, or not floating-point or complex, or the number none.
+        ValueError: the number is not finite.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> nn.init.constant_(layer.bias, 0.5).data
+        array([0.5, 0.5, 0.5], dtype=float32)
+    """
+    check_number("constant_", "val", val, lambda val: True, "finite")
+    return _filled("constant_", tensor, lambda: np.full(tensor.shape, val))
+
+
+def zeros_(tensor: ad.Tensor) -> ad.Tensor:
+    """Give a Tensor zeros; see `constant_`."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: ad.Tensor) -> ad.Tensor:
+    """Give a Tensor ones; see `constant_`."""
+    return constant_(tensor, 1.0)
+
+
+def _kaiming(
+    caller: str,
+    draw: Callable[..., Array],
+    tensor: ad.Tensor,
+    a: float,
+    mode: str,
+    nonlinearity: Any,
+    rng: Seed,
+) -> ad.Tensor:
+    check_number(caller, "a", a, lambda a: True, "finite")
+    check_choice(caller, "mode", mode, ("fan_in", "fan_out"))
+    check_choice(caller, "nonlinearity", nonlinearity, ("leaky_relu", *_GAINS))
+    scale = math.sqrt(2 / (1 + a * a)) if nonlinearity == "leaky_relu" else gain(nonlinearity)
+
+    if mode == "fan_out" and isinstance(tensor, ad.Tensor):
+        shape: Any = tensor.shape
+        fan_in, fan_out = _fans(shape)
+        scale *= math.sqrt(fan_in / fan_out)
+    return _drawn(caller, draw, tensor, scale, rng)
+
+
+def _drawn(caller: str, draw: Callable[..., Array], tensor: ad.Tensor, gain: float, rng: Seed) -> ad.Tensor:
+    return _filled(caller, tensor, lambda: draw(tensor.shape, gain=gain, rng=rng, dtype=tensor.dtype))
+
+
+def _filled(caller: str, tensor: Any, numbers: Callable[[], Array]) -> ad.Tensor:
+    """Put numbers into a Tensor, in its dtype, and give it."""
+    if not isinstance(tensor, ad.Tensor):
+        raise TypeError(f"{caller}: expected a Tensor, such as layer.weight, got {tensor!r}")
+    check_dtype(caller, tensor.dtype, "fc")
+    tensor.data = np.asarray(numbers()).astype(tensor.dtype)
+    return tensor
+
+
 def _fans(shape: tuple[int, int]) -> tuple[int, int]:
     problem = f"weights have the shape (fan_in, fan_out), both positive integers, got {shape!r}"
     if not isinstance(shape, list | tuple) or not all(
@@ -142,3 +300,7 @@ def _of_dtype(draw: Callable[[], Array], dtype: Any) -> Array:
     dtype = check_dtype("initial weights", dtype, "fc")
     numbers = draw()
     return (numbers if dtype.kind == "f" else (numbers + 1j * draw()) / math.sqrt(2)).astype(dtype)
+
+
+if not TYPE_CHECKING:  # or checkers took every name for one of these
+    __getattr__ = absent(__name__)

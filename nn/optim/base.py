@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from autodiff.compiler.state import Itself, Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
-from nn.checks import check_flag, check_number, to_array
+from nn.checks import check_flag, check_number, check_options, to_array
 
 # An update makes several passes over its arrays. A block of this many bytes stays in the cache between them.
 BLOCK_BYTES = 2**18
@@ -166,6 +166,12 @@ class Optimizer:
     options: ClassVar[Mapping[str, Check]] = {"lr": AT_LEAST_0}
     slot_names: ClassVar[Mapping[str, str | None]] = {}
 
+    if not TYPE_CHECKING:  # or checkers would take the options of every optimizer for these
+
+        def __new__(cls, *args: Any, **options: Any) -> Self:  # noqa: D102
+            check_options(cls.__name__, cls.__init__, options)
+            return super().__new__(cls)
+
     def __init_subclass__(cls) -> None:
         cls.options = {
             name: check for kind in reversed(cls.__mro__) for name, check in vars(kind).get("options", {}).items()
@@ -267,11 +273,16 @@ class Optimizer:
             self._settings[position] = assigned, options
         return options
 
-    def zero_grad(self) -> None:
-        """Forget the gradients, so that the next `backward` does not add to them."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or with False make them zeros, so that the next `backward` does not add to them."""
+        if set_to_none is not True:
+            check_flag("zero_grad", "set_to_none", set_to_none)
         for group in self.param_groups:
             for parameter in group["params"]:
-                parameter._grad = None  # what `grad` is, without asking what it is given
+                if set_to_none or parameter._grad is None:
+                    parameter._grad = None  # what `grad` is, without asking what it is given
+                else:
+                    parameter.grad = np.zeros_like(parameter.data)
 
     def step(self) -> None:
         """Change every parameter that has a gradient.

@@ -11,8 +11,8 @@ import autodiff as ad
 from autodiff.core.record import constant
 from autodiff.core.rule import Array
 from autodiff.core.tape import pullback, recording
-from nn.checks import check_choice
-from nn.optim.base import checked_parameters
+from nn.checks import check_choice, check_count
+from nn.optim.base import AT_LEAST_0, Check, Optimizer, checked_gradient, checked_parameters, number
 
 WithGradient = Literal["BFGS", "CG", "L-BFGS-B", "SLSQP", "TNC"]
 WithHessianProduct = Literal["Newton-CG", "trust-krylov", "trust-ncg"]
@@ -59,18 +59,30 @@ def minimize(
         >>> result.success, round(float(x), 4), round(float(y), 4)
         (True, 1.0, 1.0)
     """
+    tensors = _real("minimize", closure, checked_parameters("minimize", parameters))
+    check_choice("minimize", "method", method, (*WITH_GRADIENT, *WITH_HESSIAN_PRODUCT))
+    objective = _Objective(closure, tensors, second_order=method in WITH_HESSIAN_PRODUCT)
+    return _run(objective, method, options)
+
+
+def _real(caller: str, closure: Any, parameters: list[ad.Tensor]) -> list[ad.Tensor]:
+    """Give the parameters that learn, and refuse complex ones, and a closure that is none."""
     if not callable(closure):
-        raise TypeError(f"minimize: the closure must be a function that computes the loss, got {closure!r}")
-    tensors = [parameter for parameter in checked_parameters("minimize", parameters) if parameter.requires_grad]
+        raise TypeError(f"{caller}: the closure must be a function that computes the loss, got {closure!r}")
+    tensors = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in tensors:
         if parameter.dtype.kind == "c":
-            raise TypeError(f"minimize: {parameter!r} is complex: take its real and its imaginary part as parameters")
-    check_choice("minimize", "method", method, (*WITH_GRADIENT, *WITH_HESSIAN_PRODUCT))
+            raise TypeError(f"{caller}: {parameter!r} is complex: take its real and its imaginary part as parameters")
+    return tensors
+
+
+def _run(objective: _Objective, method: str, options: dict[str, Any]) -> Any:
+    """Let SciPy minimize; the parameters are what it found, or after an error what they were."""
+    tensors = objective.parameters
     try:
         from scipy.optimize import minimize as scipys
     except ImportError:
-        raise ImportError('minimize needs SciPy: pip install -e ".[special]"') from None
-    objective = _Objective(closure, tensors, second_order=method in WITH_HESSIAN_PRODUCT)
+        raise ImportError(f'{objective.caller} needs SciPy: pip install -e ".[special]"') from None
     before = [parameter.data for parameter in tensors]
     keywords: dict[str, Any] = {name: value for name, value in options.items() if name in _OWN_KEYWORDS}
     if objective.second_order:
@@ -96,7 +108,14 @@ def minimize(
 class _Objective:
     """A loss and its derivatives as functions of one vector."""
 
-    def __init__(self, closure: Callable[[], ad.Tensor], parameters: list[ad.Tensor], second_order: bool) -> None:
+    def __init__(
+        self,
+        closure: Callable[[], ad.Tensor],
+        parameters: list[ad.Tensor],
+        second_order: bool,
+        caller: str = "minimize",
+    ) -> None:
+        self.caller = caller
         self.closure = closure
         self.parameters = parameters
         self.second_order = second_order
@@ -113,7 +132,7 @@ class _Objective:
         with recording(self.second_order):
             reached = pullback([(loss, seed)], self.second_order, self.parameters)
         if not reached:
-            raise ValueError("minimize: the loss does not depend on the parameters; compute it from them")
+            raise ValueError(f"{self.caller}: the loss does not depend on the parameters; compute it from them")
         loss, self.gradients = ad.materialize((loss, self._of_all(reached)))  # lazy ones in one pass over the data
         self.x = x.copy()
         return float(loss), _joined([getattr(gradient, "data", gradient) for gradient in self.gradients])
@@ -146,9 +165,152 @@ class _Objective:
 
     def _check(self, loss: Any) -> None:
         if not isinstance(loss, ad.Tensor):
-            raise TypeError(f"minimize: the closure must return the loss, a scalar Tensor, got {loss!r}")
+            raise TypeError(f"{self.caller}: the closure must return the loss, a scalar Tensor, got {loss!r}")
         if loss.size != 1:
-            raise ValueError(f"minimize: the loss must be a scalar, got shape {loss.shape}; reduce it, as with .mean()")
+            raise ValueError(
+                f"{self.caller}: the loss must be a scalar, got shape {loss.shape}; reduce it, as with .mean()"
+            )
+
+
+class _WithBackward(_Objective):
+    """A loss whose closure goes backward itself, as those of PyTorch's optimizers do."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.losses: list[ad.Tensor] = []  # that at the beginning
+
+    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
+        self.move_to(x)
+        for parameter in self.parameters:
+            parameter.grad = None
+        with recording(True):
+            loss = self.closure()
+        self._check(loss)
+        self.losses = self.losses or [loss.detach()]
+        if all(parameter.grad is None for parameter in self.parameters):
+            raise ValueError(
+                f"{self.caller}: there are no gradients; the closure computes the loss, calls "
+                "loss.backward() and returns the loss"
+            )
+        reached = {p: checked_gradient(self.caller, p) for p in self.parameters if p.grad is not None}
+        loss, gradients = ad.materialize((loss, self._of_all(reached)))
+        return float(loss), _joined(gradients)
+
+
+_ONE: Check = number(lambda rate: rate == 1, "1, since a line search finds how far each step goes")
+
+
+def _count(caller: str, name: str, value: Any) -> int:
+    check_count(caller, name, value)
+    return int(value)
+
+
+def _line_search(caller: str, name: str, value: Any) -> str:
+    check_choice(caller, name, value, ("strong_wolfe",))
+    return str(value)
+
+
+class LBFGS(Optimizer):
+    """Quasi-Newton method for a loss on all the data, SciPy's "L-BFGS-B", with the calls of PyTorch's ``LBFGS``.
+
+    Byrd, Lu, Nocedal and Zhu, A limited memory algorithm for bound constrained optimization (1995). `minimize` has the
+    other methods, and gives SciPy's result.
+
+    Args:
+        parameters: as `Optimizer` says.
+        lr: 1, since a line search finds how far each step goes.
+        max_iter: iterations a step, positive.
+        max_eval: losses that a step may compute, positive; by default 1.25 times ``max_iter``.
+        tolerance_grad: a step ends where no element of the gradient is larger.
+        tolerance_change: a step ends where an iteration lowers the loss by no larger a share.
+        history_size: from how many iterations the curvature is known, positive. Each step begins to learn it anew.
+        line_search_fn: "strong_wolfe", which it is.
+
+    Raises:
+        TypeError: a parameter is not a leaf Tensor, or an option is of the wrong type.
+        ValueError: there are several groups, or an option is outside its domain.
+
+    Example:
+        >>> x, y = ad.Tensor(-1.0), ad.Tensor(2.0)
+        >>> optimizer = nn.optim.LBFGS([x, y], max_iter=100)
+        >>> def closure():
+        ...     optimizer.zero_grad()
+        ...     loss = (1 - x) ** 2 + 100 * (y - x * x) ** 2
+        ...     loss.backward()
+        ...     return loss
+        >>> float(optimizer.step(closure))
+        104.0
+        >>> round(float(x), 3), round(float(y), 3)
+        (1.0, 1.0)
+    """
+
+    options = {  # noqa: RUF012 (each class has its own)
+        "lr": _ONE,
+        "max_iter": _count,
+        "max_eval": _count,
+        "tolerance_grad": AT_LEAST_0,
+        "tolerance_change": AT_LEAST_0,
+        "history_size": _count,
+        "line_search_fn": _line_search,
+    }
+
+    def __init__(
+        self,
+        parameters: Iterable[ad.Tensor] | Iterable[dict[str, Any]],
+        lr: float = 1.0,
+        max_iter: int = 20,
+        max_eval: int | None = None,
+        tolerance_grad: float = 1e-7,
+        tolerance_change: float = 1e-9,
+        history_size: int = 100,
+        line_search_fn: Literal["strong_wolfe"] = "strong_wolfe",
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr=lr,
+            max_iter=max_iter,
+            max_eval=_count("LBFGS", "max_iter", max_iter) * 5 // 4 if max_eval is None else max_eval,
+            tolerance_grad=tolerance_grad,
+            tolerance_change=tolerance_change,
+            history_size=history_size,
+            line_search_fn=line_search_fn,
+        )
+        if len(self.param_groups) != 1:
+            raise ValueError(f"LBFGS: all parameters take their steps together, got {len(self.param_groups)} groups")
+
+    def step(self, closure: Callable[[], ad.Tensor] | None = None) -> ad.Tensor:  # type: ignore[override]
+        """Take the iterations of a step.
+
+        Args:
+            closure: takes nothing, computes the loss, calls its ``backward`` and returns it; the same parameters must
+                give the same loss.
+
+        Returns:
+            The loss at the beginning.
+
+        Raises:
+            TypeError: there is no closure, or it returns no Tensor, or a parameter is complex.
+            ValueError: the loss is not a scalar, or the closure has left no gradients.
+            ImportError: SciPy is not installed.
+            Exception: whatever the closure raises; the parameters are then as they were.
+        """
+        if closure is None:
+            raise TypeError(
+                "LBFGS.step: give it a closure, a function that computes the loss on all the data, calls "
+                "loss.backward() and returns the loss; batches, as nn.fit has them, are for the other optimizers"
+            )
+        options = self._options("LBFGS.step", 0)
+        objective = _WithBackward(closure, _real("LBFGS.step", closure, self.parameters), False, "LBFGS.step")
+        settings = {
+            "maxiter": options["max_iter"],
+            "maxfun": options["max_eval"],
+            "gtol": options["tolerance_grad"],
+            "ftol": options["tolerance_change"],
+            "maxcor": options["history_size"],
+        }
+        _run(objective, "L-BFGS-B", settings)
+        self.steps = [count + 1 for count in self.steps]
+        return objective.losses[0]
 
 
 def _joined(arrays: list[Array]) -> Array:
