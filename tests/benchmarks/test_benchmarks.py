@@ -1,6 +1,5 @@
 """The benchmarks measure what they say: same losses, wrong contenders found out, tables in shape. Nothing is timed."""
 
-import importlib.util
 import json
 import os
 from dataclasses import replace
@@ -93,20 +92,53 @@ def test_this_library_has_the_losses_of_float64_eager_and_compiled(workload, con
         assert measured["first_call"] > 10 * min(measured["seconds"])
 
 
-PACKAGES = {name: "jax" if name.startswith("JAX") else "torch" for name in compiled.RIVALS}
+AS_RIVALS = {"quantity": "seconds", "size": "T, Adam", "batches": 1, "batch_seconds": 0.0}
 
 
-@pytest.mark.parametrize("contender", compiled.RIVALS)
-def test_rivals_have_the_losses_of_float64(contender):
-    if importlib.util.find_spec(PACKAGES[contender]) is None:
-        pytest.skip(f"{PACKAGES[contender]} is not installed")
-    result = in_fresh_process(
-        "compiled", 1, quantity="seconds", contender=contender, size="T, Adam", batches=1, batch_seconds=0.0
-    )
-    if contender == compiled.TORCH_COMPILE and "InvalidCxxCompiler" in result.get("detail", ""):
-        pytest.skip(f"torch.compile has no C++ compiler: {result['detail']}")
+def assert_steps_were_checked(result):
     assert "problem" not in result, result
     assert len(result["losses"]) == ladder.CHECKED_STEPS + 1
+
+
+@pytest.mark.parametrize("contender", [ladder.REFERENCE, ladder.BARE_TENSORS])
+def test_rivals_have_the_losses_of_float64(contender):
+    pytest.importorskip("torch")
+    assert_steps_were_checked(compiled.measure(contender=contender, **AS_RIVALS))
+
+
+def test_torch_compile_has_the_losses_of_float64():
+    pytest.importorskip("torch")
+    result = in_fresh_process("compiled", 1, contender=compiled.TORCH_COMPILE, **AS_RIVALS)
+    if "InvalidCxxCompiler" in result.get("detail", ""):
+        pytest.skip(f"torch.compile has no C++ compiler: {result['detail']}")
+    assert_steps_were_checked(result)
+
+
+OF_JAX = [name for name in {**compiled.RIVALS, **batches.CONTENDERS} if name.startswith("JAX")]
+
+
+def test_jax_has_the_losses_of_float64_and_the_derivatives_computed_by_hand():
+    pytest.importorskip("jax")
+    result = in_fresh_process("test_benchmarks", 1, kind="JAX")  # one, which takes longer to start than to compute
+    assert "problem" not in result, result
+    for name in OF_JAX:
+        if name in compiled.RIVALS:
+            assert_steps_were_checked(result["rivals"][name])
+        for workload in batches.workloads(name) if name in batches.CONTENDERS else ():
+            assert min(result["batches"][f"{name}, {workload}"]["seconds"]) > 0
+
+
+def measure_jax():
+    """Measure JAX: in float32, and then, for which it is told to stay so, on one core, and in float64."""
+    return {
+        "rivals": {one: compiled.measure(contender=one, **AS_RIVALS) for one in OF_JAX if one in compiled.RIVALS},
+        "batches": {
+            f"{one}, {workload}": batches.measure(one, workload, 1, 0.0)
+            for one in OF_JAX
+            if one in batches.CONTENDERS
+            for workload in batches.workloads(one)
+        },
+    }
 
 
 def test_micrograd_has_the_losses_of_float64():
@@ -152,6 +184,9 @@ def test_memory_is_traced_as_it_is_known_to_be(monkeypatch):
 def test_statements_of_a_program_are_told_apart(monkeypatch, contender, size):
     monkeypatch.setattr(lines, "TURNS", 1)
     monkeypatch.setattr(lines, "TURN_SECONDS", 0.0)
+    if contender == compiled.NUMBA_BACKEND:  # which takes seconds to compile the program up to a statement
+        cut_short = lines._cut_short
+        monkeypatch.setattr(lines, "_cut_short", lambda source: [c for c in cut_short(source) if "np.dot(" in c[0]])
     found = compiled.measure("lines", contender=contender, size=size)["lines"]
     texts = [text for text, _ in found]
     starts = ("np.dot(x,", "np.dot(layers_1, layers_2_weight,", "np.dot(layers_2_weight_T, layers_1_T,")
@@ -221,8 +256,13 @@ def test_a_wrong_derivative_is_reported(monkeypatch):
         transforms.measure("shifted", 1, 0.0)
 
 
-def measure(path, letter, turns, end="return"):
-    """Write a letter a turn, and end in some way: what the processes of the next tests do."""
+def measure(kind, **task):
+    """Do what the processes of the tests do."""
+    return {"JAX": measure_jax, "letters": write_letters}[kind](**task)
+
+
+def write_letters(path, letter, turns, end="return"):
+    """Write a letter a turn, and end in some way."""
     for _ in range(turns):
         take_turn()
         with open(path, "a") as file:
@@ -234,7 +274,7 @@ def measure(path, letter, turns, end="return"):
 def test_processes_take_turns_until_each_has_ended(tmp_path):
     path = str(tmp_path / "order")
     tasks = [
-        {"path": path, "letter": letter, "turns": turns, "end": end}
+        {"kind": "letters", "path": path, "letter": letter, "turns": turns, "end": end}
         for letter, turns, end in (("a", 2, "return"), ("b", 0, "raise"), ("c", 3, "return"), ("d", 1, "exit"))
     ]
     found = in_fresh_processes("test_benchmarks", 1, tasks)
@@ -446,20 +486,15 @@ def test_compiled_functions_have_the_gradient_computed_by_hand(contender):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # within PyTorch
 @pytest.mark.parametrize(
-    ("contender", "workload"), [(name, workload) for name in batches.CONTENDERS for workload in batches.workloads(name)]
+    ("contender", "workload"),
+    [(name, workload) for name in batches.CONTENDERS if name not in OF_JAX for workload in batches.workloads(name)],
 )
 def test_many_derivatives_are_those_computed_by_hand(contender, workload):
     if "Numba" in contender:
         pytest.importorskip("numba")
-    if "JAX" not in contender:
-        if "PyTorch" in contender:
-            pytest.importorskip("torch")
-        result = batches.measure(contender, workload, 1, 0.0)
-    else:  # which is told to compute in float64 for good
-        pytest.importorskip("jax")
-        result = in_fresh_process("batches", 1, contender=contender, size=workload, batches=1, batch_seconds=0.0)
-        assert "problem" not in result, result
-    assert min(result["seconds"]) > 0
+    if "PyTorch" in contender:
+        pytest.importorskip("torch")
+    assert min(batches.measure(contender, workload, 1, 0.0)["seconds"]) > 0
 
 
 def test_wrong_derivatives_are_reported(monkeypatch):
