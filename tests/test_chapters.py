@@ -270,20 +270,23 @@ def test_the_list_of_chapters() -> None:
 
 
 def test_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depth, "SEEDS", 3)
+    sizes = {1: (8, 16, 34), 2: (8, 12, 16), 3: (9, 16), 4: (12, 20)}  # of those of the chapter, what is looked at
+    for name, value in (("SEEDS", 3), ("ITERATIONS", 1000), ("NEURONS", sizes)):
+        monkeypatch.setattr(depth, name, value)
     result, out = run(depth, tmp_path, capsys)
     for layers, neurons in ((1, 16), (2, 8), (4, 8)):
         found, error = result["built"][layers]
         assert found == neurons
         assert error < 1e-12
-    medians = {layers: [np.median(e) for e in by_size.values()] for layers, by_size in result["errors"].items()}
+    medians = {layers: {size: np.median(e) for size, e in of.items()} for layers, of in result["errors"].items()}
     for layers, curve in medians.items():
-        assert curve[-1] < 0.75 * curve[0], f"depth {layers}: more neurons do not help"
+        smallest, *_, largest = curve.values()
+        assert largest < 0.75 * smallest, f"depth {layers}: more neurons do not help"
     # The same error takes fewer neurons in two layers than in one, and as many neurons give a smaller error.
     needed = result["needed"]
     assert needed[2] is not None
     assert needed[1] is None or needed[2] < needed[1]
-    assert medians[2][2] < medians[1][2]
+    assert medians[2][16] < medians[1][16]
     for layers, neurons in needed.items():
         assert f"  depth {layers}: {neurons}" in out
     assert all(len(found) == depth.SEEDS for by_size in result["errors"].values() for found in by_size.values())
