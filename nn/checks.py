@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.arrays.foreign import is_of_unknown_shape, meaning_else
+from autodiff.arrays.foreign import is_of_unknown_shape, is_sparse, meaning_else
 from autodiff.batching.array import Batched
 from autodiff.core.rule import Array
 from autodiff.elsewhere import said_of_option
@@ -76,7 +76,8 @@ def in_dtype_of(parameter: Tensor | None, caller: str, x: Any) -> Array:
     """Give the input of a layer in the dtype of its parameters, complex only if they are; as it is without any."""
     if parameter is None or getattr(x, "dtype", None) is parameter.dtype:
         return x
-    x = check_real(caller, "x", x, "fiubc" if parameter.dtype.kind == "c" else "fiub")
+    if not is_sparse(x):
+        x = check_real(caller, "x", x, "fiubc" if parameter.dtype.kind == "c" else "fiub")
     return x if x.dtype == parameter.dtype else x.astype(parameter.dtype)
 
 

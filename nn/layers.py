@@ -98,7 +98,7 @@ class Linear(Module):
         self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
 
     def forward(self, x: Array) -> ad.Tensor:
-        """Map ``(..., in_features)`` to ``(..., out_features)``."""
+        """Map ``(..., in_features)``, or a sparse matrix of SciPy's, to ``(..., out_features)``."""
         out: ad.Tensor = functional.linear(in_dtype_of(self.weight, "linear", x), self.weight, self.bias)
         return out
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import autodiff as ad
+from autodiff.arrays.foreign import is_sparse
 from autodiff.arrays.sums import mean, total, variance
 from autodiff.arrays.whole import look_up, require
 from autodiff.batching.array import drawn
@@ -50,7 +51,7 @@ def linear(x: Array, weight: Array, bias: Array = None) -> Array:
     """Affine map of each row, ``x W + b``.
 
     Args:
-        x: of shape ``(..., in_features)``.
+        x: of shape ``(..., in_features)``, or a sparse matrix of SciPy of shape ``(N, in_features)``.
         weight: of shape ``(in_features, out_features)``.
         bias: of shape ``(out_features,)``, or None.
 
@@ -65,7 +66,8 @@ def linear(x: Array, weight: Array, bias: Array = None) -> Array:
         >>> nn.functional.linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
         array([11.5])
     """
-    x = check_real("linear", "x", x, "fiubc")
+    if not is_sparse(x):
+        x = check_real("linear", "x", x, "fiubc")
     if not isinstance(weight, ad.Tensor):  # most often it is one, and spared the checks
         weight = check_real("linear", "weight", weight, "fiubc")
     if not (bias is None or isinstance(bias, ad.Tensor)):
@@ -77,6 +79,8 @@ def linear(x: Array, weight: Array, bias: Array = None) -> Array:
             f"linear: x of shape {inputs} needs a weight of shape ({inputs[-1] if inputs else 'in'}, out) and a bias "
             f"of shape (out,), got {features} and {None if bias is None else bias.shape}"
         )
+    if is_sparse(x):
+        return x @ weight if bias is None else x @ weight + bias
     return x @ weight if bias is None else _linear(x, weight, bias)
 
 
