@@ -329,7 +329,12 @@ class Ranks(Alone):
         """Tell the others of an error, unless they know, and leave."""
         try:
             if error is not None and error is not self.told and not self.is_over:
-                self._ready(error)
+                try:
+                    self._ready(error)
+                except BaseException as common:
+                    if common is not self.told:
+                        self._end()
+                    raise
             self._exchange(self.comm.Free)
         finally:
             if self.handler is not None:
@@ -340,11 +345,15 @@ class Ranks(Alone):
         try:
             return collective(*args)
         except BaseException:
-            traceback.print_exc()
-            print(f"{self.caller}: rank {self.rank} of {self.size} cannot tell the others; all end", file=sys.stderr)
-            sys.stderr.flush()
-            self.comm.Abort(1)
+            self._end()
             raise
+
+    def _end(self) -> None:
+        """End all processes, with the error that is being handled."""
+        traceback.print_exc()
+        print(f"{self.caller}: rank {self.rank} of {self.size} cannot tell the others; all end", file=sys.stderr)
+        sys.stderr.flush()
+        self.comm.Abort(1)
 
     def _ready(self, error: BaseException | None = None) -> None:
         """Wait until all are here, which may bring an error, one's own or another's."""
@@ -548,7 +557,12 @@ def _raise_together(caller: str, comm: Any, error: BaseException | None) -> None
 
 
 def _told(error: BaseException | None) -> tuple[str, str] | None:
-    return None if error is None else (type(error).__name__, str(error))
+    if error is None:
+        return None
+    try:
+        return type(error).__name__, str(error)
+    except Exception:  # of the error's own class
+        return type(error).__name__, "an error without a text"
 
 
 def _common(caller: str, told: list[tuple[str, str] | None], error: BaseException | None) -> BaseException:
@@ -561,6 +575,7 @@ def _common(caller: str, told: list[tuple[str, str] | None], error: BaseExceptio
         return KeyboardInterrupt()
     kind = getattr(builtins, name, None)
     message = f"{caller}: on rank {rank} of {len(told)}: "
-    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
-        return kind(message + text.removeprefix(f"{caller}: "))
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        with contextlib.suppress(TypeError):  # some are made of more than a text
+            return kind(message + text.removeprefix(f"{caller}: "))
     return RuntimeError(f"{message}{name}: {text}")
