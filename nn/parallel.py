@@ -19,7 +19,7 @@ from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from nn.checks import check_dataset, check_number, check_rows
 from nn.module import Module
-from nn.optim.base import checked_gradient
+from nn.optim.base import Optimizer, checked_gradient
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -284,8 +284,8 @@ class Alone:
         whole: Step = made(step)
         return whole
 
-    def settle(self, model: Module, parameters: Sequence[ad.Tensor], what: str) -> None:
-        """Agree on the model, and on what learns of it, before some steps."""
+    def settle(self, model: Module, optimizer: Optimizer, what: str) -> None:
+        """Agree on the model, and on what learns of it and how, before some steps."""
 
     def interrupt(self, error: KeyboardInterrupt, model: Module) -> None:
         """Tell the others of Ctrl-C; all then have the same weights."""
@@ -461,12 +461,21 @@ class Ranks(Alone):
             raise RuntimeError("the ranks have not agreed on what learns")
         return self.layout
 
-    def settle(self, model: Module, parameters: Sequence[ad.Tensor], what: str) -> None:
-        """Agree on the model, and on what learns of it, before some steps: weights differ by rounding at most."""
-        learns = {f"whether {parameter.name} learns": parameter.requires_grad for parameter in parameters}
-        self.compare(what, lambda: described(model) | learns)
+    def settle(self, model: Module, optimizer: Optimizer, what: str) -> None:
+        """Agree on the model, what learns of it and how, before some steps: weights differ by rounding at most."""
+
+        def texts() -> dict[str, Any]:
+            learns = {f"whether {parameter.name} learns": parameter.requires_grad for parameter in optimizer.parameters}
+            options = {
+                f"optimizer's groups.{k}.{name}": group[name]
+                for k, group in enumerate(optimizer.param_groups)
+                for name in optimizer.defaults
+            }
+            return described(model) | learns | options
+
+        self.compare(what, texts)
         firsts = self._exchange(lambda: [_of_first(tensor, self.comm) for tensor in model.by_path().values()])
-        layout = Layout(parameters)
+        layout = Layout(optimizer.parameters)
         if self.layout is None or not self.layout.is_like(layout):  # compiled steps are made for the one that they read
             self.layout = layout
         for (path, tensor), first in zip(model.by_path().items(), firsts, strict=True):

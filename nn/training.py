@@ -296,7 +296,7 @@ class _Run:
                     bar.update()
             if self.progress.best is not None:
                 self.model.load_state_dict(self.progress.best)
-            self.group.settle(self.model, self.optimizer.parameters, "fit: after the last epoch, the model")
+            self.group.settle(self.model, self.optimizer, "fit: after the last epoch, model and optimizer")
             self.group.end()
         except KeyboardInterrupt as error:
             self.group.interrupt(error, self.model)
@@ -342,7 +342,7 @@ class _Run:
         metrics = self.settings.metrics
         totals = dict.fromkeys(("loss", *metrics), 0.0)
         joined = any(isinstance(module, BatchNorm1d) for module in self.model.modules())
-        self.group.settle(self.model, self.optimizer.parameters, f"fit: before epoch {epoch}, the model")
+        self.group.settle(self.model, self.optimizer, f"fit: before epoch {epoch}, model and optimizer")
         batches = self.data.batches(self.settings.batch_size, self.group.common(self.rng), joined, self.group.own)
         have_users = _have_users(metrics)
         for step, (inputs, targets) in enumerate(batches, start=1):
