@@ -37,7 +37,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.whole)
 
-    def __getitem__(self, rows: slice) -> Array:
+    def __getitem__(self, rows: slice | Array) -> Array:
         return self.converted(self.whole[rows])
 
     def converted(self, rows: Array) -> Array:

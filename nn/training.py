@@ -631,7 +631,7 @@ def _check_outputs(model: Module, settings: _Settings, data: Dataset) -> None:
 
 
 def _check_parts(model: Module, settings: _Settings, data: Dataset, group: Alone) -> None:
-    """Refuse what would learn otherwise in parts: too few rows, batch norms, losses that are no means over rows."""
+    """Refuse what would learn otherwise in parts: too few rows, rows that see others, losses that are no means."""
     size = settings.batch_size
     for name, count in (("rows", len(data)), ("rows a batch", size)):
         if count < group.size:
@@ -641,13 +641,13 @@ def _check_parts(model: Module, settings: _Settings, data: Dataset, group: Alone
             "fit: BatchNorm1d would standardize the rows of each rank by themselves; use LayerNorm, which looks at one "
             "row at a time, or train in one process"
         )
+    outputs = _check_rows(model, data.inputs[: min(size, len(data))])
     if settings.loss in LOSSES.values():
         return
-    own = group.own(len(data))
+    own, order = group.own(len(data)), np.random.default_rng(0).permutation(len(data))
     with evaluating(model):
-        outputs = model(data.inputs[: min(size, len(data))])
-        for start in range(own.start, own.stop, size):  # some labels may be rare
-            targets = data.targets[start : min(start + size, own.stop)]
+        for start in range(own.start, own.stop, size):  # some labels may be rare, and rows be sorted by them
+            targets = data.targets[np.sort(order[start : min(start + size, own.stop)])]
             rows = len(targets)
             whole, *parts = (
                 _number("fit: the loss", settings.loss(outputs[part], targets[part])) * len(targets[part])
@@ -660,6 +660,33 @@ def _check_parts(model: Module, settings: _Settings, data: Dataset, group: Alone
                     "parts of them; with comm= it must be a mean over rows that all count as much, and draw nothing at "
                     "random"
                 )
+
+
+def _check_rows(model: Module, inputs: Array) -> Any:
+    """Refuse a model that predicts something else for a row if other rows are beside it, and give its predictions.
+
+    What is drawn at random hides that: with Generators, only the model that does not train is looked at.
+    """
+    draws = any(isinstance(leaf, np.random.Generator) for part in model.modules() for _, leaf in walk(vars(part)))
+    buffers = [(buffer, np.copy(buffer.data)) for buffer in model.buffers()]
+    middle = len(inputs) // 2
+    with evaluating(model):
+        try:
+            for is_training in (False,) if draws else (True, False):
+                model.train(is_training)
+                outputs = model(inputs)
+                once, again = data_of(outputs), data_of(model(inputs))
+                parts = np.concatenate([data_of(model(rows)) for rows in (inputs[:middle], inputs[middle:])])
+                error = np.abs(parts - once).max(initial=0)
+                if np.array_equal(once, again) and error > 1e-3 * np.abs(once).max(initial=0):
+                    raise ValueError(
+                        f"fit: the predictions for rows differ by {error:.3g} if the model is given half of them, and "
+                        "with comm= each rank has a part of each batch: a row must not see others"
+                    )
+        finally:
+            for buffer, array in buffers:
+                buffer.data = array[()]
+    return outputs
 
 
 def _check_targets(caller: str, loss: Loss, outputs: Array, targets: Array) -> None:
