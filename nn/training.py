@@ -124,7 +124,9 @@ def fit(
             which is looked at again whenever callbacks, metrics or a schedule have run, as is all that they may change.
         rng: a Generator or a seed for the order of the rows.
         comm: a communicator of mpi4py, such as ``MPI.COMM_WORLD``: its processes train together, as one would alone but
-            for rounding; None, or a single process, is one. See `nn.parallel`.
+            for rounding; None, or a single process, is one. See `nn.parallel`. All call this, with the same arguments.
+            Start them by ``mpiexec -n 4 python -m mpi4py script.py``: without ``-m mpi4py``, an error of one of them
+            anywhere else has the others wait for ever.
 
     Returns:
         The `History`. The model is left in evaluation mode.
