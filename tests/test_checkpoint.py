@@ -461,6 +461,7 @@ DAMAGES = {
     "short key": (put("generators/1/state/key", [1] * 623), f"{WRONG}the generator model.noise.list.0)"),
     "key of texts": (put("generators/1/state/key", ["1"] * 624), f"{WRONG}the generator model.noise.list.0)"),
     "key of large numbers": (put("generators/1/state/key", [2**40] * 624), "is damaged (OverflowError("),
+    "other ranks": (put("generators of the other ranks", [[1]]), f"{WRONG}the generators of the other ranks)"),
     # NumPy reads memory there that is not its own.
     "position": (put("generators/1/state/pos", 10**6), f"{WRONG}the generator model.noise.list.0)"),
     "negative position": (put("generators/1/state/pos", -1), f"{WRONG}the generator model.noise.list.0)"),

@@ -19,6 +19,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ import pytest
 import autodiff.files
 import nn
 from autodiff.files import held, write_atomically
+from tests import ranks
 from tests.test_checkpoint import DAMAGES, Net, altered, bits, listing, refuse, run, seen
 from tests.test_files import WRITERS, save_checkpoint
 
@@ -508,3 +510,209 @@ def test_ctrl_c_at_every_line_of_writing(tmp_path: Path) -> None:
             assert listing(tmp_path) == ["run"]
             path.write_bytes(b"old")
     assert lines > 50
+
+
+# Ranks
+
+
+def on_rank(which: int, action: Callable[..., Any], count: int = 2) -> Callable[..., None]:
+    """Make a function that calls another when it is called for a given time, on one rank."""
+    calls = [0]
+
+    def do(*args: Any) -> None:
+        calls[0] += 1
+        # The number of the rank is nothing that the ranks of a run would compare.
+        if calls[0] == count and int(os.environ["OMPI_COMM_WORLD_RANK"]) == which:
+            action(*args)
+
+    return do
+
+
+def stumble(*_: Any) -> None:
+    raise ValueError("stumbled")
+
+
+def throw(error: BaseException) -> Callable[..., None]:
+    def action(*_: Any) -> None:
+        raise error
+
+    return action
+
+
+class Stumbling(nn.MLP):
+    """A model that fails on one rank in the middle of an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__([4, 8, 3], rng=0)
+        self.do = on_rank(1, stumble, 13)
+
+    def forward(self, x: Any) -> Any:
+        self.do()
+        return super().forward(x)
+
+
+class Centred(nn.MLP):
+    """A model whose rows see each other."""
+
+    def forward(self, x: Any) -> Any:
+        outputs = super().forward(x)
+        return outputs - outputs.mean(axis=0) if self.training else outputs
+
+
+class StumblingLR(nn.optim.Schedule):
+    """A schedule that fails on one rank."""
+
+    do: Any = staticmethod(on_rank(1, stumble))
+
+    def following(self, lr: float, base: float, epoch: int) -> float:
+        self.do()
+        return base
+
+
+class TextlessError(Exception):
+    """An error that cannot even be told."""
+
+    def __str__(self) -> str:
+        raise ValueError("there is no text")
+
+
+class Mess:
+    """Something whose end is an error, which Python prints, and which is nobody's."""
+
+    def __del__(self) -> None:
+        raise ValueError("stumbled")
+
+
+def after(do: Callable[..., None], function: Callable[..., Any]) -> Callable[..., Any]:
+    def both(predictions: Any, targets: Any) -> Any:
+        do()
+        return function(predictions, targets)
+
+    return both
+
+
+def double(model: Any) -> None:
+    model.layers[0].weight.data = 2 * model.layers[0].weight.data
+
+
+def faults(path: str) -> dict[str, tuple[str, str]]:
+    """Let one of several ranks fail wherever a user's code runs, or be different; give what is expected, and what came.
+
+    All is done in one go: starting the processes takes longer than all of it.
+    """
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    X = np.random.default_rng(0).normal(size=(48, 4)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+    told: dict[str, tuple[str, str]] = {}
+
+    def check(name: str, expected: str, action: Callable[..., Any] | None = None, **changes: Any) -> None:
+        model = changes.pop("model", None) or nn.MLP([4, 8, 3], rng=0)
+        optimizer = nn.optim.Adam(model.parameters(), lr=0.01)
+        schedule = changes.pop("schedule", lambda optimizer: None)(optimizer)
+        callbacks = [] if action is None else [on_rank(1, lambda *_: action(model, optimizer))]
+        options: dict[str, Any] = {"X": X, "y": y, "epochs": 3, "batch_size": 9, "rng": 0, "comm": comm}
+        options["callbacks"] = callbacks
+        try:
+            history = nn.fit(model, optimizer=optimizer, schedule=schedule, **(options | changes))
+        except BaseException as error:
+            told[name] = expected, f"{type(error).__name__}: {error}"
+        else:
+            told[name] = expected, f"{len(history.loss)} epochs, alike: {comm.bcast(bits(model), 0) == bits(model)}"
+
+    def fails(error: BaseException) -> Callable[..., Any]:
+        return lambda *_: throw(error)()
+
+    stumbled = "ValueError: fit: on rank 1 of 3: stumbled"
+    good, short = "3 epochs, alike: True", "2 epochs, alike: True"
+    check("nothing", good)
+    check("forward", stumbled, model=Stumbling())
+    cross_entropy = nn.functional.cross_entropy
+    check("loss", stumbled, loss=after(on_rank(1, stumble, 20), cross_entropy))
+    metric = after(on_rank(0, stumble, 9), lambda predictions, targets: 0.5)
+    check("metric", stumbled.replace("1", "0", 1), metrics=[metric], validation_data=(X, y))
+    check("schedule", stumbled, schedule=StumblingLR)
+    check("callback", stumbled, stumble)
+    check("callback at the end", stumbled, callbacks=[on_rank(1, stumble, 3)])
+    check("no text", "RuntimeError: fit: on rank 1 of 3: TextlessError: an error without", fails(TextlessError()))
+    group = ExceptionGroup("several", [ValueError("stumbled")])
+    check("several", "RuntimeError: fit: on rank 1 of 3: ExceptionGroup: several", fails(group))
+    check("exit", "RuntimeError: fit: on rank 1 of 3: SystemExit: 3", lambda *_: sys.exit(3))
+    check("Ctrl-C", short, fails(KeyboardInterrupt()))
+    check("signal", short, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    check("mess", good, lambda *_: Mess() and None)
+    check("slow", good, lambda *_: time.sleep(0.1))
+    check("weights", "ValueError: fit: on rank 1 of 3: layers.0.weight has other numbers", lambda m, _: double(m))
+    before = "ValueError: fit: before epoch 3, model and optimizer must be the same on all ranks: "
+    check("frozen", f"{before}whether layers.0.weight learns", lambda m, _: m.layers[0].requires_grad_(False))
+    check("rate", f"{before}optimizer's groups.0.lr is 0.011 on", lambda _, o: o.param_groups[0].update(lr=0.011))
+    nan = "FloatingPointError: fit: on rank 1 of 3: the gradient of 'layers.0.weight' is not finite at epoch 3"
+    check("NaN", nan, lambda model, _: model.layers[0].weight.register_hook(lambda g: g * np.nan))
+    centred = Centred([4, 8, 3], rng=0)
+    check("rows that see others", "ValueError: fit: the predictions for rows differ by ", model=centred)
+    place = np.argsort(y, kind="stable")
+    weighted = partial(cross_entropy, weight=np.array([1.0, 2.0, 9.0]))
+    no_mean = "ValueError: fit: on rank 0 of 3: the loss of "
+    check("weights of sorted classes", no_mean, X=X[place], y=y[place], loss=weighted)
+    check("inputs", "ValueError: fit: the arguments must be the same on all ranks: inputs is ", X=X + comm.rank)
+    check("seed", "ValueError: fit: the arguments must be the same on all ranks: rng is ", rng=comm.rank)
+    check("epochs", "ValueError: fit: the arguments must be the same on all ranks: epochs is ", epochs=3 + comm.rank)
+    dtype = np.float64 if comm.rank == 1 else np.float32
+    different = "ValueError: fit: the arguments must be the same on all ranks: model.layers.0.weight is float64 of"
+    check("dtype", different, model=nn.MLP([4, 8, 3], rng=0, dtype=dtype))
+    with pytest.MonkeyPatch.context() as patch:
+        error = OSError(errno.ENOSPC, f"cannot write {path}: No space left on device")
+        patch.setattr("nn.checkpoint.write_arrays", throw(error))
+        full = f"OSError: fit: on rank 0 of 3: [Errno 28] cannot write {path}: No space left on device"
+        check("full disk", full, checkpoint=path)
+    if comm.rank == 0:
+        Path(path).write_bytes(b"half")
+    check("damage", f"ValueError: fit: on rank 0 of 3: {path} is not a complete safetensors file", checkpoint=path)
+    halves: Any = comm.Split(comm.rank % 2, comm.rank)
+    check("halves", "3 epochs", comm=halves)  # one has two ranks
+    between = halves.Create_intercomm(0, comm, 1 - comm.rank % 2)
+    check("between", "TypeError: fit: comm must be a communicator of mpi4py, such as MPI.COMM_WORLD", comm=between)
+    between.Free()
+    halves.Free()
+    check("none", "ValueError: fit: comm is MPI.COMM_NULL", comm=MPI.COMM_NULL)
+    check("itself", good, comm=MPI.COMM_SELF)
+    check("within another", good, callbacks=[lambda *_: check("within", "1 epochs, alike: True", epochs=1)])
+    return told
+
+
+def test_ranks_that_fail_or_differ(tmp_path: Path) -> None:
+    pytest.importorskip("mpi4py")
+    every = ranks.run(3, "tests.test_faults:faults", str(tmp_path / "run")).results
+    for told in every:
+        assert {name: came for name, (expected, came) in told.items() if not came.startswith(expected)} == {}
+    assert listing(tmp_path) == ["run"]
+
+
+def killed_alone(path: str, dies: bool) -> list[Any]:
+    """Train, with a rank that is killed in the middle."""
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    X = np.random.default_rng(0).normal(size=(48, 4))
+    model = nn.MLP([4, 8, 1], rng=0)
+    die = on_rank(2, lambda *_: os.kill(os.getpid(), signal.SIGKILL), 4 if dies else 99)
+    options: dict[str, Any] = {"epochs": 6, "batch_size": 8, "rng": 0, "checkpoint": path or None, "callbacks": [die]}
+    history = nn.fit(model, X, X[:, :1] * X[:, 1:2], loss="mse_loss", comm=comm, **options)
+    return [history.loss, *(array.tolist() for array in model.state_dict().values())]
+
+
+def test_a_rank_that_is_killed(tmp_path: Path) -> None:
+    pytest.importorskip("mpi4py")
+    path = str(tmp_path / "run")
+    outcome = ranks.run(4, "tests.test_faults:killed_alone", path, True, check=False)
+    assert outcome.returncode != 0
+    assert outcome.results == [None] * 4
+    assert re.search(r"process rank 2 .* exited on\s+signal 9", outcome.stderr)
+    resumed, other = ranks.run(2, "tests.test_faults:killed_alone", path, False).results
+    assert resumed == other
+    assert len(resumed[0]) == 6
+    whole = ranks.run(1, "tests.test_faults:killed_alone", "", False).results[0]
+    for one, same in zip(resumed, whole, strict=True):
+        np.testing.assert_allclose(one, same, rtol=0, atol=1e-5)
+    assert listing(tmp_path) == ["run"]
