@@ -131,14 +131,12 @@ def test_what_differs_most_is_named_and_shown(right: Any, wrong: Any, said: str,
 
 
 @pytest.mark.parametrize("check", [True, False])
-@pytest.mark.parametrize("kind", ["SGD", "momentum", "Adam"])
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize("sizes", [[500, 1000, 500], [1000, 800]], ids=str)
 def test_the_first_call_takes_at_most_half_as_much_again_as_a_step(sizes: list[int], kind: str, check: bool) -> None:
     model = nn.MLP(sizes, rng=0)
     parameters = model.parameters()
-    optimizer: Any = nn.optim.SGD(parameters, lr=1e-3, momentum=0.9 * (kind == "momentum"))
-    if kind == "Adam":
-        optimizer = nn.optim.Adam(parameters)
+    optimizer: Any = nn.optim.Adam(parameters) if kind == "Adam" else nn.optim.SGD(parameters, lr=1e-3)
 
     def step(x: Any, labels: Any) -> Any:
         optimizer.zero_grad()
@@ -208,23 +206,23 @@ def test_what_is_put_back_is_the_same_to_the_last_bit(has_room: bool, monkeypatc
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_grown_rounding_is_no_error(backend: str) -> None:
     # Before batch norm the gradient of a bias is zero but for rounding, and Adam's first step makes 0.01 of it.
-    model = nn.Sequential(nn.Linear(6, 16, rng=0), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3, rng=1))
+    model = nn.Sequential(nn.Linear(6, 16, rng=0), nn.BatchNorm1d(16), nn.Tanh())
     optimizer = nn.optim.Adam(model.parameters(), lr=0.01)
     rates = (0.1 * 2.0**k for k in range(100))
 
-    def step(x: Any, labels: Any, is_wrong: bool) -> Any:
+    def step(x: Any, y: Any, is_wrong: bool) -> Any:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(x), labels)
+        loss = functional.mse_loss(model(x), y)
         loss = loss * next(rates) if is_wrong else loss
         loss.backward()
         optimizer.step()
         return loss
 
-    x, labels = rng.normal(size=(32, 6)).astype(np.float32), rng.integers(0, 3, 32)
+    x, y = rng.normal(size=(32, 6)).astype(np.float32), rng.normal(size=(32, 16)).astype(np.float32)
     compiled = ad.compile(step, (model, optimizer), backend=backend)
-    assert compiled(x, labels, False).item() > compiled(x, labels, False).item()
+    assert compiled(x, y, False).item() > compiled(x, y, False).item()
     with pytest.raises(RuntimeError, match="differs between step as it was written"):
-        compiled(x, labels, True)
+        compiled(x, y, True)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
