@@ -191,7 +191,7 @@ def test_a_compiled_step_in_a_compiled_step() -> None:
     assert "tanh" in outer.source
 
 
-@pytest.mark.parametrize(("backend", "count"), [("numpy", 200), ("numba", 80)])
+@pytest.mark.parametrize(("backend", "count"), [("numpy", 200), ("numba", 40)])
 def test_long_chains_of_numbers(backend: str, count: int) -> None:
     weights = [Tensor(np.ones(3) * k) for k in range(count)]
 
