@@ -100,7 +100,7 @@ INSTEAD: dict[str, dict[str, str]] = {
         **_each("device cuda backends", _MEMORY),
         **_each("inference_mode set_grad_enabled enable_grad", "write with ad.no_grad():"),
         "func": "ad.grad, ad.vmap and the like are here",
-        "autograd": "ad.grad, ad.jacobian and ad.hessian are here; a rule of your own is ad.defvjp",
+        "autograd": "call loss.backward() and look at w.grad; of functions there are ad.grad and ad.jacobian",
         **_each("save load", "write nn.{}(model, path); what else there is in a run nn.fit(checkpoint=path) keeps"),
         "nn": "import nn",
         "optim": "write nn.optim",
