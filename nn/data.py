@@ -57,7 +57,9 @@ def _batches(X: Array, y: Array, batch_size: int, rng: np.random.Generator, drop
 def in_order(X: Array, y: Array, order: Array, batch_size: int) -> Pairs:
     """Give the rows at some places, a batch at a time."""
     take_inputs, take_targets = _take(X), _take(y)
-    together = batch_size * max(1, _SMALL_BYTES // max(1, X[:batch_size].nbytes + y[:batch_size].nbytes))
+    # Sparse rows do not know how large they are, and are taken a batch at a time.
+    size = sum(getattr(rows[:batch_size], "nbytes", _SMALL_BYTES) for rows in (X, y))
+    together = batch_size * max(1, _SMALL_BYTES // max(1, size))
     for start in range(0, len(order), together):
         places = order[start : start + together]
         inputs, targets = take_inputs(places), take_targets(places)

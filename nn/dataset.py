@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from autodiff.arrays.foreign import is_sparse
 from autodiff.core.rule import Array
 from nn.checks import check_dataset, check_real, check_rows
 from nn.data import Pairs, in_order
 from nn.io import digest
+from nn.weights import by_class, check_sample_weight
 
 # Rows are evaluated, and looked at, a block of this many bytes at a time, so that a file need not fit into memory.
 _BLOCK_BYTES = 2**24
@@ -19,6 +21,8 @@ _BLOCK_BYTES = 2**24
 
 class Rows:
     """The inputs or the targets of a dataset: in memory they are converted at once, and from a file piece by piece.
+
+    Sparse inputs stay sparse, as rows of SciPy's CSR.
 
     Args:
         caller: what messages begin with.
@@ -31,25 +35,34 @@ class Rows:
         self.caller = caller
         self.name = name
         self.dtype = dtype
-        self.whole = check_rows(caller, name, check_real(caller, name, rows, f"fiub{np.dtype(dtype).kind}"))
+        self.is_sparse = name == "inputs" and is_sparse(rows)
+        kinds = f"fiub{np.dtype(dtype).kind}"
+        if self.is_sparse:
+            if rows.ndim != 2:
+                raise ValueError(f"{caller}: sparse {name} must be of shape (N, features), got {rows.shape}")
+            self.whole = rows.tocsr()
+            check_real(caller, name, self.whole.data, kinds)
+        else:
+            self.whole = check_rows(caller, name, check_real(caller, name, rows, kinds))
         self.in_memory = not isinstance(self.whole, np.memmap)
 
     def __len__(self) -> int:
-        return len(self.whole)
+        return int(self.whole.shape[0])
 
     def __getitem__(self, rows: slice | Array) -> Array:
         return self.converted(self.whole[rows])
 
     def converted(self, rows: Array) -> Array:
         """Give rows in the model's dtype, integers as they are, and refuse numbers that are not finite."""
-        rows = np.asarray(rows)
+        if not self.is_sparse:
+            rows = np.asarray(rows)
         if self.name == "targets" and rows.dtype.kind == "b":
             return rows.astype(np.int64)  # labels 0 and 1
-        if rows.dtype.kind in "iu":
+        if rows.dtype.kind in "iu" and not self.is_sparse:
             return rows
         with np.errstate(over="ignore"):  # what is too large is found below
             converted = rows.astype(self.dtype, copy=False)
-        if not _all_finite(converted):
+        if not _all_finite(_numbers(converted)):
             problem = self._first_not_finite()
             raise ValueError(f"{self.caller}: {self.name} hold {problem}; repair or leave out such rows")
         return converted
@@ -57,19 +70,28 @@ class Rows:
     def blocks(self, part: slice | None = None, row_bytes: int | None = None) -> list[slice]:
         """Cut the rows, or a part of them, into slices of some megabytes."""
         start, stop, _ = (part or slice(None)).indices(len(self))
-        size = max(1, _BLOCK_BYTES // max(1, self.whole[:1].nbytes if row_bytes is None else row_bytes))
+        if row_bytes is None:
+            row_bytes = _numbers(self.whole).nbytes // max(1, len(self))
+        size = max(1, _BLOCK_BYTES // max(1, row_bytes))
         return [slice(first, min(first + size, stop)) for first in range(start, stop, size)]
 
     def described(self) -> str:
         """Tell dtype and a digest of the numbers, in a file of a thousand rows that are spread over it."""
         every = 1 if self.in_memory else max(1, len(self) // 1000)
-        return f"{self.whole.dtype} with digest {digest(self.whole[::every])[:16]}"
+        rows = self.whole[::every]
+        parts = [rows.indptr, rows.indices, rows.data] if self.is_sparse else [rows]
+        return f"{rows.dtype} with digest {' '.join(digest(part)[:16] for part in parts)}"
 
     def _first_not_finite(self) -> str:
         """Say which number is the first that the dtype has not."""
         for block in self.blocks():
             with np.errstate(over="ignore"):
-                bad = ~np.isfinite(np.asarray(self.whole[block]).astype(self.dtype, copy=False))
+                rows = self.whole[block].tocoo() if self.is_sparse else self.whole[block]
+                bad = ~np.isfinite(np.asarray(_numbers(rows)).astype(self.dtype, copy=False))
+            if bad.any() and self.is_sparse:
+                k = int(np.argmax(bad))
+                where = f"at row {rows.row[k] + block.start}, column {rows.col[k]}"
+                return f"{rows.data[k]} {where}, which is no finite {np.dtype(self.dtype)}"
             if bad.any():
                 row, *rest = (int(k) for k in np.argwhere(bad)[0])
                 row += block.start
@@ -79,7 +101,13 @@ class Rows:
 
 
 class Dataset:
-    """Inputs and targets, as many and at least one."""
+    """Inputs and targets, as many and at least one, with weights or without.
+
+    Rows of weight 0 are not among its batches, and do not count in its length.
+    """
+
+    weights: Array = None  # of all rows
+    kept: Array = None  # the places of those that count
 
     def __init__(self, caller: str, X: Any, y: Any, dtype: Any) -> None:
         self.inputs, self.targets = Rows(caller, "inputs", X, dtype), Rows(caller, "targets", y, dtype)
@@ -88,26 +116,50 @@ class Dataset:
             if rows.in_memory:
                 rows.whole = rows[:]
 
+    def weigh(self, sample_weight: Any, class_weight: Any) -> None:
+        """Say how much each row counts, and each class."""
+        caller = self.inputs.caller
+        if sample_weight is not None:
+            self.weights = check_sample_weight(caller, sample_weight, len(self.targets))
+        if class_weight is not None:
+            labels = self.targets[:]
+            is_column = labels.ndim == 1 or labels.shape[1:] == (1,)
+            if not is_column or not (labels.dtype.kind in "iu" or np.isin(labels, (0, 1)).all()):
+                raise ValueError(
+                    f"{caller}: class_weight is of classes, and the targets are {labels.dtype} of shape "
+                    f"{labels.shape}; give labels (N,), or sample_weight"
+                )
+            self.weights = by_class(caller, class_weight, labels.reshape(-1), self.weights)
+        if self.weights is not None and not self.weights.all():
+            self.kept = np.flatnonzero(self.weights)
+
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.inputs) if self.kept is None else len(self.kept)
 
-    def batches(self, batch_size: int, rng: np.random.Generator, joined: bool, own: Callable[[int], slice]) -> Pairs:
-        """Give all rows once, in random order, a batch at a time, and of each its own part.
+    def batches(
+        self, batch_size: int, rng: np.random.Generator | None, joined: bool, own: Callable[[int], slice]
+    ) -> Iterator[tuple[Array, ...]]:
+        """Give all rows that count once, a batch at a time, and of each its own part.
 
-        A single last row may join the batch before it.
+        The order is random if there is a generator. Weights come third, in each batch with a mean of one. A single last
+        row may join the batch before it.
         """
         batch_size = min(batch_size, len(self))
         rest = len(self) % batch_size
         size, last = (len(range(count)[own(count)]) for count in (batch_size, rest))
-        order = _own_part(rng.permutation(len(self)), batch_size, own)
-        pieces = in_order(self.inputs.whole, self.targets.whole, order, size)
+        order = np.arange(len(self)) if rng is None else rng.permutation(len(self))
+        order = order if self.kept is None else self.kept[order]
+        pieces = in_order(self.inputs.whole, self.targets.whole, _own_part(order, batch_size, own), size)
         if rest and not last:
             pieces = itertools.chain(pieces, [(self.inputs.whole[:0], self.targets.whole[:0])])
         if joined and rest == 1:
             pieces = _last_joined(pieces, len(self) // batch_size)
-        if self.inputs.in_memory and self.targets.in_memory:
+        if not (self.inputs.in_memory and self.targets.in_memory):
+            pieces = ((self.inputs.converted(inputs), self.targets.converted(targets)) for inputs, targets in pieces)
+        if self.weights is None:
             return pieces
-        return ((self.inputs.converted(inputs), self.targets.converted(targets)) for inputs, targets in pieces)
+        shares = _shares(self.weights[order], batch_size, joined and rest == 1)
+        return _with_weights(pieces, _own_part(shares, batch_size, own))
 
 
 def _own_part(order: Array, batch_size: int, own: Callable[[int], slice]) -> Array:
@@ -117,6 +169,27 @@ def _own_part(order: Array, batch_size: int, own: Callable[[int], slice]) -> Arr
     whole = len(order) // batch_size * batch_size
     batches, rest = order[:whole].reshape(-1, batch_size), order[whole:]
     return np.concatenate([batches[:, own(batch_size)].reshape(-1), rest[own(len(rest))]])
+
+
+def _shares(weights: Array, batch_size: int, joined: bool) -> Array:
+    """Scale the weights of each batch to a mean of one."""
+    starts = np.arange(0, len(weights), batch_size)
+    if joined:
+        starts = starts[:-1]
+    counts = np.diff(starts, append=len(weights))
+    return weights * np.repeat(counts / np.add.reduceat(weights, starts), counts)
+
+
+def _with_weights(pieces: Pairs, weights: Array) -> Iterator[tuple[Array, ...]]:
+    start = 0
+    for inputs, targets in pieces:
+        yield inputs, targets, weights[start : start + len(targets)]
+        start += len(targets)
+
+
+def _numbers(rows: Any) -> Array:
+    """Give the numbers that are there of sparse rows, and other rows as they are."""
+    return rows.data if is_sparse(rows) else rows
 
 
 def _last_joined(pieces: Pairs, count: int) -> Pairs:

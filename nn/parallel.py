@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Made = Callable[[Callable[..., Any]], Any]
-Step = Callable[[Any, Any], tuple[Any, ...]]
+Step = Callable[..., tuple[Any, ...]]
 
 _PIECE_BYTES = 2**30  # MPI counts in 32 bits
 
@@ -276,8 +276,8 @@ class Alone:
             gathers: whether the step gives the predictions and targets of all ranks on rank 0, and none on others.
         """
 
-        def step(inputs: Array, targets: Array) -> tuple[Any, ...]:
-            results = compute(inputs, targets)
+        def step(*rows: Array) -> tuple[Any, ...]:
+            results = compute(*rows)
             update()
             return results
 
@@ -421,8 +421,8 @@ class Ranks(Alone):
     def joined(self, compute: Step, update: Callable[[], None], made: Made, gathers: bool) -> Step:
         """Make a step of its two halves, with the sum of all ranks' gradients between."""
 
-        def gradients(inputs: Array, targets: Array) -> tuple[Any, ...]:
-            results = compute(inputs, targets)
+        def gradients(*rows: Array) -> tuple[Any, ...]:
+            results = compute(*rows)
             return *results, self._layout().packed(self.caller)
 
         def changed_by(present: tuple[bool, ...]) -> Callable[[Array], None]:
@@ -436,12 +436,12 @@ class Ranks(Alone):
         first: Step = made(gradients)
         seconds: dict[tuple[bool, ...], Callable[[Array], None]] = {}
 
-        def step(inputs: Array, targets: Array) -> tuple[Any, ...]:
-            layout, rows = self._layout(), len(inputs)
+        def step(inputs: Array, targets: Array, *weights: Array) -> tuple[Any, ...]:
+            layout, rows = self._layout(), len(targets)
             results: list[Any] = [np.zeros(())]
             flat = layout.zeros()
             if rows:  # a last batch may have fewer than there are ranks
-                *results, flat = first(inputs, targets)
+                *results, flat = first(inputs, targets, *weights)
                 layout.check_finite(flat)
                 flat = flat * rows
             self._sum(flat)

@@ -26,15 +26,17 @@ from autodiff.files import held
 from autodiff.transforms.containers import walk
 from nn import functional
 from nn.checkpoint import Checkpoint, Progress, State
-from nn.checks import check_count, check_number
+from nn.checks import check_count, check_flag, check_number
 from nn.dataset import Dataset
 from nn.history import History
 from nn.init import Seed, generator
+from nn.io import digest
 from nn.layers import BatchNorm1d
 from nn.losses import LossModule
 from nn.module import Module
 from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from nn.parallel import Alone, NotFiniteError, Step, group_of
+from nn.weights import check_reduction, weighted_mean
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -74,6 +76,10 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     compile: bool | None = None,
     rng: Seed = None,
+    shuffle: bool = True,
+    sample_weight: Array = None,
+    class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+    verbose: bool | None = None,
     comm: MPI.Intracomm | None = None,
 ) -> History:
     """Train a model by mini-batches, and show the progress on a terminal.
@@ -88,7 +94,8 @@ def fit(
         model: maps a batch of inputs to predictions (logits, for the losses that take them).
         X: inputs, of shape ``(N, ...)``, a table of pandas too. Integers stay integers, which `Embedding` looks up and
             other layers convert; other real numbers are converted to the model's dtype. Of a memory-mapped array, as
-            ``np.load("X.npy", mmap_mode="r")`` gives, only a batch at a time is in memory; so it is for ``y``.
+            ``np.load("X.npy", mmap_mode="r")`` gives, only a batch at a time is in memory; so it is for ``y``. A sparse
+            matrix of SciPy stays sparse, for a first layer that is `Linear`; steps of it are not compiled.
         y: targets, of shape ``(N, ...)``, converted as X is; booleans are the labels 0 and 1.
         loss: "cross_entropy", "mse_loss", "binary_cross_entropy_with_logits", or a function of predictions and
             targets that gives a scalar.
@@ -123,6 +130,13 @@ def fit(
             enough, and model, loss and optimizer are made of nothing but this package's own classes and functions,
             which is looked at again whenever callbacks, metrics or a schedule have run, as is all that they may change.
         rng: a Generator or a seed for the order of the rows.
+        shuffle: whether an epoch takes the rows in random order, or as they come.
+        sample_weight: how much each row counts, of shape ``(N,)``, not negative. The loss of a step is then the mean
+            ``sum(w l) / sum(w)`` of the losses ``l`` of the rows of the batch; a row of weight 0 is left out. The loss
+            must take ``reduction="none"``. Neither metrics nor the validation loss are weighted.
+        class_weight: for targets that are labels, a dict of how much each class counts, 1 for those that are not in
+            it; or "balanced", by which all classes count as much together. It multiplies ``sample_weight``.
+        verbose: whether to show the progress; by default on a terminal.
         comm: a communicator of mpi4py, such as ``MPI.COMM_WORLD``: its processes train together, as one would alone but
             for rounding; None, or a single process, is one. See `nn.parallel`. All call this, with the same arguments.
             Start them by ``mpiexec -n 4 python -m mpi4py script.py``: without ``-m mpi4py``, an error of one of them
@@ -167,6 +181,8 @@ def fit(
             min_delta=min_delta,
             callbacks=callbacks,
             compile=compile,
+            shuffle=shuffle,
+            verbose=verbose,
         )
         if patience is not None and validation_data is None:
             raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
@@ -176,6 +192,11 @@ def fit(
             raise TypeError("fit: validation_data must be a pair (inputs, targets)")
         dtype = dtype_of(model)
         data = Dataset("fit", X, y, dtype)
+        data.weigh(sample_weight, class_weight)
+        if data.weights is not None:
+            check_reduction("fit", measure)
+        if data.inputs.is_sparse and compile:
+            raise ValueError("fit: compile=True makes programs of arrays, which sparse inputs are not; leave it out")
         validation = None if validation_data is None else Dataset("fit: validation_data", *validation_data, dtype)
         for dataset in filter(None, (data, validation)):
             _check_outputs(model, settings, dataset)
@@ -199,6 +220,8 @@ class _Settings:
     min_delta: float
     callbacks: Sequence[Callback]
     compile: bool | None
+    shuffle: bool
+    verbose: bool | None
 
     def __post_init__(self) -> None:
         check_count("fit", "epochs", self.epochs)
@@ -207,8 +230,11 @@ class _Settings:
             check_number("fit", "clip_norm", self.clip_norm, lambda norm: norm > 0, "positive, or None")
         if self.patience is not None:
             check_count("fit", "patience", self.patience)
-        if not (self.compile is None or isinstance(self.compile, bool)):
-            raise TypeError(f"fit: compile must be True, False or None, got {self.compile!r}")
+        for name in ("compile", "verbose"):
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, bool)):
+                raise TypeError(f"fit: {name} must be True, False or None, got {value!r}")
+        check_flag("fit", "shuffle", self.shuffle)
         check_number("fit", "min_delta", self.min_delta, lambda delta: delta >= 0, "at least 0")
         if not isinstance(self.callbacks, list | tuple) or not all(map(callable, self.callbacks)):
             raise TypeError(f"fit: callbacks must be a list of functions, got {self.callbacks!r}")
@@ -222,6 +248,7 @@ class _Settings:
             "clip_norm": None if self.clip_norm is None else float(self.clip_norm),
             "patience": None if self.patience is None else int(self.patience),
             "min_delta": float(self.min_delta),
+            "shuffle": bool(self.shuffle),
         }
 
     def given(self) -> dict[str, Any]:
@@ -255,6 +282,8 @@ class _Run:
     def choose_step(self) -> Callable[[], Step]:
         """Gives the function that takes a step of the model and the optimizer as they are now."""
         steps = self.settings.epochs * (len(self.data) // self.settings.batch_size)
+        if self.data.inputs.is_sparse:  # which a program does not take
+            steps = 0
         return _chooser(self.model, self.settings, self.optimizer, steps, self.group)
 
     @contextlib.contextmanager
@@ -269,6 +298,8 @@ class _Run:
         shapes = [part.whole.shape for part in rows.values()]
         settings = self.settings.described() | {"rng": seed, "shapes of the data": shapes}
         given = self.settings.given() | {name: part.described() for name, part in rows.items()}
+        if self.data.weights is not None:
+            given["weights of rows"] = digest(self.data.weights)
         arguments = self.model, self.optimizer, self.schedule, self.rng, settings, given
         state = State(*arguments) if path is None or self.group.rank else Checkpoint(path, *arguments)
         others: dict[str, Any] = {"epochs": self.settings.epochs, "callbacks": len(self.settings.callbacks)}
@@ -290,7 +321,8 @@ class _Run:
         """Train for the epochs that are left."""
         history, epochs = self.progress.history, self.settings.epochs
         try:
-            quiet = None if self.group.rank == 0 else True  # None where there is no terminal
+            verbose = self.settings.verbose
+            quiet = True if self.group.rank else None if verbose is None else not verbose  # None: without a terminal
             with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=quiet, dynamic_ncols=True) as bar:
                 while len(history.loss) < epochs and not self.progress.stopped:
                     numbers = self.epoch()
@@ -345,16 +377,17 @@ class _Run:
         totals = dict.fromkeys(("loss", *metrics), 0.0)
         joined = any(isinstance(module, BatchNorm1d) for module in self.model.modules())
         self.group.settle(self.model, self.optimizer, f"fit: before epoch {epoch}, model and optimizer")
-        batches = self.data.batches(self.settings.batch_size, self.group.common(self.rng), joined, self.group.own)
+        rng = self.group.common(self.rng) if self.settings.shuffle else None
+        batches = self.data.batches(self.settings.batch_size, rng, joined, self.group.own)
         have_users = _have_users(metrics)
-        for step, (inputs, targets) in enumerate(batches, start=1):
+        for step, (inputs, targets, *weights) in enumerate(batches, start=1):
             if step == 1 or have_users:  # functions that may have changed anything
                 take_step = self.choose_step()
             try:
-                loss, *outputs = take_step(inputs, targets)
+                loss, *outputs = take_step(inputs, targets, *weights)
             except NotFiniteError as error:
                 raise _not_finite(f"{error} at epoch {epoch}, step {step}") from None
-            totals["loss"] += loss.item() * len(inputs)
+            totals["loss"] += loss.item() * len(targets)
             if metrics and outputs:
                 predictions, targets = (*outputs, targets)[:2]  # of all ranks, or of this one
                 for name, number in _numbers(metrics, predictions, targets).items():
@@ -420,10 +453,10 @@ def _chooser(model: Module, settings: _Settings, optimizer: Optimizer, steps: in
     made = 0
     chosen: tuple[Callable[[], bool], Step] = (lambda: False), step
 
-    def where_worthwhile(compiled: Step, inputs: Array, targets: Array) -> tuple[Any, ...]:
+    def where_worthwhile(compiled: Step, inputs: Array, *rest: Array) -> tuple[Any, ...]:
         if not whole:
             whole.append(inputs.shape)
-        return (compiled if inputs.shape == whole[0] else step)(inputs, targets)
+        return (compiled if inputs.shape == whole[0] else step)(inputs, *rest)
 
     def choose() -> Step:
         nonlocal chosen, made
@@ -451,10 +484,10 @@ def _halves(
 ) -> tuple[Step, Callable[[], None]]:
     """Make the functions that compute gradients, the loss and, if they are wanted, the predictions; and that update."""
 
-    def compute(inputs: Array, targets: Array) -> tuple[Any, ...]:
+    def compute(inputs: Array, targets: Array, *weights: Array) -> tuple[Any, ...]:
         optimizer.zero_grad()
         outputs = model(inputs)
-        loss = measure(outputs, targets)
+        loss = weighted_mean(measure, outputs, targets, *weights) if weights else measure(outputs, targets)
         if not isinstance(loss, ad.Tensor) or loss.size != 1:
             raise TypeError(f"fit: the loss must return a scalar Tensor computed from the predictions, got {loss!r}")
         require(np.isfinite(loss), NotFiniteError, "loss is {}", data_of(loss))
@@ -479,7 +512,10 @@ def _all_own(model: Module, measure: Loss, optimizer: Optimizer) -> bool:
 
 def _code() -> list[Mapping[str, Any]]:
     """List the names in this package's modules, and in their classes, that a step may read."""
-    parts = "nn.activations", "nn.checks", "nn.containers", "nn.functional", "nn.layers", "nn.module", "nn.optim"
+    parts = (
+        *("nn.activations", "nn.checks", "nn.containers", "nn.functional", "nn.layers", "nn.module", "nn.optim"),
+        "nn.weights",
+    )
     spaces = [vars(module) for name, module in sys.modules.items() if name.startswith(parts)]
     kinds = [kind for space in spaces for kind in space.values() if isinstance(kind, type)]
     return [*spaces, *(vars(kind) for kind in dict.fromkeys(kinds) if kind.__module__.startswith(parts))]

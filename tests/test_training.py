@@ -1042,7 +1042,6 @@ def test_things_that_are_something_else(options: dict[str, Any], error: type[Exc
         pytest.param(
             lambda rows: np.array(rows, ndmin=2).view(np.matrix), "must not be a numpy.matrix: its *", id="matrix"
         ),
-        pytest.param(lambda rows: sparse(rows), "must not be a scipy.c", id="sparse"),
     ],
 )
 @pytest.mark.parametrize("name", ["inputs", "targets"])

@@ -1,5 +1,6 @@
 """The benchmarks measure what they say: same losses, wrong contenders found out, tables in shape. Nothing is timed."""
 
+import importlib.util
 import json
 import os
 from dataclasses import replace
