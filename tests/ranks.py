@@ -50,7 +50,7 @@ def mpiexec(ranks: int, *options: str) -> list[str]:
     return [found, "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), *options]
 
 
-def run(ranks: int, function: str, *arguments: Any, seconds: float = 60, check: bool = True) -> Outcome:
+def run(ranks: int, function: str, *arguments: Any, seconds: float = 240, check: bool = True) -> Outcome:
     """Let several processes call a function, and wait for them, but no longer than some seconds.
 
     Args:
