@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import traceback
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
@@ -110,27 +111,30 @@ def average_gradients(model: Module, *, samples: int | None = None, comm: MPI.In
     Raises:
         ImportError: mpi4py is not installed.
         TypeError: ``model`` is no Module, ``comm`` no communicator, or a gradient no array.
-        ValueError: ``samples`` is negative, or 0 on all ranks, or a gradient has another shape than its parameter. All
-            ranks raise, and name the one it is about.
+        ValueError: ``samples`` is negative, or 0 on all ranks, or not given on all, a gradient has another shape than
+            its parameter, or the parameters are not the same on all ranks, or do not learn on all. All ranks raise, and
+            name the one it is about.
 
     Example:
         >>> model = nn.MLP([2, 1], rng=0)
         >>> nn.functional.mse_loss(model(np.ones((4, 2))), np.zeros((4, 1))).backward()
         >>> nn.parallel.average_gradients(model, samples=4)  # between backward() and the optimizer's step()
     """
-    _checked("average_gradients", model)
     comm = _communicator("average_gradients", comm)
-    layout = Layout(model.parameters())
-    flat, error = layout.zeros(), None
+    parts: list[tuple[str, str, Any]] = []
+    error = None
     try:
+        named = list(_checked("average_gradients", model).named_parameters())
         if samples is not None:
             check_number("average_gradients", "samples", samples, lambda count: count >= 0, "at least 0")
+        parts = [(path if p.requires_grad else f"{path}, frozen", p.dtype.name, p.shape) for path, p in named]
+        parts.append(("samples", "none" if samples is None else "given", ()))
+        layout = Layout([p for _, p in named])
         flat = layout.packed("average_gradients") * (1 if samples is None else samples)
     except (TypeError, ValueError) as failure:
-        error, flat[-1] = failure, 1
+        error = failure
+    _agree("average_gradients", comm, parts, error)
     _sum(comm, flat)
-    if flat[-1]:
-        _raise_together("average_gradients", comm, error)
     if flat[-2] == 0:
         raise ValueError("average_gradients: samples is 0 on all ranks; there is nothing to average")
     layout.unpack(flat, layout.present(flat))
@@ -556,6 +560,24 @@ def _difference(comm: Any, texts: Mapping[str, Any]) -> str | None:
         return None
     first, other = comm.bcast(texts, 0), comm.bcast(texts, odd)
     return "; ".join(differences(f"on rank {odd}", other, "on rank 0", first)[:5])
+
+
+def _agree(caller: str, comm: Any, parts: list[tuple[str, str, Any]], error: BaseException | None) -> None:
+    """Raise the error of a rank on all, and refuse parts that are not the same everywhere, quickly if all is well.
+
+    Buffers that are laid out in different ways would be added to each other, or hang.
+    """
+    from mpi4py import MPI
+
+    checksum = zlib.crc32(repr(parts).encode())
+    head = np.array([error is not None, checksum, -checksum], float)
+    comm.Allreduce(MPI.IN_PLACE, head, MPI.MAX)
+    if head[0]:
+        _raise_together(caller, comm, error)
+    if head[1] != -head[2]:
+        texts = {name: f"{kind} {shape or ''}".strip() for name, kind, shape in parts}
+        problem = _difference(comm, texts) or "the order of the parameters"
+        raise ValueError(f"{caller}: what is averaged must be the same on all ranks: {problem}")
 
 
 def _raise_together(caller: str, comm: Any, error: BaseException | None) -> None:
