@@ -678,12 +678,27 @@ def faults(path: str) -> dict[str, tuple[str, str]]:
     check("none", "ValueError: fit: comm is MPI.COMM_NULL", comm=MPI.COMM_NULL)
     check("itself", good, comm=MPI.COMM_SELF)
     check("within another", good, callbacks=[lambda *_: check("within", "1 epochs, alike: True", epochs=1)])
+
+    def average(name: str, expected: str, model: Any, **options: Any) -> None:
+        try:
+            nn.parallel.average_gradients(model, comm=comm, **options)
+        except (TypeError, ValueError) as error:
+            told[name] = expected, f"{type(error).__name__}: {error}"
+
+    model, is_second = nn.MLP([4, 8, 3], rng=0), comm.rank == 1
+    no_module = "TypeError: average_gradients: on rank 1 of 3: the model must be a Module, got None"
+    average("no model", no_module, None if is_second else model)
+    others = "ValueError: average_gradients: what is averaged must be the same on all ranks: "
+    average("samples on one", f"{others}samples is given on rank 1, none on", model, samples=3 if is_second else None)
+    model.layers[0].requires_grad_(not is_second)
+    average("frozen, averaged", f"{others}layers.0.weight is missing on rank 1, float32 (4, 8) on rank 0", model)
     return told
 
 
 def test_ranks_that_fail_or_differ(tmp_path: Path) -> None:
     pytest.importorskip("mpi4py")
-    every = ranks.run(3, "tests.test_faults:faults", str(tmp_path / "run")).results
+    every = ranks.run(3, "tests.test_faults:faults", str(tmp_path / "run"), seconds=300).results
+    assert every[0].keys() >= {"nothing", "within", "no model", "samples on one", "frozen, averaged"}
     for told in every:
         assert {name: came for name, (expected, came) in told.items() if not came.startswith(expected)} == {}
     assert listing(tmp_path) == ["run"]
@@ -705,14 +720,14 @@ def killed_alone(path: str, dies: bool) -> list[Any]:
 def test_a_rank_that_is_killed(tmp_path: Path) -> None:
     pytest.importorskip("mpi4py")
     path = str(tmp_path / "run")
-    outcome = ranks.run(4, "tests.test_faults:killed_alone", path, True, check=False)
+    outcome = ranks.run(4, "tests.test_faults:killed_alone", path, True, seconds=300, check=False)
     assert outcome.returncode != 0
     assert outcome.results == [None] * 4
     assert re.search(r"process rank 2 .* exited on\s+signal 9", outcome.stderr)
-    resumed, other = ranks.run(2, "tests.test_faults:killed_alone", path, False).results
+    resumed, other = ranks.run(2, "tests.test_faults:killed_alone", path, False, seconds=300).results
     assert resumed == other
     assert len(resumed[0]) == 6
-    whole = ranks.run(1, "tests.test_faults:killed_alone", "", False).results[0]
+    whole = ranks.run(1, "tests.test_faults:killed_alone", "", False, seconds=300).results[0]
     for one, same in zip(resumed, whole, strict=True):
         np.testing.assert_allclose(one, same, rtol=0, atol=1e-5)
     assert listing(tmp_path) == ["run"]
