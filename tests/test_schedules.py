@@ -32,6 +32,14 @@ SCHEDULES: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
         ("CosineAnnealingLR", {"T_max": 1}),
         ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01}),
         ("CosineAnnealingLR", {"T_max": 7, "eta_min": 1.0}),
+        ("MultiStepLR", {"milestones": [30, 5, 5, 17]}),
+        ("MultiStepLR", {"milestones": [1], "gamma": 0.5}),
+        ("LambdaLR", {"lr_lambda": lambda epoch: 0.95**epoch}),
+        ("LambdaLR", {"lr_lambda": [lambda epoch: 1 / (2 + epoch), lambda epoch: epoch % 3, lambda epoch: 1.0]}),
+        ("OneCycleLR", {"max_lr": 1.0, "total_steps": 51}),
+        ("OneCycleLR", {"max_lr": [1.0, 0.1, 2.0], "epochs": 10, "steps_per_epoch": 6, "anneal_strategy": "linear"}),
+        ("OneCycleLR", {"max_lr": 1.0, "total_steps": 60, "three_phase": True, "div_factor": 3.0, "pct_start": 0.4}),
+        ("OneCycleLR", {"max_lr": 1.0, "total_steps": 50, "pct_start": 0.0, "final_div_factor": 10.0}),
     ]
 } | {
     f"LinearWarmup {options}": (
@@ -83,9 +91,105 @@ def test_rates_are_pytorchs(name: str, options: Any, torch_name: str, torch_opti
     schedule = getattr(optim, name)(ours, **options)
     for epoch in range(EPOCHS):
         np.testing.assert_allclose(rates_of(ours), rates_of(theirs), rtol=1e-12, atol=1e-15, err_msg=str(epoch))
+        assert schedule.get_last_lr() == pytest.approx(torch_schedule.get_last_lr(), rel=1e-12, abs=1e-15)
+        momenta = [[group["momentum"] for group in one.param_groups] for one in (ours, theirs)]
+        np.testing.assert_allclose(*momenta, rtol=1e-12)
         schedule.step()
         torch_step(theirs, torch_schedule)
     assert schedule.last_epoch == torch_schedule.last_epoch == EPOCHS
+
+
+@pytest.mark.parametrize("warm_first", [True, False])
+def test_schedules_one_after_the_other_are_pytorchs(warm_first: bool) -> None:
+    schedulers = pytest.importorskip("torch").optim.lr_scheduler
+    ours, theirs = optimizer_of(), torch_optimizer_of()
+    parts: list[Callable[[], Any]] = [
+        lambda: (optim.LinearWarmup(ours, 5), schedulers.LinearLR(theirs, total_iters=5)),
+        lambda: (optim.CosineAnnealingLR(ours, 8), schedulers.CosineAnnealingLR(theirs, 8)),
+        lambda: (optim.MultiStepLR(ours, [3, 6], 0.5), schedulers.MultiStepLR(theirs, [3, 6], 0.5)),
+        lambda: (optim.LambdaLR(ours, lambda k: 2 / (1 + k)), schedulers.LambdaLR(theirs, lambda k: 2 / (1 + k))),
+    ]
+    made = {k: parts[k]() for k in (range(4) if warm_first else reversed(range(4)))}
+    pairs = [made[k] for k in range(4)]
+    schedule = optim.SequentialLR(ours, [own for own, _ in pairs], milestones=[5, 25, 35])
+    torch_schedule = schedulers.SequentialLR(theirs, [their for _, their in pairs], milestones=[5, 25, 35])
+    for epoch in range(EPOCHS):
+        np.testing.assert_allclose(rates_of(ours), rates_of(theirs), rtol=1e-12, err_msg=str(epoch))
+        schedule.step()
+        torch_step(theirs, torch_schedule)
+
+
+def test_momenta_of_a_cycle_are_pytorchs() -> None:
+    torch = pytest.importorskip("torch")
+    ours = optim.Adam([ad.Tensor(1.0)], betas=(0.5, 0.9))
+    theirs = torch.optim.Adam([torch.ones(1, requires_grad=True)], betas=(0.5, 0.9))
+    schedule = optim.OneCycleLR(ours, 1.0, total_steps=20, base_momentum=0.7)
+    torch_schedule = torch.optim.lr_scheduler.OneCycleLR(theirs, 1.0, total_steps=20, base_momentum=0.7)
+    for _ in range(20):
+        np.testing.assert_allclose(ours.param_groups[0]["betas"], theirs.param_groups[0]["betas"], rtol=1e-12)
+        schedule.step()
+        torch_step(theirs, torch_schedule)
+    before = schedule.state_dict(), ours.state_dict()["groups.0.betas"].tolist()
+    with pytest.raises(ValueError, match=r"OneCycleLR.step: the schedule has 20 steps, which are done"):
+        schedule.step()
+    assert (schedule.state_dict(), ours.state_dict()["groups.0.betas"].tolist()) == before
+
+
+def test_schedules_in_compiled_steps() -> None:
+    makes: list[Callable[[Any], Any]] = [
+        lambda o: optim.LambdaLR(o, lambda epoch: 1 / (1 + epoch)),
+        lambda o: optim.MultiStepLR(o, [2, 4], 0.5),
+        lambda o: optim.OneCycleLR(o, 1.0, total_steps=20, cycle_momentum=False),
+        lambda o: optim.SequentialLR(o, [optim.LinearWarmup(o, 3), optim.StepLR(o, 2)], [3]),
+    ]
+    for make in makes:
+        results = []
+        for compiles in (False, True):
+            x = ad.Tensor(np.ones(3))
+            optimizer = optim.SGD([x], lr=0.1)
+            schedule = make(optimizer)
+
+            def step(x: Any = x, optimizer: Any = optimizer, schedule: Any = schedule) -> None:
+                optimizer.zero_grad()
+                (x * x).sum().backward()
+                optimizer.step()
+                schedule.step()
+
+            run = ad.compile(step, state=(x, optimizer, schedule)) if compiles else step
+            for _ in range(12):
+                run()
+            results.append([*x.data, *schedule.get_last_lr()])
+        np.testing.assert_allclose(*results, rtol=1e-12)
+    optimizer = optim.SGD([x], lr=0.1)
+    schedule = optim.OneCycleLR(optimizer, 1.0, total_steps=20)
+    with pytest.raises(TypeError, match="a compiled step cannot change the momentum"):
+        ad.compile(schedule.step, state=(optimizer, schedule))()
+
+
+@pytest.mark.parametrize("kind", ["LambdaLR", "SequentialLR", "OneCycleLR"])
+def test_a_run_that_was_interrupted_goes_on_with_its_schedule(kind: str, tmp_path: Any) -> None:
+    X, y = np.linspace(-1, 1, 16)[:, None], np.linspace(-1, 1, 16)[:, None] ** 2
+
+    def run(epochs: int, checkpoint: Any, power: float = 0.8) -> Any:
+        model = nn.MLP([1, 4, 1], rng=0)
+        optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+        schedule: Any = {
+            "LambdaLR": lambda: optim.LambdaLR(optimizer, lambda epoch: power**epoch),
+            "SequentialLR": lambda: optim.SequentialLR(
+                optimizer, [optim.LinearWarmup(optimizer, 2), optim.ExponentialLR(optimizer, power)], milestones=[2]
+            ),
+            "OneCycleLR": lambda: optim.OneCycleLR(optimizer, power, total_steps=8),
+        }[kind]()
+        options: dict[str, Any] = {"loss": "mse_loss", "optimizer": optimizer, "schedule": schedule, "rng": 0}
+        history = nn.fit(model, X, y, epochs=epochs, checkpoint=checkpoint, **options)
+        return history.loss, history.lr, model.state_dict()["layers.0.weight"].tobytes()
+
+    whole = run(6, None)
+    file = tmp_path / "run.safetensors"
+    run(3, file)
+    assert run(6, file) == whole
+    with pytest.raises(ValueError, match="is of another run"):
+        run(6, file, power=0.7)
 
 
 CLOSED_FORMS: dict[str, tuple[Callable[[Any], optim.Schedule], Callable[[float, int], float]]] = {
@@ -96,6 +200,12 @@ CLOSED_FORMS: dict[str, tuple[Callable[[Any], optim.Schedule], Callable[[float, 
         lambda lr, t: 0.01 + (lr - 0.01) * (1 + math.cos(math.pi * t / 9)) / 2,
     ),
     "LinearWarmup": (lambda o: optim.LinearWarmup(o, 8, 0.2), lambda lr, t: lr * min(1.0, 0.2 + 0.8 * t / 8)),
+    "MultiStepLR": (lambda o: optim.MultiStepLR(o, [7, 9], 0.5), lambda lr, t: lr * 0.5 ** ((t >= 7) + (t >= 9))),
+    "LambdaLR": (lambda o: optim.LambdaLR(o, lambda t: 1 / (1 + t)), lambda lr, t: lr / (1 + t)),
+    "SequentialLR": (
+        lambda o: optim.SequentialLR(o, [optim.LinearWarmup(o, 8, 0.2), optim.ExponentialLR(o, 0.9)], [8]),
+        lambda lr, t: lr * (0.2 + 0.1 * t if t < 8 else 0.9 ** (t - 8)),
+    ),
 }
 
 
@@ -221,6 +331,7 @@ def advance(schedule: Any, epoch: int) -> None:
 MAKES: dict[str, Callable[[Any], Any]] = {
     **{name: make for name, (make, _) in CLOSED_FORMS.items()},
     "ReduceLROnPlateau": lambda o: optim.ReduceLROnPlateau(o, "min", 0.5, patience=1, cooldown=2),
+    "OneCycleLR": lambda o: optim.OneCycleLR(o, 1.0, total_steps=60),
 }
 every_make = pytest.mark.parametrize("make", MAKES.values(), ids=MAKES.keys())
 
@@ -352,6 +463,33 @@ def test_a_state_that_does_not_fit_changes_nothing(
             lambda o: optim.ReduceLROnPlateau(o).step(np.ones(2)),
             TypeError,
             "ReduceLROnPlateau.step: metric must be a n",
+        ),
+        (lambda o: optim.MultiStepLR(o, 3), TypeError, "MultiStepLR: milestones must be a list of epochs, got 3"),
+        (lambda o: optim.MultiStepLR(o, [0]), ValueError, "MultiStepLR: a milestone must be a positive integer, got 0"),
+        (lambda o: optim.LambdaLR(o, 0.5), TypeError, "LambdaLR: lr_lambda must be a function of the epoch"),
+        (lambda o: optim.LambdaLR(o, [abs]), ValueError, "LambdaLR: lr_lambda has 1 functions for 3 groups"),
+        (lambda o: optim.LambdaLR(o, lambda k: -1), ValueError, "LambdaLR: the factor of epoch 0 must be at least 0"),
+        (lambda o: optim.LambdaLR(o, lambda k: None), TypeError, "LambdaLR: the factor of epoch 0 must be a number"),
+        (lambda o: optim.OneCycleLR(o, 1.0), ValueError, "OneCycleLR: give total_steps, or epochs and steps_per_epoch"),
+        (lambda o: optim.OneCycleLR(o, [1.0], 9), ValueError, "OneCycleLR: max_lr has 1 numbers for 3 groups"),
+        (lambda o: optim.OneCycleLR(o, 0.0, 9), ValueError, "OneCycleLR: max_lr must be positive, got 0.0"),
+        (lambda o: optim.OneCycleLR(o, 1.0, 9, pct_start=2), ValueError, "OneCycleLR: pct_start must be a share"),
+        (lambda o: optim.OneCycleLR(optim.Adagrad([ad.Tensor(1.0)]), 1.0, 9), ValueError, "Adagrad has no momentum"),
+        (lambda o: optim.SequentialLR(o, [3], []), TypeError, "SequentialLR: schedulers must be a list of schedules"),
+        (
+            lambda o: optim.SequentialLR(o, [optim.StepLR(o, 2)], [1]),
+            ValueError,
+            "SequentialLR: 1 schedules need 0 milestones that increase, got [1]",
+        ),
+        (
+            lambda o: optim.SequentialLR(o, [optim.StepLR(optimizer_of(), 2)], []),
+            ValueError,
+            "SequentialLR: a StepLR is of another optimizer",
+        ),
+        (
+            lambda o: optim.SequentialLR(o, [optim.ReduceLROnPlateau(o)], []),
+            ValueError,
+            "SequentialLR: a ReduceLROnPlateau does more than set rates",
         ),
         (lambda o: optim.StepLR(o.param_groups, 2), TypeError, "StepLR: the optimizer must be one of nn.optim, got ["),
         (lambda o: optim.Schedule(o).step(), NotImplementedError, "Schedule must define following"),
