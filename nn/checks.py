@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from autodiff import Tensor
+from autodiff import Tensor, defvjp, primitive
 from autodiff.arrays.foreign import is_of_unknown_shape, is_sparse, meaning_else
+from autodiff.arrays.lazy import checked
 from autodiff.batching.array import Batched
+from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.elsewhere import said_of_option
 
@@ -66,10 +68,38 @@ def check_real(caller: str, name: str, x: Any, kinds: str = "fiub") -> Array:
     return array
 
 
-def check_known(caller: str, x: Array) -> None:
+def check_known(caller: str, x: Array, name: str = "x") -> None:
     """Refuse an array of Dask that does not know how long it is."""
     if is_of_unknown_shape(x):
-        raise ValueError(f"{caller}: x has the unknown shape {x.shape}; let Dask find it out, by compute_chunk_sizes()")
+        raise ValueError(
+            f"{caller}: {name} has the unknown shape {x.shape}; let Dask find it out, by compute_chunk_sizes()"
+        )
+
+
+def check_values(x: Array, check: Callable[..., None], *args: Any) -> Array:
+    """Refuse an array whose numbers a check refuses, and give it; a lazy one, as one that is checked when computed.
+
+    Args:
+        x: an array or a Tensor.
+        check: raises where an array, which may be a block of a lazy one, holds what it must not.
+        args: what else the check is given.
+    """
+    values = data_of(x)
+    if type(values) is np.ndarray:
+        check(values, *args)
+        return x
+    passed = checked(values, check, *args)
+    if passed is values:
+        return x
+    return _stands_for(x, passed) if isinstance(x, Tensor) else passed
+
+
+@primitive
+def _stands_for(x: Array, passed: Array) -> Array:
+    return passed
+
+
+defvjp(_stands_for, lambda g, out, x, passed: g)
 
 
 def in_dtype_of(parameter: Tensor | None, caller: str, x: Any) -> Array:

@@ -46,6 +46,22 @@ def total(x: Any, axis: Axis = None, *, keepdims: bool = False, **options: Any) 
 total.__name__ = "sum"  # as it is called in pictures
 
 
+def added(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    """Sum by the ufunc, as is fastest; arrays that do not take a ufunc's reduce, as Dask's, know the function."""
+    try:
+        return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    except TypeError:
+        return np.sum(x, axis=axis, keepdims=keepdims)
+
+
+def largest(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    """Give the maximum, by the ufunc where an array takes that."""
+    try:
+        return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+    except TypeError:
+        return np.max(x, axis=axis, keepdims=keepdims)
+
+
 def mean(x: Any, axis: Axis = None, *, keepdims: bool = False, where: Any = True, **options: Any) -> Any:
     """Average over axes as NumPy's `mean`, of sums that keep their digits."""
     axes = None if options else _long_axes(x, axis)

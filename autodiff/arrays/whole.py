@@ -56,6 +56,16 @@ def is_numpy(x: Any) -> bool:
     return isinstance(x, np.ndarray | np.generic) or hasattr(x, "takes_all_of_numpy")
 
 
+def is_lazy(x: Any) -> bool:
+    """Whether an array is one that is computed later, in blocks, as Dask's are; nothing is to compute it unasked.
+
+    Example:
+        >>> is_lazy(np.ones(2))
+        False
+    """
+    return type(x) is not np.ndarray and hasattr(x, "map_blocks")
+
+
 def looked_at(x: Any) -> Any:
     """Give an array of NumPy's own, of a batch that of all its members; None for one that cannot be looked into."""
     while hasattr(x, "members"):
@@ -75,8 +85,10 @@ def held_as(array: Any, like: Any) -> Any:
 
 
 def as_float(x: Any) -> Any:
-    """Give a Python number of a NumPy one, or have that recorded."""
-    return x.as_float() if hasattr(x, "as_float") else float(x)
+    """Give a Python number of a NumPy one, or have that recorded; one that is computed later stays as it is."""
+    if hasattr(x, "as_float"):
+        return x.as_float()
+    return x if is_lazy(x) else float(x)
 
 
 @whole
@@ -96,12 +108,19 @@ def require(condition: Any, error: type[Exception], message: str, *values: Any) 
         values: what is put in their places: numbers, or arrays that broadcast to the shape of an array of conditions,
             of which the element is shown where it first does not hold.
 
+    Raises:
+        NotImplementedError: the condition is lazy. What can be checked later is checked by `lazy.checked`.
+
     Example:
         >>> require(np.array([1.0, -1.0]) > 0, ValueError, "must be positive, got {}", np.array([1.0, -1.0]))
         Traceback (most recent call last):
         ValueError: must be positive, got -1.0
     """
-    if isinstance(condition, np.ndarray):
+    if is_lazy(condition):
+        raise NotImplementedError(
+            f"{message.partition(':')[0]}: its check would compute a lazy array; give what x.compute() returns"
+        )
+    if getattr(condition, "shape", ()):
         if not condition.all():
             raise error(message.format(*(np.broadcast_to(value, condition.shape)[~condition][0] for value in values)))
     elif not condition:

@@ -14,6 +14,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays import activations
+from autodiff.arrays.sums import added, largest
 from autodiff.core.rule import Array
 from autodiff.rules.digits import logistic
 from nn.checks import check_choice, check_flag, check_integer, check_number, check_real, with_known_options
@@ -305,22 +306,22 @@ def _numbers(caller: str, x: Array) -> Array:
 
 @ad.primitive
 def _softmax(x: Array, axis: int) -> Array:
-    weights = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
-    return weights / np.add.reduce(weights, axis=axis, keepdims=True)
+    weights = np.exp(x - largest(x, axis, keepdims=True))
+    return weights / added(weights, axis, keepdims=True)
 
 
 @ad.primitive
 def _logsumexp(x: Array, axis: int | tuple[int, ...] | None) -> Array:
-    largest = np.maximum.reduce(x, axis=axis, keepdims=True) if x.size else np.zeros((), x.dtype)
-    largest = np.where(np.isfinite(largest), largest, 0)
+    top = largest(x, axis, keepdims=True) if x.size else np.zeros((), x.dtype)
+    top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore", over="ignore"):
-        return largest + np.log(np.add.reduce(np.exp(x - largest), axis=axis, keepdims=True))
+        return top + np.log(added(np.exp(x - top), axis, keepdims=True))
 
 
 @ad.primitive
 def _log_softmax(x: Array, axis: int) -> Array:
-    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+    shifted = x - largest(x, axis, keepdims=True)
+    return shifted - np.log(added(np.exp(shifted), axis, keepdims=True))
 
 
 def _logsumexp_x(g: Array, out: Array, x: Array, axis: int | tuple[int, ...] | None) -> Array:
@@ -329,9 +330,9 @@ def _logsumexp_x(g: Array, out: Array, x: Array, axis: int | tuple[int, ...] | N
     return g * np.exp(x - np.where(nothing, 0, out)) + np.where(nothing, g * (out.size / max(x.size, 1)), 0)
 
 
-ad.defvjp(_softmax, lambda g, out, x, axis: out * (g - np.add.reduce(g * out, axis=axis, keepdims=True)))
+ad.defvjp(_softmax, lambda g, out, x, axis: out * (g - added(g * out, axis, keepdims=True)))
 ad.defvjp(_logsumexp, _logsumexp_x)
-ad.defvjp(_log_softmax, lambda g, out, x, axis: g - np.exp(out) * np.add.reduce(g, axis=axis, keepdims=True))
+ad.defvjp(_log_softmax, lambda g, out, x, axis: g - np.exp(out) * added(g, axis, keepdims=True))
 
 
 @with_known_options

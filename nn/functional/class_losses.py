@@ -8,14 +8,26 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff.arrays.whole import look_up, require
+from autodiff.arrays.lazy import gathered_rows
+from autodiff.arrays.sums import added, largest
+from autodiff.arrays.whole import is_lazy, look_up, require
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
-from nn.checks import NUMBERED, check_choice, check_integer, check_number, check_real, to_array
+from nn.checks import (
+    NUMBERED,
+    check_choice,
+    check_integer,
+    check_known,
+    check_number,
+    check_real,
+    check_values,
+    to_array,
+)
 from nn.functional.activations import _log_softmax, _softmax
 from nn.functional.losses import (
     REDUCTIONS,
     Reduction,
+    _at_least_0,
     _in_dtype_of,
     _real_like,
     _reduced,
@@ -28,23 +40,25 @@ from nn.functional.losses import (
 @ad.primitive
 def _cross_entropy(logits: Array, target: Array, reduction: str) -> Array:
     """Cross-entropy of the rows with their labels, if the target is integers, or with their probabilities."""
-    shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
-    log_total = np.log(np.add.reduce(np.exp(shifted), axis=1))
+    shifted = logits - largest(logits, 1, keepdims=True)
+    log_total = np.log(added(np.exp(shifted), 1))
     if target.ndim == 1:
         losses = log_total - _of_labels(shifted, target)
     else:
         # Of a class that is ruled out, nothing counts; a NaN is in the total, too.
-        losses = np.add.reduce(target * (log_total[:, None] - np.where(target == 0, 0, shifted)), axis=1)
+        losses = added(target * (log_total[:, None] - np.where(target == 0, 0, shifted)), 1)
     if reduction == "none":
         return losses
     if reduction == "mean" and losses.dtype == np.float16:
         return np.mean(losses)  # whose sum could be too large for the dtype
-    total = np.add.reduce(losses)
+    total = added(losses)
     return total / len(losses) if reduction == "mean" else total
 
 
 def _of_labels(x: Array, labels: Array) -> Array:
     """Give the number of each row that stands at its label."""
+    if is_lazy(labels) or is_lazy(data_of(x)):
+        return np.sum(np.where(labels[:, None] == np.arange(x.shape[1]), x, 0), axis=1)
     index = np.arange(len(labels)), labels
     return look_up(x, index) if type(x) is np.ndarray else x[index]
 
@@ -62,7 +76,7 @@ def _cross_entropy_logits(g: Array, out: Array, logits: Array, target: Array, re
     if target.ndim == 1:
         error = probabilities - (target[:, None] == np.arange(logits.shape[1]))
     else:
-        error = probabilities * np.add.reduce(target, axis=1, keepdims=True) - target
+        error = probabilities * added(target, 1, keepdims=True) - target
     return _of_each_row(g, logits, reduction) * error
 
 
@@ -228,17 +242,22 @@ def _class_weights(caller: str, weight: Array, logits: Array) -> Array:
     values = check_real(caller, "weight", data_of(weight))
     if values.shape != (classes,):
         raise ValueError(f"{caller}: weight must have the shape ({classes},), one for each class, got {values.shape}")
-    require(values >= 0, ValueError, f"{caller}: weight must not be negative or NaN, got {{}}", values)
+    values = check_values(values, _at_least_0, f"{caller}: weight must not be negative or NaN, got {{}}")
     return _in_dtype_of(logits, values)
 
 
 def _counted(labels: Array, weight: Array, ignore_index: int | None) -> tuple[Array, Array]:
     """Give a label and a weight for each row: 0 for those that do not count."""
     if ignore_index is None:
-        return labels, look_up(weight, labels)
+        return labels, _weight_of(weight, labels)
     counts = labels != ignore_index
     labels = np.where(counts, labels, 0)
-    return labels, np.where(counts, look_up(weight, labels), 0)
+    return labels, np.where(counts, _weight_of(weight, labels), 0)
+
+
+def _weight_of(weight: Array, labels: Array) -> Array:
+    is_later = is_lazy(weight) or is_lazy(labels)
+    return gathered_rows(weight, labels) if is_later else look_up(weight, labels)
 
 
 def _check_places(caller: str, logits: Any, target: Any) -> None:
@@ -272,42 +291,45 @@ def _checked_target(caller: str, logits: Array, target: Array, ignore_index: int
     if ignore_index is not None:
         check_integer(caller, "ignore_index", ignore_index, "an integer or None")
     labels = to_array(caller, "target", target)
+    check_known(caller, labels, "target")
     if labels.ndim == len(shape) - 1:
         labels = labels.astype(np.intp) if labels.dtype.kind == "b" else labels
-        _check_labels(caller, data_of(labels), shape, ignore_index)
-        return labels
+        if labels.shape != _shape_of_labels(shape):
+            check_known(caller, logits, "logits")
+        return _checked_labels(caller, labels, shape, ignore_index)
     if labels.shape != shape or (len(shape) == 1 and labels.dtype.kind in "iub"):
+        check_known(caller, logits, "logits")
         check_real(caller, "target", labels)
         raise ValueError(
             f"{caller}: logits of shape {shape} need labels of shape {_shape_of_labels(shape)} or probabilities of "
             f"shape {shape}, got {labels.shape}{', integers' if labels.shape == shape else ''}; one logit for each row "
             "needs binary_cross_entropy_with_logits, and numbers need mse_loss"
         )
-    probabilities = _real_like(logits, caller, "probabilities", target)
-    values = data_of(probabilities)
-    require(
-        values >= 0,
-        ValueError,
+    probabilities = check_values(
+        _real_like(logits, caller, "probabilities", target),
+        _at_least_0,
         f"{caller}: probabilities must not be negative or NaN, got {{}}; for other numbers use mse_loss",
-        values,
     )
     if len(shape) == 1:
         # They may be meant as the labels of as many rows.
-        total = np.add.reduce(values)
-        require(
-            np.absolute(total - 1) < 0.01,
-            ValueError,
+        probabilities = check_values(
+            probabilities,
+            _is_one,
             f"{caller}: the probabilities of the {shape[0]} classes of one row must sum to 1, got {{}}; one logit for "
             "each row needs binary_cross_entropy_with_logits, and numbers need mse_loss",
-            total,
+            added(data_of(probabilities)),
         )
     if ignore_index is not None and ignore_index >= 0:
         raise ValueError(f"{caller}: ignore_index={ignore_index!r} is for labels; give probabilities without it")
     return probabilities
 
 
-def _check_labels(caller: str, labels: Array, shape: tuple[int, ...], ignore_index: int | None) -> None:
-    """Refuse what is not one number of a class for each row."""
+def _is_one(values: Array, message: str, total: Array) -> None:
+    require(np.absolute(total - 1) < 0.01, ValueError, message, total)
+
+
+def _checked_labels(caller: str, labels: Array, shape: tuple[int, ...], ignore_index: int | None) -> Array:
+    """Refuse what is not one number of a class for each row, and give it."""
     if labels.dtype.kind not in "iu":
         is_text = labels.dtype.kind in "USOT"
         way_out = f"convert them with {NUMBERED if is_text else '.astype(int)'}"
@@ -319,16 +341,19 @@ def _check_labels(caller: str, labels: Array, shape: tuple[int, ...], ignore_ind
         if len(shape) == 2:
             raise ValueError(f"{caller}: {len(labels)} labels for {shape[0]} rows of logits")
         raise ValueError(f"{caller}: logits of shape {shape} need labels of shape {fitting}, got {labels.shape}")
+    return check_values(labels, _check_range, caller, _classes(shape), ignore_index)
+
+
+def _check_range(labels: Array, caller: str, classes: int, ignore_index: int | None) -> None:
     if ignore_index is not None:
         labels = np.where(labels == ignore_index, 0, labels)
     # Without a sign, a negative number is a very large one.
-    largest = np.maximum.reduce(labels.astype(np.uint64), axis=None, initial=0)
-    classes = _classes(shape)
-    if (fits := largest < classes) is not np.True_:  # otherwise there is nothing to say, nor to be recorded
+    last = np.maximum.reduce(labels.astype(np.uint64), axis=None, initial=0)
+    if (fits := last < classes) is not np.True_:  # otherwise there is nothing to say, nor to be recorded
         require(
             fits,
             ValueError,
             f"{caller}: labels must lie from 0 to {classes - 1} for {classes} classes, got {{}}; rows of one label are "
             "left out with ignore_index=",
-            largest.astype(np.int64),
+            last.astype(np.int64),
         )

@@ -9,8 +9,9 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.arrays.foreign import is_sparse
+from autodiff.arrays.lazy import gathered_rows, summed_rows, uniform
 from autodiff.arrays.sums import mean, total, variance
-from autodiff.arrays.whole import look_up, require
+from autodiff.arrays.whole import is_lazy, look_up, require
 from autodiff.batching.array import drawn
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
@@ -24,6 +25,7 @@ from nn.checks import (
     check_probability,
     check_real,
     check_shape,
+    check_values,
     to_array,
 )
 from nn.init import Seed, generator
@@ -90,7 +92,8 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -
     Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting (2014), section 10.
 
     Args:
-        x: of any shape.
+        x: of any shape. For a lazy array, as Dask's are, the numbers are drawn lazily and chunk by chunk; its chunks
+            and the generator determine them.
         p: from 0 up to, but not including, 1.
         training: without, ``x`` is returned as it is.
         rng: a Generator or a seed.
@@ -111,7 +114,11 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -
         return x
     check_known("dropout", x)
     rng = generator(rng)
-    kept = drawn(lambda shape: rng.random(shape, dtype=np.float32), np.shape(x), x) >= p
+    if is_lazy(data_of(x)):
+        numbers = uniform(rng, data_of(x))
+    else:
+        numbers = drawn(lambda shape: rng.random(shape, dtype=np.float32), np.shape(x), x)
+    kept = numbers >= p
     return x * (kept / np.asarray(1 - p, dtype=x.dtype if x.dtype.kind == "f" else np.float64))
 
 
@@ -199,6 +206,11 @@ def batch_norm(
                 f"batch_norm: a training batch needs more than one number for each feature, got x of shape {shape}; "
                 "leave out the last batch, choose another batch size, or evaluate"
             )
+        if is_lazy(data_of(x)) and any(type(kept) is np.ndarray for kept in (running_mean, running_var)):
+            raise TypeError(
+                "batch_norm: the statistics of a lazy x are lazy, too, and cannot be written into an array in memory: "
+                "give running numbers as nn.Buffer, or make them lazy arrays"
+            )
         out = _standardized(x, axes, eps)
         for kept, statistic in (
             (running_mean, mean(data_of(x), axes)),
@@ -206,7 +218,11 @@ def batch_norm(
         ):
             if kept is not None:
                 array = data_of(kept)
-                array[...] = (1 - momentum) * array + momentum * statistic
+                moved = (1 - momentum) * array + momentum * statistic
+                if is_lazy(moved) and isinstance(kept, ad.Tensor):
+                    kept.data = moved.astype(array.dtype)
+                else:
+                    array[...] = moved
     elif running_mean is None or running_var is None:
         raise ValueError("batch_norm: without training, running_mean and running_var are needed")
     else:
@@ -277,6 +293,20 @@ def layer_norm(
 
 # Tables
 
+# Of arrays of which one is lazy, for which these are not calls of NumPy's.
+_gathered_rows, _summed_rows = ad.primitive(gathered_rows), ad.primitive(summed_rows)
+ad.defvjp(_gathered_rows, lambda g, out, table, indices: _summed_rows(g, indices, len(table)))
+ad.defvjp(_summed_rows, lambda g, out, values, indices, count: _gathered_rows(g, indices))
+
+
+def _check_range(indices: Array, rows: int) -> None:
+    require(
+        (indices >= 0) & (indices < rows),
+        IndexError,
+        f"embedding: indices must lie from 0 to {rows - 1} for {rows} rows, got {{}}",
+        indices,
+    )
+
 
 def embedding(indices: Array, weight: Array, padding_idx: int | None = None) -> Array:
     """Look up rows of a table, ``weight[indices]``; the gradient goes to the rows that were used, and sums their uses.
@@ -309,13 +339,11 @@ def embedding(indices: Array, weight: Array, padding_idx: int | None = None) -> 
     rows = len(weight)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"embedding: indices must be integers, got {indices.dtype}; convert them with .astype(int)")
-    require(
-        (indices >= 0) & (indices < rows),
-        IndexError,
-        f"embedding: indices must lie from 0 to {rows - 1} for {rows} rows, got {{}}",
-        indices,
-    )
-    out = look_up(weight, indices) if type(weight) is np.ndarray else weight[indices]
+    indices = check_values(indices, _check_range, rows)
+    if is_lazy(indices) or is_lazy(data_of(weight)):
+        out = _gathered_rows(weight, indices)
+    else:
+        out = look_up(weight, indices) if type(weight) is np.ndarray else weight[indices]
     if padding_idx is None:
         return out
     check_padding("embedding", padding_idx, rows)

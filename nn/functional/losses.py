@@ -13,7 +13,15 @@ from autodiff.arrays.whole import require
 from autodiff.core.record import data_of, is_variable
 from autodiff.core.rule import Array
 from autodiff.rules.digits import logistic
-from nn.checks import check_choice, check_flag, check_number, check_real, with_known_options
+from nn.checks import (
+    check_choice,
+    check_flag,
+    check_known,
+    check_number,
+    check_real,
+    check_values,
+    with_known_options,
+)
 from nn.functional.activations import _excess, log_sigmoid
 
 P = ParamSpec("P")
@@ -228,8 +236,8 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array = None, *, r
     caller = "binary_cross_entropy"
     _check_order(caller, input, target)
     p, target = _pair(caller, input, target, reduction)
-    _check_probabilities(caller, "targets", target)
-    _check_probabilities(caller, "input", p, "; apply sigmoid, or use binary_cross_entropy_with_logits")
+    target = _checked_probabilities(caller, "targets", target)
+    p = _checked_probabilities(caller, "input", p, "; apply sigmoid, or use binary_cross_entropy_with_logits")
     losses = _binary_cross_entropy(p, target)
     if weight is not None:
         losses = _share(_element_weights(caller, "weight", weight, losses, broadcast=True), losses)
@@ -285,8 +293,7 @@ def binary_cross_entropy_with_logits(
     caller = "binary_cross_entropy_with_logits"
     _check_order(caller, input, target)
     logits, target = _pair(caller, input, target, reduction)
-    _check_probabilities(caller, "targets", target)
-    positive = target
+    positive = target = _checked_probabilities(caller, "targets", target)
     if pos_weight is not None:
         positive = target * _element_weights(caller, "pos_weight", pos_weight, logits, broadcast=True)
     losses = _sigmoid_cross_entropy(logits, positive, 1 - target)
@@ -365,13 +372,8 @@ def kl_div(
     if log_target:
         losses = _divergence_of_logarithms(prediction, target, np.exp(target))
     else:
-        values = data_of(target)
-        require(
-            values >= 0,
-            ValueError,
-            "kl_div: targets must not be negative or NaN, got {}; logarithms need log_target=True",
-            values,
-        )
+        message = "kl_div: targets must not be negative or NaN, got {}; logarithms need log_target=True"
+        target = check_values(target, _at_least_0, message)
         losses = _divergence(prediction, target)
     if reduction == "batchmean":
         return losses.sum() / (len(losses) if losses.ndim else 1)
@@ -425,12 +427,10 @@ def gaussian_nll_loss(
     check_number(caller, "eps", eps, lambda eps: eps > 0, "positive")
     _check_order(caller, input, target)
     mean, target = _pair(caller, input, target, reduction, broadcast=True)
-    var = _real_like(mean, caller, "var", var)
-    require(
-        ~(data_of(var) < 0),
-        ValueError,
+    var = check_values(
+        _real_like(mean, caller, "var", var),
+        _not_below_0,
         f"{caller}: var must not be negative, got {{}}; for a number of any sign, give its softplus or exponential",
-        data_of(var),
     )
     if var.ndim and var.shape == mean.shape[:-1]:
         var = np.expand_dims(var, -1)
@@ -486,17 +486,13 @@ def poisson_nll_loss(
     check_number(caller, "eps", eps, lambda eps: eps >= 0, "at least 0")
     _check_order(caller, input, target)
     rate, target = _pair(caller, input, target, reduction)
+    target = check_values(target, _not_below_0, f"{caller}: targets are counts and must not be negative, got {{}}")
     counts = data_of(target)
-    require(~(counts < 0), ValueError, f"{caller}: targets are counts and must not be negative, got {{}}", counts)
     if log_input:
         losses = np.exp(rate) - _share(target, rate)
     else:
-        require(
-            ~(data_of(rate) < 0),
-            ValueError,
-            f"{caller}: rates must not be negative, got {{}}; logarithms of rates need log_input=True",
-            data_of(rate),
-        )
+        message = f"{caller}: rates must not be negative, got {{}}; logarithms of rates need log_input=True"
+        rate = check_values(rate, _not_below_0, message)
         rate_of_none = (counts == 0) & (data_of(rate) + eps == 0)  # whose logarithm does not count
         losses = rate - target * np.log(np.where(rate_of_none, 1, rate + eps))
     if full:
@@ -526,7 +522,9 @@ def _pair(
     check_choice(caller, "reduction", reduction, REDUCTIONS)
     prediction = check_real(caller, "predictions", prediction, "fiu")
     target = _real_like(prediction, caller, "targets", target)
+    check_known(caller, target, "target")
     if prediction.shape != target.shape and not (broadcast and _fits(prediction.shape, target.shape)):
+        check_known(caller, prediction, "prediction")
         raise ValueError(
             f"{caller}: prediction and target must have the same shape, got {prediction.shape} and {target.shape}"
         )
@@ -570,11 +568,18 @@ def _mean_by_weight(caller: str, losses: Array, weight: Array, reduction: str) -
     return _reduced_by_weight(losses * weight, weight, reduction)
 
 
-def _check_probabilities(caller: str, name: str, x: Array, way_out: str = "") -> None:
-    values = data_of(x)
-    require(
-        (values >= 0) & (values <= 1),
-        ValueError,
-        f"{caller}: {name} must be probabilities between 0 and 1, got {{}}{way_out}",
-        values,
-    )
+def _checked_probabilities(caller: str, name: str, x: Array, way_out: str = "") -> Array:
+    return check_values(x, _are_shares, f"{caller}: {name} must be probabilities between 0 and 1, got {{}}{way_out}")
+
+
+def _are_shares(values: Array, message: str) -> None:
+    require((values >= 0) & (values <= 1), ValueError, message, values)
+
+
+def _at_least_0(values: Array, message: str) -> None:
+    require(values >= 0, ValueError, message, values)
+
+
+def _not_below_0(values: Array, message: str) -> None:
+    """Refuse negative numbers, but no NaN."""
+    require(~(values < 0), ValueError, message, values)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 import autodiff as ad
-from autodiff.arrays.whole import as_float, whole
+from autodiff.arrays.lazy import lazily
+from autodiff.arrays.whole import as_float, is_lazy, whole
 from autodiff.compiler.state import Itself, Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.record import data_of
@@ -319,7 +320,7 @@ class Optimizer:
                     gradient = gradient if gradient.dtype == data.dtype else gradient.astype(data.dtype)
                 size = data.nbytes
                 step = self.steps[k] + 1
-                if size > SMALL_BYTES or type(data) is not np.ndarray:
+                if size > SMALL_BYTES or type(data) is not np.ndarray or is_lazy(gradient):
                     yield position, _Batch(step, k, parameter, data, gradient, 0)
                 elif batch and batch.step == step and batch.dtype is data.dtype and batch.room >= size:
                     batch.room -= size
@@ -341,7 +342,10 @@ class Optimizer:
             for k, data in zip(batch.members, batch.data):
                 self._fill(k, data, names)
         if len(batch.members) == 1:
-            (data,), (gradient,), slots = batch.data, batch.gradients, self.slots[batch.members[0]]
+            (data,), (gradient,), (k,) = batch.data, batch.gradients, batch.members
+            slots = self.slots[k]
+            if any(map(is_lazy, (gradient, data, *slots.values()))):
+                data = self._made_lazy(k, data, gradient)
             in_blocks = data.nbytes > BLOCK_BYTES and isinstance(data, np.ndarray)
             update = self._update_in_blocks if in_blocks else self._updated
             arrays = [update(data, gradient, slots, step, options)]
@@ -358,6 +362,13 @@ class Optimizer:
         for name in names:
             if name not in self.slots[k]:
                 self.slots[k][name] = np.zeros_like(data)
+
+    def _made_lazy(self, k: int, data: Array, gradient: Array) -> Array:
+        """Give a parameter's array as a lazy one, and let its slots be so too: a step then writes into none of them."""
+        self._joined = {members: joined for members, joined in self._joined.items() if k not in members}
+        arrays = [gradient, data, *self.slots[k].values()]
+        self.slots[k] |= {name: lazily(x, *arrays) for name, x in self.slots[k].items()}
+        return lazily(data, *arrays)
 
     def _join(self, batch: _Batch, names: list[str]) -> _Joined:
         """Move several parameters, and their slots, into one array each, unless they are there from the step before."""
@@ -607,6 +618,8 @@ class Optimizer:
 @whole
 def _complex(real: Array, imag: Array) -> Array:
     """Give the complex numbers of these parts; a sum with ``1j * imag`` would make NaN of infinities."""
+    if is_lazy(real):
+        return real.map_blocks(_complex, imag, dtype=np.result_type(real, 1j))
     out = np.empty(np.shape(real), np.result_type(real, 1j))
     out.real, out.imag = real, imag
     return out if out.ndim else out[()]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
+from autodiff.arrays.lazy import checked
+from autodiff.arrays.sums import largest
 from autodiff.arrays.whole import as_float, require
 from autodiff.core.rule import Array
 from nn.checks import check_flag, check_number
@@ -34,7 +36,7 @@ def clip_grad_norm_(
             gradients.
 
     Returns:
-        The norm before, computed in float64.
+        The norm before, computed in float64; that of lazy gradients, as Dask's are, is lazy.
 
     Raises:
         TypeError: a parameter is not a leaf Tensor, a gradient no array, or a number is none.
@@ -66,13 +68,7 @@ def clip_grad_norm_(
     ]
     total = norm(np.stack(norms), norm_type) if norms else 0.0
     if error_if_nonfinite:
-        require(
-            np.isfinite(total),
-            RuntimeError,
-            "clip_grad_norm_: the norm of the gradients is {}; leave such a step out, or find its cause with "
-            "autodiff.detect_anomaly",
-            total,
-        )
+        total = checked(total, _check_finite)
     factor = np.minimum(float(max_norm) / (total + 1e-6), 1.0)
     with np.errstate(invalid="ignore"):  # an infinite gradient times a factor of zero
         for parameter in tensors:
@@ -81,10 +77,20 @@ def clip_grad_norm_(
     return as_float(total)  # type: ignore[no-any-return]
 
 
+def _check_finite(norm: Array) -> None:
+    require(
+        np.isfinite(norm),
+        RuntimeError,
+        "clip_grad_norm_: the norm of the gradients is {}; leave such a step out, or find its cause with "
+        "autodiff.detect_anomaly",
+        norm,
+    )
+
+
 def _scaled_norm(x: Array, p: float) -> Array:
     """Norm of a vector, also where powers of its elements are too large or too small."""
-    largest = np.maximum.reduce(np.absolute(x))
-    scale = np.minimum(np.maximum(largest, _DOUBLE.smallest_normal), _DOUBLE.max)
+    top = largest(np.absolute(x))
+    scale = np.minimum(np.maximum(top, _DOUBLE.smallest_normal), _DOUBLE.max)
     return scale * np.linalg.norm(x / scale, p)
 
 
