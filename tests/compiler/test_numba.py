@@ -21,7 +21,8 @@ from tests.compiler.test_steps import is_refused
 from tests.test_rules import is_float, several, weighted_sum
 
 F = nn.functional
-SAMPLE = 30  # one case in so many of the table
+SAMPLE = 30  # one case in so many of the table,
+LONG, OF_LONG = 25, 90  # and in so many of those with more calls, of the same functions, that take seconds to compile
 TROUBLESOME = ("nansum of a number", "nanmean of a number")
 
 
@@ -92,10 +93,11 @@ def test_gradients_of_the_table(case: Case) -> None:
         weighted_sum(outputs).backward()
         return list(outputs), [x.grad for x in xs]
 
-    compiled = compile(step, backend="numba")
     floats = [case.args[position] for position in positions]
-    if is_refused(compiled, floats):
+    recorded = compile(step, check=False)
+    if is_refused(recorded, floats) or (len(recorded._latest.program.calls) > LONG and CASES.index(case) % OF_LONG):
         return
+    compiled = compile(step, backend="numba")
     for found, wanted in zip(walk(compiled(*floats)), walk(step(*floats)), strict=True):
         assert_close(data_of(found[1]), data_of(wanted[1]), 1e-9)
 
