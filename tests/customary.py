@@ -14,6 +14,8 @@ import pytest
 
 # pytest has a worker on each core: further threads, of OpenBLAS and PyTorch, burn the time of all in waiting.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Some hundred processes are started, and each would compile the packages anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import numpy as np
 
