@@ -697,7 +697,7 @@ def faults(path: str) -> dict[str, tuple[str, str]]:
 
 def test_ranks_that_fail_or_differ(tmp_path: Path) -> None:
     pytest.importorskip("mpi4py")
-    every = ranks.run(3, "tests.test_faults:faults", str(tmp_path / "run"), seconds=300).results
+    every = ranks.run(3, "tests.test_faults:faults", str(tmp_path / "run")).results
     assert every[0].keys() >= {"nothing", "within", "no model", "samples on one", "frozen, averaged"}
     for told in every:
         assert {name: came for name, (expected, came) in told.items() if not came.startswith(expected)} == {}
@@ -720,14 +720,14 @@ def killed_alone(path: str, dies: bool) -> list[Any]:
 def test_a_rank_that_is_killed(tmp_path: Path) -> None:
     pytest.importorskip("mpi4py")
     path = str(tmp_path / "run")
-    outcome = ranks.run(4, "tests.test_faults:killed_alone", path, True, seconds=300, check=False)
+    outcome = ranks.run(4, "tests.test_faults:killed_alone", path, True, check=False)
     assert outcome.returncode != 0
     assert outcome.results == [None] * 4
     assert re.search(r"process rank 2 .* exited on\s+signal 9", outcome.stderr)
-    resumed, other = ranks.run(2, "tests.test_faults:killed_alone", path, False, seconds=300).results
+    resumed, other = ranks.run(2, "tests.test_faults:killed_alone", path, False).results
     assert resumed == other
     assert len(resumed[0]) == 6
-    whole = ranks.run(1, "tests.test_faults:killed_alone", "", False, seconds=300).results[0]
+    whole = ranks.run(1, "tests.test_faults:killed_alone", "", False).results[0]
     for one, same in zip(resumed, whole, strict=True):
         np.testing.assert_allclose(one, same, rtol=0, atol=1e-5)
     assert listing(tmp_path) == ["run"]
