@@ -600,6 +600,7 @@ def faults(path: str) -> dict[str, tuple[str, str]]:
 
     All is done in one go: starting the processes takes longer than all of it.
     """
+    import scipy.sparse
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
@@ -627,6 +628,7 @@ def faults(path: str) -> dict[str, tuple[str, str]]:
     stumbled = "ValueError: fit: on rank 1 of 3: stumbled"
     good, short = "3 epochs, alike: True", "2 epochs, alike: True"
     check("nothing", good)
+    check("sparse rows", good, X=scipy.sparse.csr_array(X))
     check("forward", stumbled, model=Stumbling())
     cross_entropy = nn.functional.cross_entropy
     check("loss", stumbled, loss=after(on_rank(1, stumble, 20), cross_entropy))
@@ -697,6 +699,7 @@ def faults(path: str) -> dict[str, tuple[str, str]]:
 
 def test_ranks_that_fail_or_differ(tmp_path: Path) -> None:
     pytest.importorskip("mpi4py")
+    pytest.importorskip("scipy")
     every = ranks.run(3, "tests.test_faults:faults", str(tmp_path / "run")).results
     assert every[0].keys() >= {"nothing", "within", "no model", "samples on one", "frozen, averaged"}
     for told in every:
