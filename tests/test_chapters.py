@@ -46,6 +46,7 @@ PICTURES = {
     "fourier": ["fourier.png"],
     "gaussian_process": ["gaussian_process.png"],
     "gradient_flow": ["gradient_flow.png", "gradient_flow.svg"],
+    "larger_than_memory": ["larger_than_memory.png"],
     "linear_regression": ["linear_regression.png"],
     "maximum_likelihood": ["maximum_likelihood.png"],
     "monte_carlo": ["monte_carlo.png"],
