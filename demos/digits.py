@@ -31,7 +31,7 @@ from sklearn.model_selection import train_test_split
 import autodiff as ad
 import nn
 from demos import chapter
-from nn.layers import ACTIVATIONS
+from nn.activations import ACTIVATIONS
 
 BATCH_SIZE = 32
 MOST_SHOWN = 48  # misclassified images in the picture; a network that learned nothing has hundreds
