@@ -1,8 +1,9 @@
 """A training step by two processes, its Allreduce, and what that would cost on a cluster.
 
 Two processes that ``mpiexec`` starts have a core each, and do all in turns: this library over MPI, by `nn.fit` and by a
-loop with `nn.parallel.average_gradients`, and PyTorch's ``DistributedDataParallel`` over gloo. What one process does
-alone is done by the first of them, while the other one sleeps.
+loop with `nn.parallel.average_gradients`, or with an Iallreduce for each layer that goes on during the walk back, and
+PyTorch's ``DistributedDataParallel`` over gloo. What one process does alone is done by the first of them, while the
+other one sleeps.
 
 The cost of an Allreduce follows Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations in
 MPICH" (2005): a message takes a latency and the time of its bytes; the ring has 2 (p - 1) of them, each a p-th of the
@@ -44,7 +45,8 @@ EXCHANGE = "Allreduce"
 LATENCY, BANDWIDTH = "Allreduce of a number", "Allreduce of many numbers"
 MANY = 2**22
 
-FIT, LOOP, REFERENCE = "this library, fit", "this library, average_gradients", "PyTorch, DistributedDataParallel"
+FIT, LOOP = "this library, fit", "this library, average_gradients"
+OVERLAPPING, REFERENCE = "this library, Iallreduce by layer", "PyTorch, DistributedDataParallel"
 LIMIT = 1.0  # of the first by the last
 
 NETWORKS = {"10 Gbit/s": (30e-6, 1.25e9), "100 Gbit/s": (3e-6, 12.5e9)}  # seconds a message, bytes a second
@@ -96,9 +98,11 @@ def fit(problem: Problem, comm: Any, longer: int = 5) -> tuple[Work, Callable[[]
     """`nn.fit`, compiled, in its second epoch; so many times as long as a loop, since ranks compare models in each."""
     import nn
 
-    _, (model, optimizer) = our_step(problem, cross_entropy)
+    model: Any = None
 
     def work(steps: int) -> float:
+        nonlocal model
+        _, (model, optimizer) = our_step(problem, cross_entropy)
         steps *= longer
         X, y = np.tile(problem.x, (steps, 1)), np.tile(problem.labels, steps)
         history = nn.fit(
@@ -128,6 +132,46 @@ def loop(problem: Problem, comm: Any) -> tuple[Work, Callable[[], list[Array]]]:
     return timed(step), lambda: [parameter.data for parameter in model.parameters()]
 
 
+def overlapping(problem: Problem, comm: Any) -> tuple[Work, Callable[[], list[Array]]]:
+    """The loop with an Iallreduce for each layer, begun by hooks as soon as its gradients are there."""
+    from mpi4py import MPI
+
+    import nn
+
+    comm = comm or MPI.COMM_SELF
+    _, (model, optimizer) = our_step(problem, cross_entropy)
+    x, labels = nn.parallel.shard(problem.x, problem.labels, comm=comm)
+    parameters = model.parameters()  # a weight and a bias for each layer
+    ends = list(itertools.accumulate(parameter.size for parameter in parameters))
+    flat = np.zeros(ends[-1], np.float32)
+    means = [flat[end - p.size : end].reshape(p.shape) for end, p in zip(ends, parameters)]
+    layers = [flat[start:end] for start, end in zip([0, *ends[1::2]], ends[1::2])]
+    arrived: set[int] = set()
+    requests: list[Any] = []
+
+    def arrive(k: int, gradient: Array) -> None:
+        np.divide(gradient, comm.size, out=means[k])
+        MPI.Request.Testall(requests)  # what is under way proceeds in calls of MPI alone
+        arrived.add(k)
+        if {k, k ^ 1} <= arrived:
+            requests.append(comm.Iallreduce(MPI.IN_PLACE, layers[k // 2]))
+
+    for k, parameter in enumerate(parameters):
+        parameter.register_hook(partial(arrive, k))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        cross_entropy(model, x, labels).backward()
+        MPI.Request.Waitall(requests)
+        requests.clear()
+        arrived.clear()
+        for parameter, mean in zip(parameters, means):
+            parameter.grad = mean
+        optimizer.step()
+
+    return timed(step), lambda: [parameter.data for parameter in parameters]
+
+
 def torch(problem: Problem, comm: Any) -> tuple[Work, Callable[[], list[Array]]]:
     """The same loop in PyTorch."""
     import torch
@@ -155,7 +199,7 @@ def torch(problem: Problem, comm: Any) -> tuple[Work, Callable[[], list[Array]]]
     return timed(step), lambda: [parameter.detach().numpy().T for parameter in model.parameters()]
 
 
-CONTENDERS = {FIT: fit, LOOP: loop, REFERENCE: torch}
+CONTENDERS = {FIT: fit, LOOP: loop, OVERLAPPING: overlapping, REFERENCE: torch}
 
 
 def timed(step: Callable[[], Any]) -> Work:
@@ -204,7 +248,7 @@ def be_a_rank(size: str, batches: int, batch_seconds: float, folder: str) -> Non
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, [cores[comm.rank % len(cores)]])
-    contenders = [FIT, LOOP, *([REFERENCE] if has_torch(comm, folder) else [])]
+    contenders = [name for name in CONTENDERS if name != REFERENCE or has_torch(comm, folder)]
     wrong = [problem for name in contenders if (problem := check(name, size, comm))]
 
     works: dict[str, tuple[int, Work]] = {}

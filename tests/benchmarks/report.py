@@ -529,10 +529,10 @@ def parallel_report(measurements: Sequence[Measurement]) -> str:
         groups = ((_part(measurements, size, key), _part(measurements, size, by)) for size in sizes)
         return [cell(ours, theirs if other else [], fastest) for ours, theirs in groups]
 
-    def quotients(one: str, other: str) -> list[str]:
+    def quotients(one: str, other: str, rest: bool = False) -> list[str]:
         groups = ((_part(measurements, size, one), _part(measurements, size, other)) for size in sizes)
         found = [ratio(ours, theirs, fastest) for ours, theirs in groups]
-        return ["not measured" if value is None else f"{value:.2f}" for value in found]
+        return ["not measured" if value is None else f"{1 - value if rest else value:.2f}" for value in found]
 
     def verdicts(case: str) -> list[str]:
         keys = parallel.key(parallel.FIT, case), parallel.key(reference, case)
@@ -545,13 +545,14 @@ def parallel_report(measurements: Sequence[Measurement]) -> str:
         steps += [[f"**{case}**", *empty], *([name, *shown(name, case, reference)] for name in parallel.CONTENDERS)]
     steps += [[f"**{parallel.SILENT}**", *empty], [parallel.LOOP, *shown(parallel.LOOP, parallel.SILENT)]]
     alone, half, whole = (parallel.key(parallel.FIT, case) for case in parallel.CASES)
-    one, silent = (parallel.key(parallel.LOOP, case) for case in (parallel.ONE, parallel.SILENT))
+    one, both, silent = (parallel.key(parallel.LOOP, case) for case in (parallel.ONE, parallel.WEAK, parallel.SILENT))
     shares = [
         ["numbers exchanged", *(f"{parallel.parameters_of(size):,}" for size in sizes)],
         ["microseconds of an Allreduce", *shown(parallel.EXCHANGE)],
         ["the same by the model", *(_by_model(measurements, size) for size in sizes)],
         ["its share of fit's step, half of the batch each", *quotients(parallel.EXCHANGE, half)],
         ["its share of fit's step, a batch each", *quotients(parallel.EXCHANGE, whole)],
+        ["the loop's share of all that it takes longer with it, a batch each", *quotients(silent, both, rest=True)],
         ["strong scaling: steps of two processes in the time of one's", *quotients(alone, half)],
         ["weak scaling: the same, with a batch each", *quotients(alone, whole)],
         ["weak scaling of processes that exchange nothing", *quotients(one, silent)],
