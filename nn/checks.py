@@ -137,7 +137,7 @@ def check_options(caller: str, function: Callable[..., Any], options: Mapping[st
     ):
         return  # most often
     try:
-        known = inspect.signature(function).parameters
+        known = inspect.signature(function, follow_wrapped=False).parameters  # a decorator may take more
     except (TypeError, ValueError):
         return
     if any(one.kind is one.VAR_KEYWORD for one in known.values()):

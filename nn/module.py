@@ -167,6 +167,8 @@ class Module:
     if not TYPE_CHECKING:  # or checkers would take the options of every Module for these
 
         def __new__(cls, *args: Any, **options: Any) -> Self:  # noqa: D102
+            if (args or options) and cls.__init__ is object.__init__:  # which does not say so itself below a __new__
+                raise TypeError(f"{cls.__name__}: it takes no arguments, got {len(args) + len(options)}")
             check_options(cls.__name__, cls.__init__, options)
             return super().__new__(cls)
 

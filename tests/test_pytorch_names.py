@@ -506,6 +506,8 @@ def test_probing_libraries_find_what_they_did() -> None:
         (lambda x: F.softmax(x, dim=1), "softmax: there is no option dim=; write axis=1"),
         (lambda x: F.log_softmax(x, dim=-1), "log_softmax: there is no option dim=; write axis=-1"),
         (lambda x: nn.Softmax(dim=1), "Softmax: there is no option dim=; write axis=1"),
+        (lambda x: nn.Identity(3), "Identity: it takes no arguments, got 1"),
+        (lambda x: nn.Identity(size=3), "Identity: it takes no arguments, got 1"),
         (lambda x: nn.ReLU(inplace=True), "ReLU: there is no option inplace=; nothing is changed in place"),
         (lambda x: nn.Linear(2, 3, device="cpu"), "Linear: there is no option device=; all arrays are in main"),
         (lambda x: nn.Linear(2, 3, bais=False), "Linear: there is no option bais=; did you mean bias=?"),
