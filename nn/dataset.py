@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import is_sparse
+from autodiff.arrays.whole import is_lazy
 from autodiff.core.rule import Array
-from nn.checks import check_dataset, check_real, check_rows
+from nn.checks import check_dataset, check_known, check_real, check_rows
 from nn.data import Pairs, in_order
 from nn.io import digest
 from nn.weights import by_class, check_sample_weight
@@ -44,7 +45,8 @@ class Rows:
             check_real(caller, name, self.whole.data, kinds)
         else:
             self.whole = check_rows(caller, name, check_real(caller, name, rows, kinds))
-        self.in_memory = not isinstance(self.whole, np.memmap)
+        check_known(caller, self.whole, name)
+        self.in_memory = not (isinstance(self.whole, np.memmap) or is_lazy(self.whole))
 
     def __len__(self) -> int:
         return int(self.whole.shape[0])
@@ -103,14 +105,22 @@ class Rows:
 class Dataset:
     """Inputs and targets, as many and at least one, with weights or without.
 
-    Rows of weight 0 are not among its batches, and do not count in its length.
+    Rows of weight 0 are not among its batches, and do not count in its length. Lazy rows, as Dask's, are computed a
+    block at a time in their order, and refused where batches of them are to be learned from.
     """
 
     weights: Array = None  # of all rows
     kept: Array = None  # the places of those that count
 
-    def __init__(self, caller: str, X: Any, y: Any, dtype: Any) -> None:
+    def __init__(self, caller: str, X: Any, y: Any, dtype: Any, in_batches: bool = False) -> None:
         self.inputs, self.targets = Rows(caller, "inputs", X, dtype), Rows(caller, "targets", y, dtype)
+        for rows in (self.inputs, self.targets):
+            if in_batches and is_lazy(rows.whole):
+                raise TypeError(
+                    f"{caller}: {rows.name} are a lazy array, of which each batch of rows at random would compute "
+                    'nearly all chunks: give what compute() returns, or a file by np.load(path, mmap_mode="r"), or '
+                    "take steps on all rows at once, as demos.larger_than_memory does"
+                )
         check_dataset(caller, self.inputs, self.targets)
         for rows in (self.inputs, self.targets):
             if rows.in_memory:

@@ -191,7 +191,7 @@ def fit(
         if validation_data is not None and (not isinstance(validation_data, list | tuple) or len(validation_data) != 2):
             raise TypeError("fit: validation_data must be a pair (inputs, targets)")
         dtype = dtype_of(model)
-        data = Dataset("fit", X, y, dtype)
+        data = Dataset("fit", X, y, dtype, in_batches=True)
         data.weigh(sample_weight, class_weight)
         if data.weights is not None:
             check_reduction("fit", measure)
@@ -551,7 +551,7 @@ def evaluate(
 
     Args:
         model: maps inputs to predictions.
-        X: inputs, of shape ``(N, ...)``, converted as `fit` does.
+        X: inputs, of shape ``(N, ...)``, converted as `fit` does; of a lazy array, as Dask's are, a block at a time.
         y: targets, converted as `fit` does.
         loss: as in `fit`.
 

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from autodiff.arrays.whole import require
+
 _WHOLE = tuple(f"autodiff.scipy.{name}" for name in ("fft", "linalg", "signal"))
 
 
@@ -25,6 +27,7 @@ class StrictArray:
     dtype = property(lambda self: self._inside.dtype)
     ndim = property(lambda self: self._inside.ndim)
     size = property(lambda self: self._inside.size)
+    T = property(lambda self: StrictArray(self._inside.T))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None or method == "at":
@@ -35,9 +38,9 @@ class StrictArray:
         return _wrap(function(*_unwrap(args), **_unwrap(kwargs)))
 
     def __array_call__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Take calls of SciPy whole, for which there are no NumPy calls."""
+        """Take calls of SciPy whole, for which there are no NumPy calls, and checks, which look into arrays."""
         is_vectors = function.__name__.startswith("multivariate_normal")
-        if function.__module__ not in _WHOLE and not is_vectors:
+        if function.__module__ not in _WHOLE and not is_vectors and function is not require:
             return NotImplemented
         return _wrap(function(*_unwrap(args), **_unwrap(kwargs)))
 

@@ -14,6 +14,7 @@ import autodiff as ad
 import nn
 from nn import functional
 from tests.batching.test_nn import BINARY, FUNCTIONS, LABELS, LAYERS, Case, drawn, of
+from tests.strict import StrictArray, reveal
 from tests.test_optim import OPTIMIZERS
 
 dask = pytest.importorskip("dask")
@@ -114,6 +115,20 @@ def test_functions_of_dask_arrays(case: Case) -> None:
             found = results(case, [in_chunks(x) if lazy else x for x, lazy in zip(args, are_lazy, strict=True)])
         assert isinstance(found[0], da.Array)
         close(found, expected)
+
+
+@pytest.mark.together("case", FUNCTIONS, ids=str)
+def test_functions_of_an_array_that_cannot_be_converted(case: Case) -> None:
+    args = [np.asarray(x[0]) for x in case.args()]
+    expected = results(case, args)
+    tensors = [ad.Tensor(StrictArray(x)) if x.dtype.kind == "f" else x for x in args]
+    out = case.function(*tensors)
+    found = [out.data if isinstance(out, ad.Tensor) else out]
+    if isinstance(out, ad.Tensor) and out.requires_grad:
+        (out * StrictArray(np.linspace(0.5, 1.5, out.size).reshape(out.shape))).sum().backward()
+    found += [tensor.grad for tensor in tensors if isinstance(tensor, ad.Tensor)]
+    for ours, numpys in zip(found, expected, strict=True):
+        np.testing.assert_allclose(reveal(ours), numpys, rtol=1e-12)
 
 
 def test_every_function_is_in_the_table() -> None:
@@ -449,3 +464,22 @@ def test_gradients_that_are_clipped_later() -> None:
             nn.optim.clip_grad_norm_([w], 1.0, error_if_nonfinite=True)
         with pytest.raises(RuntimeError, match=words):
             w.grad.compute()
+
+
+def test_whole_runs_on_dask_arrays() -> None:
+    computed = []
+
+    def noted(block: Any) -> Any:
+        computed.append(len(block))
+        return block
+
+    rows, labels = drawn((40, 3), 0)[0], drawn(("labels", 40), 1)[0]
+    model = nn.Linear(3, 3, rng=0)
+    x = da.from_array(rows, chunks=(10, 3)).map_blocks(noted, dtype=rows.dtype, meta=np.empty((0, 0)))
+    for given in ((x, labels), (rows, in_chunks(labels)), (x, in_chunks(labels))):
+        with nothing_computed(), pytest.raises(TypeError, match=r"fit: (in|tar).*ts are a lazy array, .* compute\(\)"):
+            nn.fit(model, *given, loss="cross_entropy", optimizer=nn.optim.SGD(model.parameters()), epochs=1)
+        assert nn.evaluate(model, *given) == nn.evaluate(model, rows, labels)
+    assert set(computed) == {10}
+    with pytest.raises(ValueError, match=r"evaluate: inputs has the unknown shape \(nan, 3\)"):
+        nn.evaluate(model, x[x[:, 0] > 0], labels)
