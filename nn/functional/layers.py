@@ -374,10 +374,19 @@ def one_hot(target: Array, num_classes: int = -1) -> Array:
         raise TypeError(f"one_hot: class labels must be integers, got {labels.dtype}; convert them with .astype(int)")
     if num_classes != -1:
         check_count("one_hot", "num_classes", num_classes)
+    elif is_lazy(labels):
+        raise ValueError(
+            "one_hot: the largest label of a lazy array is not known before it is computed; give num_classes="
+        )
     elif not labels.size:
         raise ValueError("one_hot: there are no labels to say how many classes there are; give num_classes=")
     else:
         num_classes = int(np.max(labels)) + 1
-    fits = (labels >= 0) & (labels < num_classes)
-    require(fits, ValueError, f"one_hot: labels must lie from 0 to {num_classes - 1}, got {{}}", labels)
-    return np.asarray(labels[..., None] == np.arange(num_classes)).astype(np.int64)
+    labels = check_values(labels, _check_classes, num_classes)
+    is_class: Array = np.equal(labels[..., None], np.arange(num_classes))
+    return is_class.astype(np.int64)
+
+
+def _check_classes(labels: Array, count: int) -> None:
+    fits = (labels >= 0) & (labels < count)
+    require(fits, ValueError, f"one_hot: labels must lie from 0 to {count - 1}, got {{}}", labels)
