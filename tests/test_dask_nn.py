@@ -350,6 +350,11 @@ def test_what_is_seen_at_once_is_said_at_once() -> None:
             ),
             (lambda: functional.mse_loss(some, some + 1), ValueError, f"mse_loss: target has {unknown}"),
             (lambda: functional.mse_loss(some, X), ValueError, f"mse_loss: prediction has {unknown}"),
+            (
+                lambda: ad.Tensor(in_chunks(X))[in_chunks(Y)].sum().backward(),
+                NotImplementedError,
+                "by what a lazy index",
+            ),
             (lambda: functional.one_hot(in_chunks(Y)), ValueError, "one_hot: the largest label .* give num_classes="),
             (lambda: functional.embedding(in_chunks(X), X), TypeError, "indices must be integers, got float64"),
             (

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.sums import LONGEST
-from autodiff.arrays.whole import is_numpy, look_up, looked_at, whole
+from autodiff.arrays.whole import is_lazy, is_numpy, look_up, looked_at, whole
 
 
 def _are_numpys(*arrays: Any) -> bool:
@@ -156,7 +156,16 @@ def _selects_once(index: Any) -> bool:
 
 @whole
 def ranks(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """Give the place of each selected element in the flat array, and how often it was selected before."""
+    """Give the place of each selected element in the flat array, and how often it was selected before.
+
+    Raises:
+        NotImplementedError: the index is lazy, and would have to be computed for it.
+    """
+    if any(map(is_lazy, index if isinstance(index, tuple) else (index,))):
+        raise NotImplementedError(
+            "getitem: there is no gradient by what a lazy index selects: give index.compute(), or use "
+            "nn.functional.embedding(index, table) for rows"
+        )
     places = np.arange(int(np.prod(shape))).reshape(shape)[index]
     order = np.argsort(places, axis=None, kind="stable")
     ordered = np.ravel(places)[order]
