@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,14 @@ def weighted_mean(measure: Callable[..., Any], outputs: Array, targets: Array, w
 
 
 def check_reduction(caller: str, measure: Callable[..., Any]) -> None:
-    """Refuse a loss that cannot give the loss of each row."""
+    """Refuse a loss that cannot give the loss of each row, or has a mean of its own."""
+    others = {"weight", "ignore_index", "reduction"} & (
+        measure.keywords.keys() if isinstance(measure, partial) else set()
+    )
+    if others:
+        raise ValueError(
+            f"{caller}: with weights of rows or classes the mean is theirs; give the loss without {', '.join(others)}"
+        )
     try:
         known = inspect.signature(measure).parameters.values()
     except ValueError:  # a function of C

@@ -200,6 +200,11 @@ def test_sparse_rows_and_a_checkpoint(tmp_path: Path) -> None:
             TypeError,
             'fit: with weights, a loss must give a number a row for reduction="none"',
         ),
+        (
+            {"loss": nn.CrossEntropyLoss(weight=np.ones(3)), "class_weight": "balanced"},
+            ValueError,
+            "fit: with weights of rows or classes the mean is theirs; give the loss without weight",
+        ),
         ({"shuffle": 1}, TypeError, "fit: shuffle must be True or False, got 1"),
         ({"verbose": "yes"}, TypeError, "fit: verbose must be True, False or None, got 'yes'"),
     ],
