@@ -16,7 +16,7 @@ import numpy as np
 
 from autodiff.core.rule import Array
 from nn import functional, optim
-from nn.activations import Activation, Sigmoid
+from nn.activations import Activation
 from nn.checks import check_choice, check_count
 from nn.history import History
 from nn.layers import MLP, BatchNorm1d, Identity, Linear
@@ -43,7 +43,7 @@ except ImportError:
         'nn.Classifier and nn.Regressor need scikit-learn: pip install -e ".[demos]" "scikit-learn>=1.6"'
     ) from None
 
-Name = Activation | Literal["logistic", "identity"]
+Name = Activation | Literal["logistic", "identity"] | Module | type[Module] | Callable[[Any], Any]
 Solver = Literal["adam", "sgd", "lbfgs"]
 Init = TypeVar("Init", bound=Callable[..., None])
 Rate = Literal["constant", "invscaling", "adaptive"]
@@ -105,6 +105,7 @@ _DOMAINS: dict[str, Check] = {
     "batch_norm": FLAG,
     "callbacks": _callbacks,
 }
+_ACTIVATIONS: dict[str, Any] = {"logistic": "sigmoid", "identity": Identity}  # by scikit-learn's names
 _RENAMED = {"optimizer": "solver", "lr": "learning_rate_init", "epochs": "max_iter", "weight_decay": "alpha"}
 
 
@@ -231,7 +232,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         # Double precision: a row's prediction must not depend on the rows beside it, to scikit-learn's 1e-7
         self.model_ = self._network(options, sizes, np.float64)
         for layer in _linear(self.model_):  # as in scikit-learn, so that as many iterations lead as far
-            bound = math.sqrt((2 if options.activation == "logistic" else 6) / sum(layer.weight.shape))
+            bound = math.sqrt((2 if options.activation in ("logistic", "sigmoid") else 6) / sum(layer.weight.shape))
             for parameter in (layer.weight, layer.bias):
                 parameter.data = self._rng.uniform(-bound, bound, parameter.shape)
         self.n_layers_, self.n_outputs_ = len(sizes), sizes[-1]
@@ -243,13 +244,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self._optimizer: optim.Optimizer | None = None
 
     def _network(self, options: SimpleNamespace, sizes: tuple[int, ...], dtype: Any) -> MLP:
-        is_identity = isinstance(options.activation, str) and options.activation == "identity"
-        is_logistic = isinstance(options.activation, str) and options.activation == "logistic"
-        activation: Any = "sigmoid" if is_identity or is_logistic else options.activation
+        activation = options.activation
+        if isinstance(activation, str):
+            activation = _ACTIVATIONS.get(activation, activation)
         model = MLP(sizes, activation, dropout=options.dropout, rng=self._rng, dtype=dtype)
         layers: list[Module] = []
         for layer in model.layers:
-            layers.append(Identity() if is_identity and isinstance(layer, Sigmoid) else layer)
+            layers.append(layer)
             if options.batch_norm and isinstance(layer, Linear) and layer is not model.layers[-1]:
                 layers.append(BatchNorm1d(layer.out_features, dtype=dtype))
         model.layers = layers
@@ -456,7 +457,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     Args:
         hidden_layer_sizes: size of each hidden layer, or of the only one.
-        activation: "relu", "tanh", "logistic", "identity" or any other of `MLP`.
+        activation: "relu", "tanh", "logistic", "identity", or any other that `MLP` takes.
         solver: "adam", "sgd", or "lbfgs" for SciPy's L-BFGS-B on all rows at once.
         alpha: not negative; ``alpha / 2`` times the squares of the weights, divided by the rows of a batch, is added to
             the loss.
