@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from autodiff.arrays.foreign import PLAIN, is_sparse, refuse_unknown_shape, taken_in
+from autodiff.arrays.options import has_option
 from autodiff.arrays.sums import is_short
 from autodiff.arrays.whole import offered, taken_whole
 from autodiff.core.clock import tick
@@ -270,7 +271,7 @@ def dispatch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         )
     if facts_of(function).is_constant:
         for key in kwargs:
-            if hint := said_of_option(key, kwargs[key]):
+            if not has_option(function, key) and (hint := said_of_option(key, kwargs[key])):
                 raise TypeError(f"{name_of(function)} has no option {key}={hint}")
         return function(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
     return record(function, args, kwargs)
