@@ -273,9 +273,11 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _descend(self, options: SimpleNamespace, data: _Data, network: MLP, incremental: bool) -> None:
         """Train by steps of Adam or SGD."""
         decay, scale, weights = options.alpha / data.batch_total, data.task.scale, _weights(network)
-        if self._optimizer is None or not incremental:
-            self._optimizer = self._make_optimizer(options, network, decay, scale)
-        optimizer, best, is_over = self._optimizer, None, False
+        optimizer = self._optimizer if incremental else None
+        if optimizer is None:
+            optimizer = self._make_optimizer(options, network, decay, scale)
+        self._optimizer = optimizer if incremental else None  # that of fit may be of a network in single precision
+        best, is_over = None, False
 
         def after_epoch(epoch: int, model: Module, history: History) -> bool:
             nonlocal best, is_over

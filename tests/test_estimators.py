@@ -371,6 +371,10 @@ def test_partial_fit_knows_all_classes_from_the_first_call() -> None:
 
 def test_warm_start_goes_on() -> None:
     A, y = iris()
+    begun = small(nn.Classifier, batch_size=32, solver="sgd").fit(A, y)
+    before = begun.loss_
+    assert begun.partial_fit(A, y).partial_fit(A, y).loss_ < before
+    assert (len(begun.loss_curve_), begun.n_iter_) == (22, 1)
     estimator = small(nn.Classifier, warm_start=True, max_iter=4).fit(A, y)
     before = estimator.loss_
     estimator.fit(A, y)
