@@ -27,6 +27,7 @@ from tests.benchmarks import (
     chain,
     compiled,
     digits,
+    estimators,
     functions,
     ladder,
     operation,
@@ -55,9 +56,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         choices=["all", *REPORTS],
         default="all",
         help="which benchmark (default: all): a training step (ladder), a compiled one, the whole training of the "
-        "digits demo, a recorded operation, the optimizers, graphs of single numbers (scalars), transforms "
-        "of small functions, whole Jacobians and the like (batches), compiled functions, long chains, statements of "
-        "gradients (readable), a step by two processes (parallel)",
+        "digits demo, scikit-learn's estimators, a recorded operation, the optimizers, graphs of single numbers "
+        "(scalars), transforms of small functions, whole Jacobians and the like (batches), compiled functions, long "
+        "chains, statements of gradients (readable), a step by two processes (parallel)",
     )
     parser.add_argument(
         "--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="for ladder and compiled (default: 1 2)"
@@ -115,6 +116,11 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             for contender in _rotated(list(digits.CONTENDERS), number):
                 task = {"benchmark": "digits", **turn, "threads": 1, "contender": contender}
                 yield {**task, "seed": number * trainings, "trainings": trainings}
+        if "estimators" in chosen:
+            seeds = 1 if options.quick else estimators.SEEDS
+            for contender in _rotated(list(estimators.CONTENDERS), number):
+                task = {"benchmark": "estimators", **turn, "threads": 1, "contender": contender}
+                yield {**task, "seed": number * seeds, "seeds": seeds}
         if "operation" in chosen:
             for contender in _rotated(list(operation.CONTENDERS), number):
                 yield {"benchmark": "operation", **turn, "threads": 1, "contender": contender, **clock}

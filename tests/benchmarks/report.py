@@ -17,6 +17,7 @@ from tests.benchmarks import (
     chain,
     compiled,
     digits,
+    estimators,
     functions,
     ladder,
     operation,
@@ -642,10 +643,56 @@ def readable_report(measurements: Sequence[Measurement]) -> str:
     return text + table(["statements", *readable.CONTENDERS], rows) + "\n" + remarks(measurements)
 
 
+def estimators_report(measurements: Sequence[Measurement]) -> str:
+    """Two tables: what is learned of each data set and the time of it, and the times of the two jobs."""
+    ours, theirs = (
+        [m for m in measurements if m["contender"] == contender and "problem" not in m]
+        for contender in estimators.CONTENDERS
+    )
+    rows = []
+    for name in estimators.DATA if ours and theirs else ():
+        scores = [[score for m in group for score in m["scores"][name]] for group in (ours, theirs)]
+        means = [statistics.fmean(group) for group in scores]
+        differences = [one - other for one, other in zip(*scores)]  # of the same rows
+        error = statistics.stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else math.nan
+        noise = f"{means[0] - means[1]:+.4f}, standard error {error:.4f}"
+        times = cell(ours, theirs, lambda m, name=name: min(m["seconds"][name]), per_second=1)
+        rows.append([name, *(f"{mean:.4f}" for mean in means), noise, times])
+    jobs = [
+        [job, *(cell(group, [], of_job(job), per_second=1) for group in (ours, theirs)),
+         verdict(ours, [theirs], of_job(job), limit)]
+        for job, limit in estimators.LIMITS.items()
+    ]  # fmt: skip
+    seeds = sum(m["seeds"] for m in ours)
+    text = (
+        "## Estimators\n\n"
+        f"Accuracy (of diabetes R²) on test rows, the mean over {seeds} seeds for weights and split, with the "
+        "defaults; the processor's seconds are those of the fastest training, in brackets the ratio.\n\n"
+    )
+    header = ["", *estimators.CONTENDERS, "difference", "seconds"]
+    text += table(header, rows) + (
+        "\n\nThe processor's seconds of "
+        + " and ".join(
+            f"{estimators.ITERATIONS[job]} iterations over {estimators.ROWS[job]:,} {job} rows of "
+            f"{estimators.FEATURES[job]:,} features"
+            for job in estimators.LIMITS
+        )
+        + ", in float64, one thread:\n\n"
+    )
+    header = ["", *estimators.CONTENDERS, "ratio"]
+    return text + table(header, jobs) + "\n" + remarks(measurements)
+
+
+def of_job(job: str) -> Best:
+    """Make the function that picks the seconds of a job out of a measurement."""
+    return lambda measurement: float(measurement["jobs"][job])
+
+
 REPORTS = {
     "ladder": ladder_report,
     "compiled": compiled_report,
     "digits": digits_report,
+    "estimators": estimators_report,
     "operation": operation_report,
     "optimizers": optimizers_report,
     "scalars": scalars_report,

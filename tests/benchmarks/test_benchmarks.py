@@ -13,6 +13,7 @@ from tests.benchmarks import (
     chain,
     compiled,
     digits,
+    estimators,
     functions,
     ladder,
     lines,
@@ -474,6 +475,27 @@ def test_digits_report_shows_shares_and_accuracies():
     assert cells["PyTorch, eager"] == ["1.00", "0.400, at most 0.50: met", "0.9650 (0.9600 to 0.9700)"]
     assert cells["scikit-learn, MLPClassifier"][1] == "0.800, at most 0.50: **not met**"
     assert cells["scikit-learn, MLPClassifier in float64"] == ["not run", "not measured", "-"]
+
+
+def test_estimators_learn_as_much_and_the_report_says_so(monkeypatch):
+    pytest.importorskip("sklearn")
+    for name, value in {
+        "DATA": ("iris",),
+        "ROWS": {"dense": 600, "sparse": 300},
+        "ITERATIONS": {"dense": 80, "sparse": 60},
+    }.items():
+        monkeypatch.setattr(estimators, name, value)
+    monkeypatch.setattr(estimators, "FEATURES", {"dense": 100, "sparse": 2000})
+    measured = [
+        {"contender": contender, "round": 0, "seeds": 2} | estimators.measure(contender, seed=0, seeds=2)
+        for contender in estimators.CONTENDERS
+    ]
+    text = report.estimators_report(measured)
+    assert "the mean over 2 seeds" in text
+    assert "| iris |" in text
+    assert "at most 0.50" in text
+    measured[0]["jobs"]["sparse"] = 3 * measured[1]["jobs"]["sparse"]
+    assert "3.000, at most 1.00: **not met**" in report.estimators_report(measured)
 
 
 @pytest.mark.parametrize("contender", functions.OURS)
