@@ -553,7 +553,7 @@ def parallel_report(measurements: Sequence[Measurement]) -> str:
         ["the same by the model", *(_by_model(measurements, size) for size in sizes)],
         ["its share of fit's step, half of the batch each", *quotients(parallel.EXCHANGE, half)],
         ["its share of fit's step, a batch each", *quotients(parallel.EXCHANGE, whole)],
-        ["the loop's share of all that it takes longer with it, a batch each", *quotients(silent, both, rest=True)],
+        ["the share of the loop's step that goes with it in all, a batch each", *quotients(silent, both, rest=True)],
         ["strong scaling: steps of two processes in the time of one's", *quotients(alone, half)],
         ["weak scaling: the same, with a batch each", *quotients(alone, whole)],
         ["weak scaling of processes that exchange nothing", *quotients(one, silent)],
