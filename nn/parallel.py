@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Made = Callable[[Callable[..., Any]], Any]
-Step = Callable[..., tuple[Any, ...]]
+Step = Callable[..., tuple[Any, ...]]  # of inputs, targets and weights
 
 _PIECE_BYTES = 2**30  # MPI counts in 32 bits
 
@@ -130,7 +130,7 @@ def average_gradients(model: Module, *, samples: int | None = None, comm: MPI.In
         parts = [(path if p.requires_grad else f"{path}, frozen", p.dtype.name, p.shape) for path, p in named]
         parts.append(("samples", "none" if samples is None else "given", ()))
         layout = Layout([p for _, p in named])
-        flat = layout.packed("average_gradients") * (1 if samples is None else samples)
+        flat = layout.packed("average_gradients", 1) * (1 if samples is None else samples)
     except (TypeError, ValueError) as failure:
         error = failure
     _agree("average_gradients", comm, parts, error)
@@ -195,10 +195,10 @@ class Layout:
         """Give the buffer of a rank that has no rows."""
         return np.zeros(self.size + len(self.parameters) + 2, self.dtype)
 
-    def packed(self, caller: str) -> Array:
-        """Give the gradients as they are, of one row."""
+    def packed(self, caller: str, rows: float) -> Array:
+        """Give the gradients as they are, which are the sum over so many rows."""
         gradients = [None if p.grad is None else checked_gradient(caller, p) for p in self.parameters]
-        tail = np.array([*(gradient is not None for gradient in gradients), 1, 0], self.dtype)
+        tail = np.array([*(gradient is not None for gradient in gradients), rows, 0], self.dtype)
         arrays = [np.zeros(p.shape, self.dtype) if g is None else g for g, p in zip(gradients, self.parameters)]
         return np.concatenate(
             [*(g if g.dtype == self.dtype else g.astype(self.dtype) for g in arrays), tail], axis=None
@@ -274,7 +274,8 @@ class Alone:
         """Make a step of its two halves, with the sum of all ranks' gradients between.
 
         Args:
-            compute: of inputs and targets, gives what the step gives, and leaves gradients behind.
+            compute: of inputs and targets, gives what the step gives, and leaves gradients behind: of the loss times a
+                factor, if there is one.
             update: changes the parameters by them.
             made: makes of a function one that is faster.
             gathers: whether the step gives the predictions and targets of all ranks on rank 0, and none on others.
@@ -425,9 +426,9 @@ class Ranks(Alone):
     def joined(self, compute: Step, update: Callable[[], None], made: Made, gathers: bool) -> Step:
         """Make a step of its two halves, with the sum of all ranks' gradients between."""
 
-        def gradients(*rows: Array) -> tuple[Any, ...]:
-            results = compute(*rows)
-            return *results, self._layout().packed(self.caller)
+        def gradients(inputs: Array, targets: Array, *weights: Array) -> tuple[Any, ...]:
+            results = compute(inputs, targets, *weights, factor=len(targets))
+            return *results, self._layout().packed(self.caller, len(targets))
 
         def changed_by(present: tuple[bool, ...]) -> Callable[[Array], None]:
             def change(flat: Array) -> None:
@@ -441,16 +442,16 @@ class Ranks(Alone):
         seconds: dict[tuple[bool, ...], Callable[[Array], None]] = {}
 
         def step(inputs: Array, targets: Array, *weights: Array) -> tuple[Any, ...]:
-            layout, rows = self._layout(), len(targets)
-            results: list[Any] = [np.zeros(())]
-            flat = layout.zeros()
-            if rows:  # a last batch may have fewer than there are ranks
+            layout = self._layout()
+            results: list[Any]
+            if len(targets):
                 *results, flat = first(inputs, targets, *weights)
                 layout.check_finite(flat)
-                flat = flat * rows
+            else:  # a last batch may have fewer rows than there are ranks
+                results, flat = [np.zeros(())], layout.zeros()
             self._sum(flat)
             if gathers:
-                own = (*map(data_of, results[1:]), targets) if rows else ()
+                own = (*map(data_of, results[1:]), targets) if len(targets) else ()
                 results[1:] = self._exchange(_gathered, self.comm, own) or ()
             present = layout.present(flat)
             if present not in seconds:

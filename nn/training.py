@@ -484,14 +484,14 @@ def _halves(
 ) -> tuple[Step, Callable[[], None]]:
     """Make the functions that compute gradients, the loss and, if they are wanted, the predictions; and that update."""
 
-    def compute(inputs: Array, targets: Array, *weights: Array) -> tuple[Any, ...]:
+    def compute(inputs: Array, targets: Array, *weights: Array, factor: int | None = None) -> tuple[Any, ...]:
         optimizer.zero_grad()
         outputs = model(inputs)
         loss = weighted_mean(measure, outputs, targets, *weights) if weights else measure(outputs, targets)
         if not isinstance(loss, ad.Tensor) or loss.size != 1:
             raise TypeError(f"fit: the loss must return a scalar Tensor computed from the predictions, got {loss!r}")
         require(np.isfinite(loss), NotFiniteError, "loss is {}", data_of(loss))
-        loss.backward()
+        loss.backward(None if factor is None else np.full(loss.shape, factor, loss.dtype))
         return (data_of(loss), data_of(outputs)) if with_outputs else (data_of(loss),)
 
     def update() -> None:
