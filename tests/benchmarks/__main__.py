@@ -149,7 +149,7 @@ def tasks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     yield {**task, "quantity": "bytes"}
         if "parallel" in chosen:
             for size in filter(ladder.SIZES.__contains__, options.sizes):
-                few = {**clock, "batches": 3 if options.quick else 5}
+                few = {**clock, "batches": 2 if options.quick else 4}
                 yield {"benchmark": "parallel", **turn, "threads": parallel.RANKS, "size": size, **few}
         if "readable" in chosen and number == 0:
             for contender in readable.CONTENDERS:

@@ -94,7 +94,7 @@ def rows_where_it_stops_paying(ranks: int, parameters: int, exchange: float, spe
     return rows / (1 - 1 / ranks), rows
 
 
-def fit(problem: Problem, comm: Any, longer: int = 5) -> tuple[Work, Callable[[], list[Array]]]:
+def fit(problem: Problem, comm: Any, longer: int = 4) -> tuple[Work, Callable[[], list[Array]]]:
     """`nn.fit`, compiled, in its second epoch; so many times as long as a loop, since ranks compare models in each."""
     import nn
 
