@@ -447,7 +447,7 @@ def test_a_state_that_does_not_fit_changes_nothing(
         (
             lambda o: optim.ReduceLROnPlateau(o, min_lr=[0.1]),
             ValueError,
-            "ReduceLROnPlateau: min_lr has 1 numbers for 3 groups of parameters",
+            "ReduceLROnPlateau: min_lr has 1 items for 3 groups of parameters",
         ),
         (
             lambda o: optim.ReduceLROnPlateau(o).step("low"),
@@ -467,11 +467,11 @@ def test_a_state_that_does_not_fit_changes_nothing(
         (lambda o: optim.MultiStepLR(o, 3), TypeError, "MultiStepLR: milestones must be a list of epochs, got 3"),
         (lambda o: optim.MultiStepLR(o, [0]), ValueError, "MultiStepLR: a milestone must be a positive integer, got 0"),
         (lambda o: optim.LambdaLR(o, 0.5), TypeError, "LambdaLR: lr_lambda must be a function of the epoch"),
-        (lambda o: optim.LambdaLR(o, [abs]), ValueError, "LambdaLR: lr_lambda has 1 functions for 3 groups"),
+        (lambda o: optim.LambdaLR(o, [abs]), ValueError, "LambdaLR: lr_lambda has 1 items for 3 groups"),
         (lambda o: optim.LambdaLR(o, lambda k: -1), ValueError, "LambdaLR: the factor of epoch 0 must be at least 0"),
         (lambda o: optim.LambdaLR(o, lambda k: None), TypeError, "LambdaLR: the factor of epoch 0 must be a number"),
         (lambda o: optim.OneCycleLR(o, 1.0), ValueError, "OneCycleLR: give total_steps, or epochs and steps_per_epoch"),
-        (lambda o: optim.OneCycleLR(o, [1.0], 9), ValueError, "OneCycleLR: max_lr has 1 numbers for 3 groups"),
+        (lambda o: optim.OneCycleLR(o, [1.0], 9), ValueError, "OneCycleLR: max_lr has 1 items for 3 groups"),
         (lambda o: optim.OneCycleLR(o, 0.0, 9), ValueError, "OneCycleLR: max_lr must be positive, got 0.0"),
         (lambda o: optim.OneCycleLR(o, 1.0, 9, pct_start=2), ValueError, "OneCycleLR: pct_start must be a share"),
         (lambda o: optim.OneCycleLR(optim.Adagrad([ad.Tensor(1.0)]), 1.0, 9), ValueError, "Adagrad has no momentum"),

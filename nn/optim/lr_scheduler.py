@@ -16,9 +16,8 @@ from autodiff.arrays.whole import whole
 from autodiff.compiler.state import Itself, Place, form_of
 from autodiff.elsewhere import absent
 from nn.checks import check_choice, check_count, check_flag, check_number, check_options
-from nn.optim.base import Optimizer
+from nn.optim.base import AT_LEAST_0, POSITIVE, SHARE, Optimizer
 
-Following = Callable[[float, float, int], float]
 _BEGAN = "_began_with"  # of a group: the rate that it was made with, and the one that a schedule began with
 
 
@@ -55,11 +54,21 @@ class Schedule:
             float(first if group["lr"] == now else group["lr"]) for group, (first, now) in zip(groups, began)
         ]
 
-    def _begin(self, rates: Sequence[float]) -> None:
-        """Set the first rates, where they are others than the optimizer was made with."""
+    def _begin(self) -> None:
+        """Set the rates of epoch 0, where they are others than the optimizer was made with."""
+        rates = [self._rate(position, base, base, 0) for position, base in enumerate(self.base_lrs)]
         for group, base, rate in zip(self.optimizer.param_groups, self.base_lrs, rates):
             group["lr"] = rate
             group[_BEGAN] = base, rate
+
+    def _of_groups(self, name: str, value: Any) -> list[Any]:
+        """Give an option of each group: those in a list, or the same one for all."""
+        values = list(value) if isinstance(value, list | tuple) else [value] * len(self.base_lrs)
+        if len(values) != len(self.base_lrs):
+            raise ValueError(
+                f"{type(self).__name__}: {name} has {len(values)} items for {len(self.base_lrs)} groups of parameters"
+            )
+        return values
 
     def get_last_lr(self) -> list[float]:
         """Give the learning rate of each group, as the last step has set it.
@@ -81,7 +90,7 @@ class Schedule:
         self._check_groups("step")
         groups, epoch = self.optimizer.param_groups, self.last_epoch + 1
         rates = [
-            whole(self._following(position))(group["lr"], base, epoch)
+            whole(self._rate)(position, group["lr"], base, epoch)
             for position, (group, base) in enumerate(zip(groups, self.base_lrs))
         ]
         self.last_epoch = epoch
@@ -98,13 +107,9 @@ class Schedule:
         """
         raise NotImplementedError(f"{type(self).__name__} must define following")
 
-    def _following(self, position: int) -> Following:
-        """Give `following` of a group, where groups differ."""
-        return self.following
-
-    def _first(self, position: int, base: float) -> float:
-        """Give the learning rate of a group in epoch 0, if it was ``base`` before."""
-        return base
+    def _rate(self, position: int, lr: float, base: float, epoch: int) -> float:
+        """Give `following` for a group; in epoch 0, the rate that the schedule begins with."""
+        return self.following(lr, base, epoch) if epoch else base
 
     def state_dict(self) -> dict[str, float]:
         """Give all that the next steps depend on but the arguments: numbers by name.
@@ -209,10 +214,9 @@ class StepLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         check_count("StepLR", "step_size", step_size)
-        check_number("StepLR", "gamma", gamma, lambda gamma: gamma > 0, "positive")
         super().__init__(optimizer)
         self.step_size = step_size
-        self.gamma = float(gamma)
+        self.gamma: float = POSITIVE("StepLR", "gamma", gamma)
 
     def following(self, lr: float, base: float, epoch: int) -> float:
         """Scale the rate, if it is time."""
@@ -240,9 +244,8 @@ class ExponentialLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
-        check_number("ExponentialLR", "gamma", gamma, lambda gamma: gamma > 0, "positive")
         super().__init__(optimizer)
-        self.gamma = float(gamma)
+        self.gamma: float = POSITIVE("ExponentialLR", "gamma", gamma)
 
     def following(self, lr: float, base: float, epoch: int) -> float:
         """Scale the rate."""
@@ -275,10 +278,9 @@ class CosineAnnealingLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
         check_count("CosineAnnealingLR", "T_max", T_max)
-        check_number("CosineAnnealingLR", "eta_min", eta_min, lambda rate: rate >= 0, "at least 0")
         super().__init__(optimizer)
         self.T_max = T_max
-        self.eta_min = float(eta_min)
+        self.eta_min: float = AT_LEAST_0("CosineAnnealingLR", "eta_min", eta_min)
 
     def following(self, lr: float, base: float, epoch: int) -> float:
         """Scale the height above the smallest rate; from the bottom itself there is nothing to scale."""
@@ -324,10 +326,10 @@ class LinearWarmup(Schedule):
         super().__init__(optimizer)
         self.steps = steps
         self.start_factor = float(start_factor)
-        self._begin([group["lr"] * self.start_factor for group in optimizer.param_groups])
+        self._begin()
 
-    def _first(self, position: int, base: float) -> float:
-        return base * self.start_factor
+    def _rate(self, position: int, lr: float, base: float, epoch: int) -> float:
+        return super()._rate(position, lr, base, epoch) if epoch else base * self.start_factor
 
     def following(self, lr: float, base: float, epoch: int) -> float:
         """Scale the rate, until it is whole."""
@@ -364,10 +366,9 @@ class MultiStepLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
         epochs = _epochs("MultiStepLR", milestones)
-        check_number("MultiStepLR", "gamma", gamma, lambda gamma: gamma > 0, "positive")
         super().__init__(optimizer)
         self.milestones = sorted(epochs)
-        self.gamma = float(gamma)
+        self.gamma: float = POSITIVE("MultiStepLR", "gamma", gamma)
 
     def following(self, lr: float, base: float, epoch: int) -> float:
         """Scale the rate, if it is time."""
@@ -402,29 +403,17 @@ class LambdaLR(Schedule):
         self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
     ) -> None:
         super().__init__(optimizer)
-        functions = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * len(self.base_lrs)
-        if not all(map(callable, functions)):
+        self.lr_lambdas = self._of_groups("lr_lambda", lr_lambda)
+        if not all(map(callable, self.lr_lambdas)):
             raise TypeError(
                 f"LambdaLR: lr_lambda must be a function of the epoch, or a list of them, got {lr_lambda!r}"
             )
-        if len(functions) != len(self.base_lrs):
-            raise ValueError(
-                f"LambdaLR: lr_lambda has {len(functions)} functions for {len(self.base_lrs)} groups of parameters"
-            )
-        self.lr_lambdas: list[Any] = functions
-        self._begin([self._first(position, base) for position, base in enumerate(self.base_lrs)])
+        self._begin()
 
-    def _first(self, position: int, base: float) -> float:
-        return self._following(position)(base, base, 0)
-
-    def _following(self, position: int) -> Following:
-        def following(lr: float, base: float, epoch: int) -> float:
-            factor = self.lr_lambdas[position](epoch)
-            factor = factor.item() if getattr(factor, "shape", None) == () else factor
-            check_number("LambdaLR", f"the factor of epoch {epoch}", factor, lambda factor: factor >= 0, "at least 0")
-            return base * float(factor)
-
-        return following
+    def _rate(self, position: int, lr: float, base: float, epoch: int) -> float:
+        factor = self.lr_lambdas[position](epoch)
+        factor = factor.item() if getattr(factor, "shape", None) == () else factor
+        return base * float(AT_LEAST_0("LambdaLR", f"the factor of epoch {epoch}", factor))
 
 
 class OneCycleLR(Schedule):
@@ -484,40 +473,32 @@ class OneCycleLR(Schedule):
     ) -> None:
         name = "OneCycleLR"
         super().__init__(optimizer)
-        if total_steps is None and (epochs is None or steps_per_epoch is None):
+        counts: dict[str, Any] = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+        if total_steps is not None:
+            counts = {"total_steps": total_steps}
+        if None in counts.values():
             raise ValueError(f"{name}: give total_steps, or epochs and steps_per_epoch")
-        counts = {"total_steps": total_steps} if total_steps is not None else {"epochs": epochs}
-        for option, count in (
-            counts | ({} if total_steps is not None else {"steps_per_epoch": steps_per_epoch})
-        ).items():
+        for option, count in counts.items():
             check_count(name, option, count)
-        rates = list(max_lr) if isinstance(max_lr, list | tuple) else [max_lr] * len(self.base_lrs)
-        if len(rates) != len(self.base_lrs):
-            raise ValueError(f"{name}: max_lr has {len(rates)} numbers for {len(self.base_lrs)} groups of parameters")
-        for option, value in (
-            *(("max_lr", rate) for rate in rates), ("div_factor", div_factor), ("final_div_factor", final_div_factor)
-        ):  # fmt: skip
-            check_number(name, option, value, lambda value: value > 0, "positive")
+        self.total_steps = math.prod(counts.values())
+        self.max_lrs = [POSITIVE(name, "max_lr", rate) for rate in self._of_groups("max_lr", max_lr)]
+        self.div_factor = POSITIVE(name, "div_factor", div_factor)
+        self.final_div_factor = POSITIVE(name, "final_div_factor", final_div_factor)
         check_number(name, "pct_start", pct_start, lambda share: 0 <= share <= 1, "a share from 0 to 1")
-        for option, value in (("base_momentum", base_momentum), ("max_momentum", max_momentum)):
-            check_number(name, option, value, lambda momentum: 0 <= momentum < 1, "at least 0 and below 1")
+        momenta = SHARE(name, "base_momentum", base_momentum), SHARE(name, "max_momentum", max_momentum)
         check_choice(name, "anneal_strategy", anneal_strategy, ("cos", "linear"))
         check_flag(name, "cycle_momentum", cycle_momentum)
         check_flag(name, "three_phase", three_phase)
         if cycle_momentum and not {"momentum", "betas"} & {*optimizer.defaults}:
             raise ValueError(f"{name}: {type(optimizer).__name__} has no momentum; say cycle_momentum=False")
-        steps: Any = total_steps if epochs is None or steps_per_epoch is None else epochs * steps_per_epoch
-        self.total_steps: int = steps if total_steps is None else total_steps
         self.anneal_strategy = anneal_strategy
-        self.momenta = (float(base_momentum), float(max_momentum)) if cycle_momentum else None
-        self.max_lrs = [float(rate) for rate in rates]
-        self.div_factor, self.final_div_factor = float(div_factor), float(final_div_factor)
+        self.momenta = momenta if cycle_momentum else None
         rise = pct_start * self.total_steps - 1
         # Where each phase ends, and the rate there: 0 for the first one, 1 for the largest, 2 for the last.
         middle = [(2 * rise, 0)] if three_phase else []
         self.phases = [(0.0, 0), (float(rise), 1), *middle, (self.total_steps - 1.0, 2)]
         self.base_lrs = [rate / self.div_factor for rate in self.max_lrs]
-        self._begin([self._first(position, 0.0) for position in range(len(self.base_lrs))])
+        self._begin()
         self._set_momentum()
 
     def step(self) -> None:
@@ -541,19 +522,12 @@ class OneCycleLR(Schedule):
             else:
                 group["momentum"] = momentum
 
-    def _first(self, position: int, base: float) -> float:
-        return self._following(position)(base, base, 0)
-
-    def _following(self, position: int) -> Following:
+    def _rate(self, position: int, lr: float, base: float, epoch: int) -> float:
+        if epoch > self.total_steps:
+            raise ValueError(f"OneCycleLR.step: the schedule has {self.total_steps} steps, which are done")
         largest = self.max_lrs[position]
         first = largest / self.div_factor
-
-        def following(lr: float, base: float, epoch: int) -> float:
-            if epoch > self.total_steps:
-                raise ValueError(f"OneCycleLR.step: the schedule has {self.total_steps} steps, which are done")
-            return self._between((first, largest, first / self.final_div_factor), epoch)
-
-        return following
+        return self._between((first, largest, first / self.final_div_factor), epoch)
 
     def _between(self, values: tuple[float, float, float], step: int) -> float:
         """Give the value of a step, of what is one thing at first, another at the top and a third in the end."""
@@ -616,21 +590,13 @@ class SequentialLR(Schedule):
             )
         self.schedulers = list(schedulers)
         self.milestones = epochs
-        self._begin([self._first(position, base) for position, base in enumerate(self.base_lrs)])
+        self._begin()
 
-    def _first(self, position: int, base: float) -> float:
-        rate: float = self.schedulers[0]._first(position, base)
+    def _rate(self, position: int, lr: float, base: float, epoch: int) -> float:
+        k = bisect_right(self.milestones, epoch)
+        began = self.milestones[k - 1] if k else 0
+        rate: float = self.schedulers[k]._rate(position, lr, base, epoch - began)
         return rate
-
-    def _following(self, position: int) -> Following:
-        def following(lr: float, base: float, epoch: int) -> float:
-            k = bisect_right(self.milestones, epoch)
-            own = epoch - (self.milestones[k - 1] if k else 0)
-            one = self.schedulers[k]
-            rate: float = one._following(position)(lr, base, own) if own else one._first(position, base)
-            return rate
-
-        return following
 
     def settings(self) -> Hashable:
         """Give all else that the rates depend on: a compiled step is another one with other settings."""
@@ -703,19 +669,14 @@ class ReduceLROnPlateau(Schedule):
         check_number(name, "factor", factor, lambda factor: 0 < factor < 1, "above 0 and below 1")
         for option, count in (("patience", patience), ("cooldown", cooldown)):
             check_count(name, option, count, 0)
-        rates = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * len(self.base_lrs)
-        if len(rates) != len(self.base_lrs):
-            raise ValueError(f"{name}: min_lr has {len(rates)} numbers for {len(self.base_lrs)} groups of parameters")
-        for option, value in (("threshold", threshold), ("eps", eps), *(("min_lr", rate) for rate in rates)):
-            check_number(name, option, value, lambda value: value >= 0, "at least 0")
         self.mode = mode
         self.factor = float(factor)
         self.patience = patience
-        self.threshold = float(threshold)
+        self.threshold: float = AT_LEAST_0(name, "threshold", threshold)
         self.threshold_mode = threshold_mode
         self.cooldown = cooldown
-        self.min_lrs = [float(rate) for rate in rates]
-        self.eps = float(eps)
+        self.min_lrs = [AT_LEAST_0(name, "min_lr", rate) for rate in self._of_groups("min_lr", min_lr)]
+        self.eps = AT_LEAST_0(name, "eps", eps)
         self.best = math.inf if mode == "min" else -math.inf
         self.bad_epochs = 0
         self.cooldown_left = 0
