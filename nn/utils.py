@@ -12,7 +12,9 @@ from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.elsewhere import absent
 from nn.checks import check_real
+from nn.optim.base import listed
 from nn.optim.clipping import clip_grad_norm_, clip_grad_value_
+from nn.optim.fullbatch import split
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
@@ -32,7 +34,7 @@ def parameters_to_vector(parameters: Iterable[ad.Tensor]) -> ad.Tensor:
         >>> nn.utils.parameters_to_vector(model.parameters()).shape
         (3,)
     """
-    tensors = _listed("parameters_to_vector", parameters)
+    tensors = listed("parameters_to_vector", parameters)
     vector: Any = np.concatenate([np.ravel(tensor) for tensor in tensors])
     return vector  # type: ignore[no-any-return]
 
@@ -54,7 +56,7 @@ def vector_to_parameters(vec: Array, parameters: Iterable[ad.Tensor]) -> None:
         >>> model.bias
         Parameter([3.], dtype=float32, name='bias')
     """
-    tensors = _listed("vector_to_parameters", parameters)
+    tensors = listed("vector_to_parameters", parameters)
     vector = check_real("vector_to_parameters", "vec", data_of(vec), "fiubc")
     count = sum(tensor.size for tensor in tensors)
     if vector.shape != (count,):
@@ -64,22 +66,8 @@ def vector_to_parameters(vec: Array, parameters: Iterable[ad.Tensor]) -> None:
     for tensor in tensors:
         if not np.can_cast(vector.dtype, tensor.dtype, "same_kind") and vector.dtype.kind not in "iub":
             raise TypeError(f"vector_to_parameters: a vector of {vector.dtype} does not fit {tensor!r}")
-    place = 0
-    for tensor in tensors:
-        tensor.data = vector[place : place + tensor.size].reshape(tensor.shape).astype(tensor.dtype)
-        place += tensor.size
-
-
-def _listed(caller: str, parameters: Any) -> list[ad.Tensor]:
-    if isinstance(parameters, ad.Tensor) or not isinstance(parameters, Iterable):
-        raise TypeError(f"{caller}: expected a list of Tensors, as model.parameters() gives, got {parameters!r}")
-    tensors = list(parameters)
-    if not tensors:
-        raise ValueError(f"{caller}: there are no parameters; has a generator been used up?")
-    for tensor in tensors:
-        if not isinstance(tensor, ad.Tensor):
-            raise TypeError(f"{caller}: a parameter must be a Tensor, got {tensor!r}")
-    return tensors
+    for tensor, piece in zip(tensors, split(vector, tensors), strict=True):
+        tensor.data = piece
 
 
 if not TYPE_CHECKING:  # or checkers took every name for one of these

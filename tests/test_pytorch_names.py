@@ -372,7 +372,7 @@ def test_lbfgs_finds_pytorchs_minimum() -> None:
         (lambda p: nn.utils.vector_to_parameters([1j, 2], [p]), TypeError, "a vector of complex128 does not fit"),
         (lambda p: nn.utils.vector_to_parameters([1.0, 2.0], [3]), TypeError, "a parameter must be a Tensor"),
         (lambda p: nn.utils.parameters_to_vector([]), ValueError, "there are no parameters"),
-        (lambda p: nn.utils.parameters_to_vector(p), TypeError, "expected a list of Tensors"),
+        (lambda p: nn.utils.parameters_to_vector(p), TypeError, "must be a list of Tensors"),
         (lambda p: nn.init.xavier_uniform_(p), ValueError, "weights have the shape (fan_in, fan_out)"),
         (lambda p: nn.init.zeros_(p.data), TypeError, "constant_: expected a Tensor"),
         (lambda p: nn.init.kaiming_normal_(p, mode="fan"), ValueError, "unknown mode 'fan'"),

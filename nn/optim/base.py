@@ -17,7 +17,7 @@ from autodiff.compiler.state import Itself, Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
-from nn.checks import check_flag, check_number, check_options, to_array
+from nn.checks import check_choice, check_count, check_flag, check_number, check_options, to_array
 
 # An update makes several passes over its arrays. A block of this many bytes stays in the cache between them.
 BLOCK_BYTES = 2**18
@@ -41,6 +41,21 @@ def number(inside: Callable[[float], bool], domain: str) -> Check:
     return check
 
 
+def choice(*known: str) -> Check:
+    """Make the check of a text that is one of those known."""
+
+    def check(caller: str, name: str, value: Any) -> Any:
+        check_choice(caller, name, value, known)
+        return value
+
+    return check
+
+
+def _count(caller: str, name: str, value: Any) -> int:
+    check_count(caller, name, value)
+    return int(value)
+
+
 def _flag(caller: str, name: str, value: Any) -> bool:
     check_flag(caller, name, value)
     return bool(value)
@@ -59,19 +74,29 @@ AT_LEAST_0 = number(lambda x: x >= 0, "at least 0")
 POSITIVE = number(lambda x: x > 0, "positive")
 SHARE = number(lambda x: 0 <= x < 1, "at least 0 and below 1")
 SHARES: Check = _shares
+COUNT: Check = _count
 FLAG: Check = _flag
 
 
-def checked_parameters(caller: str, parameters: Any) -> list[ad.Tensor]:
-    """List the parameters, and refuse what cannot be optimized."""
+def listed(caller: str, parameters: Any) -> list[ad.Tensor]:
+    """List the parameters, and refuse what is no list of Tensors."""
     if isinstance(parameters, ad.Tensor) or not isinstance(parameters, Iterable):
         kind = type(parameters).__name__
         raise TypeError(f"{caller}: parameters must be a list of Tensors, as model.parameters() gives, got {kind}")
     tensors = list(parameters)
     if not tensors:
-        raise ValueError(f"{caller}: there are no parameters to optimize; has a generator been used up?")
+        raise ValueError(f"{caller}: there are no parameters; has a generator been used up?")
     for parameter in tensors:
-        if not isinstance(parameter, ad.Tensor) or not parameter.is_leaf:
+        if not isinstance(parameter, ad.Tensor):
+            raise TypeError(f"{caller}: a parameter must be a Tensor, got {parameter!r}")
+    return tensors
+
+
+def checked_parameters(caller: str, parameters: Any) -> list[ad.Tensor]:
+    """List the parameters, and refuse what cannot be optimized."""
+    tensors = listed(caller, parameters)
+    for parameter in tensors:
+        if not parameter.is_leaf:
             raise TypeError(f"{caller}: a parameter must be a Tensor that no call made, got {parameter!r}")
     if not any(parameter.requires_grad for parameter in tensors):
         raise ValueError(f"{caller}: none of the parameters requires a gradient; set requires_grad = True")

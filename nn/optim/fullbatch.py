@@ -11,8 +11,8 @@ import autodiff as ad
 from autodiff.core.record import constant
 from autodiff.core.rule import Array
 from autodiff.core.tape import pullback, recording
-from nn.checks import check_choice, check_count
-from nn.optim.base import AT_LEAST_0, Check, Optimizer, checked_gradient, checked_parameters, number
+from nn.checks import check_choice
+from nn.optim.base import AT_LEAST_0, COUNT, Optimizer, checked_gradient, checked_parameters, choice, number
 
 WithGradient = Literal["BFGS", "CG", "L-BFGS-B", "SLSQP", "TNC"]
 WithHessianProduct = Literal["Newton-CG", "trust-krylov", "trust-ncg"]
@@ -108,6 +108,8 @@ def _run(objective: _Objective, method: str, options: dict[str, Any]) -> Any:
 class _Objective:
     """A loss and its derivatives as functions of one vector."""
 
+    without_gradients = "the loss does not depend on the parameters; compute it from them"
+
     def __init__(
         self,
         closure: Callable[[], ad.Tensor],
@@ -126,88 +128,61 @@ class _Objective:
         self.move_to(x)
         with recording(True):
             loss = self.closure()
-            self._check(loss)
-            one = np.ones_like(loss.data)
-            seed = constant(one) if self.second_order else one
-        with recording(self.second_order):
-            reached = pullback([(loss, seed)], self.second_order, self.parameters)
-        if not reached:
-            raise ValueError(f"{self.caller}: the loss does not depend on the parameters; compute it from them")
-        loss, self.gradients = ad.materialize((loss, self._of_all(reached)))  # lazy ones in one pass over the data
-        self.x = x.copy()
-        return float(loss), _joined([getattr(gradient, "data", gradient) for gradient in self.gradients])
-
-    def hessian_product(self, x: Array, vector: Array) -> Array:
-        # SciPy asks for many products at one point, so the graph of the gradient is kept until the point moves.
-        if not np.array_equal(x, self.x):
-            self.value_and_gradient(x)
-        pairs = zip(self.gradients, self._split(vector), strict=True)
-        with recording(False):
-            seeds = [(g, v) for g, v in pairs if isinstance(g, ad.Tensor) and g.requires_grad]
-            return _joined(self._of_all(pullback(seeds, False, self.parameters)))
-
-    def move_to(self, x: Array) -> None:
-        """Put a vector into the parameters."""
-        for parameter, piece in zip(self.parameters, self._split(x), strict=True):
-            parameter.data = piece
-
-    def _of_all(self, reached: dict[ad.Tensor, Array]) -> list[Array]:
-        """Give a gradient for every parameter, zeros where none arrived."""
-        return [reached[p] if p in reached else np.zeros_like(p.data) for p in self.parameters]
-
-    def _split(self, x: Array) -> list[Array]:
-        """Cut a vector into arrays like the parameters."""
-        pieces = np.split(x, np.cumsum([parameter.size for parameter in self.parameters])[:-1])
-        return [
-            piece.reshape(parameter.shape).astype(parameter.dtype)[()]
-            for piece, parameter in zip(pieces, self.parameters, strict=True)
-        ]
-
-    def _check(self, loss: Any) -> None:
         if not isinstance(loss, ad.Tensor):
             raise TypeError(f"{self.caller}: the closure must return the loss, a scalar Tensor, got {loss!r}")
         if loss.size != 1:
             raise ValueError(
                 f"{self.caller}: the loss must be a scalar, got shape {loss.shape}; reduce it, as with .mean()"
             )
+        reached = self._reached(loss)
+        if not reached:
+            raise ValueError(f"{self.caller}: {self.without_gradients}")
+        loss, self.gradients = ad.materialize((loss, self._of_all(reached)))  # lazy ones in one pass over the data
+        self.x = x.copy()
+        return float(loss), _joined([getattr(gradient, "data", gradient) for gradient in self.gradients])
+
+    def _reached(self, loss: ad.Tensor) -> dict[ad.Tensor, Array]:
+        """Give the gradients of the parameters that the loss depends on."""
+        one = np.ones_like(loss.data)
+        with recording(self.second_order):
+            seed = constant(one) if self.second_order else one
+            return pullback([(loss, seed)], self.second_order, self.parameters)
+
+    def hessian_product(self, x: Array, vector: Array) -> Array:
+        # SciPy asks for many products at one point, so the graph of the gradient is kept until the point moves.
+        if not np.array_equal(x, self.x):
+            self.value_and_gradient(x)
+        pairs = zip(self.gradients, split(vector, self.parameters), strict=True)
+        with recording(False):
+            seeds = [(g, v) for g, v in pairs if isinstance(g, ad.Tensor) and g.requires_grad]
+            return _joined(self._of_all(pullback(seeds, False, self.parameters)))
+
+    def move_to(self, x: Array) -> None:
+        """Put a vector into the parameters."""
+        for parameter, piece in zip(self.parameters, split(x, self.parameters), strict=True):
+            parameter.data = piece
+
+    def _of_all(self, reached: dict[ad.Tensor, Array]) -> list[Array]:
+        """Give a gradient for every parameter, zeros where none arrived."""
+        return [reached[p] if p in reached else np.zeros_like(p.data) for p in self.parameters]
 
 
 class _WithBackward(_Objective):
     """A loss whose closure goes backward itself, as those of PyTorch's optimizers do."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.losses: list[ad.Tensor] = []  # that at the beginning
+    without_gradients = (
+        "there are no gradients; the closure computes the loss, calls loss.backward() and returns the loss"
+    )
+    first_loss: Any = None
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
-        self.move_to(x)
         for parameter in self.parameters:
             parameter.grad = None
-        with recording(True):
-            loss = self.closure()
-        self._check(loss)
-        self.losses = self.losses or [loss.detach()]
-        if all(parameter.grad is None for parameter in self.parameters):
-            raise ValueError(
-                f"{self.caller}: there are no gradients; the closure computes the loss, calls "
-                "loss.backward() and returns the loss"
-            )
-        reached = {p: checked_gradient(self.caller, p) for p in self.parameters if p.grad is not None}
-        loss, gradients = ad.materialize((loss, self._of_all(reached)))
-        return float(loss), _joined(gradients)
+        return super().value_and_gradient(x)
 
-
-_ONE: Check = number(lambda rate: rate == 1, "1, since a line search finds how far each step goes")
-
-
-def _count(caller: str, name: str, value: Any) -> int:
-    check_count(caller, name, value)
-    return int(value)
-
-
-def _line_search(caller: str, name: str, value: Any) -> str:
-    check_choice(caller, name, value, ("strong_wolfe",))
-    return str(value)
+    def _reached(self, loss: ad.Tensor) -> dict[ad.Tensor, Array]:
+        self.first_loss = loss.detach() if self.first_loss is None else self.first_loss
+        return {p: checked_gradient(self.caller, p) for p in self.parameters if p.grad is not None}
 
 
 class LBFGS(Optimizer):
@@ -245,13 +220,13 @@ class LBFGS(Optimizer):
     """
 
     options = {  # noqa: RUF012 (each class has its own)
-        "lr": _ONE,
-        "max_iter": _count,
-        "max_eval": _count,
+        "lr": number(lambda rate: rate == 1, "1, since a line search finds how far each step goes"),
+        "max_iter": COUNT,
+        "max_eval": COUNT,
         "tolerance_grad": AT_LEAST_0,
         "tolerance_change": AT_LEAST_0,
-        "history_size": _count,
-        "line_search_fn": _line_search,
+        "history_size": COUNT,
+        "line_search_fn": choice("strong_wolfe"),
     }
 
     def __init__(
@@ -269,7 +244,7 @@ class LBFGS(Optimizer):
             parameters,
             lr=lr,
             max_iter=max_iter,
-            max_eval=_count("LBFGS", "max_iter", max_iter) * 5 // 4 if max_eval is None else max_eval,
+            max_eval=COUNT("LBFGS", "max_iter", max_iter) * 5 // 4 if max_eval is None else max_eval,
             tolerance_grad=tolerance_grad,
             tolerance_change=tolerance_change,
             history_size=history_size,
@@ -310,7 +285,17 @@ class LBFGS(Optimizer):
         }
         _run(objective, "L-BFGS-B", settings)
         self.steps = [count + 1 for count in self.steps]
-        return objective.losses[0]
+        loss: ad.Tensor = objective.first_loss
+        return loss
+
+
+def split(x: Array, parameters: list[ad.Tensor]) -> list[Array]:
+    """Cut a vector into arrays like the parameters."""
+    pieces = np.split(x, np.cumsum([parameter.size for parameter in parameters])[:-1])
+    return [
+        piece.reshape(parameter.shape).astype(parameter.dtype)[()]
+        for piece, parameter in zip(pieces, parameters, strict=True)
+    ]
 
 
 def _joined(arrays: list[Array]) -> Array:
