@@ -20,7 +20,7 @@ Activation = Literal[
 
 
 @dataclass_transform(eq_default=False)
-class _Activation(Module):
+class OfFunction(Module):
     """A function of `functional` as a Module: a subclass names the function, and as fields the options it has.
 
     Options that the function refuses are refused when the Module is made.
@@ -36,16 +36,18 @@ class _Activation(Module):
     def __post_init__(self) -> None:
         self.function(np.zeros(1), **self._options())
 
-    def forward(self, x: Array) -> Array:
-        """Apply the function; any shape."""
-        options = self.__match_args__
-        return self.function(x, *map(self.__getattribute__, options)) if options else self.function(x)
-
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__match_args__}
 
     def _arguments(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self._options().items())
+
+
+class _Activation(OfFunction):
+    def forward(self, x: Array) -> Array:
+        """Apply the function; any shape."""
+        options = self.__match_args__
+        return self.function(x, *map(self.__getattribute__, options)) if options else self.function(x)
 
 
 class Sigmoid(_Activation):

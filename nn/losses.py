@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
 from functools import partial
-from typing import Any, ClassVar, Literal, dataclass_transform
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -13,27 +12,20 @@ import autodiff as ad
 from autodiff.core.record import data_of, is_variable
 from autodiff.core.rule import Array
 from nn import functional
+from nn.activations import OfFunction
 from nn.functional.losses import Reduction
-from nn.module import Module
 
 
-@dataclass_transform(eq_default=False)
-class LossModule(Module):
-    """A loss of `functional` as a Module: a subclass names the function, and as fields the options it has.
+class LossModule(OfFunction):
+    """A loss of `functional` as a Module."""
 
-    Options that the function refuses are refused when the Module is made.
-    """
-
-    function: ClassVar[Callable[..., Any]]
     is_symmetric: ClassVar[bool] = False  # whether predictions and targets may change places
-    __match_args__: ClassVar[tuple[str, ...]]  # the names of the options; `dataclass` writes them down
-
-    def __init_subclass__(cls) -> None:
-        if "function" in vars(cls):  # a user's subclass of one of them has attributes of its own
-            dataclass(eq=False, repr=False)(cls)
 
     def __post_init__(self) -> None:
-        self._try()
+        """Let the function refuse options: on zeros, of a shape that weights fit."""
+        shapes = [np.shape(data_of(value)) for value in self._options().values() if np.ndim(data_of(value))]
+        zeros = np.zeros(np.broadcast_shapes((1,), *shapes))
+        self.function(zeros, zeros, **self._options())
 
     def forward(self, input: Array, target: Array, *args: Array) -> ad.Tensor:
         """Compute the loss of predictions and targets, in this order.
@@ -51,30 +43,23 @@ class LossModule(Module):
 
     def as_function(self) -> Callable[[Any, Any], Any]:
         """Give the function of `functional`, with the options that are not its defaults."""
-        options = {name: value for name, value in self._options().items() if not _is_default(self, name)}
+        options = self._changed()
         return partial(self.function, **options) if options else type(self).function
 
-    def _try(self) -> None:
-        """Let the function refuse options: on zeros, of a shape that weights fit."""
-        shapes = [np.shape(data_of(value)) for value in self._options().values() if np.ndim(data_of(value))]
-        zeros = np.zeros(np.broadcast_shapes((1,), *shapes))
-        self.function(zeros, zeros, **self._options())
-
-    def _options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__match_args__}
+    def _changed(self) -> dict[str, Any]:
+        """Give the options that are not the defaults of the class."""
+        changed = {}
+        for name, value in self._options().items():
+            default = getattr(type(self), name, ...)
+            if value is not default and (np.ndim(data_of(value)) or value != default):
+                changed[name] = value
+        return changed
 
     def _arguments(self) -> str:
-        changed = {name: value for name, value in self._options().items() if not _is_default(self, name)}
         return ", ".join(
             f"{name}={value!r}" if np.size(value) <= 10 else f"{name}=<{np.shape(value)}>"
-            for name, value in changed.items()
+            for name, value in self._changed().items()
         )
-
-
-def _is_default(module: LossModule, name: str) -> bool:
-    value = getattr(module, name)
-    default = next((one.default for one in fields(module) if one.name == name), MISSING)  # type: ignore[arg-type]
-    return value is default or (not np.ndim(data_of(value)) and value == default)
 
 
 class MSELoss(LossModule):
@@ -132,7 +117,7 @@ class SmoothL1Loss(LossModule):
 
 
 class _OfClasses(LossModule):
-    def _try(self) -> None:
+    def __post_init__(self) -> None:
         weight: Any = self._options()["weight"]
         self.function(np.zeros((1, max(2, np.size(weight)))), np.zeros(1, int), **self._options())
 
@@ -224,7 +209,7 @@ class GaussianNLLLoss(LossModule):
     eps: float = 1e-6
     reduction: Reduction = "mean"
 
-    def _try(self) -> None:
+    def __post_init__(self) -> None:
         function: Any = self.function
         function(np.zeros(1), np.zeros(1), np.ones(1), **self._options())
 
