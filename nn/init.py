@@ -137,12 +137,12 @@ def xavier_uniform_(tensor: ad.Tensor, gain: float = 1.0, *, rng: Seed = None) -
         >>> nn.init.xavier_uniform_(layer.weight, gain=nn.init.gain("relu"), rng=0) is layer.weight
         True
     """
-    return _drawn("xavier_uniform_", xavier_uniform, tensor, gain, rng)
+    return _drawn(xavier_uniform, tensor, gain, rng)
 
 
 def xavier_normal_(tensor: ad.Tensor, gain: float = 1.0, *, rng: Seed = None) -> ad.Tensor:
     """Give a weight the numbers that `xavier_normal` draws; arguments and errors are those of `xavier_uniform_`."""
-    return _drawn("xavier_normal_", xavier_normal, tensor, gain, rng)
+    return _drawn(xavier_normal, tensor, gain, rng)
 
 
 def kaiming_uniform_(
@@ -174,7 +174,7 @@ def kaiming_uniform_(
         >>> bool(np.abs(nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", rng=0).data).max() <= 1)
         True
     """
-    return _kaiming("kaiming_uniform_", kaiming_uniform, tensor, a, mode, nonlinearity, rng)
+    return _kaiming(kaiming_uniform, tensor, a, mode, nonlinearity, rng)
 
 
 def kaiming_normal_(
@@ -186,7 +186,7 @@ def kaiming_normal_(
     rng: Seed = None,
 ) -> ad.Tensor:
     """Give a weight the numbers that `kaiming_normal` draws; arguments and errors are those of `kaiming_uniform_`."""
-    return _kaiming("kaiming_normal_", kaiming_normal, tensor, a, mode, nonlinearity, rng)
+    return _kaiming(kaiming_normal, tensor, a, mode, nonlinearity, rng)
 
 
 def uniform_(tensor: ad.Tensor, a: float = 0.0, b: float = 1.0, *, rng: Seed = None) -> ad.Tensor:
@@ -237,14 +237,9 @@ def ones_(tensor: ad.Tensor) -> ad.Tensor:
 
 
 def _kaiming(
-    caller: str,
-    draw: Callable[..., Array],
-    tensor: ad.Tensor,
-    a: float,
-    mode: str,
-    nonlinearity: Any,
-    rng: Seed,
+    draw: Callable[..., Array], tensor: ad.Tensor, a: float, mode: str, nonlinearity: Any, rng: Seed
 ) -> ad.Tensor:
+    caller = f"{draw.__name__}_"
     check_number(caller, "a", a, lambda a: True, "finite")
     check_choice(caller, "mode", mode, ("fan_in", "fan_out"))
     check_choice(caller, "nonlinearity", nonlinearity, ("leaky_relu", *_GAINS))
@@ -254,11 +249,11 @@ def _kaiming(
         shape: Any = tensor.shape
         fan_in, fan_out = _fans(shape)
         scale *= math.sqrt(fan_in / fan_out)
-    return _drawn(caller, draw, tensor, scale, rng)
+    return _drawn(draw, tensor, scale, rng)
 
 
-def _drawn(caller: str, draw: Callable[..., Array], tensor: ad.Tensor, gain: float, rng: Seed) -> ad.Tensor:
-    return _filled(caller, tensor, lambda: draw(tensor.shape, gain=gain, rng=rng, dtype=tensor.dtype))
+def _drawn(draw: Callable[..., Array], tensor: ad.Tensor, gain: float, rng: Seed) -> ad.Tensor:
+    return _filled(f"{draw.__name__}_", tensor, lambda: draw(tensor.shape, gain=gain, rng=rng, dtype=tensor.dtype))
 
 
 def _filled(caller: str, tensor: Any, numbers: Callable[[], Array]) -> ad.Tensor:
