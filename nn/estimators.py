@@ -7,21 +7,19 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import wraps
+from dataclasses import KW_ONLY, dataclass
 from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from autodiff.core.rule import Array
 from nn import functional, optim
 from nn.activations import Activation
-from nn.checks import check_choice, check_count
 from nn.history import History
 from nn.layers import MLP, BatchNorm1d, Identity, Linear
 from nn.module import Module
-from nn.optim.base import AT_LEAST_0, FLAG, POSITIVE, SHARE, Check, number
+from nn.optim.base import AT_LEAST_0, COUNT, FLAG, POSITIVE, SHARE, Check, choice, number
 from nn.training import Callback, evaluating, fit
 from nn.weights import by_class, check_sample_weight, weighted_mean
 
@@ -45,33 +43,19 @@ except ImportError:
 
 Name = Activation | Literal["logistic", "identity"] | Module | type[Module] | Callable[[Any], Any]
 Solver = Literal["adam", "sgd", "lbfgs"]
-Init = TypeVar("Init", bound=Callable[..., None])
 Rate = Literal["constant", "invscaling", "adaptive"]
 
 
 # Parameters: the domain of each
 
 
-def _count(caller: str, name: str, value: Any) -> Any:
-    check_count(caller, name, value)
-    return int(value)
-
-
-def _count_or(other: Any) -> Check:
-    return lambda caller, name, value: value if value == other else _count(caller, name, value)
-
-
-def _choice(*known: str) -> Check:
-    def check(caller: str, name: str, value: Any) -> Any:
-        check_choice(caller, name, value, known)
-        return value
-
-    return check
+def _or(other: Any, check: Check) -> Check:
+    return lambda caller, name, value: value if value == other else check(caller, name, value)
 
 
 def _sizes(caller: str, name: str, value: Any) -> list[int]:
     sizes = value if hasattr(value, "__len__") and not isinstance(value, str) else [value]
-    return [_count(caller, f"a size in {name}", size) for size in sizes]
+    return [COUNT(caller, f"a size in {name}", size) for size in sizes]
 
 
 def _callbacks(caller: str, name: str, value: Any) -> Any:
@@ -82,14 +66,14 @@ def _callbacks(caller: str, name: str, value: Any) -> Any:
 
 _DOMAINS: dict[str, Check] = {
     "hidden_layer_sizes": _sizes,
-    "loss": _choice("squared_error", "poisson"),
-    "solver": _choice("adam", "sgd", "lbfgs"),
+    "loss": choice("squared_error", "poisson"),
+    "solver": choice("adam", "sgd", "lbfgs"),
     "alpha": AT_LEAST_0,
-    "batch_size": _count_or("auto"),
-    "learning_rate": _choice("constant", "invscaling", "adaptive"),
+    "batch_size": _or("auto", COUNT),
+    "learning_rate": choice("constant", "invscaling", "adaptive"),
     "learning_rate_init": POSITIVE,
     "power_t": AT_LEAST_0,
-    "max_iter": _count,
+    "max_iter": COUNT,
     "shuffle": FLAG,
     "tol": AT_LEAST_0,
     "warm_start": FLAG,
@@ -100,30 +84,13 @@ _DOMAINS: dict[str, Check] = {
     "beta_1": SHARE,
     "beta_2": SHARE,
     "epsilon": POSITIVE,
-    "n_iter_no_change": _count_or(math.inf),
-    "max_fun": _count,
+    "n_iter_no_change": _or(math.inf, COUNT),
+    "max_fun": COUNT,
     "batch_norm": FLAG,
     "callbacks": _callbacks,
 }
 _ACTIVATIONS: dict[str, Any] = {"logistic": "sigmoid", "identity": Identity}  # by scikit-learn's names
 _RENAMED = {"optimizer": "solver", "lr": "learning_rate_init", "epochs": "max_iter", "weight_decay": "alpha"}
-
-
-def _kept(init: Init) -> Init:
-    """Make a constructor that keeps its parameters as they are given, as scikit-learn asks, and refuses others."""
-    signature = inspect.signature(init)
-
-    @wraps(init)
-    def keep(self: Any, *args: Any, **given: Any) -> None:
-        for name in given.keys() - signature.parameters.keys():
-            near = difflib.get_close_matches(name, signature.parameters, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join([*signature.parameters][1:])}"
-            raise TypeError(f"{type(self).__name__}: there is no parameter {name!r}; {hint}")
-        bound = signature.bind(self, *args, **given)
-        bound.apply_defaults()
-        vars(self).update((name, value) for name, value in bound.arguments.items() if name != "self")
-
-    return keep  # type: ignore[return-value]
 
 
 class _Task(NamedTuple):
@@ -137,26 +104,66 @@ class _Task(NamedTuple):
     weights: Array  # of rows, or None for ones
 
 
+@dataclass(eq=False, repr=False)
 class _Estimator(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share: the training, and what is known after it."""
+    """What both estimators share: the parameters, kept as they are given, the training, and what is known after it."""
 
-    out_activation_: str
+    hidden_layer_sizes: int | Sequence[int] = (100,)
+    activation: Name = "relu"
+    _: KW_ONLY
+    solver: Solver = "adam"
+    alpha: float = 1e-4
+    batch_size: int | Literal["auto"] = "auto"
+    learning_rate: Rate = "constant"
+    learning_rate_init: float = 1e-3
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: Any = None
+    tol: float = 1e-4
+    verbose: bool = False
+    warm_start: bool = False
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_iter_no_change: float = 10
+    max_fun: int = 15000
+    dropout: float = 0.0
+    batch_norm: bool = False
+    callbacks: Sequence[Callback] = ()
+    optimizer: str = "deprecated"
+    lr: float | str = "deprecated"
+    epochs: int | str = "deprecated"
+    weight_decay: float | str = "deprecated"
+
+    if not TYPE_CHECKING:  # or checkers would take the parameters of every estimator for these
+
+        def __new__(cls, *args: Any, **given: Any) -> Self:
+            known = [*inspect.signature(cls.__init__).parameters][1:]
+            for name in given.keys() - {*known}:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+                raise TypeError(f"{cls.__name__}: there is no parameter {name!r}; {hint}")
+            return super().__new__(cls)
 
     def _options(self) -> SimpleNamespace:
         """Give the parameters, checked, under their new names."""
         caller, given = type(self).__name__, self.get_params(deep=False)
-        defaults = {name: p.default for name, p in inspect.signature(type(self).__init__).parameters.items()}
         for old, new in _RENAMED.items():
             value = given.pop(old)
             if isinstance(value, str) and value == "deprecated":
                 continue
-            if given[new] != defaults[new]:
+            if given[new] != getattr(_Estimator, new):
                 raise ValueError(f"{caller}: {old} is the old name of {new}; give {new} alone")
             note = ""
             if old == "weight_decay":
                 note = ", which is divided by batch_size and leaves biases as they are"
                 rows = 200 if given["batch_size"] == "auto" else given["batch_size"]
-                value = AT_LEAST_0(caller, old, value) * _count(caller, "batch_size", rows)
+                value = AT_LEAST_0(caller, old, value) * COUNT(caller, "batch_size", rows)
             warnings.warn(
                 f"{caller}: {old} is called {new} now{note}, as in scikit-learn; the old name will go with the next "
                 "release",
@@ -272,7 +279,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _descend(self, options: SimpleNamespace, data: _Data, network: MLP, incremental: bool) -> None:
         """Train by steps of Adam or SGD."""
-        decay, scale, weights = options.alpha / data.batch_total, data.task.scale, _weights(network)
+        of_rows = data.weights(data.rows)
+        decay = options.alpha / (data.batch_size * (1.0 if of_rows is None else float(of_rows.mean())))
+        scale, weights = data.task.scale, _weights(network)
         optimizer = self._optimizer if incremental else None
         if optimizer is None:
             optimizer = self._make_optimizer(options, network, decay, scale)
@@ -316,7 +325,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             network,
             data.inputs(),
             data.task.targets[data.rows],
-            sample_weight=None if data.task.weights is None else data.task.weights[data.rows],
+            sample_weight=data.weights(data.rows),
             loss=data.task.loss,
             optimizer=optimizer,
             epochs=epochs,
@@ -340,7 +349,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """Train by SciPy's L-BFGS on all rows at once."""
         weights, scale = _weights(self.model_), data.task.scale
         inputs, targets = data.inputs().astype(np.float64, copy=False), data.task.targets[data.rows]
-        rows = np.ones(len(data.rows)) if data.task.weights is None else data.task.weights[data.rows]
+        rows = data.weights(data.rows)
+        rows = np.ones(len(data.rows)) if rows is None else rows
         decay, rows = options.alpha / rows.sum(), rows / rows.mean()
 
         def closure() -> Any:
@@ -374,9 +384,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             outputs = model(data.X[data.held]).data
         if not np.isfinite(outputs).all():
             return math.nan
-        weights = None if data.task.weights is None else data.task.weights[data.held]
         score = r2_score if isinstance(self, RegressorMixin) else accuracy_score
-        return float(score(data.y[data.held], self._predicted(outputs), sample_weight=weights))
+        return float(score(data.y[data.held], self._predicted(outputs), sample_weight=data.weights(data.held)))
 
     def _outputs(self, X: Any) -> Any:
         """Give the network's outputs for inputs that scikit-learn has checked."""
@@ -426,10 +435,9 @@ class _Data:
         """Give the rows to learn from, which are most often all."""
         return self.X if len(self.rows) == self.X.shape[0] else self.X[self.rows]
 
-    @property
-    def batch_total(self) -> float:
-        """How much the rows of a batch weigh together, on average."""
-        return self.batch_size * (1.0 if self.task.weights is None else float(self.task.weights[self.rows].mean()))
+    def weights(self, rows: Array) -> Array:
+        """Give the weights of some rows, or None."""
+        return None if self.task.weights is None else self.task.weights[rows]
 
 
 def _change_rate(optimizer: optim.Optimizer, lr: float) -> None:
@@ -448,6 +456,7 @@ def _weights(model: MLP) -> list[Any]:
     return [layer.weight for layer in _linear(model)]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """Multi-layer perceptron that classifies, as a scikit-learn estimator.
 
@@ -521,42 +530,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         True
     """
 
-    @_kept
-    def __init__(
-        self,
-        hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: Name = "relu",
-        *,
-        solver: Solver = "adam",
-        alpha: float = 1e-4,
-        batch_size: int | Literal["auto"] = "auto",
-        learning_rate: Rate = "constant",
-        learning_rate_init: float = 1e-3,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
-        dropout: float = 0.0,
-        batch_norm: bool = False,
-        callbacks: Sequence[Callback] = (),
-        optimizer: str = "deprecated",
-        lr: float | str = "deprecated",
-        epochs: int | str = "deprecated",
-        weight_decay: float | str = "deprecated",
-    ) -> None: ...
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None = None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on inputs ``(N, features)`` and labels ``(N,)`` or ``(N, labels)``; returns the estimator.
@@ -615,7 +589,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
                 )
             weights = by_class("Classifier", options.class_weight, labels, weights, self.classes_)
         count = len(self.classes_)
-        self.out_activation_ = "logistic" if count == 2 else "softmax"
+        self.out_activation_: str = "logistic" if count == 2 else "softmax"
         if count == 2:
             columns = labels[:, None].astype(np.float32)
             return _Task(columns, 1, functional.binary_cross_entropy_with_logits, 1.0, labels, weights)
@@ -662,6 +636,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         return tags
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     """Multi-layer perceptron that predicts numbers, as a scikit-learn estimator.
 
@@ -689,42 +664,7 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         True
     """
 
-    @_kept
-    def __init__(
-        self,
-        hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: Name = "relu",
-        *,
-        loss: Literal["squared_error", "poisson"] = "squared_error",
-        solver: Solver = "adam",
-        alpha: float = 1e-4,
-        batch_size: int | Literal["auto"] = "auto",
-        learning_rate: Rate = "constant",
-        learning_rate_init: float = 1e-3,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        dropout: float = 0.0,
-        batch_norm: bool = False,
-        callbacks: Sequence[Callback] = (),
-        optimizer: str = "deprecated",
-        lr: float | str = "deprecated",
-        epochs: int | str = "deprecated",
-        weight_decay: float | str = "deprecated",
-    ) -> None: ...
+    loss: Literal["squared_error", "poisson"] = "squared_error"
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on inputs of shape ``(N, features)`` and targets ``(N,)`` or ``(N, targets)``; returns the estimator.
