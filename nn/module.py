@@ -346,7 +346,8 @@ class Module:
         """
         check_flag("train", "mode", mode)
         for module in self.modules():
-            module.training = mode
+            if module.training is not mode:
+                module.training = mode
         return self
 
     def eval(self) -> Self:
@@ -551,6 +552,7 @@ def _members(value: Any, path: str) -> Iterator[tuple[str, Parameter | Buffer | 
 
 
 _OTHER_CONTAINERS = (Set, MutableSequence, Mapping, ValuesView)
+_PLAIN = {bool, int, float, str, type(None), np.ndarray}  # attributes of these types hold no parts
 
 
 def _parts(
@@ -574,6 +576,8 @@ def _held(module: Module, path: str) -> Iterator[tuple[str, Parameter | Buffer |
     """Give what a Module's attributes hold, with its path."""
     start = f"{path}." if path else ""
     for name, value in vars(module).items():
+        if type(value) in _PLAIN:
+            continue
         if name == module._nameless:
             for key, item in value.items() if isinstance(value, dict) else enumerate(value):
                 yield from _members(item, f"{start}{key}")

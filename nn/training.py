@@ -375,7 +375,9 @@ class _Run:
         self.model.train()
         metrics = self.settings.metrics
         totals = dict.fromkeys(("loss", *metrics), 0.0)
-        joined = any(isinstance(module, BatchNorm1d) for module in self.model.modules())
+        joined = len(self.data) % self.settings.batch_size == 1 and any(
+            isinstance(module, BatchNorm1d) for module in self.model.modules()
+        )
         self.group.settle(self.model, self.optimizer, f"fit: before epoch {epoch}, model and optimizer")
         rng = self.group.common(self.rng) if self.settings.shuffle else None
         batches = self.data.batches(self.settings.batch_size, rng, joined, self.group.own)
