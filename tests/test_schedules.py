@@ -20,7 +20,7 @@ EPOCHS = 50
 RATES = (0.5, 0.03, 2.0)  # of the groups
 
 SCHEDULES: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
-    f"{name} {options}": (name, options, name, options)
+    re.sub(" at 0x[0-9a-f]+", "", f"{name} {options}"): (name, options, name, options)  # the same in each process
     for name, options in [
         ("StepLR", {"step_size": 7}),
         ("StepLR", {"step_size": 1, "gamma": 0.9}),
