@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -149,6 +149,18 @@ def check_options(caller: str, function: Callable[..., Any], options: Mapping[st
             raise TypeError(f"{caller}: there is no option {name}={said_of_option(name, value) or hint}")
 
 
+class WithKnownOptions:
+    """A class whose subclasses say which option is meant where one is made with an option that it has not."""
+
+    if not TYPE_CHECKING:  # or checkers would take the options of every subclass for these
+
+        def __new__(cls, *args: Any, **options: Any) -> Self:  # noqa: D102
+            if (args or options) and cls.__init__ is object.__init__:  # which does not say so itself below a __new__
+                raise TypeError(f"{cls.__name__}: it takes no arguments, got {len(args) + len(options)}")
+            check_options(cls.__name__, cls.__init__, options)
+            return super().__new__(cls)
+
+
 def with_known_options(function: F) -> F:
     """Let a function say which option is meant where it is given one that it has not."""
 
@@ -184,6 +196,19 @@ def check_flag(caller: str, name: str, value: Any) -> None:
     """Refuse what is neither True nor False."""
     if not isinstance(value, bool | np.bool):
         raise TypeError(f"{caller}: {name} must be True or False, got {value!r}")
+
+
+def check_functions(caller: str, name: str, value: Any) -> Any:
+    """Refuse what is no list of functions, and give it."""
+    if not isinstance(value, list | tuple) or not all(map(callable, value)):
+        raise TypeError(f"{caller}: {name} must be a list of functions, got {value!r}")
+    return value
+
+
+def all_finite(array: Array) -> bool:
+    """Whether all numbers are finite."""
+    with np.errstate(all="ignore"):  # a sum is fast, and finite only if all numbers are; it may overflow without that
+        return bool(np.isfinite(np.add.reduce(array, axis=None))) or bool(np.isfinite(array).all())
 
 
 def check_number(caller: str, name: str, value: Any, inside: Callable[[float], bool], domain: str) -> None:

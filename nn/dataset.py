@@ -11,7 +11,7 @@ import numpy as np
 from autodiff.arrays.foreign import is_sparse
 from autodiff.arrays.whole import is_lazy
 from autodiff.core.rule import Array
-from nn.checks import check_dataset, check_known, check_real, check_rows
+from nn.checks import all_finite, check_dataset, check_known, check_real, check_rows
 from nn.data import Pairs, in_order
 from nn.io import digest
 from nn.weights import by_class, check_sample_weight
@@ -64,7 +64,7 @@ class Rows:
             return rows
         with np.errstate(over="ignore"):  # what is too large is found below
             converted = rows.astype(self.dtype, copy=False)
-        if not _all_finite(_numbers(converted)):
+        if not all_finite(_numbers(converted)):
             problem = self._first_not_finite()
             raise ValueError(f"{self.caller}: {self.name} hold {problem}; repair or leave out such rows")
         return converted
@@ -207,8 +207,3 @@ def _last_joined(pieces: Pairs, count: int) -> Pairs:
     yield from itertools.islice(pieces, count - 1)
     inputs, targets = zip(*pieces, strict=True)
     yield np.concatenate(inputs), np.concatenate(targets)
-
-
-def _all_finite(array: Array) -> bool:
-    with np.errstate(all="ignore"):  # a sum is fast, and finite only if all numbers are; it may overflow without that
-        return bool(np.isfinite(np.add.reduce(array, axis=None))) or bool(np.isfinite(array).all())

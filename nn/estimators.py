@@ -16,6 +16,7 @@ import numpy as np
 from autodiff.core.rule import Array
 from nn import functional, optim
 from nn.activations import Activation
+from nn.checks import check_functions
 from nn.history import History
 from nn.layers import MLP, BatchNorm1d, Identity, Linear
 from nn.module import Module
@@ -58,12 +59,6 @@ def _sizes(caller: str, name: str, value: Any) -> list[int]:
     return [COUNT(caller, f"a size in {name}", size) for size in sizes]
 
 
-def _callbacks(caller: str, name: str, value: Any) -> Any:
-    if not isinstance(value, list | tuple) or not all(map(callable, value)):
-        raise TypeError(f"{caller}: {name} must be a list of functions, got {value!r}")
-    return value
-
-
 _DOMAINS: dict[str, Check] = {
     "hidden_layer_sizes": _sizes,
     "loss": choice("squared_error", "poisson"),
@@ -87,7 +82,7 @@ _DOMAINS: dict[str, Check] = {
     "n_iter_no_change": _or(math.inf, COUNT),
     "max_fun": COUNT,
     "batch_norm": FLAG,
-    "callbacks": _callbacks,
+    "callbacks": check_functions,
 }
 _ACTIVATIONS: dict[str, Any] = {"logistic": "sigmoid", "identity": Identity}  # by scikit-learn's names
 _RENAMED = {"optimizer": "solver", "lr": "learning_rate_init", "epochs": "max_iter", "weight_decay": "alpha"}

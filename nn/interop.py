@@ -12,7 +12,7 @@ from autodiff.core.rule import Array
 from nn.checks import to_array
 from nn.containers import Sequential
 from nn.layers import Linear
-from nn.module import Buffer, Module, Parameter, _members
+from nn.module import Buffer, Module, Parameter, _members, check_model
 
 
 def to_torch(model: Module) -> dict[str, Array]:
@@ -98,10 +98,9 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Array]:
     return {path: sources[id(tensor)][1] for path, tensor in paths.items()}
 
 
-def _by_path(caller: str, model: Any) -> dict[str, ad.Tensor]:
+def _by_path(caller: str, model: Module) -> dict[str, ad.Tensor]:
     """Give the parameters and buffers of a model by their path here, and refuse one in which two share a path."""
-    if not isinstance(model, Module):
-        raise TypeError(f"{caller}: expected a Module, got {model!r}")
+    check_model(caller, model)
     return model.by_path()
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, MutableSequence, Set, ValuesView
 from reprlib import recursive_repr
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, ParamSpec, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -20,7 +20,7 @@ from autodiff.core.clock import note, tick
 from autodiff.core.rule import Array
 from autodiff.core.tape import running
 from autodiff.elsewhere import explained
-from nn.checks import check_flag, check_options
+from nn.checks import WithKnownOptions, check_flag
 
 P = ParamSpec("P")
 Outputs = TypeVar("Outputs", covariant=True)
@@ -128,7 +128,7 @@ class LoadedKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(WithKnownOptions):
     """A function with parameters: a layer, or a model made of layers.
 
     A subclass assigns Parameters, Buffers and other Modules to attributes, also in lists, tuples and dicts, and defines
@@ -163,14 +163,6 @@ class Module:
     _hooks: dict[int, _Hook] = {}  # noqa: RUF012 (another dict takes its place with the first hook)
     _nameless: ClassVar[str | None] = None  # an attribute whose items have paths without its name
     _assigned: ClassVar[list[object]] = [object()]  # another one since an attribute of any Module was assigned to
-
-    if not TYPE_CHECKING:  # or checkers would take the options of every Module for these
-
-        def __new__(cls, *args: Any, **options: Any) -> Self:  # noqa: D102
-            if (args or options) and cls.__init__ is object.__init__:  # which does not say so itself below a __new__
-                raise TypeError(f"{cls.__name__}: it takes no arguments, got {len(args) + len(options)}")
-            check_options(cls.__name__, cls.__init__, options)
-            return super().__new__(cls)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from the inputs; every subclass defines it."""
@@ -451,6 +443,12 @@ class Module:
 
 
 explained(Module)
+
+
+def check_model(caller: str, model: Any) -> None:
+    """Refuse a model that is no Module."""
+    if not isinstance(model, Module):
+        raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
 
 
 def _hooked(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

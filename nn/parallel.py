@@ -18,8 +18,8 @@ import numpy as np
 import autodiff as ad
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
-from nn.checks import check_dataset, check_number, check_rows
-from nn.module import Module
+from nn.checks import all_finite, check_dataset, check_number, check_rows
+from nn.module import Module, check_model
 from nn.optim.base import Optimizer, checked_gradient
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def broadcast(model: Module, *, comm: MPI.Intracomm | None = None) -> Module:
     comm = _communicator("broadcast", comm)
     texts, error = {}, None
     try:
-        texts = described(_checked("broadcast", model))
+        check_model("broadcast", model)
+        texts = described(model)
     except (TypeError, ValueError) as failure:
         error = failure
     _raise_together("broadcast", comm, error)
@@ -124,7 +125,8 @@ def average_gradients(model: Module, *, samples: int | None = None, comm: MPI.In
     parts: list[tuple[str, str, Any]] = []
     error = None
     try:
-        named = list(_checked("average_gradients", model).named_parameters())
+        check_model("average_gradients", model)
+        named = list(model.named_parameters())
         if samples is not None:
             check_number("average_gradients", "samples", samples, lambda count: count >= 0, "at least 0")
         parts = [(path if p.requires_grad else f"{path}, frozen", p.dtype.name, p.shape) for path, p in named]
@@ -138,12 +140,6 @@ def average_gradients(model: Module, *, samples: int | None = None, comm: MPI.In
     if flat[-2] == 0:
         raise ValueError("average_gradients: samples is 0 on all ranks; there is nothing to average")
     layout.unpack(flat, layout.present(flat))
-
-
-def _checked(caller: str, model: Any) -> Module:
-    if not isinstance(model, Module):
-        raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
-    return model
 
 
 def part(count: int, rank: int, size: int) -> slice:
@@ -206,11 +202,8 @@ class Layout:
 
     def check_finite(self, flat: Array) -> None:
         """Refuse gradients that are not, and name the first."""
-        with np.errstate(
-            all="ignore"
-        ):  # a sum is fast, and finite only if all numbers are; it may overflow without that
-            if np.isfinite(np.add.reduce(flat)) or np.isfinite(flat).all():
-                return
+        if all_finite(flat):
+            return
         bad = next(p for p, piece in zip(self.parameters, self.pieces) if not np.isfinite(flat[piece]).all())
         raise NotFiniteError(f"gradient of {bad.name or bad!r} is not finite")
 

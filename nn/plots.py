@@ -21,7 +21,7 @@ from nn.checks import check_dtype, check_real, check_shape, to_array
 from nn.dataset import Dataset
 from nn.functional import softmax
 from nn.layers import Linear
-from nn.module import Module
+from nn.module import Module, check_model
 from nn.training import dtype_of, evaluating
 
 if TYPE_CHECKING:
@@ -194,8 +194,7 @@ def decision_boundary(model: Module, X: Array, y: Array, ax: Axes | None = None)
         ('$x_1$', ['0', '1'])
     """
     caller = "plots.decision_boundary"
-    if not isinstance(model, Module):
-        raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
+    check_model(caller, model)
     labels, _ = _classes(caller, "y", y)
     dtype = check_dtype(caller, dtype_of(model))
     data = Dataset(caller, X, labels, dtype)
@@ -367,8 +366,7 @@ def gradient_flow(model: Module, ax: Axes | None = None) -> Axes:
         ['layers.0.weight', 'layers.0.bias']
     """
     caller = "plots.gradient_flow"
-    if not isinstance(model, Module):
-        raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
+    check_model(caller, model)
     gradients = {path: parameter.grad for path, parameter in model.named_parameters() if parameter.requires_grad}
     if not gradients:
         raise ValueError(f"{caller}: {type(model).__name__} has no parameter that requires a gradient")

@@ -11,7 +11,7 @@ import numpy as np
 import autodiff as ad
 from autodiff.core.record import constant, data_of, unary
 from autodiff.core.tensor import alias
-from nn.module import Buffer, Module, Parameter, fitted
+from nn.module import Buffer, Module, Parameter, check_model, fitted
 
 _one_at_a_time = RLock()
 
@@ -55,8 +55,7 @@ def functional_call(
         array([[1.],
                [9.]])
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"functional_call: expected a Module, got {model!r}")
+    check_model("functional_call", model)
     with _one_at_a_time:
         others = _others(model, parameters)
         places = [place for module in model.modules() for place in _places(vars(module))]

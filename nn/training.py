@@ -26,14 +26,14 @@ from autodiff.files import held
 from autodiff.transforms.containers import walk
 from nn import functional
 from nn.checkpoint import Checkpoint, Progress, State
-from nn.checks import check_count, check_flag, check_number
+from nn.checks import check_count, check_flag, check_functions, check_number
 from nn.dataset import Dataset
 from nn.history import History
 from nn.init import Seed, generator
 from nn.io import digest
 from nn.layers import BatchNorm1d
 from nn.losses import LossModule
-from nn.module import Module
+from nn.module import Module, check_model
 from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from nn.parallel import Alone, NotFiniteError, Step, group_of
 from nn.weights import check_reduction, weighted_mean
@@ -186,7 +186,7 @@ def fit(
         )
         if patience is not None and validation_data is None:
             raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
-        _check_model("fit", model)
+        check_model("fit", model)
         optimizer = _optimizer(model.parameters(), optimizer, schedule)
         if validation_data is not None and (not isinstance(validation_data, list | tuple) or len(validation_data) != 2):
             raise TypeError("fit: validation_data must be a pair (inputs, targets)")
@@ -236,8 +236,7 @@ class _Settings:
                 raise TypeError(f"fit: {name} must be True, False or None, got {value!r}")
         check_flag("fit", "shuffle", self.shuffle)
         check_number("fit", "min_delta", self.min_delta, lambda delta: delta >= 0, "at least 0")
-        if not isinstance(self.callbacks, list | tuple) or not all(map(callable, self.callbacks)):
-            raise TypeError(f"fit: callbacks must be a list of functions, got {self.callbacks!r}")
+        check_functions("fit", "callbacks", self.callbacks)
 
     def described(self) -> dict[str, Any]:
         """Say which they are, as numbers and texts, but those that another run may change."""
@@ -574,7 +573,7 @@ def evaluate(
         (1.0986, 0.5)
     """
     measure = _loss("evaluate", loss)
-    _check_model("evaluate", model)
+    check_model("evaluate", model)
     data = Dataset("evaluate", X, y, dtype_of(model))
     with evaluating(model):
         value, *arrays = _measured("evaluate", measure, *_predicted(model, data, slice(0, len(data))))
@@ -769,11 +768,6 @@ def _optimizer(parameters: list[Any], optimizer: Optimizer | None, schedule: Sch
     if schedule is not None and schedule.optimizer is not optimizer:
         raise ValueError("fit: the schedule is of another optimizer; give optimizer= the one that it was made with")
     return Adam(parameters) if optimizer is None else optimizer
-
-
-def _check_model(caller: str, model: Any) -> None:
-    if not isinstance(model, Module):
-        raise TypeError(f"{caller}: the model must be a Module, got {model!r}")
 
 
 def _loss(caller: str, loss: Any) -> Loss:

@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_refused_by_name(given: Any, message: str) -> None:
 
 
 def test_what_is_no_model_or_no_dict_is_refused() -> None:
-    with pytest.raises(TypeError, match="functional_call: expected a Module, got <function"):
+    with pytest.raises(TypeError, match="functional_call: the model must be a Module, got <function"):
         nn.functional_call(lambda x: x, {}, 1.0)  # type: ignore[arg-type]
     for given in (np.ones(2), [np.ones(2)], nn.Parameter(1.0), None):
         with pytest.raises(TypeError, match="functional_call: expected a dict of parameters by name, got"):

@@ -217,9 +217,9 @@ def test_a_state_of_ours_is_not_taken_for_pytorchs() -> None:
 
 
 def test_what_is_no_model_or_state() -> None:
-    with pytest.raises(TypeError, match="to_torch: expected a Module, got 3"):
+    with pytest.raises(TypeError, match="to_torch: the model must be a Module, got 3"):
         to_torch(3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="from_torch: expected a Module, got"):
+    with pytest.raises(TypeError, match="from_torch: the model must be a Module, got"):
         from_torch({}, {})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="from_torch: expected a dict of arrays by name, got list"):
         from_torch(nn.Linear(1, 1), [])  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from autodiff.compiler.state import Itself, Place, form_of, views_of, watch_of
 from autodiff.core.clock import note, tick
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
-from nn.checks import check_choice, check_count, check_flag, check_number, check_options, to_array
+from nn.checks import WithKnownOptions, check_choice, check_count, check_flag, check_number, to_array
 
 # An update makes several passes over its arrays. A block of this many bytes stays in the cache between them.
 BLOCK_BYTES = 2**18
@@ -141,7 +141,7 @@ class _Joined(NamedTuple):
     slots: dict[str, Array]
 
 
-class Optimizer:
+class Optimizer(WithKnownOptions):
     """What all optimizers share; a subclass says in `update` how one parameter changes, and in what its options are.
 
     Steps write into the parameters' arrays, but small arrays are moved into a larger one by the first step.
@@ -191,12 +191,6 @@ class Optimizer:
 
     options: ClassVar[Mapping[str, Check]] = {"lr": AT_LEAST_0}
     slot_names: ClassVar[Mapping[str, str | None]] = {}
-
-    if not TYPE_CHECKING:  # or checkers would take the options of every optimizer for these
-
-        def __new__(cls, *args: Any, **options: Any) -> Self:  # noqa: D102
-            check_options(cls.__name__, cls.__init__, options)
-            return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
         cls.options = {

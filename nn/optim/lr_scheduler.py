@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from autodiff.arrays.whole import whole
 from autodiff.compiler.state import Itself, Place, form_of
 from autodiff.elsewhere import absent
-from nn.checks import check_choice, check_count, check_flag, check_number, check_options
+from nn.checks import WithKnownOptions, check_choice, check_count, check_flag, check_number
 from nn.optim.base import AT_LEAST_0, POSITIVE, SHARE, Optimizer
 
 _BEGAN = "_began_with"  # of a group: the rate that it was made with, and the one that a schedule began with
 
 
-class Schedule:
+class Schedule(WithKnownOptions):
     """What all schedules share.
 
     Args:
@@ -36,12 +36,6 @@ class Schedule:
     Raises:
         TypeError: the optimizer is none of `nn.optim`.
     """
-
-    if not TYPE_CHECKING:  # or checkers would take the options of every schedule for these
-
-        def __new__(cls, *args: Any, **options: Any) -> Self:  # noqa: D102
-            check_options(cls.__name__, cls.__init__, options)
-            return super().__new__(cls)
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
