@@ -87,7 +87,6 @@ class Sequential(_Row):
         ValueError: a name has a dot in it, or is that of an attribute.
 
     Example:
-        >>> import nn
         >>> model = nn.Sequential(nn.Linear(4, 3, rng=0), nn.Tanh())
         >>> model
         Sequential(): 15 parameters

@@ -515,7 +515,6 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         FloatingPointError: in `fit`, the loss is not finite.
 
     Example:
-        >>> import nn
         >>> from sklearn.datasets import load_iris
         >>> from sklearn.pipeline import make_pipeline
         >>> from sklearn.preprocessing import StandardScaler
@@ -652,7 +651,6 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         FloatingPointError: in `fit`, the loss is not finite.
 
     Example:
-        >>> import nn
         >>> X = np.linspace(-1, 1, 100)[:, None]
         >>> estimator = nn.Regressor(32, "tanh", solver="lbfgs", random_state=0)
         >>> estimator.fit(X, np.sin(3 * X[:, 0])).score(X, np.sin(3 * X[:, 0])) > 0.99

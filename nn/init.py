@@ -118,19 +118,9 @@ def kaiming_normal(
 
 
 def xavier_uniform_(tensor: ad.Tensor, gain: float = 1.0, *, rng: Seed = None) -> ad.Tensor:
-    """Give a weight the numbers that `xavier_uniform` draws for its shape and dtype.
+    """Give a weight, which is returned, the numbers that `xavier_uniform` draws for its shape and dtype.
 
-    Args:
-        tensor: the weight, of shape ``(fan_in, fan_out)``.
-        gain: see `gain`.
-        rng: a Generator or a seed.
-
-    Returns:
-        The weight.
-
-    Raises:
-        TypeError: the weight is no Tensor, or not floating-point or complex, or the gain no number.
-        ValueError: the shape is not two positive integers, or the gain is not finite.
+    The other arguments and the errors are those of `xavier_uniform`.
 
     Example:
         >>> layer = nn.Linear(2, 3)
@@ -141,7 +131,7 @@ def xavier_uniform_(tensor: ad.Tensor, gain: float = 1.0, *, rng: Seed = None) -
 
 
 def xavier_normal_(tensor: ad.Tensor, gain: float = 1.0, *, rng: Seed = None) -> ad.Tensor:
-    """Give a weight the numbers that `xavier_normal` draws; arguments and errors are those of `xavier_uniform_`."""
+    """Give a weight the numbers that `xavier_normal` draws; see `xavier_uniform_`."""
     return _drawn(xavier_normal, tensor, gain, rng)
 
 
@@ -153,7 +143,7 @@ def kaiming_uniform_(
     *,
     rng: Seed = None,
 ) -> ad.Tensor:
-    """Give a weight the numbers that `kaiming_uniform` draws for its shape and dtype.
+    """Give a weight, which is returned, the numbers that `kaiming_uniform` draws for its shape and dtype.
 
     Args:
         tensor: the weight, of shape ``(fan_in, fan_out)``.
@@ -161,9 +151,6 @@ def kaiming_uniform_(
         mode: whether the variance is kept on the way forward, "fan_in", or back, "fan_out".
         nonlinearity: what follows: "leaky_relu", or one of `gain`.
         rng: a Generator or a seed.
-
-    Returns:
-        The weight.
 
     Raises:
         TypeError: the weight is no Tensor, or not floating-point or complex, ``a`` no number, or a name no text.
@@ -204,14 +191,7 @@ def normal_(tensor: ad.Tensor, mean: float = 0.0, std: float = 1.0, *, rng: Seed
 
 
 def constant_(tensor: ad.Tensor, val: float) -> ad.Tensor:
-    """Give a Tensor the same number everywhere.
-
-    Args:
-        tensor: the Tensor, of any shape, which keeps its dtype.
-        val: the number.
-
-    Returns:
-        The Tensor.
+    """Give a Tensor of any shape, which keeps its dtype and is returned, the same number everywhere.
 
     Raises:
         TypeError: it is no Tensor, or not floating-point or complex, or the number none.

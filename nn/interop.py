@@ -34,7 +34,6 @@ def to_torch(model: Module) -> dict[str, Array]:
         TypeError: ``model`` is not a Module.
 
     Example:
-        >>> import nn
         >>> {name: array.shape for name, array in nn.to_torch(nn.MLP([4, 3, 2])).items()}
         {'0.weight': (3, 4), '0.bias': (3,), '2.weight': (2, 3), '2.bias': (2,)}
     """
@@ -62,7 +61,6 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Array]:
             The message names all of them.
 
     Example:
-        >>> import nn
         >>> model = nn.MLP([2, 1])
         >>> state = {"0.weight": np.array([[1.0, 2.0]]), "0.bias": np.array([3.0])}
         >>> loaded = model.load_state_dict(nn.from_torch(model, state))

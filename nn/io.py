@@ -37,7 +37,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
         TypeError: ``model`` is not a Module, a parameter complex128, which such files do not have, or ``path`` no path.
 
     Example:
-        >>> import nn, tempfile
+        >>> import tempfile
         >>> folder = tempfile.TemporaryDirectory()
         >>> nn.save(nn.MLP([2, 1], rng=0), folder.name + "/model.safetensors")
         >>> nn.load(nn.MLP([2, 1], rng=1), folder.name + "/model.safetensors")

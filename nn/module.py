@@ -271,7 +271,6 @@ class Module(WithKnownOptions):
         """Call a function with every Module in this one, and then with the Module itself; returns the Module.
 
         Example:
-            >>> import nn
             >>> def show(module):
             ...     print(type(module).__name__)
             >>> model = nn.Sequential(nn.Linear(2, 1), nn.Tanh()).apply(show)
@@ -320,7 +319,6 @@ class Module(WithKnownOptions):
         parameter does the same for that one.
 
         Example:
-            >>> import nn
             >>> model = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 1))
             >>> [path for path, parameter in model.named_parameters() if parameter.requires_grad]
             ['layers.1.weight', 'layers.1.bias']
@@ -350,7 +348,6 @@ class Module(WithKnownOptions):
         """Give a copy of the array of every parameter and buffer by its path.
 
         Example:
-            >>> import nn
             >>> {path: array.shape for path, array in nn.MLP([4, 3, 2]).state_dict().items()}
             {'layers.0.weight': (4, 3), 'layers.0.bias': (3,), 'layers.2.weight': (3, 2), 'layers.2.bias': (2,)}
         """

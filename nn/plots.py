@@ -186,7 +186,6 @@ def decision_boundary(model: Module, X: Array, y: Array, ax: Axes | None = None)
             out of range, or outputs that are not logits.
 
     Example:
-        >>> import nn
         >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
         >>> model = nn.MLP([2, 8, 2], rng=0)
         >>> ax = nn.plots.decision_boundary(model, X, X[:, 0] ^ X[:, 1])
@@ -285,7 +284,6 @@ def weights(model: Module, shape: tuple[int, int] | None = None, ax: Axes | None
         ValueError: there is no linear layer, its inputs do not make an image of this shape, or a weight is not finite.
 
     Example:
-        >>> import nn
         >>> ax = nn.plots.weights(nn.MLP([64, 6, 10], rng=0))
         >>> ax.images[0].get_array().shape              # two lines of three images of 8x8, with lines between them
         (17, 26)
@@ -358,7 +356,6 @@ def gradient_flow(model: Module, ax: Axes | None = None) -> Axes:
         RuntimeError: there is no gradient, since backward was not called, or `Optimizer.zero_grad` was.
 
     Example:
-        >>> import nn
         >>> model = nn.MLP([2, 8, 8, 1], activation="sigmoid", rng=0)
         >>> nn.functional.mse_loss(model(np.ones((4, 2), np.float32)), np.zeros((4, 1), np.float32)).backward()
         >>> ax = nn.plots.gradient_flow(model)

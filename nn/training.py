@@ -155,7 +155,6 @@ def fit(
         OSError: the checkpoint cannot be read or written, or another run is writing it (BlockingIOError).
 
     Example:
-        >>> import nn
         >>> X = np.linspace(-1, 1, 64)[:, None]
         >>> model = nn.MLP([1, 16, 1], activation="tanh", rng=0)
         >>> optimizer = nn.optim.Adam(model.parameters(), lr=0.05)
@@ -566,7 +565,6 @@ def evaluate(
         ValueError: the loss is unknown, or inputs and targets do not fit or are not finite.
 
     Example:
-        >>> import nn
         >>> model = nn.MLP([2, 3], rng=0)
         >>> value, accuracy = nn.evaluate(model, np.zeros((4, 2)), np.array([0, 0, 1, 2]))
         >>> round(value, 4), accuracy

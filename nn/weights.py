@@ -17,14 +17,8 @@ from nn.checks import check_number, check_real
 def weighted_mean(measure: Callable[..., Any], outputs: Array, targets: Array, weights: Array) -> Array:
     """Give the mean of the rows' losses times their weights, which have a mean of one; of a row, that of its elements.
 
-    Args:
-        measure: a loss with ``reduction="none"``.
-        outputs: predictions, of shape ``(N, ...)``.
-        targets: of shape ``(N, ...)``.
-        weights: of shape ``(N,)``.
-
     Raises:
-        TypeError: the loss does not give an array with a first axis of N.
+        TypeError: for ``reduction="none"``, the loss does not give an array with a first axis of the rows.
 
     Example:
         >>> from nn.functional import mse_loss

@@ -169,7 +169,6 @@ class Optimizer(WithKnownOptions):
             unknown or outside its domain.
 
     Example:
-        >>> import nn
         >>> from nn.optim.base import FLAG, POSITIVE
         >>> class SignDescent(nn.optim.Optimizer):
         ...     options = {"scale": POSITIVE, "ascend": FLAG}
@@ -250,7 +249,6 @@ class Optimizer(WithKnownOptions):
             ValueError: as for the optimizer itself. Nothing is added then.
 
         Example:
-            >>> import nn
             >>> x, y = ad.Tensor(1.0), ad.Tensor(2.0)
             >>> optimizer = nn.optim.SGD([x], lr=0.1)
             >>> optimizer.add_param_group({"params": [y], "lr": 0.01})
@@ -456,7 +454,6 @@ class Optimizer(WithKnownOptions):
             parameter has taken a step, its arrays, such as ``parameters.0.momentum``.
 
         Example:
-            >>> import nn
             >>> optimizer = nn.optim.SGD([ad.Tensor([1.0, 2.0])], lr=0.1, momentum=0.9)
             >>> state = optimizer.state_dict()
             >>> state["groups.0.momentum"], state["parameters.0.step"]
@@ -488,7 +485,6 @@ class Optimizer(WithKnownOptions):
                 option is outside its domain; nothing is loaded.
 
         Example:
-            >>> import nn
             >>> x = ad.Tensor([1.0, 2.0])
             >>> optimizer, other = nn.optim.Adam([x], lr=0.1), nn.optim.Adam([x])
             >>> other.load_state_dict(optimizer.state_dict())

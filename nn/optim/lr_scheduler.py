@@ -68,7 +68,6 @@ class Schedule(WithKnownOptions):
         """Give the learning rate of each group, as the last step has set it.
 
         Example:
-            >>> import nn
             >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
             >>> nn.optim.StepLR(optimizer, step_size=10).get_last_lr()
             [0.5]
@@ -109,7 +108,6 @@ class Schedule(WithKnownOptions):
         """Give all that the next steps depend on but the arguments: numbers by name.
 
         Example:
-            >>> import nn
             >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
             >>> nn.optim.StepLR(optimizer, step_size=10).state_dict()
             {'last_epoch': 0, 'groups.0.base_lr': 0.5, 'groups.0.lr': 0.5}
@@ -194,7 +192,6 @@ class StepLR(Schedule):
         ValueError: a number is outside its domain.
 
     Example:
-        >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
         >>> schedule = nn.optim.StepLR(optimizer, step_size=2, gamma=0.5)
         >>> for epoch in range(4):
@@ -229,7 +226,6 @@ class ExponentialLR(Schedule):
         ValueError: gamma is outside its domain.
 
     Example:
-        >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
         >>> schedule = nn.optim.ExponentialLR(optimizer, gamma=0.5)
         >>> schedule.step()
@@ -261,7 +257,6 @@ class CosineAnnealingLR(Schedule):
         ValueError: a number is outside its domain.
 
     Example:
-        >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
         >>> schedule = nn.optim.CosineAnnealingLR(optimizer, T_max=10, eta_min=0.1)
         >>> for epoch in range(5):
@@ -302,7 +297,6 @@ class LinearWarmup(Schedule):
         ValueError: a number is outside its domain.
 
     Example:
-        >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
         >>> schedule = nn.optim.LinearWarmup(optimizer, steps=2, start_factor=0.5)
         >>> for epoch in range(4):
@@ -346,7 +340,6 @@ class MultiStepLR(Schedule):
         ValueError: a number is outside its domain.
 
     Example:
-        >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
         >>> schedule = nn.optim.MultiStepLR(optimizer, milestones=[1, 3], gamma=0.5)
         >>> for epoch in range(4):
@@ -385,7 +378,6 @@ class LambdaLR(Schedule):
         ValueError: the list has another length than there are groups, or a factor is negative or not finite.
 
     Example:
-        >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
         >>> schedule = nn.optim.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
         >>> schedule.step()
@@ -437,7 +429,6 @@ class OneCycleLR(Schedule):
             there are groups, the optimizer has no momentum to cycle, or `step` is called too often.
 
     Example:
-        >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
         >>> schedule = nn.optim.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
         >>> for epoch in range(4):
@@ -551,7 +542,6 @@ class SequentialLR(Schedule):
             schedules or do not increase.
 
     Example:
-        >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
         >>> parts = nn.optim.LinearWarmup(optimizer, steps=2, start_factor=0.5), nn.optim.ExponentialLR(optimizer, 0.5)
         >>> schedule = nn.optim.SequentialLR(optimizer, parts, milestones=[2])
@@ -635,7 +625,6 @@ class ReduceLROnPlateau(Schedule):
         ValueError: an argument is outside its domain, or min_lr has another length than there are groups.
 
     Example:
-        >>> import nn
         >>> optimizer = nn.optim.SGD(nn.MLP([2, 1], rng=0).parameters(), lr=0.5)
         >>> schedule = nn.optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
         >>> for loss in [1.0, 0.8, 0.8, 0.9]:
