@@ -48,6 +48,13 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> int:
+    """Read a positive integer."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
+    return int(text)
+
+
 def save(picture: Figure | ad.Drawing, output: Path, name: str) -> Path:
     """Write a picture into a folder, say so, and give its path."""
     path = output / name

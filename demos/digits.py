@@ -17,7 +17,6 @@ and the weights come out as those of a single process, but for rounding.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,18 +139,18 @@ def argument_parser() -> chapter.Parser:
     """Describe the flags."""
     parser = chapter.Parser("digits", __doc__)
     add = parser.add_argument
-    add("--epochs", type=positive, default=40, metavar="N", help="how often each image is seen (default: 40)")
-    add("--hidden", type=positive, default=[128], metavar="N", nargs="+", help="hidden layers' sizes (default: 128)")
+    add("--epochs", type=chapter.positive, default=40, metavar="N", help="how often each image is seen (default: 40)")
+    add(
+        "--hidden",
+        type=chapter.positive,
+        default=[128],
+        metavar="N",
+        nargs="+",
+        help="hidden layers' sizes (default: 128)",
+    )
     add("--activation", choices=sorted(ACTIVATIONS), default="relu", help="between the layers (default: relu)")
     add("--distributed", action="store_true", help="train by all processes that mpiexec started")
     return parser
-
-
-def positive(text: str) -> int:
-    """Read a positive integer."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

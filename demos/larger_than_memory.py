@@ -27,7 +27,6 @@ is lost, another one makes its chunks again, and the step goes on.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import sys
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = chapter.Parser("larger_than_memory", __doc__)
     number = f"of {CHUNK // MIB} MiB each (default: {CHUNKS})"
     parser.add_argument("--address", help="of the scheduler of a cluster (default: two processes are started here)")
-    parser.add_argument("--chunks", type=positive, default=CHUNKS, metavar="N", help=number)
+    parser.add_argument("--chunks", type=chapter.positive, default=CHUNKS, metavar="N", help=number)
     options = parser.parse(arguments)
     with contextlib.ExitStack() as stack:
         try:
@@ -270,13 +269,6 @@ def draw(losses: Any, counts: Any, size: int, limits: list[int], peaks: list[int
     for ax in (left, middle, right):
         ax.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def positive(text: str) -> int:
-    """Read a positive integer."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":
