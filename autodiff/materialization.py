@@ -79,8 +79,11 @@ def materialize(tree: Any) -> Any:
             raise TypeError(f"materialize: a {kind} is not looked into: make a list, tuple or dict of it")
     if lazy:
         values = list(map(_as_promised, lazy, _dask().compute(*lazy, traverse=False)))
+        taken: set[int] = set()
         for put, value in zip(puts, values, strict=True):
-            put(value)
+            # Dask gives one array for two that are computed alike, such as zeros; each place has its own to write into.
+            put(value.copy() if id(value) in taken else value)
+            taken.add(id(value))
     return rebuild(leaves)
 
 
@@ -95,7 +98,7 @@ def _dask() -> Any:
 
 def _as_promised(lazy: Any, value: Any) -> Any:
     """Give what was computed with the shape and dtype of the array that it was to be, or say that it has others."""
-    if not hasattr(lazy, "chunks"):
+    if not hasattr(type(lazy), "chunks"):  # of the type, since a task has attributes of all names
         return value  # a table, say
     value = value if hasattr(value, "dtype") else np.asarray(value)
     # A length that Dask does not know is NaN, and equals nothing.

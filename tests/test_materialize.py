@@ -162,6 +162,23 @@ def test_what_was_computed_may_be_written_into() -> None:
     np.testing.assert_array_equal(source, 1)
 
 
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_what_is_computed_alike_is_written_into_apart(chunk: int) -> None:
+    zeros = da.zeros(3, chunks=chunk)
+    one, other = nn.Parameter(zeros), nn.Parameter(da.zeros(3, chunks=chunk))
+    ((one + other) * da.ones(3, chunks=chunk)).sum().backward()
+    kept = ad.materialize([one, other, zeros])[2]
+    one.grad *= 2
+    nn.optim.SGD([one], lr=1.0).step()
+    one.data -= 1
+    for array, value in ((one.data, -3), (other.data, 0), (kept, 0), (one.grad, 2), (other.grad, 1)):
+        np.testing.assert_array_equal(array, value)
+
+
+def test_tasks_are_computed_to_what_they_give() -> None:
+    assert ad.materialize([dask.delayed(len)("four"), 1]) == [4, 1]
+
+
 def test_the_gradient_of_a_sum_is_in_the_chunks_of_its_array() -> None:
     x = da.ones((100, 4), chunks=(10, 2))
     for f in (
