@@ -212,15 +212,21 @@ def said_of_option(name: str, value: Any) -> str:
 
 
 class _Absent:
-    """A name that the objects of a class have not: looking it up raises an AttributeError that says more."""
+    """A name that the objects of a class have not: looking it up raises an AttributeError that says more.
 
-    def __init__(self, where: str, name: str) -> None:
-        self._where, self._name = where, name
+    A subclass may have it, in itself, in its objects, or from another base, also one that comes later.
+    """
+
+    def __init__(self, where: type[Any], name: str) -> None:
+        self._kind, self._where, self._name = where, where.__name__, name
 
     def __repr__(self) -> str:
         return f"<not here{said(self._where, self._name)}>"  # as help() shows it
 
-    def __get__(self, instance: Any, kind: type[Any]) -> NoReturn:
+    def __get__(self, instance: Any, kind: type[Any]) -> Any:
+        later = kind.__mro__[kind.__mro__.index(self._kind) + 1 :]
+        if any(self._name in vars(base) for base in later):  # as of a mixin that comes after
+            return getattr(super(self._kind, kind if instance is None else instance), self._name)
         text = f"{kind.__name__!r} object has no attribute {self._name!r}{said(self._where, self._name)}"
         raise AttributeError(text, name=self._name, obj=instance)
 
@@ -236,7 +242,7 @@ def explained(kind: type[Any]) -> type[Any]:
         return list(has)
 
     for name in INSTEAD[kind.__name__]:
-        setattr(kind, name, _Absent(kind.__name__, name))
+        setattr(kind, name, _Absent(kind, name))
     setattr(kind, "__dir__", names)  # noqa: B010 (to type checkers it is a method of its own)
     return kind
 
