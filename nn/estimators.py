@@ -217,6 +217,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 f"{caller}: the network has the layers {self.model_.sizes}, and cannot go on as one of {sizes}; fit "
                 "with warm_start=False makes a new one"
             )
+        elif self._form != _form(options):
+            raise ValueError(
+                f"{caller}: the network has the activation, dropout and batch_norm {self._form}, and cannot go on with "
+                f"{_form(options)}; fit with warm_start=False makes a new one"
+            )
+        elif (self.validation_scores_ is not None) != options.early_stopping:
+            self._begin_watch(options)
         data = _Data(X, y, task, rows, held, batch_size)
         if options.solver == "lbfgs":
             self._minimize(options, data)
@@ -238,12 +245,18 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             for parameter in (layer.weight, layer.bias):
                 parameter.data = self._rng.uniform(-bound, bound, parameter.shape)
         self.n_layers_, self.n_outputs_ = len(sizes), sizes[-1]
-        self.n_iter_ = self.t_ = self._waited = 0
+        self._form = _form(options)
+        self.n_iter_ = self.t_ = 0
         self.loss_curve_: list[float] = []
+        self._begin_watch(options)
+        self._optimizer: optim.Optimizer | None = None
+
+    def _begin_watch(self, options: SimpleNamespace) -> None:
+        """Begin to look for the best score, or the least loss."""
+        self._waited = 0
         self.validation_scores_: list[float] | None = [] if options.early_stopping else None
         self.best_validation_score_: Any = -math.inf if options.early_stopping else None
         self.best_loss_ = None if options.early_stopping else math.inf
-        self._optimizer: optim.Optimizer | None = None
 
     def _network(self, options: SimpleNamespace, sizes: tuple[int, ...], dtype: Any) -> MLP:
         activation = options.activation
@@ -262,8 +275,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """Make the optimizer: of a loss that is the scale's part of what is meant, and weights that are to decay."""
         weights = _weights(model)
         others = [p for p in model.parameters() if all(p is not weight for weight in weights)]
-        groups = [{"params": weights, "weight_decay": decay / scale}, {"params": others}]
-        parameters: Any = groups if decay else [*weights, *others]
+        parameters: Any = [{"params": weights, "weight_decay": decay / scale}, {"params": others}]
         if options.solver == "sgd":
             nesterov = options.nesterovs_momentum and options.momentum > 0
             return optim.SGD(
@@ -280,8 +292,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         optimizer = self._optimizer if incremental else None
         if optimizer is None:
             optimizer = self._make_optimizer(options, network, decay, scale)
+        optimizer.param_groups[0]["weight_decay"] = decay / scale  # these rows may be more, or fewer, than the last
         self._optimizer = optimizer if incremental else None  # that of fit may be of a network in single precision
-        best, is_over = None, False
+        best = None if self.best_validation_score_ in (None, -math.inf) else network.state_dict()
+        is_over = False
 
         def after_epoch(epoch: int, model: Module, history: History) -> bool:
             nonlocal best, is_over
@@ -441,6 +455,10 @@ def _change_rate(optimizer: optim.Optimizer, lr: float) -> None:
         for momentum in slots.values():
             momentum *= optimizer.lr / lr
     optimizer.lr = lr
+
+
+def _form(options: SimpleNamespace) -> tuple[Any, ...]:
+    return options.activation, options.dropout, options.batch_norm
 
 
 def _linear(model: MLP) -> list[Any]:

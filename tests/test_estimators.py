@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import pickle
 import subprocess
 import sys
@@ -386,6 +387,45 @@ def test_warm_start_goes_on() -> None:
         ValueError, match=r"the network has the layers \(4, 8, 3\), and cannot go on as one of \(4, 5, 3"
     ):
         estimator.set_params(hidden_layer_sizes=5).fit(A, y)
+
+
+@pytest.mark.parametrize("changed", [{"activation": "tanh"}, {"dropout": 0.5}, {"batch_norm": True}])
+def test_another_network_does_not_go_on(changed: dict[str, Any]) -> None:
+    A, y = iris()
+    estimator = small(nn.Classifier, warm_start=True, max_iter=1, batch_size=50).fit(A, y)
+    with pytest.raises(ValueError, match="the network has the activation, dropout and batch_norm"):
+        estimator.set_params(**changed).fit(A, y)
+    with pytest.raises(ValueError, match="Classifier: the network has the activation"):
+        estimator.partial_fit(A, y)
+
+
+def test_warm_start_with_another_end() -> None:
+    A, y = iris()
+    estimator = small(nn.Classifier, warm_start=True, max_iter=3).fit(A, y)
+    estimator.set_params(early_stopping=True).fit(A, y)
+    assert len(estimator.validation_scores_) == 3
+    assert estimator.best_validation_score_ == max(estimator.validation_scores_)
+    before, best = estimator.predict_proba(A), estimator.best_validation_score_
+    estimator.set_params(learning_rate_init=10.0).fit(A, y)  # no epoch is as good
+    assert estimator.best_validation_score_ == best
+    np.testing.assert_array_equal(estimator.predict_proba(A), before)
+    estimator.set_params(early_stopping=False, learning_rate_init=0.01).fit(A, y)
+    assert estimator.validation_scores_ is None
+    assert math.isfinite(estimator.best_loss_)
+
+
+def test_partial_fit_decays_by_the_rows_that_are_given() -> None:
+    y = X[:, 0]
+    options: dict[str, Any] = {"solver": "sgd", "alpha": 10.0, "momentum": 0.0, "shuffle": False}
+    ours, theirs = small(nn.Regressor, **options), small(MLPRegressor, **options)
+    for one in (ours, theirs):
+        one.partial_fit(X[:4], y[:4])
+    for mine, their in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
+        their[...] = mine
+    for _ in range(3):
+        ours.partial_fit(X, y)
+        theirs.partial_fit(X, y)
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-9)
 
 
 # In scikit-learn's tools
