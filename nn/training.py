@@ -490,9 +490,11 @@ def _halves(
         loss = weighted_mean(measure, outputs, targets, *weights) if weights else measure(outputs, targets)
         if not isinstance(loss, ad.Tensor) or loss.size != 1:
             raise TypeError(f"fit: the loss must return a scalar Tensor computed from the predictions, got {loss!r}")
-        require(np.isfinite(loss), NotFiniteError, "loss is {}", data_of(loss))
+        value = data_of(loss)
+        if (is_finite := np.isfinite(value)) is not np.True_:  # otherwise there is nothing to say, nor to be recorded
+            require(is_finite, NotFiniteError, "loss is {}", value)
         loss.backward(None if factor is None else np.full(loss.shape, factor, loss.dtype))
-        return (data_of(loss), data_of(outputs)) if with_outputs else (data_of(loss),)
+        return (value, data_of(outputs)) if with_outputs else (value,)
 
     def update() -> None:
         if clip_norm is not None:

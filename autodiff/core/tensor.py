@@ -312,7 +312,8 @@ class Tensor(_Base):
                     f"backward: {self._label()} is not a scalar: reduce it, as with .sum(), or give backward(gradient) "
                     "an array of its shape"
                 )
-            gradient = type(self._array)(1) if isinstance(self._array, np.generic) else np.ones_like(self._array)
+            one = type(self._array)(1) if isinstance(self._array, np.generic) else np.ones_like(self._array)
+            return constant(one) if create_graph else one
         gradient = taken_in(gradient, "backward")
         array = data_of(gradient)
         if not hasattr(array, "shape"):

@@ -57,6 +57,8 @@ def _cross_entropy(logits: Array, target: Array, reduction: str) -> Array:
 
 def _of_labels(x: Array, labels: Array) -> Array:
     """Give the number of each row that stands at its label."""
+    if type(x) is type(labels) is np.ndarray:  # most often
+        return x[np.arange(len(labels)), labels]
     if is_lazy(labels) or is_lazy(data_of(x)):
         return np.sum(np.where(labels[:, None] == np.arange(x.shape[1]), x, 0), axis=1)
     index = np.arange(len(labels)), labels
@@ -262,11 +264,15 @@ def _weight_of(weight: Array, labels: Array) -> Array:
 
 def _check_places(caller: str, logits: Any, target: Any) -> None:
     """Refuse labels that stand in the place of logits, and these in theirs."""
-    kinds = (getattr(getattr(x, "dtype", None), "kind", "") for x in (logits, target))
-    if next(kinds) in ("i", "u", "b") and next(kinds) == "f" and np.ndim(data_of(target)) > np.ndim(data_of(logits)):
+    are_labels = _kind(logits) in ("i", "u", "b") and _kind(target) == "f"
+    if are_labels and np.ndim(data_of(target)) > np.ndim(data_of(logits)):
         raise TypeError(
             f"{caller}: logits come first and labels second; these have changed places: {caller}(logits, labels)"
         )
+
+
+def _kind(x: Any) -> str:
+    return getattr(getattr(x, "dtype", None), "kind", "")
 
 
 def _checked_logits(caller: str, logits: Array, reduction: str, least: int = 1) -> Array:
@@ -294,9 +300,7 @@ def _checked_target(caller: str, logits: Array, target: Array, ignore_index: int
     check_known(caller, labels, "target")
     if labels.ndim == len(shape) - 1:
         labels = labels.astype(np.intp) if labels.dtype.kind == "b" else labels
-        if labels.shape != _shape_of_labels(shape):
-            check_known(caller, logits, "logits")
-        return _checked_labels(caller, labels, shape, ignore_index)
+        return _checked_labels(caller, labels, logits, ignore_index)
     if labels.shape != shape or (len(shape) == 1 and labels.dtype.kind in "iub"):
         check_known(caller, logits, "logits")
         check_real(caller, "target", labels)
@@ -328,8 +332,9 @@ def _is_one(values: Array, message: str, total: Array) -> None:
     require(np.absolute(total - 1) < 0.01, ValueError, message, total)
 
 
-def _checked_labels(caller: str, labels: Array, shape: tuple[int, ...], ignore_index: int | None) -> Array:
+def _checked_labels(caller: str, labels: Array, logits: Array, ignore_index: int | None) -> Array:
     """Refuse what is not one number of a class for each row, and give it."""
+    shape = logits.shape
     if labels.dtype.kind not in "iu":
         is_text = labels.dtype.kind in "USOT"
         way_out = f"convert them with {NUMBERED if is_text else '.astype(int)'}"
@@ -338,6 +343,7 @@ def _checked_labels(caller: str, labels: Array, shape: tuple[int, ...], ignore_i
             f"{shape}; numbers need mse_loss"
         )
     if labels.shape != (fitting := _shape_of_labels(shape)):
+        check_known(caller, logits, "logits")
         if len(shape) == 2:
             raise ValueError(f"{caller}: {len(labels)} labels for {shape[0]} rows of logits")
         raise ValueError(f"{caller}: logits of shape {shape} need labels of shape {fitting}, got {labels.shape}")

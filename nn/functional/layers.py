@@ -68,9 +68,10 @@ def linear(x: Array, weight: Array, bias: Array = None) -> Array:
         >>> nn.functional.linear(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
         array([11.5])
     """
-    if not is_sparse(x):
+    sparse = not isinstance(x, ad.Tensor) and is_sparse(x)
+    if not (sparse or isinstance(x, ad.Tensor)):  # most often it is one, and spared the checks
         x = check_real("linear", "x", x, "fiubc")
-    if not isinstance(weight, ad.Tensor):  # most often it is one, and spared the checks
+    if not isinstance(weight, ad.Tensor):
         weight = check_real("linear", "weight", weight, "fiubc")
     if not (bias is None or isinstance(bias, ad.Tensor)):
         bias = check_real("linear", "bias", bias, "fiubc")
@@ -81,7 +82,7 @@ def linear(x: Array, weight: Array, bias: Array = None) -> Array:
             f"linear: x of shape {inputs} needs a weight of shape ({inputs[-1] if inputs else 'in'}, out) and a bias "
             f"of shape (out,), got {features} and {None if bias is None else bias.shape}"
         )
-    if is_sparse(x):
+    if sparse:
         return x @ weight if bias is None else x @ weight + bias
     return x @ weight if bias is None else _linear(x, weight, bias)
 

@@ -337,7 +337,7 @@ class Optimizer(WithKnownOptions):
                     gradient = gradient if gradient.dtype == data.dtype else gradient.astype(data.dtype)
                 size = data.nbytes
                 step = self.steps[k] + 1
-                if size > SMALL_BYTES or type(data) is not np.ndarray or is_lazy(gradient):
+                if size > SMALL_BYTES or type(data) is not np.ndarray or type(gradient) is not np.ndarray:
                     yield position, _Batch(step, k, parameter, data, gradient, 0)
                 elif batch and batch.step == step and batch.dtype is data.dtype and batch.room >= size:
                     batch.room -= size
