@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,15 +36,22 @@ def tensors(args: tuple[Any, ...], make: Callable[[Any], Any] = Tensor) -> list[
     return [make(arg) if is_float(arg) else arg for arg in args]
 
 
-def weights_for(outputs: Any) -> list[Any]:
+def weights_for(outputs: Any) -> tuple[Any, ...]:
     """Give a fixed random array of each output's shape, so that errors of its elements cannot cancel."""
+    return weights_of(tuple((tuple(out.shape), is_complex(out)) for out in outputs))
+
+
+@cache
+def weights_of(shapes: tuple[tuple[tuple[int, ...], bool], ...]) -> tuple[Any, ...]:
     rng = np.random.default_rng(1)
 
-    def weight(out: Any) -> Any:
-        real = rng.uniform(0.5, 1.5, tuple(out.shape))
-        return real + 1j * rng.uniform(0.5, 1.5, real.shape) if is_complex(out) else real
+    def weight(shape: tuple[int, ...], has_two_parts: bool) -> Any:
+        real = np.asarray(rng.uniform(0.5, 1.5, shape))
+        weight = real + 1j * rng.uniform(0.5, 1.5, shape) if has_two_parts else real
+        weight.flags.writeable = False
+        return weight
 
-    return list(map(weight, outputs))
+    return tuple(weight(*shape) for shape in shapes)
 
 
 def is_complex(out: Any) -> bool:

@@ -82,6 +82,7 @@ class Trial:
         self.places = places_of(case)
         self.rtol = 1e-6 if dtype == np.float64 else 2e-3
         self.found: list[str] = []
+        self.rough: dict[tuple[bool, ...], Any] = {}
         rng = np.random.default_rng(5)
         self.lengths = self.scales()
         self.vectors = [
@@ -219,7 +220,10 @@ class Trial:
         """
         here, right, left = truth
         counts = np.isfinite(value) & np.isclose(value, here, rtol=1e2 * self.rtol, atol=0)
-        counts &= ~self.is_rough(vectors, here.size)
+        moved = tuple(bool(v.any()) for v in vectors)
+        if moved not in self.rough:  # of the function, whichever derivative it is that is compared
+            self.rough[moved] = self.is_rough(vectors)
+        counts &= ~np.resize(self.rough[moved], here.size)
         unit, size = self.unit(vectors, here.size), np.zeros_like(here)
         counts &= ~(np.isnan(ours) & (self.is_at_infinity(here.size) | self.is_pole(here.size)))
         counts &= ~(~np.isfinite(ours) & self.is_out_of_range(here.size))
@@ -352,7 +356,7 @@ class Trial:
         )
         return np.resize(length, size)
 
-    def is_rough(self, vectors: list[Any], count: int) -> Any:
+    def is_rough(self, vectors: list[Any]) -> Any:
         """Whether numbers are at work that are too large for steps in proportion to them, as the sine's are.
 
         Asked is how the function does at smaller ones: whether it is a polynomial of low degree in steps that are a
@@ -365,8 +369,8 @@ class Trial:
         factors = [LARGE * least / (one if self.point.is_grid else np.nanmax(one, initial=0)) for one in sizes]
         factors = [np.where(one < 1, one, 1) for one in factors]
         if all(np.all(one == 1) for one in factors):
-            return np.zeros(count, bool)
-        rough = np.zeros(count, bool)
+            return np.array([False])
+        rough = np.zeros(sizes[0].size if self.point.is_grid else 1, bool)
         for length in np.linspace(0.7e-3, 3.1e-3, 10):
             steps = [
                 factor * length * np.nan_to_num(v.astype(float)) / own * np.where(np.isnan(size), own, size)
@@ -380,9 +384,9 @@ class Trial:
             fourth = values[0] - 4 * values[1] + 6 * values[2] - 4 * values[3] + values[4]
             found = ~(np.abs(fourth) <= 1e-8 * np.max(np.abs(values), axis=0))
             if self.point.is_grid:
-                found = np.resize(found.reshape(-1, sizes[0].size).any(axis=0), count)
+                found = found.reshape(-1, sizes[0].size).any(axis=0)
             rough |= found if self.point.is_grid else found.any()
-        return rough & (np.resize(np.any([one < 1 for one in factors], axis=0), count) if self.point.is_grid else True)
+        return rough & np.any([one < 1 for one in factors], axis=0) if self.point.is_grid else rough
 
     def note(self, order: str, what: Any, ours: Any, right: Any, vectors: list[Any]) -> None:
         """Write down what is wrong, and where."""
