@@ -61,6 +61,7 @@ INSTEAD: dict[str, dict[str, str]] = {
         **_each("uniform_ normal_", "write x.data = rng.{}(size=x.shape), or nn.init.{}_(x)"),
         "requires_grad_": "write x.requires_grad = True",
         "detach_": "write x = x.detach()",
+        "compute": "write ad.materialize(x)",
         "grad_fn": "ask x.is_leaf, or see the graph by ad.draw(x)",
         **_each("new_zeros new_ones new_full new_tensor", "write np.zeros(shape), np.ones(shape) and so on"),
     },
@@ -182,7 +183,14 @@ INSTEAD: dict[str, dict[str, str]] = {
             "write a Module whose forward computes the weight",
         ),
     },
-    "nn.data": _each("DataLoader Dataset TensorDataset random_split Subset", _BATCHES),
+    "nn.data": {
+        **_each("DataLoader Dataset TensorDataset", _BATCHES),
+        **_each("random_split Subset", "write order = rng.permutation(len(X)), and X[order[:n]]"),
+    },
+    "nn.parallel": _each(
+        "DistributedDataParallel DataParallel",
+        "nn.fit(comm=) does all of it; in a loop of your own, average_gradients(model) before the optimizer's step",
+    ),
     # of any function or class
     "option": {
         "dim": "write axis=",

@@ -69,7 +69,10 @@ def from_torch(model: Module, state: Mapping[str, Any]) -> dict[str, Array]:
     """
     paths = _by_path("from_torch", model)
     if not isinstance(state, Mapping):
-        raise TypeError(f"from_torch: expected a dict of arrays by name, got {type(state).__name__}")
+        raise TypeError(
+            f"from_torch: expected a dict of arrays by name, such as torch_model.state_dict(), got "
+            f"{type(state).__name__}"
+        )
     arrays = {name: _array(name, value) for name, value in state.items()}
     sources: dict[int, tuple[str, Array]] = {}  # by the id of a Tensor, where its array was and what it is
     problems = []

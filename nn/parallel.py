@@ -18,6 +18,7 @@ import numpy as np
 import autodiff as ad
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
+from autodiff.elsewhere import absent
 from nn.checks import all_finite, check_dataset, check_number, check_rows
 from nn.module import Module, check_model
 from nn.optim.base import Optimizer, checked_gradient
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Made = Callable[[Callable[..., Any]], Any]
 Step = Callable[..., tuple[Any, ...]]  # of inputs, targets and weights
+
+__all__ = ["average_gradients", "broadcast", "shard"]
 
 _PIECE_BYTES = 2**30  # MPI counts in 32 bits
 
@@ -99,7 +102,17 @@ def broadcast(model: Module, *, comm: MPI.Intracomm | None = None) -> Module:
 def average_gradients(model: Module, *, samples: int | None = None, comm: MPI.Intracomm | None = None) -> None:
     """Replace the gradients of a model's parameters by their mean over the ranks, which is then the same everywhere.
 
-    All go in one buffer. A parameter whose gradient is None on each rank keeps it so; None on some counts as zeros.
+    All go in one buffer. A parameter whose gradient is None on each rank keeps it so; None on some counts as zeros. All
+    ranks must call it as often, or those that do wait for the others for ever: a rank that has no rows left gives
+    ``samples=0``, as in
+
+        for step in range(steps):                        # as many on all ranks
+            inputs, targets = next(batches, (X[:0], y[:0]))
+            optimizer.zero_grad()
+            if len(inputs):
+                loss(model(inputs), targets).backward()
+            nn.parallel.average_gradients(model, samples=len(inputs))
+            optimizer.step()
 
     Li et al., PyTorch Distributed: experiences on accelerating data parallel training (2020), section 3.
 
@@ -604,3 +617,7 @@ def _common(caller: str, told: list[tuple[str, str] | None], error: BaseExceptio
         with contextlib.suppress(TypeError):  # some are made of more than a text
             return kind(message + text.removeprefix(f"{caller}: "))
     return RuntimeError(f"{message}{name}: {text}")
+
+
+if not TYPE_CHECKING:  # or checkers took every name for one of these
+    __getattr__ = absent(__name__)

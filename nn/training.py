@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 import autodiff as ad
-from autodiff.arrays.whole import require
+from autodiff.arrays.whole import is_lazy, require
 from autodiff.compiler.state import numbers_of, views_of, watch_of
 from autodiff.core.hooks import HOOKS, hooks_of
 from autodiff.core.record import data_of
@@ -87,7 +87,8 @@ def fit(
     After each epoch come, in this order: the validation data, ``patience``, ``schedule``, ``callbacks`` and
     ``checkpoint``.
 
-    Ctrl-C (KeyboardInterrupt) ends the training early: the history of the finished epochs is returned, and the model
+    Ctrl-C (KeyboardInterrupt) ends the training early (of ranks that mpiexec started it ends mpiexec, and so all; a
+    checkpoint stays): the history of the finished epochs is returned, and the model
     stays as it is at that moment, in the middle of an epoch.
 
     Args:
@@ -185,7 +186,7 @@ def fit(
         )
         if patience is not None and validation_data is None:
             raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
-        check_model("fit", model)
+        _check_model("fit", model)
         optimizer = _optimizer(model.parameters(), optimizer, schedule)
         if validation_data is not None and (not isinstance(validation_data, list | tuple) or len(validation_data) != 2):
             raise TypeError("fit: validation_data must be a pair (inputs, targets)")
@@ -573,7 +574,7 @@ def evaluate(
         (1.0986, 0.5)
     """
     measure = _loss("evaluate", loss)
-    check_model("evaluate", model)
+    _check_model("evaluate", model)
     data = Dataset("evaluate", X, y, dtype_of(model))
     with evaluating(model):
         value, *arrays = _measured("evaluate", measure, *_predicted(model, data, slice(0, len(data))))
@@ -802,6 +803,14 @@ def _metrics(metrics: Any, loss: Loss) -> dict[str, Metric]:
 
 def _name(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
+
+
+def _check_model(caller: str, model: Any) -> None:
+    check_model(caller, model)
+    if any(is_lazy(tensor.data) for tensor in model.by_path().values()):
+        raise TypeError(
+            f"{caller}: the model's parameters or buffers are lazy arrays; compute them by ad.materialize(model)"
+        )
 
 
 def dtype_of(model: Module) -> Any:

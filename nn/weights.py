@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
+from autodiff.arrays.whole import is_lazy
 from autodiff.core.rule import Array
 from nn.checks import check_number, check_real
 
@@ -56,6 +57,8 @@ def check_reduction(caller: str, measure: Callable[..., Any]) -> None:
 
 def check_sample_weight(caller: str, weights: Any, rows: int) -> Array:
     """Give the weights of rows as float64 of shape ``(rows,)``, and refuse what cannot be one."""
+    if is_lazy(weights):
+        raise TypeError(f"{caller}: sample_weight is a lazy array; give what its compute() returns")
     weights = np.asarray(ad.stop_gradient(check_real(caller, "sample_weight", weights)), dtype=np.float64)
     if weights.shape != (rows,):
         raise ValueError(f"{caller}: sample_weight must be of shape ({rows},), a number a row, got {weights.shape}")

@@ -438,7 +438,7 @@ def test_one_hot_is_pytorchs() -> None:
 PLACES: dict[str, Any] = {
     "Tensor": ad.Tensor([1.0]), "Module": nn.Linear(1, 1), "autodiff": ad, "nn": nn, "nn.functional": F,
     "nn.optim": optim, "nn.optim.lr_scheduler": optim.lr_scheduler, "nn.init": nn.init, "nn.utils": nn.utils,
-    "nn.data": nn.data,
+    "nn.data": nn.data, "nn.parallel": nn.parallel,
 }  # fmt: skip
 
 
