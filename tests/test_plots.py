@@ -196,9 +196,17 @@ def test_the_scale_of_the_losses(losses: list[float], scale: str) -> None:
     assert history_to_draw(validation_loss=losses).plot().get_yscale() == scale
 
 
-@pytest.mark.parametrize("epochs", [1, 40, 3000])
-@pytest.mark.parametrize("metrics", [[], ["accuracy"], ["accuracy", "mean_absolute_logit", "error_percent", "f1"]])
-@pytest.mark.parametrize("size", [None, (9, 3), (6, 8)])
+ONE, FOUR = ["accuracy"], ["accuracy", "mean_absolute_logit", "error_percent", "f1"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "metrics", "size"),
+    [  # each number of epochs with each number of metrics and in each size, and so for each two of the three
+        (1, [], None), (1, ONE, (9, 3)), (1, FOUR, (6, 8)),
+        (40, [], (9, 3)), (40, ONE, (6, 8)), (40, FOUR, None),
+        (3000, [], (6, 8)), (3000, ONE, None), (3000, FOUR, (9, 3)),
+    ],
+)  # fmt: skip
 def test_texts_of_a_history_do_not_overlap(epochs: int, metrics: list[str], size: tuple[float, float] | None) -> None:
     values = {name: list(np.linspace(1, 2, epochs) * 20.0**k) for k, name in enumerate(metrics)}
     losses = list(np.linspace(1, 0.1, epochs))
