@@ -246,13 +246,13 @@ def draw(losses: Any, counts: Any, size: int, limits: list[int], peaks: list[int
 
     from demos import chapter
 
-    figure = Figure(figsize=(9, 3), layout="constrained")
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     colors = dict(zip(MODELS, (chapter.BLUE, chapter.ORANGE)))
     for (name, method), curve in losses.items():
         style = "o--" if method == "gradient descent" else "o-"
         left.plot(range(1, len(curve) + 1), curve, style, color=colors[name], markersize=3, label=f"{name}, {method}")
-    left.legend(fontsize=6)
+    left.legend(fontsize=6, handlelength=4, loc="upper right")  # where falling lines leave room
     left.set(xlabel="passes over the data", title="Loss")
     left.set_xticks(range(1, PASSES + 1))
     names = ["data", "allowed", *(f"worker {k}" for k in range(1, len(peaks) + 1)), "this process"]
