@@ -216,7 +216,7 @@ def connected(address: str | None) -> Iterator[Client]:
             n_workers=WORKERS,
             threads_per_worker=1,
             memory_limit=MEMORY,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any port: the usual one may be taken
             local_directory=folder,
             silence_logs=logging.CRITICAL,
         ) as cluster,  # fmt: skip
