@@ -1264,8 +1264,11 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return made
 
 
-@pytest.mark.parametrize("place", ["callback", "metric"])
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize(
+    ("name", "place"),
+    # Whether something is seen before the first step of an epoch does not depend on what it is.
+    [*((name, "metric") for name in CHANGES), *((name, "callback") for name in list(CHANGES)[::4])],
+)
 def test_steps_compiled_by_default_are_of_what_is_there_now(
     name: str, place: str, programs: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
