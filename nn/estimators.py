@@ -403,6 +403,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         with evaluating(self.model_):
             return self.model_(X).data
 
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on inputs ``(N, features)`` and labels or targets, ``(N,)`` or ``(N, targets)``; returns the estimator.
+
+        Predictions have their shape. ``sample_weight`` of shape ``(N,)`` says how much each row counts; a row of weight
+        0 is left out.
+        """
+        return self._learn(X, y, sample_weight)
+
     def predict(self, X: Any) -> Any:
         """Give what the network says of each row, in the form of the targets."""
         return self._predicted(self._outputs(X))
@@ -544,13 +552,6 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     class_weight: Mapping[Any, float] | Literal["balanced"] | None = None
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train on inputs ``(N, features)`` and labels ``(N,)`` or ``(N, labels)``; returns the estimator.
-
-        ``sample_weight`` of shape ``(N,)`` says how much each row counts; a row of weight 0 is left out.
-        """
-        return self._learn(X, y, sample_weight)
-
     @available_if(_Estimator._is_stepwise)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Go through these rows once, from the network that is there; returns the estimator.
@@ -676,14 +677,6 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     """
 
     loss: Literal["squared_error", "poisson"] = "squared_error"
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train on inputs of shape ``(N, features)`` and targets ``(N,)`` or ``(N, targets)``; returns the estimator.
-
-        Predictions have the shape of the targets. ``sample_weight`` of shape ``(N,)`` says how much each row counts; a
-        row of weight 0 is left out.
-        """
-        return self._learn(X, y, sample_weight)
 
     @available_if(_Estimator._is_stepwise)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
