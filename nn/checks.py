@@ -106,8 +106,11 @@ def in_dtype_of(parameter: Tensor | None, caller: str, x: Any) -> Array:
     """Give the input of a layer in the dtype of its parameters, complex only if they are; as it is without any."""
     if parameter is None or getattr(x, "dtype", None) is parameter.dtype:
         return x
-    if not is_sparse(x):
-        x = check_real(caller, "x", x, "fiubc" if parameter.dtype.kind == "c" else "fiub")
+    kinds = "fiubc" if parameter.dtype.kind == "c" else "fiub"
+    if is_sparse(x):
+        check_real(caller, "x", np.empty(0, x.dtype), kinds)
+    else:
+        x = check_real(caller, "x", x, kinds)
     return x if x.dtype == parameter.dtype else x.astype(parameter.dtype)
 
 

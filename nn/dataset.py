@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -182,11 +183,12 @@ def _own_part(order: Array, batch_size: int, own: Callable[[int], slice]) -> Arr
 
 
 def _shares(weights: Array, batch_size: int, joined: bool) -> Array:
-    """Scale the weights of each batch to a mean of one."""
+    """Scale the weights of each batch to a mean of one, by way of a largest of one, since a sum may overflow."""
     starts = np.arange(0, len(weights), batch_size)
     if joined:
         starts = starts[:-1]
     counts = np.diff(starts, append=len(weights))
+    weights = weights / np.repeat(np.maximum.reduceat(weights, starts), counts)
     return weights * np.repeat(counts / np.add.reduceat(weights, starts), counts)
 
 
@@ -206,4 +208,8 @@ def _last_joined(pieces: Pairs, count: int) -> Pairs:
     """Give so many batches, the last of them with all that comes after it."""
     yield from itertools.islice(pieces, count - 1)
     inputs, targets = zip(*pieces, strict=True)
-    yield np.concatenate(inputs), np.concatenate(targets)
+    yield _vstack(inputs), np.concatenate(targets)
+
+
+def _vstack(pieces: Sequence[Array]) -> Array:
+    return importlib.import_module("scipy.sparse").vstack(pieces) if is_sparse(pieces[0]) else np.concatenate(pieces)

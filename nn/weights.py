@@ -46,7 +46,7 @@ def check_reduction(caller: str, measure: Callable[..., Any]) -> None:
             f"{caller}: with weights of rows or classes the mean is theirs; give the loss without {', '.join(others)}"
         )
     try:
-        known = inspect.signature(measure).parameters.values()
+        known = inspect.signature(getattr(measure, "forward", measure)).parameters.values()  # a Module's call takes all
     except ValueError:  # a function of C
         return
     if not any(p.name == "reduction" or p.kind is p.VAR_KEYWORD for p in known):
@@ -103,7 +103,9 @@ def by_class(caller: str, class_weight: Any, labels: Array, weights: Array | Non
             raise ValueError(f"{caller}: class_weight has {name!r}, which is none of the classes {known}")
         check_number(caller, f"the weight of class {name!r}", weight, lambda w: w >= 0, "at least 0")
     places = places if names is None else labels
-    weights = weights * np.array([float(class_weight.get(name, 1)) for name in known])[places]
-    if not weights.any():
-        raise ValueError(f"{caller}: sample_weight times class_weight is zero for all rows")
+    with np.errstate(over="ignore", under="ignore"):
+        weights = weights * np.array([float(class_weight.get(name, 1)) for name in known])[places]
+    if not weights.any() or not np.isfinite(weights).all():
+        problem = "infinite for some row" if weights.any() else "zero for all rows"
+        raise ValueError(f"{caller}: sample_weight times class_weight is {problem}")
     return weights

@@ -98,6 +98,24 @@ def test_a_single_last_row_joins_the_batch_before_it_with_its_weight() -> None:
     assert np.isfinite(history.loss).all()
 
 
+def test_weights_whose_sum_is_no_number() -> None:
+    expected = fitted()[0]
+    for weight in (1e308, 5e-324):
+        np.testing.assert_allclose(fitted(sample_weight=np.full(41, weight))[0], expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="fit: sample_weight times class_weight is infinite for some row"):
+        fitted(sample_weight=np.full(41, 1e308), class_weight={0: 10.0})
+
+
+def test_a_single_sparse_row_joins_the_batch_before_it() -> None:
+    rows = pytest.importorskip("scipy.sparse").csr_array(X)
+
+    def trained(rows: Any) -> Any:
+        model = nn.Sequential(nn.Linear(4, 3, rng=0), nn.BatchNorm1d(3), nn.Linear(3, 3, rng=0))
+        return nn.fit(model, rows, LABELS, epochs=2, batch_size=8, rng=0).loss
+
+    np.testing.assert_allclose(trained(rows), trained(X), rtol=1e-6)
+
+
 def test_rows_as_they_come() -> None:
     np.testing.assert_allclose(
         fitted(shuffle=False)[0], by_hand(np.ones(41), LABELS, 3, functional.cross_entropy, False)[0], rtol=1e-9
@@ -217,6 +235,8 @@ def test_weights_that_are_none(options: dict[str, Any], error: type[Exception], 
 def test_sparse_rows_that_are_none() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     rows = sparse.csr_array(X)
+    with pytest.raises(TypeError, match="linear: x must be real numbers, got dtype complex128"):
+        nn.Linear(4, 1)(rows * 1j)
     wrong = rows.copy()
     wrong.data[3] = np.inf
     where = tuple(int(k[3]) for k in wrong.nonzero())
