@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self, overload
 
@@ -68,8 +69,10 @@ class _Row(Module):
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add Modules at the end; gives the container itself."""
-        added = enumerate(map(self._checked, modules), len(self))
-        self._put([*self._pairs(), *((str(place), module) for place, module in added)])
+        pairs = self._pairs()
+        names = {name for name, _ in pairs}
+        free = (name for name in map(str, itertools.count(len(pairs))) if name not in names)
+        self._put([*pairs, *((next(free), self._checked(module)) for module in modules)])
         return self
 
 
@@ -105,7 +108,7 @@ class Sequential(_Row):
         if len(layers) == 1 and isinstance(layers[0], Mapping):
             for name in layers[0]:
                 _check_name(self, name)
-                if hasattr(type(self), name):
+                if name == self._attribute or hasattr(type(self), name):
                     raise ValueError(f"{type(self).__name__}: a layer cannot be called {name!r}, as an attribute is")
             self.layers = {name: self._checked(module) for name, module in layers[0].items()}
         else:

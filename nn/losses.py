@@ -42,7 +42,13 @@ class LossModule(OfFunction):
         return loss
 
     def as_function(self) -> Callable[[Any, Any], Any]:
-        """Give the function of `functional`, with the options that are not its defaults."""
+        """Give the function of `functional`, with the options that are not its defaults.
+
+        A loss that may compute something else, that of a subclass or with hooks, is given itself.
+        """
+        own = vars(type(self)).get("function") and type(self).forward is LossModule.forward
+        if not own or self._hooks:
+            return self
         options = self._changed()
         return partial(self.function, **options) if options else type(self).function
 

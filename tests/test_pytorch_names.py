@@ -104,6 +104,16 @@ def test_fit_takes_losses_as_modules_as_it_takes_their_functions() -> None:
     with pytest.raises(TypeError, match="class labels must be integers, got float32"):
         nn.fit(nn.MLP([4, 3]), X, y.astype(float), loss=nn.CrossEntropyLoss())
 
+    class Twice(nn.CrossEntropyLoss):
+        def forward(self, input: Any, target: Any, *args: Any) -> Any:
+            return 2 * super().forward(input, target, *args)
+
+    hooked = nn.CrossEntropyLoss()
+    hooked.register_forward_hook(lambda module, args, loss: 2 * loss)
+    assert trained(Twice()) == trained(hooked) == trained(lambda x, y: 2 * F.cross_entropy(x, y))
+    with pytest.raises(TypeError, match='weights need a loss that takes reduction="none"'):
+        nn.fit(nn.MLP([4, 3]), X, y, loss=Twice(), class_weight="balanced")
+
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_predictions_and_targets_that_have_changed_places(name: str) -> None:
@@ -194,9 +204,14 @@ def test_sequential_with_names() -> None:
     assert [path for path, _ in model.named_children()][-1] == "layers.3"
     with pytest.raises(AttributeError, match="'Sequential' object has no attribute 'other'"):
         _ = model.other
-    for name, error in (("a.b", ValueError), ("", ValueError), ("forward", ValueError), (3, TypeError)):
+    for name, error in (("a.b", ValueError), ("", ValueError), ("forward", ValueError), ("layers", ValueError),
+                        (3, TypeError)):  # fmt: skip
         with pytest.raises(error, match="Sequential: "):
             nn.Sequential({name: nn.Tanh()})
+    counted = nn.Sequential({"0": nn.Tanh(), "1": nn.ReLU(), "2": nn.GELU()})
+    del counted[0]
+    counted.extend([nn.SiLU(), nn.Identity()])
+    assert [path for path, _ in counted.named_children()] == ["layers.1", "layers.2", "layers.3", "layers.4"]
 
 
 class Branches(nn.Module):
@@ -474,6 +489,33 @@ def test_names_that_are_missing_cost_nothing_elsewhere() -> None:
     own = Own()
     assert (own.device, own.cpu, own.to("there")) == ("here", 2, "there")
     assert {"device", "cpu", "to"} <= {*dir(own)}
+
+    class Placed:
+        kinds = ("main",)
+
+        def to(self, where: str) -> str:
+            return where
+
+        @property
+        def device(self) -> str:
+            return "main"
+
+        @classmethod
+        def compile(cls) -> tuple[str, ...]:
+            return cls.kinds
+
+    class Mixed(nn.Module, Placed):  # bases that come later have theirs
+        pass
+
+    mixed = Mixed()
+    assert (mixed.to("there"), mixed.device, mixed.compile(), Mixed.compile()) == (
+        "there",
+        "main",
+        ("main",),
+        ("main",),
+    )
+    with pytest.raises(AttributeError, match="'Mixed' object has no attribute 'cuda'; all arrays are in main memory"):
+        _ = mixed.cuda
     assert explained.__doc__
 
 
