@@ -59,6 +59,9 @@ def largest(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     try:
         return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
     except TypeError:
+        chunks = getattr(x, "chunks", ())
+        if any(0 in sizes for sizes in chunks) and x.size:  # of an empty chunk, Dask knows no maximum
+            x = x.rechunk(tuple(tuple(size for size in sizes if size) for sizes in chunks))
         return np.max(x, axis=axis, keepdims=keepdims)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from autodiff.arrays.draws import Sources
 from autodiff.arrays.foreign import PLAIN, is_sparse, taken_in
 from autodiff.arrays.sums import total
+from autodiff.arrays.whole import is_lazy
 from autodiff.core.clock import tick
 from autodiff.core.hooks import hooks_of
 from autodiff.core.leaving import is_operator_of_sparse
@@ -177,7 +178,8 @@ class Batched:
 
     def copy(self, order: str = "C") -> Batched:
         """Copy the arrays."""
-        return Batched(np.copy(self.array), self.level)
+        # NumPy's function would compute an array that is lazy.
+        return Batched(self.array.copy() if is_lazy(self.array) else np.copy(self.array), self.level)
 
     def astype(self, dtype: Any, *args: Any, copy: bool = True, **kwargs: Any) -> Batched:
         """Convert to another dtype."""
