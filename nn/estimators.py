@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 import math
@@ -262,6 +263,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         activation = options.activation
         if isinstance(activation, str):
             activation = _ACTIVATIONS.get(activation, activation)
+        elif isinstance(activation, Module):  # a parameter of the estimator, which no training is to change
+            activation = copy.deepcopy(activation)
         model = MLP(sizes, activation, dropout=options.dropout, rng=self._rng, dtype=dtype)
         layers: list[Module] = []
         for layer in model.layers:
@@ -360,7 +363,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         inputs, targets = data.inputs().astype(np.float64, copy=False), data.task.targets[data.rows]
         rows = data.weights(data.rows)
         rows = np.ones(len(data.rows)) if rows is None else rows
-        decay, rows = options.alpha / rows.sum(), rows / rows.mean()
+        with np.errstate(over="ignore"):
+            decay, rows = options.alpha / rows.sum(), rows / rows.max()
+        rows /= rows.mean()
 
         def closure() -> Any:
             loss = scale * weighted_mean(data.task.loss, self.model_(inputs), targets, rows)

@@ -327,6 +327,13 @@ def test_sparse_rows_are_learned_as_dense_ones() -> None:
     np.testing.assert_allclose(one.predict(rows), two.predict(A), rtol=1e-6)
 
 
+def test_weights_whose_sum_is_no_number() -> None:
+    A, y = iris()
+    options: dict[str, Any] = {"solver": "lbfgs", "alpha": 0.0, "max_iter": 5}
+    found, expected = (small(nn.Classifier, **options).fit(A, y, np.full(len(y), w)) for w in (1e308, 1.0))
+    np.testing.assert_allclose(found.predict_proba(A), expected.predict_proba(A), rtol=1e-9)
+
+
 def test_weights_of_rows_and_classes() -> None:
     y = TARGETS["two classes"][2]
     counts = {name: int((y == name).sum()) for name in ("no", "yes")}
@@ -397,6 +404,22 @@ def test_another_network_does_not_go_on(changed: dict[str, Any]) -> None:
         estimator.set_params(**changed).fit(A, y)
     with pytest.raises(ValueError, match="Classifier: the network has the activation"):
         estimator.partial_fit(A, y)
+
+
+class Slope(nn.Module):
+    def __init__(self) -> None:
+        self.slope, self.drop = nn.Parameter(0.25), nn.Dropout(0.2, rng=0)
+
+    def forward(self, x: Any) -> Any:
+        return self.drop(np.where(x > 0, x, self.slope * x))
+
+
+def test_an_activation_that_learns_begins_anew() -> None:
+    A, y = iris()
+    estimator = small(nn.Classifier, activation=Slope(), batch_size=32, max_iter=3)
+    first = estimator.fit(A, y).predict_proba(A)
+    assert estimator.activation.slope.item() == 0.25 != estimator.model_.layers[1].slope.item()
+    np.testing.assert_array_equal(estimator.fit(A, y).predict_proba(A), first)
 
 
 def test_warm_start_with_another_end() -> None:
