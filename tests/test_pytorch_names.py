@@ -108,6 +108,13 @@ def test_fit_takes_losses_as_modules_as_it_takes_their_functions() -> None:
         def forward(self, input: Any, target: Any, *args: Any) -> Any:
             return 2 * super().forward(input, target, *args)
 
+    class Smooth(nn.CrossEntropyLoss):
+        label_smoothing = 0.1
+
+        def __init__(self) -> None:
+            pass
+
+    assert trained(Smooth()) == trained(nn.CrossEntropyLoss(label_smoothing=0.1))
     hooked = nn.CrossEntropyLoss()
     hooked.register_forward_hook(lambda module, args, loss: 2 * loss)
     assert trained(Twice()) == trained(hooked) == trained(lambda x, y: 2 * F.cross_entropy(x, y))
