@@ -231,9 +231,13 @@ class _Absent:
     def __repr__(self) -> str:
         return f"<not here{said(self._where, self._name)}>"  # as help() shows it
 
-    def __get__(self, instance: Any, kind: type[Any]) -> Any:
+    def is_of_later(self, kind: type[Any]) -> bool:
+        """Whether a base that comes later in the search has the name, as a mixin."""
         later = kind.__mro__[kind.__mro__.index(self._kind) + 1 :]
-        if any(self._name in vars(base) for base in later):  # as of a mixin that comes after
+        return any(self._name in vars(base) for base in later)
+
+    def __get__(self, instance: Any, kind: type[Any]) -> Any:
+        if self.is_of_later(kind):
             return getattr(super(self._kind, kind if instance is None else instance), self._name)
         text = f"{kind.__name__!r} object has no attribute {self._name!r}{said(self._where, self._name)}"
         raise AttributeError(text, name=self._name, obj=instance)
@@ -246,8 +250,8 @@ def explained(kind: type[Any]) -> type[Any]:
     """
 
     def names(self: Any) -> list[str]:
-        has = (name for name in object.__dir__(self) if not isinstance(inspect.getattr_static(self, name), _Absent))
-        return list(has)
+        found = {name: inspect.getattr_static(self, name) for name in object.__dir__(self)}
+        return [name for name, x in found.items() if not isinstance(x, _Absent) or x.is_of_later(type(self))]
 
     for name in INSTEAD[kind.__name__]:
         setattr(kind, name, _Absent(kind, name))
