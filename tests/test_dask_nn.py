@@ -394,8 +394,10 @@ def test_chunks_that_do_not_line_up() -> None:
         close(found, expected)
     with nothing_computed():
         found = [*of_chunks(X, in_chunks(Y), W), *of_chunks(in_chunks(X), Y, W)]
+        rows = ad.vmap(lambda row, label: functional.cross_entropy(row[None], label[None]))(in_chunks(X), in_chunks(Y))
         some = [*of_chunks(da.from_array(X, chunks=((2, 0, len(X) - 2), 3)), Y, W)]  # as a mask leaves them
     close(found + some, expected * 3)
+    close([rows], [functional.cross_entropy(X, Y, reduction="none")])
 
 
 # Training

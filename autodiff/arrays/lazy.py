@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.placement import scatter_add
-from autodiff.arrays.whole import held_as, is_lazy
+from autodiff.arrays.whole import held_as, innermost, is_lazy
 
 
 def lazily(x: Any, *others: Any) -> Any:
@@ -41,9 +41,7 @@ def checked(x: Any, check: Callable[..., None], *args: Any) -> Any:
         [1.] has no sign
         array([1.])
     """
-    inner = x
-    while hasattr(inner, "members"):
-        inner = inner.members
+    inner = innermost(x)
     if is_lazy(inner):
         return held_as(inner.map_blocks(checked, check, *args, dtype=inner.dtype), x)
     check(x, *args)

@@ -66,10 +66,16 @@ def is_lazy(x: Any) -> bool:
     return type(x) is not np.ndarray and hasattr(x, "map_blocks")
 
 
-def looked_at(x: Any) -> Any:
-    """Give an array of NumPy's own, of a batch that of all its members; None for one that cannot be looked into."""
+def innermost(x: Any) -> Any:
+    """Give an array, of a batch that of all its members."""
     while hasattr(x, "members"):
         x = x.members
+    return x
+
+
+def looked_at(x: Any) -> Any:
+    """Give an array of NumPy's own, of a batch that of all its members; None for one that cannot be looked into."""
+    x = innermost(x)
     return x if isinstance(x, np.ndarray | np.generic) else None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import autodiff as ad
 from autodiff.arrays.lazy import gathered_rows
 from autodiff.arrays.sums import added, largest
-from autodiff.arrays.whole import is_lazy, look_up, require
+from autodiff.arrays.whole import innermost, is_lazy, look_up, require
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from nn.checks import (
@@ -59,7 +59,7 @@ def _of_labels(x: Array, labels: Array) -> Array:
     """Give the number of each row that stands at its label."""
     if type(x) is type(labels) is np.ndarray:  # most often
         return x[np.arange(len(labels)), labels]
-    if is_lazy(labels) or is_lazy(data_of(x)):
+    if is_lazy(innermost(labels)) or is_lazy(innermost(data_of(x))):
         return np.sum(np.where(labels[:, None] == np.arange(x.shape[1]), x, 0), axis=1)
     index = np.arange(len(labels)), labels
     return look_up(x, index) if type(x) is np.ndarray else x[index]
