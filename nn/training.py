@@ -99,7 +99,7 @@ def fit(
             matrix of SciPy stays sparse, for a first layer that is `Linear`; steps of it are not compiled.
         y: targets, of shape ``(N, ...)``, converted as X is; booleans are the labels 0 and 1.
         loss: "cross_entropy", "mse_loss", "binary_cross_entropy_with_logits", or a function of predictions and
-            targets that gives a scalar.
+            targets that gives a scalar. `CrossEntropyLoss` and its like have the options that they have at the start.
         optimizer: over the model's parameters; by default `Adam` with its defaults.
         epochs: how often every row is seen, positive.
         batch_size: rows a step, positive. The last batch of an epoch has what is left; a single row joins the batch
