@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 CASES_OF_A_TEST = 100
+ParameterSet = type(pytest.param())
 SHOWN = 5  # failures of a test that are shown with their tracebacks
 
 
-class Together(list[tuple[str, dict[str, Any]]]):
-    """The cases of one test: a name and arguments each."""
+class Together(list[tuple[Any, ...]]):
+    """The cases of one test, each as its parts, of which `named` gives a name and arguments."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,33 +34,37 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for mark in marks:
             metafunc.parametrize(*mark.args, **mark.kwargs)
     elif marks:
-        cases = [
-            ("-".join(name for name, _ in chosen), {name: value for _, args in chosen for name, value in args.items()})
-            for chosen in product(*(named(*mark.args, **mark.kwargs) for mark in marks))
-        ]
+        cases = list(product(*(parts(*mark.args, **mark.kwargs) for mark in marks)))
         tests = [Together(cases[k : k + CASES_OF_A_TEST]) for k in range(0, len(cases), CASES_OF_A_TEST)]
-        names = list(cases[0][1])
+        names = list(named(cases[0])[1])
         values = [(test, *names[1:]) for test in tests]
-        metafunc.parametrize(names, values, ids=[f"{test[0][0]} ... {test[-1][0]}" for test in tests])
+        metafunc.parametrize(names, values, ids=[f"{named(test[0])[0]} ... {named(test[-1])[0]}" for test in tests])
 
 
-def named(names: str | Sequence[str], values: Any, ids: Any = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give each case its name, as pytest does, and its arguments."""
+def parts(names: str | Sequence[str], values: Any, ids: Any = None) -> Iterator[Any]:
+    """Give what one mark adds to each case, which is looked at when the case is run, and by one worker alone."""
     names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     for number, (value, given) in enumerate(zip(values, values if ids is None or callable(ids) else ids, strict=True)):
-        case = (
-            value if isinstance(value, type(pytest.param())) else pytest.param(*(value if len(names) > 1 else [value]))
-        )
-        if case.marks:
+        if isinstance(value, ParameterSet) and value.marks:
             raise ValueError(f"together: case {number} has marks of its own, for which there is parametrize")
-        args = dict(zip(names, case.values, strict=True))
-        if case.id is not None:
-            name = str(case.id)
+        yield names, number, value, given, ids
+
+
+def named(case: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
+    """Give a case its name, as pytest does, and its arguments."""
+    words, args = [], {}
+    for names, number, value, given, ids in case:
+        if not isinstance(value, ParameterSet):
+            value = pytest.param(*(value if len(names) > 1 else [value]))
+        some = dict(zip(names, value.values, strict=True))
+        if value.id is not None:
+            words.append(str(value.id))
         elif ids is not None and not callable(ids):
-            name = str(given)
+            words.append(str(given))
         else:
-            name = "-".join(named_value(key, arg, number, ids) for key, arg in args.items())
-        yield name, args
+            words += [named_value(key, arg, number, ids) for key, arg in some.items()]
+        args |= some
+    return "-".join(words), args
 
 
 def named_value(key: str, value: Any, number: int, name_of: Any) -> str:
@@ -80,7 +85,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     fixtures = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
     failed: dict[str, BaseException] = {}
     left_out: list[BaseException] = []
-    for name, args in together:
+    for name, args in map(named, together):
         try:
             pyfuncitem.obj(**{**fixtures, **args})
         except (pytest.skip.Exception, pytest.xfail.Exception) as outcome:
