@@ -70,6 +70,41 @@ def gradients(function: Callable[..., Any], args: list[Any], make: Callable[[Any
     return [arg.grad for arg in args if isinstance(arg, Tensor)]
 
 
+def calls_of(results: Any) -> list[Tensor]:
+    """Give what the calls in the graphs of the results gave."""
+    found, pending, seen = [], list(results), set()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list | tuple):
+            pending.extend(node)
+        elif isinstance(node, Tensor) and node._function is not None and node._age not in seen:
+            seen.add(node._age)
+            found.append(node)
+            pending.extend(node._args)
+    return found
+
+
+def kind_of(call: Tensor) -> Any:
+    """Say which function is called, with which options; not with which shapes and axes."""
+    of_any_value = "axis", "keepdims", "dtype", "n", "norm", "s", "axes"
+    options = {k: v for k, v in (call._kwargs or {}).items() if k not in of_any_value}
+    scalars = {k: v for k, v in options.items() if isinstance(v, bool | int | float | str)}
+    return name_of(call._function), *sorted(options), *sorted(map(str, scalars.items()))
+
+
+# How many arguments have a gradient, and the kinds of the calls that the function is made of.
+KINDS_OF_CASES = {
+    case.name: (
+        sum(map(is_float, case.args)),
+        frozenset(map(kind_of, calls_of(several(case.function(*tensors(case.args)))))),
+    )
+    for case in CASES
+}
+# For tests that take long: the first case of each kind, and a fifth of all, which have other shapes and axes.
+FIRST = {KINDS_OF_CASES[case.name]: case for case in reversed(CASES)}
+CHOSEN = [case for k, case in enumerate(CASES) if k % 5 == 0 or case is FIRST[KINDS_OF_CASES[case.name]]]
+
+
 @every_case
 def test_value_is_numpys(case: Case) -> None:
     expected = several((case.plain or case.function)(*case.args))
@@ -168,20 +203,6 @@ def test_value_gradient_and_second_gradient_are_pytorchs(case: Case, dtype: Any)
     ):
         for a, b in zip(mine, torchs, strict=True):
             np.testing.assert_allclose(a, b.numpy(force=True), rtol=rtol, atol=atol, err_msg=what)
-
-
-def calls_of(results: Any) -> list[Tensor]:
-    """Give what the calls in the graphs of the results gave."""
-    found, pending, seen = [], list(results), set()
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list | tuple):
-            pending.extend(node)
-        elif isinstance(node, Tensor) and node._function is not None and node._age not in seen:
-            seen.add(node._age)
-            found.append(node)
-            pending.extend(node._args)
-    return found
 
 
 def functions_of(results: Any) -> set[Callable[..., Any]]:

@@ -23,7 +23,7 @@ from autodiff.core.rule import facts_of, name_of
 from tests.cases import CASES, Case
 from tests.cases.points import Point, acts_on_each_element, grid, parts, places_of, points, several
 from tests.limits import STEPS, faults
-from tests.test_rules import calls_of, tensors, weights_for
+from tests.test_rules import KINDS_OF_CASES, calls_of, tensors, weights_for
 
 LARGE = 1.2345e5  # numbers beyond which steps in proportion to them may jump over what a function does
 
@@ -49,21 +49,13 @@ def quiet() -> Iterator[None]:
 
 
 def one_of_each_kind() -> list[Case]:
-    """Choose the first case of each function, or composition of functions, with the options that it is called with."""
+    """Choose the first case of each kind."""
     kinds: dict[Any, Case] = {}
     for case in CASES:
         places = places_of(case)
         if places and all(case.args[place].size for place in places) and not case.name.startswith(LEFT_OUT):
-            calls = calls_of(several(case.function(*tensors(case.args))))
-            kinds.setdefault((len(places), frozenset(map(kind_of, calls))), case)
+            kinds.setdefault(KINDS_OF_CASES[case.name], case)
     return list(kinds.values())
-
-
-def kind_of(call: Tensor) -> Any:
-    of_any_value = "axis", "keepdims", "dtype", "n", "norm", "s", "axes"
-    options = {k: v for k, v in (call._kwargs or {}).items() if k not in of_any_value}
-    scalars = {k: v for k, v in options.items() if isinstance(v, bool | int | float | str)}
-    return name_of(call._function), *sorted(options), *sorted(map(str, scalars.items()))
 
 
 def flat(arrays: Any) -> Any:
