@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -53,10 +54,10 @@ class LossModule(OfFunction):
         return partial(self.function, **options) if options else type(self).function
 
     def _changed(self) -> dict[str, Any]:
-        """Give the options that are not the defaults of the class."""
-        changed = {}
+        """Give the options that are not the defaults of the function."""
+        known, changed = inspect.signature(self.function).parameters, {}
         for name, value in self._options().items():
-            default = getattr(type(self), name, ...)
+            default = known[name].default
             if value is not default and (np.ndim(data_of(value)) or value != default):
                 changed[name] = value
         return changed
