@@ -206,7 +206,8 @@ def connected(address: str | None) -> Iterator[Client]:
     Where all workers are lost, Dask waits for others to come, as long as its scheduler has been told.
     """
     if address is not None:
-        with Client(address, timeout="5s") as client:
+        # A client of an address that is none stays what Dask asks, and would be asked by all that comes later.
+        with dask.config.set(scheduler=None), Client(address, timeout="5s") as client:
             yield client
         return
     with (

@@ -19,7 +19,7 @@ from autodiff.files import target_of
 from nn.checks import check_path
 from nn.constants import constants, told
 from nn.history import History
-from nn.io import read_arrays, write_arrays
+from nn.io import parsed, read_arrays, write_arrays
 from nn.module import Module
 from nn.optim import Optimizer, Schedule
 from nn.parallel import Alone, described, differences
@@ -218,8 +218,8 @@ class Checkpoint(State):
         if _ENTRY not in metadata:
             raise ValueError(f"fit: {self.path} holds no run of fit; give checkpoint= another path")
         try:
-            entry = json.loads(metadata[_ENTRY])
-        except (ValueError, RecursionError) as error:
+            entry = parsed(metadata[_ENTRY])
+        except ValueError as error:
             raise self._damaged(repr(error)) from None
         try:
             return self._load(arrays, entry, begun, epochs)

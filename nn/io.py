@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from nn.checks import check_path
 from nn.module import Module
 
 _DIGESTS = "autodiff.digests"  # of the file's metadata
+_DEEPEST = 100
 
 
 def save(model: Module, path: str | os.PathLike[str]) -> None:
@@ -94,6 +97,19 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, s
     write_atomically(path, safetensors.numpy.save(ordered, texts | {_DIGESTS: json.dumps(_digests(ordered, texts))}))
 
 
+def parsed(text: str) -> Any:
+    """Read JSON of no great depth; what is deeper may end Python, if its limit of recursion was raised.
+
+    Raises:
+        ValueError: the text is no JSON, or nested deeper than anything that is written here.
+    """
+    steps = {"[": 1, "{": 1, "]": -1, "}": -1}
+    brackets = (steps.get(one, 0) for one in re.findall(r'"(?:[^"\\]|\\.)*"|[][{}]', text))
+    if max(itertools.accumulate(brackets), default=0) > _DEEPEST:
+        raise ValueError(f"it is nested more than {_DEEPEST} times")
+    return json.loads(text)
+
+
 def read_arrays(caller: str, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Read the arrays and the texts of a safetensors file.
 
@@ -113,7 +129,7 @@ def read_arrays(caller: str, path: Path) -> tuple[dict[str, Any], dict[str, str]
     texts: dict[str, str] = header.get("__metadata__", {})
     if _DIGESTS in texts:
         try:
-            written = dict(json.loads(texts.pop(_DIGESTS)))
+            written = dict(parsed(texts.pop(_DIGESTS)))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{caller}: {path} is damaged: its digests are no dict: {error}") from None
         now = _digests(arrays, texts)

@@ -76,9 +76,18 @@ def finished(command: list[str], seconds: float) -> tuple[int, str, str]:
     # Threads of one process would take the cores of the others; what mpiexec says of another one is not for this one.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMPI_", "PMIX_", "PRTE_"))}
     environment = kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with (
+        # What a run that was killed has left in a folder of all would be in the way of the next one.
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment | {"TMPDIR": folder},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
         try:
             stdout, stderr = process.communicate(timeout=seconds)
         finally:

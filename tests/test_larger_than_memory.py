@@ -33,11 +33,13 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Give a client of two processes, of which a task is not tried on a third one after the death of two."""
-    with pytest.MonkeyPatch.context() as patch, dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+    options = {"distributed.scheduler.allowed-failures": 1, "scheduler": None}
+    with pytest.MonkeyPatch.context() as patch, dask.config.set(options):
         patch.setattr(larger_than_memory, "GONE", "1s")
         with larger_than_memory.connected(None) as client:
             yield client
-    assert multiprocessing.active_children() == []
+    assert not [child for child in multiprocessing.active_children() if "Dask" in child.name]
+    assert dask.config.get("scheduler", None) is None
 
 
 def test_the_chapter_on_a_cluster(client: Any, tmp_path: Path) -> None:
