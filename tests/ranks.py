@@ -47,7 +47,9 @@ def mpiexec(ranks: int, *options: str) -> list[str]:
     beside = Path(sys.executable).with_name("mpiexec")
     found = str(beside) if beside.exists() else shutil.which("mpiexec")
     assert found is not None, "mpiexec comes with the extra distributed"
-    return [found, "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), *options]
+    # Those who wait for others let them have the cores, unless it is said otherwise.
+    waiting = () if "mpi_yield_when_idle" in options else ("--mca", "mpi_yield_when_idle", "1")
+    return [found, "--allow-run-as-root", "--oversubscribe", *waiting, "-n", str(ranks), *options]
 
 
 def run(ranks: int, function: str, *arguments: Any, seconds: float = 240, check: bool = True) -> Outcome:
