@@ -14,7 +14,8 @@ tasks for the loss and for each gradient, and
     ad.materialize((loss, model))    # the loss, and the gradient of each parameter
 
 computes all of them in one pass: a chunk is made once for all that need it. Dask's scheduler deals the tasks out, to
-two processes here, which may use a quarter of the memory that the data would take, or to the machines of a cluster:
+two processes here, which may use a quarter of the memory that the data would take and need a minute or two, or to the
+machines of a cluster:
 
     python -m demos.larger_than_memory --address tcp://scheduler:8786
 
@@ -158,6 +159,7 @@ def lbfgs(model: nn.MLP, X: Any, y: Any, seen: Callable[[], Any]) -> list[float]
 
 
 METHODS = {"gradient descent": gradient_descent, "L-BFGS": lbfgs}
+LINES = {"gradient descent": "--", "L-BFGS": "-"}
 
 
 def trained(X: Any, y: Any, seed: int) -> dict[tuple[str, str], list[float]]:
@@ -251,9 +253,12 @@ def draw(losses: Any, counts: Any, size: int, limits: list[int], peaks: list[int
     left, middle, right = figure.subplots(1, 3)
     colors = dict(zip(MODELS, (chapter.BLUE, chapter.ORANGE)))
     for (name, method), curve in losses.items():
-        style = "o--" if method == "gradient descent" else "o-"
-        left.plot(range(1, len(curve) + 1), curve, style, color=colors[name], markersize=3, label=f"{name}, {method}")
-    left.legend(fontsize=6, handlelength=4, loc="upper right")  # where falling lines leave room
+        left.plot(range(1, len(curve) + 1), curve, "o" + LINES[method], color=colors[name], markersize=3)
+    for name, color in colors.items():
+        left.plot([], [], "o", color=color, label=name)
+    for method, line in LINES.items():
+        left.plot([], [], line, color="black", label=method)
+    left.legend(fontsize=6, loc="lower left")
     left.set(xlabel="passes over the data", title="Loss")
     left.set_xticks(range(1, PASSES + 1))
     names = ["data", "allowed", *(f"worker {k}" for k in range(1, len(peaks) + 1)), "this process"]
