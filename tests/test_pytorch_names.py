@@ -479,6 +479,22 @@ def test_every_name_that_is_not_here_says_what_to_write() -> None:
         _ = ad.Tensor(1.0).other
 
 
+def test_options_of_these_names_that_a_function_has_are_its_own() -> None:
+    x = ad.Tensor([1.0, 2.0])
+
+    @ad.primitive
+    def scaled(x: Any, dim: int = 0, seed: int = 0) -> Any:
+        return x * 2
+
+    ad.defvjp(scaled, lambda g, out, x, **options: g * 2)
+    with pytest.raises(NotImplementedError, match="scaled with dim= has no derivative rule"):
+        scaled(x, dim=1)
+    ad.defvjp(scaled, lambda g, out, x, dim=0, seed=0: g * 2)
+    scaled(x, dim=1, seed=3).sum().backward()
+    np.testing.assert_array_equal(x.grad, [2, 2])
+    np.testing.assert_array_equal(np.zeros_like(x, device="cpu"), [0, 0])
+
+
 def test_names_that_are_missing_cost_nothing_elsewhere() -> None:
     # A __getattr__ would make each search for an attribute slower.
     assert not hasattr(ad.Tensor, "__getattr__")

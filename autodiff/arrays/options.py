@@ -73,6 +73,11 @@ def has_option(function: Function, name: str) -> bool:
     return not parameters or open_ended or name in parameters
 
 
+def names_option(function: Function, name: str) -> bool:
+    """Whether a function, anybody's, has a parameter of a name."""
+    return name in _parameters(function)
+
+
 def without_defaults(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any], positions: int) -> Call:
     """Leave out of a call what is the default of its function.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arrays.foreign import PLAIN, taken_in
-from autodiff.arrays.options import WAYS_OUT, Call, has_option, without_defaults
+from autodiff.arrays.options import WAYS_OUT, Call, has_option, names_option, without_defaults
 from autodiff.core.rule import Facts, Function, name_of
 from autodiff.core.tape import Entry, is_recording
 from autodiff.elsewhere import said_of_option
@@ -31,7 +31,7 @@ def checked_call(function: Function, facts: Facts, args: tuple[Any, ...], kwargs
         args, kwargs = _by_position(function, facts, args, kwargs)
     unknown = [key for key in kwargs if key not in keywords]
     for key in unknown:
-        hint = said_of_option(key, kwargs[key])
+        hint = "" if names_option(function, key) else said_of_option(key, kwargs[key])
         if hint or not has_option(function, key):
             raise TypeError(f"{name_of(function)} has no option {key}={hint}")
     wants_gradient = is_recording.get() and any(one.requires_grad for one in tensors_in([*args, *kwargs.values()]))
