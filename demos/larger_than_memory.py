@@ -28,6 +28,7 @@ is lost, another one makes its chunks again, and the step goes on.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sys
@@ -46,6 +47,7 @@ try:
     import dask
     import dask.array as da
     from dask.distributed import Client, LocalCluster
+    from distributed.comm import connect
 except ImportError:
     raise ImportError('larger_than_memory needs Dask: pip install -e ".[demos,distributed]"') from None
 
@@ -208,8 +210,8 @@ def connected(address: str | None) -> Iterator[Client]:
     Where all workers are lost, Dask waits for others to come, as long as its scheduler has been told.
     """
     if address is not None:
-        # A client of an address that is none stays what Dask asks, and would be asked by all that comes later.
-        with dask.config.set(scheduler=None), Client(address, timeout="5s") as client:
+        asyncio.run(answers(address))  # else a client that reaches nobody stays what Dask asks from then on
+        with Client(address) as client:
             yield client
         return
     with (
@@ -226,6 +228,12 @@ def connected(address: str | None) -> Iterator[Client]:
         Client(cluster) as client,
     ):
         yield client
+
+
+async def answers(address: str) -> None:
+    """Knock at an address; an OSError or a ValueError says why nobody is there."""
+    comm = await connect(address, timeout=5)
+    await comm.close()
 
 
 def limit(dask_worker: Any) -> int:
