@@ -1,4 +1,4 @@
-"""What examples and tests find: the names that users of the packages import, and a folder for machine code.
+"""What examples and tests find: the names that users of the packages import, and an empty home.
 
 pyproject.toml makes it a plugin of pytest, so that examples of single files run too.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+import tempfile
 from typing import Any
 
 import pytest
@@ -20,6 +20,20 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import numpy as np
 
 pytest_plugins = ["tests.together"]
+# Where programs keep what is to be there the next time: machine code, lists of fonts, settings, histories.
+FOLDERS = ("HOME", "AUTODIFF_CACHE_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all processes of a run take a temporary folder for the user's own, of which nothing stays."""
+    if not hasattr(config, "workerinput"):
+        patch = pytest.MonkeyPatch()
+        for folder in FOLDERS:
+            patch.delenv(folder, raising=False)
+        home = tempfile.TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True)
+        patch.setenv("HOME", home.name)
+        config.add_cleanup(home.cleanup)
+        config.add_cleanup(patch.undo)
 
 
 def pytest_collection_finish() -> None:
@@ -35,13 +49,3 @@ def customary_names(doctest_namespace: dict[str, Any]) -> None:
     import nn
 
     doctest_namespace.update(np=np, ad=ad, nn=nn)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def folder_of_machine_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep machine code in a temporary folder, one for all processes of a run."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "machine_code"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTODIFF_CACHE_DIR", str(folder))
-        yield
