@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 import numpy as np
 
 from autodiff.core.rule import Array
+from autodiff.extras import install
 from nn import functional, optim
 from nn.activations import Activation
 from nn.checks import check_functions
@@ -39,9 +40,7 @@ try:
         validate_data,
     )
 except ImportError:
-    raise ImportError(
-        'nn.Classifier and nn.Regressor need scikit-learn: pip install -e ".[demos]" "scikit-learn>=1.6"'
-    ) from None
+    raise ImportError(f"nn.Classifier and nn.Regressor need scikit-learn: {install('demos')}") from None
 
 Name = Activation | Literal["logistic", "identity"] | Module | type[Module] | Callable[[Any], Any]
 Solver = Literal["adam", "sgd", "lbfgs"]

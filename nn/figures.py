@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from autodiff.extras import install
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -19,7 +21,7 @@ def axes(caller: str, ax: Any, width: float, height: float) -> Axes:
         from matplotlib.axes import Axes
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError(f'{caller} needs matplotlib: pip install -e ".[demos]"') from None
+        raise ImportError(f"{caller} needs matplotlib: {install('demos')}") from None
     if ax is None:
         return Figure(figsize=(width, height), layout="constrained").subplots()
     if not isinstance(ax, Axes):

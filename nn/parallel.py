@@ -19,6 +19,7 @@ import autodiff as ad
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.elsewhere import absent
+from autodiff.extras import install
 from nn.checks import all_finite, check_dataset, check_number, check_rows
 from nn.module import Module, check_model
 from nn.optim.base import Optimizer, checked_gradient
@@ -525,9 +526,8 @@ def _communicator(caller: str, comm: Any) -> Any:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # it is not there, or MPI is not
-        raise ImportError(
-            f'{caller}: several processes need mpi4py and MPI: pip install -e ".[distributed]" ({error})'
-        ) from None
+        command = install("distributed")
+        raise ImportError(f"{caller}: several processes need mpi4py and MPI: {command} ({error})") from None
     if comm is None:
         return MPI.COMM_WORLD
     if isinstance(comm, MPI.Comm) and comm == MPI.COMM_NULL:

@@ -26,6 +26,7 @@ from autodiff.compiler.simplify.passes import PASSES, Options
 from autodiff.compiler.state import Place, Stateful, numbers_of, places_of, restoring, stateful_parts
 from autodiff.core.rule import name_of
 from autodiff.core.tensor import Tensor
+from autodiff.extras import install
 from autodiff.files import write_atomically
 from autodiff.transforms.containers import flatten
 
@@ -136,7 +137,7 @@ def compile(
                 'compile: with backend="numba" sums are taken in another order, and exact=True is for backend="numpy"'
             )
         if importlib.util.find_spec("numba") is None or importlib.util.find_spec("scipy") is None:
-            raise ImportError('compile: backend="numba" needs Numba and SciPy: pip install -e ".[fast]"')
+            raise ImportError(f'compile: backend="numba" needs Numba and SciPy: {install("fast")}')
     if step is ...:
         return partial(compile, state=state, check=check, exact=exact, without=without, backend=backend)
     if not callable(step):

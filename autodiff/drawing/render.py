@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+from autodiff.extras import install
+
 SECONDS = 60.0
 
 # pygraphviz runs in a process of its own: its Graphviz and Fontconfig write straight to the console, do not take
@@ -35,7 +37,7 @@ def render(source: str, form: str) -> bytes:
     if importlib.util.find_spec("pygraphviz"):
         commands.append([sys.executable, "-P", "-c", _PYGRAPHVIZ, form])
     if not commands:
-        raise RuntimeError(f'drawing a {form} needs Graphviz, which is not installed: pip install -e ".[draw]"')
+        raise RuntimeError(f"drawing a {form} needs Graphviz, which is not installed: {install('draw')}")
     for command in commands:
         try:
             done = subprocess.run(command, input=source.encode(), capture_output=True, timeout=SECONDS)

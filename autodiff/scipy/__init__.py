@@ -14,10 +14,12 @@ Example:
 import importlib
 from typing import Any
 
+from autodiff.extras import install
+
 try:
     importlib.import_module("scipy")
 except ImportError as error:
-    raise ImportError('autodiff.scipy needs SciPy: pip install -e ".[special]"') from error
+    raise ImportError(f"autodiff.scipy needs SciPy: {install('special')}") from error
 
 _MODULES = ("fft", "integrate", "linalg", "optimize", "signal", "special", "stats")
 

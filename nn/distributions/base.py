@@ -12,6 +12,7 @@ from autodiff.arrays.whole import require
 from autodiff.batching.array import drawn
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
+from autodiff.extras import install
 from nn.checks import check_count, check_real, has_dtype
 from nn.init import Seed, generator
 
@@ -226,5 +227,5 @@ def needing_scipy(caller: str) -> tuple[Any, Any]:
     try:
         from autodiff.scipy import special, stats
     except ImportError:
-        raise ImportError(f'{caller} needs SciPy: pip install -e ".[special]"') from None
+        raise ImportError(f"{caller} needs SciPy: {install('special')}") from None
     return special, stats

@@ -16,6 +16,7 @@ import autodiff as ad
 from autodiff.arrays import activations
 from autodiff.arrays.sums import added, largest
 from autodiff.core.rule import Array
+from autodiff.extras import install
 from autodiff.rules.digits import logistic
 from nn.checks import check_choice, check_flag, check_integer, check_number, check_real, with_known_options
 
@@ -92,9 +93,8 @@ def _scipy_special() -> ModuleType:
     try:
         from scipy import special  # slow to import, and only the exact gelu needs it
     except ImportError:
-        raise ImportError(
-            'gelu needs SciPy: pip install -e ".[special]"; gelu(x, approximate="tanh") does without'
-        ) from None
+        command = install("special")
+        raise ImportError(f'gelu needs SciPy: {command}; gelu(x, approximate="tanh") does without') from None
     return special
 
 

@@ -11,6 +11,7 @@ import autodiff as ad
 from autodiff.core.record import constant
 from autodiff.core.rule import Array
 from autodiff.core.tape import pullback, recording
+from autodiff.extras import install
 from nn.checks import check_choice
 from nn.optim.base import AT_LEAST_0, COUNT, Optimizer, checked_gradient, checked_parameters, choice, number
 
@@ -82,7 +83,7 @@ def _run(objective: _Objective, method: str, options: dict[str, Any]) -> Any:
     try:
         from scipy.optimize import minimize as scipys
     except ImportError:
-        raise ImportError(f'{objective.caller} needs SciPy: pip install -e ".[special]"') from None
+        raise ImportError(f"{objective.caller} needs SciPy: {install('special')}") from None
     before = [parameter.data for parameter in tensors]
     keywords: dict[str, Any] = {name: value for name, value in options.items() if name in _OWN_KEYWORDS}
     if objective.second_order:
