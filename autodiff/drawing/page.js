@@ -240,65 +240,114 @@ function sentence({ node, phase }) {
 
 // The graph: an image by Graphviz, or a list
 
-const graph = get("graph");
-const image = graph.querySelector("svg");
-const nodeElement = (key) => get(`node_${key}`);
+function graphPane(element, { nodes }) {
+  // Shows nodes, which are found by their keys, and edges: one from n1 to the second operand of n3 is n1_n3_2.
+  const image = element.querySelector("svg");
+  const part = (key) => get(`node_${key}`) ?? get(`edge_${key}`);
+  const pane = { fit, show, mark, unmark, fill, onselect: () => {} };
+  const marks = ["away", "current", "active"];
 
-function prepareImage() {
-  const { width, height } = image.viewBox.baseVal;
-  image.setAttribute("width", width);
-  image.removeAttribute("height");
-  image.style.minWidth = `${0.85 * width}px`;
-  image.setAttribute("role", "group");
-  image.setAttribute("aria-label", `Graph of ${nodes.length} nodes`);
-  for (const title of image.querySelectorAll("title")) {
-    const legend = /^legend_(.*)$/.exec(title.textContent);
-    if (legend) title.parentNode.dataset.kind = legend[1] === "output" ? "call" : legend[1];
-    if (legend && legend[1] === "output") title.parentNode.dataset.output = "";
-    title.remove();
+  function fit() {
+    if (!image) return;
+    const { width, height } = image.viewBox.baseVal;
+    const scale = Math.min((element.clientWidth - 16) / width, (element.clientHeight - 16) / height, 1.4);
+    image.setAttribute("width", width * scale);
+    image.setAttribute("height", height * scale);
   }
-  for (const node of nodes) {
-    const element = nodeElement(node.key);
-    element.dataset.kind = node.kind;
-    if (node.output) element.dataset.output = "";
-    element.setAttribute("role", "button");
-    element.setAttribute("tabindex", "0");
-    element.setAttribute("aria-label", `${node.name}, ${node.title}`);
-    element.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") press(event, node);
+
+  function show(key) {
+    const box = part(key).getBoundingClientRect(), frame = element.getBoundingClientRect();
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    element.scrollBy({
+      top: box.top + box.height / 2 - frame.top - frame.height / 2,
+      left: box.left + box.width / 2 - frame.left - frame.width / 2,
+      behavior: calm ? "auto" : "smooth",
     });
-    if (node.alias) addAlias(element, node);
   }
-}
 
-function addAlias(element, node) {
-  const box = element.getBBox();
-  const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-  text.setAttribute("class", "alias");
-  text.setAttribute("x", box.x - 5);
-  text.setAttribute("y", box.y + 11);
-  text.setAttribute("aria-hidden", "true");
-  text.textContent = node.name;
-  element.append(text);
-}
-
-function makeList() {
-  const list = make("ol");
-  for (const node of nodes.filter((one) => !one.literal)) {
-    const size = make("small", {}, node.value.shape ? shape(node.value) : "");
-    const button = make("button", { type: "button", id: `node_${node.key}`, class: "node" }, math(...definition(node)), size);
-    button.dataset.kind = node.kind;
-    if (node.output) button.dataset.output = "";
-    list.append(make("li", {}, button));
+  function mark(key, ...classes) {
+    // In the list, which has no edges, their ends stand for them.
+    const parts = part(key) ? [part(key)] : key.split("_").slice(0, 2).map(part);
+    for (const one of parts) one?.classList.add(...classes);
+    if (classes.includes("current")) part(key)?.setAttribute("aria-current", "step");
   }
-  graph.append(list);
+
+  function unmark() {
+    for (const one of element.querySelectorAll(".away, .current, .active")) {
+      one.classList.remove(...marks);
+      one.removeAttribute("aria-current");
+    }
+  }
+
+  function fill(key, { value, gradient }) {
+    const texts = { value, gradient };
+    for (const place of part(key)?.querySelectorAll("[data-place]") ?? []) {
+      place.textContent = texts[place.dataset.place] ?? "";
+    }
+  }
+
+  function prepareImage() {
+    image.setAttribute("role", "group");
+    image.setAttribute("aria-label", `Graph of ${nodes.length} nodes`);
+    for (const title of image.querySelectorAll("title")) {
+      const legend = /^legend_(.*)$/.exec(title.textContent);
+      if (legend) title.parentNode.dataset.kind = legend[1] === "output" ? "call" : legend[1];
+      if (legend && legend[1] === "output") title.parentNode.dataset.output = "";
+      title.remove();
+    }
+    for (const node of nodes) {
+      const group = part(node.key);
+      group.dataset.kind = node.kind;
+      if (node.output) group.dataset.output = "";
+      group.setAttribute("role", "button");
+      group.setAttribute("tabindex", "0");
+      group.setAttribute("aria-label", `${node.name}, ${node.title}`);
+      group.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" || event.key === " ") select(event, node);
+      });
+      if (node.alias) addAlias(group, node);
+    }
+  }
+
+  function addAlias(group, node) {
+    const box = group.getBBox();
+    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    text.setAttribute("class", "alias");
+    text.setAttribute("x", box.x - 5);
+    text.setAttribute("y", box.y + 11);
+    text.setAttribute("aria-hidden", "true");
+    text.textContent = node.name;
+    group.append(text);
+  }
+
+  function makeList() {
+    const list = make("ol");
+    for (const node of nodes.filter((one) => !one.literal)) {
+      const size = make("small", {}, node.value.shape ? shape(node.value) : "");
+      const id = { type: "button", id: `node_${node.key}`, class: "node" };
+      const button = make("button", id, math(...definition(node)), size);
+      button.dataset.kind = node.kind;
+      if (node.output) button.dataset.output = "";
+      list.append(make("li", {}, button));
+    }
+    element.append(list);
+  }
+
+  function select(event, node) {
+    event.preventDefault();
+    event.stopPropagation();
+    pane.onselect(node.key);
+  }
+
+  image ? prepareImage() : makeList();
+  for (const node of nodes) part(node.key)?.addEventListener("click", (event) => select(event, node));
+  return pane;
 }
 
-function press(event, node) {
-  event.preventDefault();
-  event.stopPropagation();
+function press(key) {
   pause();
-  if (node.literal) node = nodes.find((one) => one.operands.includes(node.key));
+  let node = byKey.get(key);
+  if (node.literal) node = nodes.find((one) => one.operands.includes(key));
   const other = steps[current].phase === "forward" ? "backward" : "forward";
   const phase = steps[current].node === node ? other : steps[current].phase;
   const found = stepOf(node.key, phase);
@@ -308,6 +357,13 @@ function press(event, node) {
 // Hover
 
 const tip = get("tip");
+
+get("graph").addEventListener("pointermove", (event) => {
+  const key = /^node_(.+)$/.exec(event.target.closest("[id]").id)?.[1];
+  if (key) hover(event, byKey.get(key));
+  else tip.hidden = true;
+});
+get("graph").addEventListener("pointerleave", () => (tip.hidden = true));
 
 function hover(event, node) {
   const parts = [make("p", {}, math(...definition(node))), figure("value", node.value)];
@@ -357,38 +413,18 @@ function light(step) {
     if (step.phase === "backward") (node.edges ?? []).forEach((edge) => bright.add(edge.to));
     else node.operands.forEach((key) => bright.add(key));
   });
-  for (const node of nodes) {
-    const element = nodeElement(node.key);
-    if (!element) continue;
-    element.classList.toggle("away", !bright.has(node.key));
-    element.classList.toggle("current", node === step.node);
-    element.removeAttribute("aria-current");
-  }
-  for (const element of graph.querySelectorAll(".active")) element.classList.remove("active");
-  for (const [from, to, position, other] of usedEdges(step)) {
-    (get(`edge_${from}_${to}_${position}`) ?? nodeElement(other))?.classList.add("active");
-  }
-  const element = nodeElement(step.node.key);
-  element.setAttribute("aria-current", "step");
-  reveal(element);
+  pane.unmark();
+  for (const node of nodes) if (!bright.has(node.key)) pane.mark(node.key, "away");
+  for (const edge of usedEdges(step)) pane.mark(edge, "active");
+  pane.mark(step.node.key, "current");
+  pane.show(step.node.key);
 }
 
 function usedEdges({ node, phase }) {
-  const all = node.operands.map((key, at) => [key, node.key, at + 1, key]);
+  const all = node.operands.map((key, at) => `${key}_${node.key}_${at + 1}`);
   if (phase === "forward") return all;
-  if (!node.expression) return node.arrivals.map(([key, position]) => [node.key, key, position, key]);
-  const targets = new Set(node.edges.map((edge) => edge.position));
-  return all.filter(([, , position]) => targets.has(position));
-}
-
-function reveal(element) {
-  const box = element.getBoundingClientRect(), frame = graph.getBoundingClientRect();
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  graph.scrollBy({
-    top: box.top + box.height / 2 - frame.top - frame.height / 2,
-    left: box.left + box.width / 2 - frame.left - frame.width / 2,
-    behavior: calm ? "auto" : "smooth",
-  });
+  if (!node.expression) return node.arrivals.map(([key, position]) => `${node.key}_${key}_${position}`);
+  return node.edges.map((edge) => all[edge.position - 1]);
 }
 
 function pause() {
@@ -458,14 +494,8 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => get("all").replaceChildren());
 
-image ? prepareImage() : makeList();
-for (const node of nodes) {
-  const element = nodeElement(node.key);
-  if (!element) continue;
-  element.addEventListener("click", (event) => press(event, node));
-  element.addEventListener("pointermove", (event) => hover(event, node));
-  element.addEventListener("pointerleave", () => (tip.hidden = true));
-}
+const pane = graphPane(get("graph"), { nodes });
+pane.onselect = press;
 get("slider").max = steps.length - 1;
 get("evaluation").style.flex = turn;
 get("chain").style.flex = steps.length - turn;
