@@ -28,7 +28,9 @@ MADE = {"__pycache__", "output"}  # folders in those of the project that running
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", folder], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-d", folder], cwd=ROOT, check=True, capture_output=True
+    )
     with zipfile.ZipFile(folder / f"{NAME}-py3-none-any.whl") as wheel:
         wheel.extractall(folder / "wheel")
     return folder

@@ -471,7 +471,9 @@ def test_without_graphviz_a_list_takes_the_place_of_the_graph(open_page: Open, m
     graph = page.locator("#graph")
     graph.get_by_role("button", name="h = σ(v₂)").click()
     assert page.inner_text("#heading") == "h = σ(v₂)"
-    assert [text.split("\n")[0] for text in graph.locator(".active:not(.current)").all_inner_texts()] == ["v₂ = v₁ + b₁"]
+    assert [text.split("\n")[0] for text in graph.locator(".active:not(.current)").all_inner_texts()] == [
+        "v₂ = v₁ + b₁"
+    ]
     for _ in range(2):
         graph.get_by_role("button", name="b₁ (3,)", exact=True).click()
     np.testing.assert_array_equal(shown(page, "#step .result")[1], leaves["b₁"].grad)
