@@ -1,18 +1,20 @@
-"""``python -m demos`` lists the chapters: for each the first line of its docstring, read without running it."""
+"""``python -m demos`` lists the chapters in the lecture's order: for each its title, read without running it."""
 
-import ast
-from pathlib import Path
+from demos import chapter
 
-HELPERS = {"__init__", "__main__", "chapter"}
+ORDER = (
+    "linear_regression", "linear_model", "activations", "backpropagation", "gradient_flow", "probability",
+    "monte_carlo", "maximum_likelihood", "logistic_regression", "conditional_expectation", "depth", "digits",
+    "per_example", "fourier", "gaussian_process", "neural_ode", "larger_than_memory",
+)  # fmt: skip
 
 
 def main() -> None:
     """Print one line a chapter."""
-    files = [path for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in HELPERS]
-    width = max(len(path.stem) for path in files)
-    for path in files:
-        title = (ast.get_docstring(ast.parse(path.read_bytes())) or "").split("\n")[0]
-        print(f"python -m demos.{path.stem:{width}}  {title}")
+    there = [name for name in ORDER if (chapter.FOLDER / f"{name}.py").exists()]
+    width = max(map(len, there))
+    for name in there:
+        print(f"python -m demos.{name:{width}}  {chapter.title(name)}")
 
 
 if __name__ == "__main__":

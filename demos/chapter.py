@@ -1,20 +1,36 @@
-"""What the chapters share: their flags, and saving what they draw."""
+"""What the chapters share: their flags, how they are run cell by cell in a terminal, and showing what they draw.
+
+A chapter is a script in jupytext's percent format: cells of prose (``# %% [markdown]``, comments with formulas in
+LaTeX) and cells of code (``# %%``). The same file is run in three ways: ``python -m demos.NAME`` prints the prose of
+each cell before what its code prints, and saves the pictures; opened as a notebook, it shows both; and :func:`run` is
+for tests.
+"""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import codeop
+import contextlib
+import io
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
-
-from matplotlib.figure import Figure
-from PIL import Image
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import autodiff as ad
+from demos import prose
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
+
+FOLDER = Path(__file__).resolve().parent
+MARK = "# %%"
+WIDEST = 100  # of the lines of prose
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,10 +38,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, name: str, doc: str | None) -> None:
         super().__init__(prog=f"python -m demos.{name}", description=(doc or "").split("\n")[0])
-        folder = Path(__file__).parent / "output"
         add = self.add_argument
         add("--seed", type=natural, default=0, metavar="N", help="of all that is random (default: 0)")
-        add("--output", type=Path, default=folder, metavar="FOLDER", help="for what it writes (default: demos/output)")
+        output = FOLDER / "output"
+        add("--output", type=Path, default=output, metavar="FOLDER", help="for what it writes (default: demos/output)")
 
     def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Read the flags, and make the folder that the chapter writes to."""
@@ -55,14 +71,168 @@ def positive(text: str) -> int:
     return int(text)
 
 
+class Run:
+    """A chapter that runs in a terminal: its flags, and the prose that waits for them to be read.
+
+    It stands in for the standard output, to see whether there is something to keep a distance from.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+        self.options: argparse.Namespace | None = None
+        self.waiting: list[str] = []
+        self.stdout = sys.stdout
+        self.is_written = self.is_quiet = False
+
+    def write(self, text: str) -> int:
+        """Write to the standard output."""
+        self.is_written = True
+        return self.stdout.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stdout, name)
+
+    def print_prose(self) -> None:
+        """Print what waits, between blank lines, unless the flags are yet to be read."""
+        if self.options is None:
+            return
+        width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
+        for text in [] if self.is_quiet else self.waiting:
+            print("\n" * self.is_written + prose.plain(text, width), end="\n\n")
+            self.is_written = False
+        self.waiting.clear()
+
+
+_running: Run | None = None  # None in a notebook
+
+
+def begin(name: str, flags: Mapping[str, Mapping[str, Any]] | None = None) -> argparse.Namespace:
+    """Give the options of a chapter, at the end of its first cell of code.
+
+    In a terminal they come from the command line, and the chapter is run cell by cell, which this call waits for; in a
+    notebook they are the defaults, and files go to the folder ``output`` beside it.
+
+    Args:
+        name: the chapter's.
+        flags: more flags than ``--seed`` and ``--output``, with the keywords of ``ArgumentParser.add_argument``.
+
+    Raises:
+        ImportError: the chapter is imported, which would run it.
+    """
+    if _running is None:
+        main = sys.modules["__main__"]
+        if getattr(main, "__file__", None) and Path(main.__file__ or "").resolve() == FOLDER / f"{name}.py":
+            run(name, sys.argv[1:])
+            raise SystemExit
+        if f"demos.{name}" in sys.modules:
+            raise ImportError(f'a chapter is run, not imported: python -m demos.{name}, or demos.chapter.run("{name}")')
+    parser = Parser(name, title(name))
+    for flag, keywords in (flags or {}).items():
+        parser.add_argument(flag, **keywords)
+    if _running is None:
+        return parser.parse_args(["--output", "output"])
+    _running.options = parser.parse(_running.arguments)
+    return _running.options
+
+
+def run(name: str, arguments: Sequence[str] = (), changes: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Run a chapter as in a terminal, cell by cell, and give its names after the last.
+
+    Args:
+        name: the chapter's.
+        arguments: its flags.
+        changes: texts of the file, each of which stands in it once, and what stands there instead in this run.
+
+    Raises:
+        ValueError: a text that is to be changed does not stand in the file once.
+    """
+    global _running
+    path = FOLDER / f"{name}.py"
+    source = changed(path.read_text("utf-8"), changes or {})
+    compiled = codeop.Compile()  # remembers the imports from __future__
+    names: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
+    before, _running = _running, Run(arguments)
+    try:
+        with contextlib.redirect_stdout(_running):  # type: ignore[type-var]
+            for kind, line, text in cells(source):
+                if kind == "markdown":
+                    _running.waiting.append(text)
+                    continue
+                _running.print_prose()
+                exec(compiled("\n" * line + text, str(path), "exec"), names)
+            _running.print_prose()
+    finally:
+        _running = before
+    return names
+
+
+def changed(source: str, changes: Mapping[str, str]) -> str:
+    """Give a chapter's text with other constants, say."""
+    for old, new in changes.items():
+        if source.count(old) != 1:
+            raise ValueError(f"the chapter has {source.count(old)} times what is to be changed: {old}")
+        source = source.replace(old, new)
+    return source
+
+
+def cells(source: str) -> Iterator[tuple[str, int, str]]:
+    """Give the kind of each cell, ``markdown`` or ``code``, the number of lines before it, and its text."""
+    lines = source.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith(MARK)]
+    for start, stop in zip(starts, [*starts[1:], len(lines)]):
+        body = lines[start + 1 : stop]
+        if "[markdown]" in lines[start]:
+            yield "markdown", start + 1, "\n".join(line.removeprefix("#").removeprefix(" ") for line in body).strip()
+        else:
+            yield "code", start + 1, "\n".join(body)
+
+
+def is_in_cells(name: str) -> bool:
+    """Say whether a chapter is written in cells yet."""
+    return (FOLDER / f"{name}.py").read_text("utf-8").startswith(MARK)
+
+
+def title(name: str) -> str:
+    """Give the first line of a chapter: its title."""
+    source = (FOLDER / f"{name}.py").read_text("utf-8")
+    if not is_in_cells(name):
+        return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
+    _, _, text = next(cells(source))
+    return text.split("\n")[0].removeprefix("# ")
+
+
+def quiet() -> None:
+    """Print no prose, in the processes of which another one does."""
+    if _running is not None:
+        _running.is_quiet = True
+
+
+def show(picture: Figure | ad.Drawing, *names: str) -> None:
+    """Show a picture below the cell in a notebook; in a terminal write it to the files of these names, and say so."""
+    if _running is None:
+        from IPython.display import Image, display
+
+        if isinstance(picture, ad.Drawing):
+            display(picture)
+            return
+        picture.savefig(data := io.BytesIO(), dpi=200)
+        display(Image(data.getvalue(), retina=True))
+        return
+    assert _running.options is not None
+    for name in names:
+        save(picture, _running.options.output, name)
+
+
 def save(picture: Figure | ad.Drawing, output: Path, name: str) -> Path:
     """Write a picture into a folder, say so, and give its path."""
+    from PIL import Image
+
     path = output / name
     try:
-        if isinstance(picture, Figure):
-            picture.savefig(path, dpi=100)
-        else:
+        if isinstance(picture, ad.Drawing):
             picture.save(path)
+        else:
+            picture.savefig(path, dpi=100)
         if path.suffix == ".png":  # smaller, and with a palette: a third of the bytes
             image = Image.open(path).convert("RGB")
             image.thumbnail((800, 1200))

@@ -24,16 +24,17 @@ import nn
 from demos import (
     activations,
     backpropagation,
+    chapter,
     conditional_expectation,
     depth,
     fourier,
     gaussian_process,
     gradient_flow,
-    linear_regression,
     maximum_likelihood,
     monte_carlo,
     neural_ode,
     per_example,
+    prose,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -55,12 +56,15 @@ PICTURES = {
 }
 
 
-def run(chapter: Any, folder: Path, capsys: pytest.CaptureFixture[str], seed: int = 0) -> tuple[Any, str]:
-    """Run a chapter, and give its figures and what it printed."""
-    result = chapter.main(["--output", str(folder), "--seed", str(seed)])
+def run(which: Any, folder: Path, capsys: pytest.CaptureFixture[str], seed: int = 0) -> tuple[Any, str]:
+    """Run a chapter, by its name, and give its names after the last cell, and what it printed."""
+    flags = ["--output", str(folder), "--seed", str(seed)]
+    if isinstance(which, str):
+        name, result = which, chapter.run(which, flags)
+    else:  # one that is not written in cells yet, and gives its figures
+        name, result = which.__name__.removeprefix("demos."), which.main(flags)
     out, err = capsys.readouterr()
     assert err == ""
-    name = chapter.__name__.removeprefix("demos.")
     assert sorted(path.name for path in folder.iterdir()) == PICTURES[name]
     assert out.splitlines()[-1] == f"wrote {folder / f'{name}.png'}"
     return result, out
@@ -68,20 +72,20 @@ def run(chapter: Any, folder: Path, capsys: pytest.CaptureFixture[str], seed: in
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_linear_regression(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, out = run(linear_regression, tmp_path, capsys, seed)
-    made_up, of_diabetes = result["gradient_differences"]
-    assert made_up < 1e-14
-    assert of_diabetes < 1e-12
+    result, out = run("linear_regression", tmp_path, capsys, seed)
+    np.testing.assert_allclose(result["by_hand"], result["by_engine"], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(result["long_by_hand"], result["long_by_engine"], rtol=0, atol=1e-12)
     np.testing.assert_allclose(result["path"][-1], result["solution"], atol=0.01)
     np.testing.assert_allclose(result["solution"], [2, -1, 0.5], atol=0.25)
-    np.testing.assert_allclose(result["coefficients"], result["least_squares"], rtol=1e-10)
-    X, y, _ = linear_regression.diabetes()
+    np.testing.assert_allclose(result["coefficients"], result["expected"], rtol=1e-10)
+    X, y = result["measured"], result["data"].target
     assert result["explained"] == pytest.approx(LinearRegression().fit(X, y).score(X, y))
-    assert result["condition"] == pytest.approx(470, abs=1)
-    late = result["distances"][2000:3000]
-    np.testing.assert_allclose(late[1:] / late[:-1], result["rate"], rtol=1e-4)
+    condition = result["long_condition"]
+    assert condition == pytest.approx(470, abs=1)
+    late = result["long_distances"][2000:3000]
+    np.testing.assert_allclose(late[1:] / late[:-1], (condition - 1) / (condition + 1), rtol=1e-4)
     steps = re.findall(r"^ +\d+ +[\d.]+((?: +-?\d\.\d{4}){3})((?: +-?\d\.\d{4}){3}) +\S+$", out, re.MULTILINE)
-    assert len(steps) == linear_regression.STEPS + 1
+    assert len(steps) == result["STEPS"] + 1
     assert all(hand.split() == engine.split() for hand, engine in steps)
 
 
@@ -243,8 +247,9 @@ def test_the_gallery_has_a_small_picture(name: str) -> None:
 def test_bad_flags_are_refused_in_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "FILE").touch()
     for flags in (["--seed", "-1"], ["--output", str(tmp_path / "FILE")], ["--colour", "red"]):
+        is_new = chapter.is_in_cells(name)
         with pytest.raises(SystemExit) as caught:
-            importlib.import_module(f"demos.{name}").main(flags)
+            chapter.run(name, flags) if is_new else importlib.import_module(f"demos.{name}").main(flags)
         assert caught.value.code == 2
         out, err = capsys.readouterr()
         assert out == ""
@@ -266,8 +271,19 @@ def test_the_list_of_chapters() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     listed = dict(re.findall(r"^python -m demos\.(\w+) +(\S.*)$", done.stdout, re.MULTILINE))
     files = {path.stem for path in (ROOT / "demos").glob("*.py")}
-    assert set(listed) == files - {"__init__", "__main__", "chapter"}
-    assert listed["activations"] == (activations.__doc__ or "").split("\n")[0]
+    assert set(listed) == files - {"__init__", "__main__", "chapter", "prose"}
+    assert next(iter(listed)) == "linear_regression"
+    assert listed["depth"] == chapter.title("depth")
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+@pytest.mark.parametrize("name", PICTURES)
+def test_prose_is_plain_in_a_terminal(name: str, width: int) -> None:
+    for kind, _, text in chapter.cells((ROOT / "demos" / f"{name}.py").read_text("utf-8")):
+        if kind == "markdown":
+            shown = prose.plain(text, width)
+            assert not set(shown) & {"\\", "$", prose.GAP, prose.NARROW, prose.WIDE}
+            assert max(map(len, shown.splitlines())) <= width
 
 
 def test_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
