@@ -12,6 +12,7 @@ from autodiff.drawing.collapse import Group, Item, View, is_leaf
 from autodiff.drawing.formulas import edge_formulas
 from autodiff.drawing.labels import Style, label
 from autodiff.drawing.modules import Box
+from autodiff.drawing.nodes import Node
 from autodiff.drawing.notation import Run
 from autodiff.drawing.scale import Scale
 from autodiff.drawing.text import literal
@@ -33,6 +34,11 @@ def digraph(view: View, style: Style) -> graphviz.Digraph:
     from n1 to the second operand of n3.
     """
     return _DotWriter(view, style).graph
+
+
+def is_ordered(node: Node) -> bool:
+    """Whether a call has several operands and their order matters."""
+    return len(node.operands) > 1 and node.value._function not in _SYMMETRIC
 
 
 class _DotWriter:
@@ -101,7 +107,7 @@ class _DotWriter:
 
     def _add_edges(self, item: Item) -> None:
         sources = [self.view.place[operand] for operand in item.operands]
-        numbered = not isinstance(item, Group) and len(sources) > 1 and item.value._function not in _SYMMETRIC
+        numbered = not isinstance(item, Group) and is_ordered(item)
         texts = self._formulas(item)
         earlier = set()
         for position, source in enumerate(sources, start=1):

@@ -1,6 +1,6 @@
 "use strict";
 
-const { nodes, loss } = JSON.parse(document.getElementById("data").textContent);
+const { nodes, boxes, loss } = JSON.parse(document.getElementById("data").textContent);
 const byKey = new Map(nodes.map((node) => [node.key, node]));
 const root = document.documentElement;
 const get = (id) => document.getElementById(id);
@@ -238,111 +238,7 @@ function sentence({ node, phase }) {
   return `the gradient of ${node.name} goes back to ${[...targets.slice(0, -2), end].join(", ")}`;
 }
 
-// The graph: an image by Graphviz, or a list
-
-function graphPane(element, { nodes }) {
-  // Shows nodes, which are found by their keys, and edges: one from n1 to the second operand of n3 is n1_n3_2.
-  const image = element.querySelector("svg");
-  const part = (key) => get(`node_${key}`) ?? get(`edge_${key}`);
-  const pane = { fit, show, mark, unmark, fill, onselect: () => {} };
-  const marks = ["away", "current", "active"];
-
-  function fit() {
-    if (!image) return;
-    const { width, height } = image.viewBox.baseVal;
-    const scale = Math.min((element.clientWidth - 16) / width, (element.clientHeight - 16) / height, 1.4);
-    image.setAttribute("width", width * scale);
-    image.setAttribute("height", height * scale);
-  }
-
-  function show(key) {
-    const box = part(key).getBoundingClientRect(), frame = element.getBoundingClientRect();
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    element.scrollBy({
-      top: box.top + box.height / 2 - frame.top - frame.height / 2,
-      left: box.left + box.width / 2 - frame.left - frame.width / 2,
-      behavior: calm ? "auto" : "smooth",
-    });
-  }
-
-  function mark(key, ...classes) {
-    // In the list, which has no edges, their ends stand for them.
-    const parts = part(key) ? [part(key)] : key.split("_").slice(0, 2).map(part);
-    for (const one of parts) one?.classList.add(...classes);
-    if (classes.includes("current")) part(key)?.setAttribute("aria-current", "step");
-  }
-
-  function unmark() {
-    for (const one of element.querySelectorAll(".away, .current, .active")) {
-      one.classList.remove(...marks);
-      one.removeAttribute("aria-current");
-    }
-  }
-
-  function fill(key, { value, gradient }) {
-    const texts = { value, gradient };
-    for (const place of part(key)?.querySelectorAll("[data-place]") ?? []) {
-      place.textContent = texts[place.dataset.place] ?? "";
-    }
-  }
-
-  function prepareImage() {
-    image.setAttribute("role", "group");
-    image.setAttribute("aria-label", `Graph of ${nodes.length} nodes`);
-    for (const title of image.querySelectorAll("title")) {
-      const legend = /^legend_(.*)$/.exec(title.textContent);
-      if (legend) title.parentNode.dataset.kind = legend[1] === "output" ? "call" : legend[1];
-      if (legend && legend[1] === "output") title.parentNode.dataset.output = "";
-      title.remove();
-    }
-    for (const node of nodes) {
-      const group = part(node.key);
-      group.dataset.kind = node.kind;
-      if (node.output) group.dataset.output = "";
-      group.setAttribute("role", "button");
-      group.setAttribute("tabindex", "0");
-      group.setAttribute("aria-label", `${node.name}, ${node.title}`);
-      group.addEventListener("keydown", (event) => {
-        if (event.key === "Enter" || event.key === " ") select(event, node);
-      });
-      if (node.alias) addAlias(group, node);
-    }
-  }
-
-  function addAlias(group, node) {
-    const box = group.getBBox();
-    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-    text.setAttribute("class", "alias");
-    text.setAttribute("x", box.x - 5);
-    text.setAttribute("y", box.y + 11);
-    text.setAttribute("aria-hidden", "true");
-    text.textContent = node.name;
-    group.append(text);
-  }
-
-  function makeList() {
-    const list = make("ol");
-    for (const node of nodes.filter((one) => !one.literal)) {
-      const size = make("small", {}, node.value.shape ? shape(node.value) : "");
-      const id = { type: "button", id: `node_${node.key}`, class: "node" };
-      const button = make("button", id, math(...definition(node)), size);
-      button.dataset.kind = node.kind;
-      if (node.output) button.dataset.output = "";
-      list.append(make("li", {}, button));
-    }
-    element.append(list);
-  }
-
-  function select(event, node) {
-    event.preventDefault();
-    event.stopPropagation();
-    pane.onselect(node.key);
-  }
-
-  image ? prepareImage() : makeList();
-  for (const node of nodes) part(node.key)?.addEventListener("click", (event) => select(event, node));
-  return pane;
-}
+// The graph
 
 function press(key) {
   pause();
@@ -494,7 +390,7 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => get("all").replaceChildren());
 
-const pane = graphPane(get("graph"), { nodes });
+const pane = graphPane(get("graph"), { nodes, boxes });
 pane.onselect = press;
 get("slider").max = steps.length - 1;
 get("evaluation").style.flex = turn;

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -23,15 +23,12 @@ from autodiff.core.rule import Array
 from autodiff.core.tape import Entry, Outputs, pack, pullback, recording
 from autodiff.core.tensor import Tensor, is_complex
 from autodiff.core.watch import Watch, watching
-from autodiff.drawing.collapse import View
-from autodiff.drawing.dot import digraph
+from autodiff.drawing.dot import is_ordered
 from autodiff.drawing.formulas import Formula, expression, formulas, variable_positions
 from autodiff.drawing.gradients import shown
-from autodiff.drawing.labels import Style
-from autodiff.drawing.modules import boxes_of
+from autodiff.drawing.modules import Box, boxes_of
 from autodiff.drawing.nodes import Node, nodes_of
 from autodiff.drawing.notation import subscript
-from autodiff.drawing.render import render
 from autodiff.drawing.text import brief, function_name, is_number, visible
 
 MOST_NUMBERS = 64  # an array of more is summarised
@@ -49,28 +46,23 @@ def page(outputs: Sequence[Tensor]) -> str:
         outputs: what was computed. The gradients are those of the sum of all their elements, or its real part.
 
     Returns:
-        One HTML document that needs nothing else. Where Graphviz is missing, or cannot do it, a list of the calls
-        stands in place of the graph.
+        One HTML document that needs nothing else.
 
     Raises:
         RuntimeError: a Tensor was changed in place since it was used.
     """
     nodes = nodes_of(outputs)
-    drawn = digraph(View(nodes, boxes_of(nodes)), Style())
-    drawn.graph_attr["nodesep"] = "0.5"  # room for names beside the nodes
-    try:
-        image = render(drawn.source, "svg").decode()
-        graph = image[image.index("<svg") :]
-    except (RuntimeError, TimeoutError):
-        graph = ""
-    parts = {name: files("autodiff.drawing").joinpath(f"page.{name}").read_text("utf-8") for name in ("css", "js")}
+    parts = {ending: _text(f"graph.{ending}") + _text(f"page.{ending}") for ending in ("css", "js")}
     parts["digest"] = base64.b64encode(hashlib.sha256(parts["js"].encode()).digest()).decode()
-    parts["graph"] = graph
     # Escaped, what a name says cannot end the element that the data stands in.
     data = json.dumps(_data(nodes), allow_nan=False, separators=(",", ":"))
     parts["data"] = data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    document = files("autodiff.drawing").joinpath("page.html").read_text("utf-8")
-    return re.sub("@@([a-z]+)@@", lambda marker: parts[marker[1]], document)
+    return re.sub("@@([a-z]+)@@", lambda marker: parts[marker[1]], _text("page.html"))
+
+
+def _text(name: str) -> str:
+    """Give a file of this package."""
+    return files("autodiff.drawing").joinpath(name).read_text("utf-8")
 
 
 def _data(nodes: Sequence[Node]) -> dict[str, Any]:
@@ -79,6 +71,7 @@ def _data(nodes: Sequence[Node]) -> dict[str, Any]:
     flow = _Flow(nodes)
     by_key = {node.key: node for node in nodes}
     outputs = [node.key for node in nodes if node.is_output]
+    boxes = boxes_of(nodes)
     described = [
         {
             "key": node.key,
@@ -87,6 +80,8 @@ def _data(nodes: Sequence[Node]) -> dict[str, Any]:
             "title": function_name(node.value._function) if node.kind == "call" else node.kind,
             "settings": [visible(setting) for setting in node.settings],
             "operands": node.operands,
+            "numbered": is_ordered(node),
+            "box": boxes[node.key].key if node.key in boxes else None,
             "output": node.is_output,
             "literal": _is_literal(node),
             "alias": not (_is_literal(node) or getattr(node.value, "name", None)),
@@ -99,7 +94,21 @@ def _data(nodes: Sequence[Node]) -> dict[str, Any]:
     ]
     loss = names[outputs[0]] if len(outputs) == 1 else "Σ"
     is_part = any(is_complex(by_key[key].value) for key in outputs)
-    return {"nodes": described, "loss": f"Re({loss})" if is_part else loss}
+    return {"nodes": described, "boxes": _boxes(boxes.values()), "loss": f"Re({loss})" if is_part else loss}
+
+
+def _boxes(innermost: Iterable[Box]) -> list[dict[str, Any]]:
+    """Give the boxes, each after the one around it."""
+    boxes = dict.fromkeys(around for box in innermost for around in box.chain)
+    return [
+        {
+            "key": box.key,
+            "title": visible(box.title),
+            "parent": box.parent.key if box.parent else None,
+            "module": box.is_module,
+        }
+        for box in boxes
+    ]
 
 
 def _of_call(node: Node, nodes: Mapping[str, Node], names: Mapping[str, str], flow: _Flow) -> dict[str, Any]:

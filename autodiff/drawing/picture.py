@@ -29,7 +29,6 @@ from autodiff.drawing.themes import THEMES
 from autodiff.files import write_atomically
 
 ENDINGS = ("svg", "png", "pdf", "dot", "html")
-MOST_STEPS = 2000  # nodes of a page to step through
 
 
 @dataclass(frozen=True)
@@ -126,11 +125,6 @@ class Drawing:
     def _page(self) -> str:
         if not self.outputs:
             raise ValueError("save: a program has no numbers to step through; save its picture, as .svg for example")
-        if self.nodes > MOST_STEPS:
-            raise ValueError(
-                f"save: {self.nodes} nodes are too many to step through (the most is {MOST_STEPS}): draw a smaller "
-                "part, such as a Tensor computed earlier"
-            )
         return page(self.outputs)
 
     def _image(self, form: str) -> bytes:
