@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from autodiff.drawing.nodes import LEAVES, Node
 from autodiff.drawing.text import function_name, shape
 
 MOST_ITEMS = 250  # of a picture that Graphviz lays out in seconds and that can still be looked at
+FEW_ITEMS = 80  # that are looked at without any being drawn as one
 FEWEST = 3  # repetitions that are folded
 LONGEST_PERIOD = 8  # of a repetition, in items
 CHAIN_ENDS = 3  # items that stay on either side of the middle of a chain
@@ -216,6 +218,55 @@ def _at_depth(view: View, depth: int) -> View:
     )
 
 
+def with_runs(nodes: Sequence[Node], boxes: Mapping[str, Box]) -> dict[str, Box]:
+    """Put what is repeated in a chain into boxes of their own, for a reader who closes and opens boxes.
+
+    Of a box whose contents are many, parts are in boxes too. A graph that can be looked at as it is has none.
+
+    Args:
+        nodes: the graph.
+        boxes: the innermost box of each node that is in one.
+    """
+    if len(nodes) <= FEW_ITEMS:
+        return dict(boxes)
+    full = View(nodes, boxes)
+    inner = dict(boxes)
+    around: dict[Box, Box] = {}  # what a module's box is in, in place of its parent
+    deepest = max((len(box.chain) for box in boxes.values()), default=0)
+    for depth in range(deepest + 1):
+        view = _at_depth(full, depth)
+        modules = {box.key: box for key in boxes for box in boxes[key].chain[depth : depth + 1]}
+        for chain in _chains(view, with_inputs=True, past_leaves=True):
+            outer = view.boxes.get(chain[0][0].key)
+            if len(outer.chain if outer else ()) != depth:
+                continue
+            for start, period, times in _repetitions(*_looks(view, chain)):
+                units = chain[start : start + period * times]
+                what = ", ".join(_call_name(unit[0]) for unit in units[:period][:3]) + ", …" * (period > 3)
+                run = Box(f"r{len(around)}_{units[0][0].key}", "", f"{what} × {times:,}", outer, is_module=False)
+                size = period * (times if len(units) <= FEW_ITEMS else math.isqrt(times))
+                for first in range(0, len(units), size):
+                    part = units[first : first + size]
+                    box = run
+                    if len(part) < len(units):
+                        numbers = f"{first // period + 1:,} – {(first + len(part)) // period:,}"
+                        box = Box(f"{run.key}_{first}", "", numbers, run, is_module=False)
+                    for item in (item for unit in part for item in unit):
+                        if isinstance(item, Group):
+                            around[modules[item.key]] = box
+                        elif boxes.get(item.key) is outer:
+                            inner[item.key] = box
+    fresh: dict[Box, Box] = {}
+
+    def moved(box: Box) -> Box:
+        if box not in fresh:
+            parent = around.get(box, box.parent)
+            fresh[box] = replace(box, parent=moved(parent) if parent else None)
+        return fresh[box]
+
+    return {key: moved(box) for key, box in inner.items()}
+
+
 # Repetitions and chains
 
 Unit = tuple[Item, ...]  # a call or group, and the leaves that it alone uses
@@ -225,16 +276,20 @@ def _folded(view: View) -> View:
     """Draw once what is repeated in a chain: units that look alike, or runs of several."""
     groups: list[tuple[Group, Box | None]] = []
     for chain in _chains(view, with_inputs=False):
-        looks: dict[Any, int] = {}
-        signatures = [looks.setdefault(_signature(view, unit), len(looks)) for unit in chain]
-        bears = [any(node.kind == "parameter" for item in unit for node in nodes_in(item)) for unit in chain]
-        for start, period, times in _repetitions(signatures, bears):
+        for start, period, times in _repetitions(*_looks(view, chain)):
             outer = view.boxes.get(chain[start][0].key)
             box = Box(f"r{len(groups)}", "", f"× {times:,}", outer, is_module=False)
             for first in range(start, start + period):
                 units = chain[first : first + period * times : period]
                 groups.append((_repeated(view, f"g{len(groups)}", units), box))
     return _replaced(view, groups)
+
+
+def _looks(view: View, chain: Sequence[Unit]) -> tuple[list[int], list[bool]]:
+    """Number the units of a chain, those that look alike the same, and say which of them bear parameters."""
+    looks: dict[Any, int] = {}
+    signatures = [looks.setdefault(_signature(view, unit), len(looks)) for unit in chain]
+    return signatures, [any(node.kind == "parameter" for item in unit for node in nodes_in(item)) for unit in chain]
 
 
 def _repetitions(signatures: Sequence[int], bears: Sequence[bool]) -> list[tuple[int, int, int]]:
@@ -295,13 +350,24 @@ def _call_name(item: Item) -> str:
     return item.head if isinstance(item, Group) else function_name(item.value._function)
 
 
-def _chains(view: View, with_inputs: bool) -> list[list[Unit]]:
-    """Find the chains in which each unit has the one before for its only source, and that one no other user."""
+def _chains(view: View, with_inputs: bool, past_leaves: bool = False) -> list[list[Unit]]:
+    """Find the chains in which each unit has the one before for its only source, and that one no other user.
+
+    Leaves that others use too are sources, unless they are passed over, with calls of leaves beside another source.
+    """
     items = {item.key: item for item in view.items}
     own = _own_leaves(view, with_inputs)
+    of_leaves = {key for key, item in items.items() if all(is_leaf(items[view.place[x]]) for x in item.operands)}
     after: dict[str, str] = {}
     for item in view.items:
         sources = _sources(view, item, own)
+        if past_leaves:
+            sources = frozenset(key for key in sources if not is_leaf(items[key]))
+            beside = sources & of_leaves if sources - of_leaves else frozenset()
+            sources -= beside
+            for key in sorted(beside):
+                if view.item_users[key] == {item.key} and not items[key].is_output:
+                    own[item.key] += [items[key], *own[key]]
         if len(sources) == 1:
             before = items[next(iter(sources))]
             alone = view.item_users[before.key] == {item.key} and not before.is_output

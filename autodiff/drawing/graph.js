@@ -62,20 +62,20 @@ function layered(elements, links) {
     if (!own.has(link.trunk)) own.set(link.trunk, []);
     own.get(link.trunk).push(link);
   }
-  const lengthOf = (bundle) => bundle.reduce((most, { from, to }) => Math.max(most, to.layer - from.layer - 1), 0);
   const bundles = [...trunks.values()].flatMap((own) => [...own.values()]);
-  let left = 4000 + 4 * elements.length;
+  const lengthOf = ({ from, to }) => to.layer - from.layer - 1;
+  let left = 4000 + 8 * elements.length;
   const long = new Set();
-  for (const bundle of bundles.filter((one) => lengthOf(one) > 0).sort((a, b) => lengthOf(a) - lengthOf(b))) {
-    left -= lengthOf(bundle);
-    if (left < 0) long.add(bundle);
+  for (const link of links.toSorted((a, b) => lengthOf(a) - lengthOf(b))) {
+    left -= Math.max(0, lengthOf(link));
+    if (left < 0) long.add(link);
   }
   for (const bundle of bundles) {
     const { from } = bundle[0];
     const trunk = [];
     for (const link of bundle) {
-      const between = link.to.layer - from.layer - 1;
-      if (between < 0 || long.has(bundle)) continue;
+      const between = lengthOf(link);
+      if (between < 0 || long.has(link)) continue;
       while (trunk.length < between) {
         const cell = { w: 2, h: 0, lane: true, layer: from.layer + trunk.length + 1, ups: [], downs: [] };
         cells.push(cell);
@@ -189,7 +189,7 @@ function layered(elements, links) {
 // wide enough for the node's `texts`. Nodes are known by their keys, and the edge from n1 to the second operand of n3 as n1_n3_2;
 // what is told of those in a closed box is shown at the box. The caller sets `onselect(key)`, for when a node is pressed.
 function graphPane(element, { nodes, boxes = [] }) {
-  const AT_FIRST = 80;  // items that are shown before anything is opened
+  const AT_FIRST = 40;  // items that are shown before anything is opened
   const FAR = 0.3, MANY = 300;  // the scale below which the nodes of a large graph are not drawn one by one
   const TITLE = "600 12px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
   const TEXT = "11px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
@@ -272,15 +272,15 @@ function graphPane(element, { nodes, boxes = [] }) {
   }
 
   function openSome() {
-    // From the outermost boxes inwards, those are open whose contents still find room.
-    let shown = root.children.length;
-    const pending = root.children.filter(({ box }) => box);
+    // From the outermost modules inwards, those are open whose contents still find room.
+    const pending = [root];
+    let shown = 0;
     for (let at = 0; at < pending.length; at += 1) {
-      const item = pending[at];
-      if (shown + item.children.length - 1 > AT_FIRST) continue;
-      item.open = true;
-      shown += item.children.length - 1;
-      pending.push(...item.children.filter(({ box }) => box));
+      const { children } = pending[at];
+      if (at > 0 && shown + children.length - 1 > AT_FIRST) continue;
+      pending[at].open = true;
+      shown += children.length - (at > 0 ? 1 : 0);
+      pending.push(...children.filter(({ box }) => box?.module));
     }
   }
 

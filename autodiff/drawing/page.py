@@ -23,6 +23,7 @@ from autodiff.core.rule import Array
 from autodiff.core.tape import Entry, Outputs, pack, pullback, recording
 from autodiff.core.tensor import Tensor, is_complex
 from autodiff.core.watch import Watch, watching
+from autodiff.drawing.collapse import with_runs
 from autodiff.drawing.dot import is_ordered
 from autodiff.drawing.formulas import Formula, expression, formulas, variable_positions
 from autodiff.drawing.gradients import shown
@@ -71,7 +72,8 @@ def _data(nodes: Sequence[Node]) -> dict[str, Any]:
     flow = _Flow(nodes)
     by_key = {node.key: node for node in nodes}
     outputs = [node.key for node in nodes if node.is_output]
-    boxes = boxes_of(nodes)
+    named = {id(node.value): names[node.key] for node in nodes if not _is_literal(node)}
+    boxes = with_runs(nodes, boxes_of(nodes))
     described = [
         {
             "key": node.key,
@@ -88,7 +90,7 @@ def _data(nodes: Sequence[Node]) -> dict[str, Any]:
             "value": _described(data_of(node.value)),
             "gradient": _described(flow.gradients.get(node.key)),
             "arrivals": flow.arrivals[node.key],
-            **(_of_call(node, by_key, names, flow) if node.kind == "call" else {}),
+            **(_of_call(node, by_key, named, flow) if node.kind == "call" else {}),
         }
         for node in nodes
     ]
@@ -111,9 +113,8 @@ def _boxes(innermost: Iterable[Box]) -> list[dict[str, Any]]:
     ]
 
 
-def _of_call(node: Node, nodes: Mapping[str, Node], names: Mapping[str, str], flow: _Flow) -> dict[str, Any]:
+def _of_call(node: Node, nodes: Mapping[str, Node], named: Mapping[int, str], flow: _Flow) -> dict[str, Any]:
     """Give how a call is written, and what the chain rule makes of its gradient for each operand that takes one."""
-    named = {id(one.value): names[key] for key, one in nodes.items() if not _is_literal(one)}
 
     def name_of(one: Any) -> str | None:
         return named.get(id(one))
