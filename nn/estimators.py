@@ -343,7 +343,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             batch_size=data.batch_size,
             shuffle=options.shuffle,
             callbacks=[after_epoch],
-            verbose=False,
+            progress=False,
             rng=self._rng,
         )
         if best is not None:

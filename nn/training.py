@@ -13,7 +13,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 import autodiff as ad
 from autodiff.arrays.whole import is_lazy, require
@@ -36,6 +35,7 @@ from nn.losses import LossModule
 from nn.module import Module, check_model
 from nn.optim import Adam, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from nn.parallel import Alone, NotFiniteError, Step, group_of
+from nn.progress import progress
 from nn.weights import check_reduction, weighted_mean
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def fit(
     shuffle: bool = True,
     sample_weight: Array = None,
     class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
-    verbose: bool | None = None,
+    progress: bool = True,
     comm: MPI.Intracomm | None = None,
 ) -> History:
-    """Train a model by mini-batches, and show the progress on a terminal.
+    """Train a model by mini-batches, and show the progress.
 
     After each epoch come, in this order: the validation data, ``patience``, ``schedule``, ``callbacks`` and
     ``checkpoint``.
@@ -137,7 +137,9 @@ def fit(
             must take ``reduction="none"``. Neither metrics nor the validation loss are weighted.
         class_weight: for targets that are labels, a dict of how much each class counts, 1 for those that are not in
             it; or "balanced", by which all classes count as much together. It multiplies ``sample_weight``.
-        verbose: whether to show the progress; by default on a terminal.
+        progress: whether to show the progress on stderr, or below a notebook's cell: as a bar on a terminal and in a
+            notebook, elsewhere by a line for the last epoch, and every five seconds for one before. The variable
+            ``TQDM_DISABLE=1`` of the environment turns it off too; of ranks, the first shows it.
         comm: a communicator of mpi4py, such as ``MPI.COMM_WORLD``: its processes train together, as one would alone but
             for rounding; None, or a single process, is one. See `nn.parallel`. All call this, with the same arguments.
             Start them by ``mpiexec -n 4 python -m mpi4py script.py``: without ``-m mpi4py``, an error of one of them
@@ -182,7 +184,7 @@ def fit(
             callbacks=callbacks,
             compile=compile,
             shuffle=shuffle,
-            verbose=verbose,
+            progress=progress,
         )
         if patience is not None and validation_data is None:
             raise ValueError("fit: patience is about the validation loss; give validation_data=(inputs, targets)")
@@ -221,7 +223,7 @@ class _Settings:
     callbacks: Sequence[Callback]
     compile: bool | None
     shuffle: bool
-    verbose: bool | None
+    progress: bool
 
     def __post_init__(self) -> None:
         check_count("fit", "epochs", self.epochs)
@@ -230,11 +232,10 @@ class _Settings:
             check_number("fit", "clip_norm", self.clip_norm, lambda norm: norm > 0, "positive, or None")
         if self.patience is not None:
             check_count("fit", "patience", self.patience)
-        for name in ("compile", "verbose"):
-            value = getattr(self, name)
-            if not (value is None or isinstance(value, bool)):
-                raise TypeError(f"fit: {name} must be True, False or None, got {value!r}")
+        if not (self.compile is None or isinstance(self.compile, bool)):
+            raise TypeError(f"fit: compile must be True, False or None, got {self.compile!r}")
         check_flag("fit", "shuffle", self.shuffle)
+        check_flag("fit", "progress", self.progress)
         check_number("fit", "min_delta", self.min_delta, lambda delta: delta >= 0, "at least 0")
         check_functions("fit", "callbacks", self.callbacks)
 
@@ -320,13 +321,10 @@ class _Run:
         """Train for the epochs that are left."""
         history, epochs = self.progress.history, self.settings.epochs
         try:
-            verbose = self.settings.verbose
-            quiet = True if self.group.rank else None if verbose is None else not verbose  # None: without a terminal
-            with tqdm(initial=len(history.loss), total=epochs, unit="epoch", disable=quiet, dynamic_ncols=True) as bar:
+            is_quiet = not self.settings.progress or self.group.rank > 0
+            with progress(len(history.loss), epochs, is_quiet) as show:
                 while len(history.loss) < epochs and not self.progress.stopped:
-                    numbers = self.epoch()
-                    bar.set_postfix({name: f"{number:.4f}" for name, number in numbers.items()}, refresh=False)
-                    bar.update()
+                    show(self.epoch())
             if self.progress.best is not None:
                 self.model.load_state_dict(self.progress.best)
             self.group.settle(self.model, self.optimizer, "fit: after the last epoch, model and optimizer")

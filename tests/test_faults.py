@@ -42,9 +42,7 @@ def in_a_process_of_its_own(function: Callable[[Path], Any], folder: Path) -> An
     It does not wait for the disk, which would take most of the time: what a killed process wrote, the system has.
     """
     root = Path(__file__).parent.parent
-    code = "import json, os, sys, threading; from pathlib import Path; import tqdm; import tests.test_faults as here\n"
-    # The lock of tqdm is one for all copies: of one that is killed while it has it, the others would wait forever.
-    code += "tqdm.tqdm.monitor_interval = 0; tqdm.tqdm.set_lock(threading.RLock())\n"
+    code = "import json, os, sys; from pathlib import Path; import tests.test_faults as here\n"
     code += f"os.fsync = lambda file: None; print(json.dumps(here.{function.__name__}(Path(sys.argv[1]))))"
     process = subprocess.run(
         [sys.executable, "-c", code, str(folder)], env=os.environ | {"PYTHONPATH": str(root)}, cwd=root, text=True,

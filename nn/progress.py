@@ -1,0 +1,93 @@
+"""The progress of a training: a bar on a terminal and in a notebook, elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+
+from autodiff.notebook import notebook_display
+
+Show = Callable[[Mapping[str, float]], None]
+
+SECONDS = 5.0  # between two lines
+_FIRST = ("loss", "validation accuracy", "validation loss")  # the rest goes where there is room
+
+
+@contextlib.contextmanager
+def progress(done: int, total: int, quiet: bool) -> Iterator[Show]:
+    """Give the function that is to be told the numbers of each epoch, after so many that are done of all.
+
+    It shows nothing if it is to be quiet, or where the variable TQDM_DISABLE of the environment is set.
+    """
+    in_notebook = notebook_display() is not None
+    stream = sys.stdout if in_notebook else sys.stderr  # what goes to stderr looks like an error in a notebook
+    if quiet or os.environ.get("TQDM_DISABLE") or stream is None:
+        yield lambda numbers: None
+    elif in_notebook or stream.isatty():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ipywidgets, which are missing: the bar is text then
+            from tqdm.auto import tqdm
+        start = _format(100, total, {})
+        with tqdm(
+            initial=done, total=total, file=stream, disable=False, dynamic_ncols=not in_notebook, bar_format=start
+        ) as bar:
+
+            def update(numbers: Mapping[str, float]) -> None:
+                bar.bar_format = _format(bar.format_dict["ncols"] or 100, total, numbers)
+                bar.update()
+
+            yield update
+    else:
+        pending, epoch, last = "", done, time.monotonic()
+
+        def note(numbers: Mapping[str, float]) -> None:
+            nonlocal pending, epoch, last
+            epoch += 1
+            pending = f"epoch {epoch}/{total}: {', '.join(_texts(numbers))}\n"
+            if time.monotonic() - last >= SECONDS:
+                write()
+                last = time.monotonic()
+
+        def write() -> None:
+            nonlocal pending
+            stream.write(pending)
+            stream.flush()
+            pending = ""
+
+        try:
+            yield note
+        finally:
+            write()
+
+
+def _texts(numbers: Mapping[str, float], places: int = 4) -> list[str]:
+    """Write numbers behind their names, which are shortened, the most important first."""
+    names = [*(name for name in _FIRST if name in numbers), *(name for name in numbers if name not in _FIRST)]
+    short = [name.replace("validation ", "val_").replace("accuracy", "acc") for name in names]
+    return [f"{name} {figures(numbers[full], places)}" for name, full in zip(short, names)]
+
+
+def _format(width: int, total: int, numbers: Mapping[str, float]) -> str:
+    """Give a format for tqdm of at most so many columns: a bar, and the numbers that leave it room."""
+    is_narrow = width < 60
+    texts, gap = _texts(numbers, 3 if is_narrow else 4), " " if is_narrow else "  "
+    times = "" if is_narrow else " [{elapsed}<{remaining}]"
+    room = width - 2 * len(str(total)) - len("/ || ") - (0 if is_narrow else len(" [00:00<00:00]"))
+    while texts and room - len(gap.join(texts)) < (10 if len(texts) > 2 else 3):
+        texts = texts[:-1]
+    said = gap.join(texts).replace("{", "{{").replace("}", "}}")
+    return f"{{n_fmt}}/{{total_fmt}}{times} |{{bar}}| {said}"
+
+
+def figures(x: float, places: int = 4) -> str:
+    """Write a number with so many decimals, or as many figures.
+
+    Example:
+        >>> figures(0.51), figures(12345.678), figures(1.5e-6)
+        ('0.5100', '1.235e+04', '1.5e-06')
+    """
+    return f"{x:.{places}f}" if x == 0 or 1e-3 <= abs(x) < 10 else f"{x:.{places}g}"
