@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TextIO
 
 from autodiff.notebook import notebook_display
 
@@ -31,13 +32,14 @@ def progress(done: int, total: int, quiet: bool) -> Iterator[Show]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of ipywidgets, which are missing: the bar is text then
             from tqdm.auto import tqdm
-        start = _format(100, total, {})
-        with tqdm(
-            initial=done, total=total, file=stream, disable=False, dynamic_ncols=not in_notebook, bar_format=start
-        ) as bar:
+        options: dict[str, Any] = {"initial": done, "total": total, "file": stream, "disable": False, "nrows": 24}
+        # What says how wide a notebook's bar is to be is for its widget only.
+        options |= {} if in_notebook else {"ncols": _columns(stream)}
+        with tqdm(**options, bar_format=_format(100, total, {})) as bar:
 
             def update(numbers: Mapping[str, float]) -> None:
-                bar.bar_format = _format(bar.format_dict["ncols"] or 100, total, numbers)
+                bar.ncols = 100 if in_notebook else _columns(stream)
+                bar.bar_format = _format(bar.ncols, total, numbers)
                 bar.update()
 
             yield update
@@ -62,6 +64,14 @@ def progress(done: int, total: int, quiet: bool) -> Iterator[Show]:
             yield note
         finally:
             write()
+
+
+def _columns(stream: TextIO) -> int:
+    """Give how many columns a terminal has, but for the last one; 79 if it does not say."""
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns or 80) - 1
+    except (OSError, ValueError):
+        return 79
 
 
 def _texts(numbers: Mapping[str, float], places: int = 4) -> list[str]:
