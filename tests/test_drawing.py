@@ -357,10 +357,12 @@ def test_a_long_name_is_cut_in_its_middle():
 
 
 @needs_graphviz
-def test_too_slow_for_an_image(monkeypatch):
+def test_too_slow_for_an_image(monkeypatch, tmp_path):
     monkeypatch.setattr(render, "SECONDS", 0.001)
+    drawing = draw(ad.Tensor(1.0) * 2)
     with pytest.raises(ValueError, match=r"3 nodes takes too long: .* after 0\.001 seconds; save it as \.dot"):
-        draw(ad.Tensor(1.0) * 2)._repr_svg_()
+        drawing.save(tmp_path / "graph.svg")
+    assert "takes too long" in drawing._repr_html_()
 
 
 # Files
@@ -476,11 +478,16 @@ def test_a_broken_dot_alone_says_why(fake_dot, monkeypatch):
         render.render("digraph {}", "pdf")
 
 
-def test_without_graphviz_the_error_says_what_to_install(monkeypatch):
+def test_without_graphviz_it_is_said_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    drawing = draw(ad.Tensor(1.0) * 2)
     with pytest.raises(RuntimeError, match=r'pip install -e "\.\[draw\]"'):
-        draw(ad.Tensor(1.0) * 2)._repr_svg_()
+        drawing.save(tmp_path / "graph.svg")
+    assert not list(tmp_path.iterdir())
+    assert drawing._repr_svg_() is None
+    assert "pip install -e &quot;.[draw]&quot;</div>" in drawing._repr_html_()
+    assert repr(drawing) == "Drawing(nodes=3, calls=1)"
 
 
 def test_pygraphviz_is_not_imported():

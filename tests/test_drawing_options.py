@@ -275,7 +275,7 @@ def test_the_scale_is_logarithmic_and_ends_at_whole_decades() -> None:
         *("gradient norm", "0", "1e-7", "1e-5", "1e-3", "1e-1", "1e1", "1e3", "NaN, Inf")
     ]
     assert scale.fill("a") != scale.fill("d")
-    assert scale.fill("b") == theme.ground
+    assert scale.fill("b") == theme.strip[1]
     assert scale.fill("c") == theme.strange
     assert scale.fill("e") is None
     assert not Scale({"e": None}, theme).is_used
@@ -318,7 +318,7 @@ def test_nodes_and_edges_have_ids() -> None:
 
 @needs_graphviz
 def test_a_notebook_gets_html_that_scrolls() -> None:
-    page = draw(ad.Tensor(1.0) * 2)._repr_html_()
+    page = draw(ad.Tensor(1.0) * 2, theme="light")._repr_html_()
     assert page.startswith('<div style="overflow: auto"><svg')
     assert "<?xml" not in page
 
@@ -352,7 +352,7 @@ def test_show_shows_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     ("option", "message"),
     [
         ({"graph": "up"}, "graph='up' is unknown; known are 'forward', 'backward'"),
-        ({"theme": "blue"}, "theme='blue' is unknown; known are 'light', 'dark'"),
+        ({"theme": "blue"}, "theme='blue' is unknown; known are 'auto', 'light', 'dark'"),
         ({"color": "value"}, "color='value' is unknown; known are None, 'grad'"),
         ({"show": "shapes"}, "show='shapes' is unknown; known are 'shape', 'value', 'grad'"),
         ({"show": ("shape", 3)}, "show=3 is unknown; known are 'shape', 'value', 'grad'"),

@@ -374,6 +374,9 @@ get("slider").addEventListener("input", (event) => go(Number(event.target.value)
 
 // Theme, and paper
 
+// In the frame of a notebook that says what its theme is, this page has the same.
+const notebook = window.frameElement?.ownerDocument.querySelector("[data-jp-theme-light]");
+if (notebook) root.dataset.theme = notebook.dataset.jpThemeLight === "false" ? "dark" : "light";
 const theme = get("theme");
 const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
 const nameTheme = () => (theme.textContent = isDark() ? "Light" : "Dark");

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 import tempfile
 import webbrowser
 from collections.abc import Collection, Sequence
@@ -22,11 +21,13 @@ from autodiff.drawing.gradients import backward_graph, gradients_of_all
 from autodiff.drawing.labels import Style
 from autodiff.drawing.modules import boxes_of
 from autodiff.drawing.nodes import LEAVES, Node, nodes_of
+from autodiff.drawing.notebook import following, framed, refusal
 from autodiff.drawing.page import page
 from autodiff.drawing.render import render
 from autodiff.drawing.subject import outputs_of
 from autodiff.drawing.themes import THEMES
 from autodiff.files import write_atomically
+from autodiff.notebook import notebook_display
 
 ENDINGS = ("svg", "png", "pdf", "dot", "html")
 
@@ -40,6 +41,7 @@ class Drawing:
         nodes: number of nodes.
         calls: number of those that are calls, as opposed to inputs, parameters and constants.
         outputs: the Tensors that it is the picture of.
+        theme: the one that `draw` was given.
 
     Example:
         >>> drawing = ad.draw(ad.Tensor(2.0, name="x") ** 3)
@@ -51,6 +53,7 @@ class Drawing:
     nodes: int
     calls: int
     outputs: tuple[Tensor, ...]
+    theme: str = "light"
 
     @property
     def source(self) -> str:
@@ -91,18 +94,27 @@ class Drawing:
         if form == "dot":
             content = self.source.encode()
         elif form == "html":
-            content = self._page().encode()
+            content = self._page("save").encode()
         else:
             content = self._image(form)
         write_atomically(path, content)
         return path
 
-    def _repr_svg_(self) -> str:
-        return self._image("svg").decode()
+    def _repr_svg_(self) -> str | None:
+        return self._repr_mimebundle_().get("image/svg+xml")
 
     def _repr_html_(self) -> str:
-        svg = self._repr_svg_()
-        return f'<div style="overflow: auto">{svg[svg.index("<svg") :]}</div>'
+        return self._repr_mimebundle_()["text/html"]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Give the image in all forms that a notebook knows, laid out once; without one, say what is missing."""
+        try:
+            image = self._image("svg").decode()
+        except (RuntimeError, ValueError) as error:
+            return {"text/html": refusal(error)}
+        svg = image[image.index("<svg") :]
+        html = following(svg) if self.theme == "auto" else f'<div style="overflow: auto">{svg}</div>'
+        return {"image/svg+xml": image, "text/html": html}
 
     def show(self) -> None:
         """Show the picture: in a notebook below the cell, elsewhere in the web browser.
@@ -111,20 +123,31 @@ class Drawing:
             RuntimeError: there is no Graphviz, or no browser; the message says where the picture was written.
             ValueError: the graph takes too long to lay out.
         """
-        ipython = sys.modules.get("IPython")
-        if ipython is not None and hasattr(ipython.get_ipython(), "kernel"):
-            ipython.display.display(self)
-            return
-        path = self.save(Path(tempfile.mkdtemp(), "graph.svg"))
-        if not webbrowser.open(path.as_uri()):
-            raise RuntimeError(f"show: there is no web browser to open; the picture is in {path}")
+        if (display := notebook_display()) is not None:
+            display(self)
+        else:
+            _open("show", "graph.svg", self._image("svg"))
+
+    def page(self) -> None:
+        """Show the page to step through, as `save` writes it: in a notebook below the cell, elsewhere in the browser.
+
+        Raises:
+            RuntimeError: there is no browser; or a Tensor was changed in place since the graph was computed.
+            ValueError: the graph has too many nodes or no numbers for a page.
+        """
+        if (display := notebook_display()) is not None:
+            display(framed(self._page("page")))
+        else:
+            _open("page", "steps.html", self._page("page").encode())
 
     def __repr__(self) -> str:
         return f"Drawing(nodes={self.nodes}, calls={self.calls})"
 
-    def _page(self) -> str:
+    def _page(self, caller: str) -> str:
         if not self.outputs:
-            raise ValueError("save: a program has no numbers to step through; save its picture, as .svg for example")
+            raise ValueError(
+                f"{caller}: a program has no numbers to step through; save its picture, as .svg for example"
+            )
         return page(self.outputs)
 
     def _image(self, form: str) -> bytes:
@@ -150,7 +173,7 @@ def draw(
     show: str | Collection[str] = ("shape", "grad"),
     color: str | None = None,
     formulas: bool = False,
-    theme: str = "light",
+    theme: str = "auto",
     **kwargs: Any,
 ) -> Drawing:
     """Draw the graph of calls that computed a Tensor, or what a function computes from example inputs.
@@ -182,7 +205,7 @@ def draw(
         formulas: write on each edge the local derivative that the chain rule multiplies with there, such as
             ``∂(x·w)/∂w = x``, or what becomes of the gradient ``g``, such as ``g ↦ xᵀ g``. It is read off the rule of
             the call; where that cannot be, or would be too long, the edge says ``vjp``.
-        theme: "light" or "dark".
+        theme: "light" or "dark"; by default a picture in a notebook is as its page is, and files are light.
         kwargs: example inputs by keyword.
 
     Returns:
@@ -215,9 +238,14 @@ def draw(
         boxes = boxes_of(nodes)
     view = arrange(nodes, boxes, depth, fold=color is None)
     parts = frozenset([show] if isinstance(show, str) else show)
-    style = Style(parts, THEMES[theme], None if color is None else _gradients(nodes, outputs), formulas)
+    style = Style(
+        parts,
+        THEMES["light" if theme == "auto" else theme],
+        None if color is None else _gradients(nodes, outputs),
+        formulas,
+    )
     calls = sum(node.kind not in LEAVES for node in nodes)
-    return Drawing(digraph(view, style), len(nodes), calls, () if isinstance(what, Compiled) else tuple(outputs))
+    return Drawing(digraph(view, style), len(nodes), calls, () if isinstance(what, Compiled) else tuple(outputs), theme)
 
 
 def _gradients(nodes: Sequence[Node], outputs: Sequence[Tensor]) -> dict[str, Any]:
@@ -234,7 +262,7 @@ def _check_options(graph: str, depth: int | None, show: str | Collection[str], c
     choices: tuple[tuple[str, Any, Sequence[Any]], ...] = (
         ("graph", graph, ("forward", "backward")),
         ("color", color, (None, "grad")),
-        ("theme", theme, tuple(THEMES)),
+        ("theme", theme, ("auto", *THEMES)),
         *(("show", part, ("shape", "value", "grad")) for part in ([show] if isinstance(show, str) else show)),
     )
     for option, value, values in choices:
@@ -244,6 +272,14 @@ def _check_options(graph: str, depth: int | None, show: str | Collection[str], c
         raise ValueError(f"draw: depth must be None or a number of levels, 0, 1, 2 and so on, got {depth!r}")
     if color is not None and graph == "backward":
         raise ValueError("draw: color='grad' is for graph='forward': it shows the gradients by the forward pass")
+
+
+def _open(caller: str, name: str, content: bytes) -> None:
+    """Open a new file in the web browser."""
+    path = Path(tempfile.mkdtemp(), name)
+    path.write_bytes(content)
+    if not webbrowser.open(path.as_uri()):
+        raise RuntimeError(f"{caller}: there is no web browser to open; the picture is in {path}")
 
 
 def _listed(endings: Sequence[str]) -> str:

@@ -55,5 +55,5 @@ class Scale:
         if not math.isfinite(value):
             return self._theme.strange
         if value == 0:
-            return self._theme.ground
+            return self._theme.strip[1]
         return ladder((math.log10(value) - self._low) / (self._high - self._low))

@@ -83,8 +83,8 @@ _LIGHT = Theme(
         "left out": "#FFFFFF",
         "output": "#DDF3EC",
     },
-    strip=("#0072B2", "#FFFFFF", "#D55E00"),
-    strange="#1A1A1A",
+    strip=("#0072B2", "#FDFDFD", "#D55E00"),
+    strange="#1B1B1B",
 )
 _DARK = Theme(
     ground="#17191C",
