@@ -1,6 +1,6 @@
 "use strict";
 
-const { nodes, boxes, loss } = JSON.parse(document.getElementById("data").textContent);
+const { nodes, boxes, loss, arrays } = JSON.parse(document.getElementById("data").textContent);
 const byKey = new Map(nodes.map((node) => [node.key, node]));
 const root = document.documentElement;
 const get = (id) => document.getElementById(id);
@@ -39,8 +39,8 @@ function shape({ shape: sizes, batches = 0 }) {
 
 // Numbers
 
-const minus = (text) => text.replace("e-", "e−").replace(/^-/, "−");
-const sizeOf = (x) => (Array.isArray(x) ? Math.hypot(...x) : Math.abs(x));
+const minus = (text) => text.replace("e-", "e−").replace("e+", "e").replace(/^-/, "−");
+const sizeOf = (x) => (Array.isArray(x) ? Math.hypot(...x) : Math.abs(Number(x)));
 
 function written(x, format) {
   // A complex number is the array of its parts.
@@ -49,16 +49,22 @@ function written(x, format) {
   return `${re}${/^[-−]/.test(im) ? "" : "+"}${im}j`;
 }
 
+// A number is written as the user did, if that is short; zeros at the end of another say that it is rounded there.
+
+const isNear = (x, text) => Math.abs(Number(text) - x) <= 1e-12 * Math.abs(x);
+const isShort = (x) => Number.isInteger(x) || String(x).replace(/e.*|^-?0\.0*|\D/g, "").length <= 9;
+
 function real(x) {
-  if (typeof x === "string" || Number.isInteger(x)) return minus(String(x));
+  if (typeof x !== "number" || isShort(x)) return minus(String(x));
   const size = Math.abs(x);
-  return minus(size >= 1e5 || size < 1e-4 ? x.toExponential(3) : x.toPrecision(5));
+  const rounded = size >= 1e6 || size < 1e-4 ? x.toExponential(5) : x.toPrecision(6);
+  return minus(isNear(x, rounded) ? String(Number(rounded)) : rounded);
 }
 
 const alone = (x) => written(x, real);
 
 function together(values) {
-  // Numbers of a table have the same decimals, unless small ones would lose their digits.
+  // Numbers of a table have their points below each other, unless small ones would lose their digits.
   const finite = values.flat().filter((x) => typeof x === "number");
   const sizes = finite.map(Math.abs).filter((size) => size > 0);
   const largest = Math.max(...sizes), smallest = Math.min(...sizes);
@@ -66,7 +72,15 @@ function together(values) {
   const needed = Math.max(...finite.map((x) => (/\.(\d+)$/.exec(String(x)) ?? ["", ""])[1].length));
   const decimals = Math.min(6, needed, Math.max(0, 4 - Math.floor(Math.log10(largest))));
   if (largest >= 1e5 || smallest < 10 ** (1 - decimals) / 10) return alone;
-  return (x) => written(x, (one) => (typeof one === "string" ? one : minus(one.toFixed(decimals))));
+  return (x) => (typeof x === "number" ? aligned(x, decimals) : written(x, (part) => [aligned(part, decimals)].flat()[0]));
+}
+
+function aligned(x, decimals) {
+  if (typeof x === "string") return x;
+  const fixed = x.toFixed(decimals);
+  if (!isNear(x, fixed)) return minus(fixed);
+  const own = /^(.*?)\.?0*$/.exec(fixed)[1];
+  return [minus(own), make("span", { class: "zeros" }, fixed.slice(own.length))];  // which keep their room
 }
 
 function heat(element, x, largest) {
@@ -80,7 +94,7 @@ const largestOf = (values) => Math.max(0, ...values.map(sizeOf).filter(Number.is
 
 function cell(tag, x, format, largest) {
   const exact = written(x, String);
-  return heat(make(tag, { title: exact, "data-value": exact }, format(x)), x, largest);
+  return heat(make(tag, { title: exact, "data-value": exact }, ...[format(x)].flat()), x, largest);
 }
 
 function matrix(values, columns, format, largest) {
@@ -93,7 +107,7 @@ function matrix(values, columns, format, largest) {
 
 function array(described) {
   if (described.several) return make("div", {}, ...described.several.map((one) => one && array(one)));
-  if (described.strip) return summary(described);
+  if (described.strip) return make("div", {}, summary(described), rowsOf(described));
   if (!described.values) return make("div", { class: "summary" }, described.dtype);
   const { values, shape: sizes } = described;
   if (sizes.length === 0) return make("div", { class: "scalar" }, cell("span", values[0], alone, 0));
@@ -121,6 +135,97 @@ function summary(described) {
   strip.append(...described.strip.map((x) => heat(make("span"), x, largest)));
   return make("div", { class: "summary" }, figures, strip);
 }
+
+// Rows of a large array: of a table as wide and as high as it needs, what is in sight is made
+
+const ROW = 22, COLUMN = 92;
+const TYPES = {
+  f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, u8: BigUint64Array,
+  i1: Int8Array, i2: Int16Array, i4: Int32Array, i8: BigInt64Array,
+};
+
+function numbersOf(table) {
+  table.read ??= new TYPES[table.type](Uint8Array.from(atob(table.numbers), (one) => one.charCodeAt(0)).buffer);
+  return table.read;
+}
+
+function ownDigits(x) {
+  // A number of 32 bits is the shortest that is nearest to it.
+  for (let digits = 1; digits < 9; digits++) {
+    const text = x.toPrecision(digits);
+    if (Math.fround(Number(text)) === x) return Number(text);
+  }
+  return x;
+}
+
+function rowsOf(described) {
+  const table = arrays[described.rows], { columns } = table;
+  const sizes = described.shape.length > 1 ? described.shape.slice(0, -1) : [];
+  const all = Math.ceil(described.shape.reduce((product, size) => product * size, 1) / columns);
+  const width = described.absolute ? 2 * COLUMN : COLUMN;
+  const details = make("details", { class: "rows" }, make("summary", {}, `Look into its ${count(all)} rows`));
+  details.addEventListener("toggle", () => details.open && details.children.length === 1 && details.append(...open()));
+
+  function open() {
+    const numbers = numbersOf(table), each = described.absolute ? 2 : 1;
+    const there = Math.ceil(numbers.length / each / columns);
+    const some = there < all ? make("p", { class: "note" }, `${there ? `The first ${count(there)}` : "None"} of them ${there === 1 ? "is" : "are"} in this page; there is no room for all.`) : null;
+    if (!there) return [some];
+    const largest = Math.max(...[described.min, described.max].filter(Number.isFinite).map(Math.abs), 0);
+    const view = make("div", { class: "view" });
+    const extent = make("div", {}, view);
+    const box = make("div", { class: "grid", tabindex: "0", role: "region", "aria-label": "Rows" }, extent);
+    const goTo = make("input", { type: "number", min: "0", max: String(there - 1), value: "0" });
+    const label = make("label", { class: "go" }, "Row ", goTo, ` of ${count(there)}`);
+    extent.style.height = `${(there + 1) * ROW}px`;
+
+    function value(at) {
+      const part = (k) => (table.type === "f4" ? ownDigits(numbers[k]) : numbers[k]);
+      const one = (k) => (Number.isNaN(part(k)) ? "NaN" : Math.abs(Number(part(k))) === Infinity ? (part(k) > 0 ? "∞" : "−∞") : part(k));
+      return each === 2 ? [one(2 * at), one(2 * at + 1)] : one(at);
+    }
+
+    function name(row) {
+      if (described.shape.length === 1) return String(row * columns);
+      const index = [];
+      for (const size of [...sizes].reverse()) {
+        index.unshift(row % size);
+        row = Math.floor(row / size);
+      }
+      return index.join(", ");
+    }
+
+    function draw() {
+      const side = 16 + 8 * name(there - 1).length;
+      extent.style.width = `${side + columns * width}px`;
+      const rows = Math.max(1, Math.floor(box.clientHeight / ROW) - 1), first = Math.min(Math.round(box.scrollTop / ROW), Math.max(0, there - rows));
+      const from = Math.round(box.scrollLeft / width), to = Math.min(columns, from + Math.ceil((box.clientWidth - side) / width));
+      view.style.width = `${box.clientWidth}px`;
+      view.style.gridTemplateColumns = `${side}px repeat(${to - from}, ${width}px)`;
+      const head = described.shape.length > 1 ? (column) => String(column) : (column) => `+${column}`;
+      const cells = [make("b")];
+      for (let column = from; column < to; column++) cells.push(make("b", {}, head(column)));
+      for (let row = first; row < Math.min(first + rows, there); row++) {
+        cells.push(make("b", {}, name(row)));
+        for (let column = from; column < to; column++) {
+          const at = row * columns + column;
+          cells.push(at * each < numbers.length ? cell("span", value(at), alone, largest) : make("span"));
+        }
+      }
+      view.replaceChildren(...cells);
+      if (document.activeElement !== goTo) goTo.value = first;
+    }
+
+    box.addEventListener("scroll", draw);
+    goTo.addEventListener("input", () => (box.scrollTop = ROW * Number(goTo.value)));
+    new ResizeObserver(draw).observe(box);
+    return [some, label, box].filter((part) => part !== null);
+  }
+
+  return details;
+}
+
+const count = (number) => number.toLocaleString("en");
 
 function figure(caption, described, kind = "") {
   const size = described.shape ? ` ${shape(described)}` : "";
@@ -206,7 +311,7 @@ function outgoing(node, edge) {
     row.append(term(times, figure(math(...local), edge.derivative)));
     if (edge.product) row.append(term("=", figure("product", edge.product)));
   } else {
-    row.append(figure(math(["g", "i"], [" = ", ""], ...derivative(node)), node.gradient));
+    row.append(figure(math(...(edge.left ?? [["g", "i"]]), [" = ", ""], ...derivative(node)), node.gradient));
   }
   const many = target.arrivals.length + target.output > 1;
   const purpose = [edge.becomes ?? "", many ? "one part of" : ""].filter(Boolean).join(", ");
@@ -262,7 +367,9 @@ get("graph").addEventListener("pointermove", (event) => {
 get("graph").addEventListener("pointerleave", () => (tip.hidden = true));
 
 function hover(event, node) {
-  const parts = [make("p", {}, math(...definition(node))), figure("value", node.value)];
+  const parts = [make("p", {}, math(...definition(node)))];
+  if (node.literal || current >= stepOf(node.key, "forward")) parts.push(figure("value", node.value));
+  else parts.push(note("It is not computed yet."));
   if (current >= reached(node)) parts.push(figure(math(...derivative(node)), node.gradient));
   tip.replaceChildren(...parts);
   tip.hidden = false;
@@ -309,11 +416,25 @@ function light(step) {
     if (step.phase === "backward") (node.edges ?? []).forEach((edge) => bright.add(edge.to));
     else node.operands.forEach((key) => bright.add(key));
   });
+  fillUntil(current);
   pane.unmark();
   for (const node of nodes) if (!bright.has(node.key)) pane.mark(node.key, "away");
   for (const edge of usedEdges(step)) pane.mark(edge, "active");
   pane.mark(step.node.key, "current");
   pane.show(step.node.key);
+}
+
+const filled = new Map();  // what each node says now
+
+function fillUntil(at) {
+  // The way forward fills in values, and the way back gradients, as far as it has come.
+  for (const { node } of steps) {
+    const value = at >= stepOf(node.key, "forward") ? node.texts.value : null;
+    const gradient = at >= reached(node) ? node.texts.gradient : null;
+    const text = `${value} ${gradient}`;
+    if (filled.get(node) !== text) pane.fill(node.key, { value, gradient });
+    filled.set(node, text);
+  }
 }
 
 function usedEdges({ node, phase }) {
@@ -359,8 +480,8 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   const action = keys[event.key];
   if (!action || event.ctrlKey || event.altKey || event.metaKey) return;
-  const own = event.target.closest("button, input");  // they know these keys themselves
-  if (own && (own.id === "slider" ? event.key !== " " : event.key === " ")) return;
+  const own = event.target.closest("button, input, summary, .grid, #divider");  // they know these keys themselves
+  if (own && (own.matches("button, summary") ? event.key === " " : own.id !== "slider" || event.key !== " ")) return;
   event.preventDefault();
   action();
 });
@@ -371,6 +492,44 @@ get("play").addEventListener("click", keys[" "]);
 get("forward").addEventListener("click", keys.ArrowRight);
 get("last").addEventListener("click", keys.End);
 get("slider").addEventListener("input", (event) => go(Number(event.target.value)));
+
+// The divider between the graph and the panel: beside each other, or on a narrow screen above each other
+
+const divider = get("divider");
+const main = divider.parentNode;
+const narrow = matchMedia("(max-width: 820px)");
+const LEAST = 15, MOST = 85;  // percent that the graph may take
+const usual = () => (narrow.matches ? 36 : 34);
+
+function divide(share) {
+  share = Math.min(Math.max(share, LEAST), MOST);
+  main.style.setProperty("--share", `${share}%`);
+  divider.setAttribute("aria-valuenow", Math.round(share));
+  divider.setAttribute("aria-orientation", narrow.matches ? "horizontal" : "vertical");
+}
+
+function drag(event) {
+  if (!divider.hasPointerCapture(event.pointerId)) return;
+  const frame = main.getBoundingClientRect();
+  const share = narrow.matches ? (event.clientY - frame.top) / frame.height : (event.clientX - frame.left) / frame.width;
+  divide(100 * share);
+}
+
+divider.addEventListener("pointerdown", (event) => {
+  if (event.button === 0) divider.setPointerCapture(event.pointerId);
+});
+divider.addEventListener("pointermove", drag);
+divider.addEventListener("dblclick", () => divide(usual()));
+divider.addEventListener("keydown", (event) => {
+  const now = Number(divider.getAttribute("aria-valuenow"));
+  const to = {
+    ArrowLeft: now - 2, ArrowUp: now - 2, ArrowRight: now + 2, ArrowDown: now + 2, Home: LEAST, End: MOST, Enter: usual(),
+  }[event.key];
+  if (to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+  event.preventDefault();
+  divide(to);
+});
+narrow.addEventListener("change", () => divide(usual()));
 
 // Theme, and paper
 
@@ -393,7 +552,7 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => get("all").replaceChildren());
 
-const pane = graphPane(get("graph"), { nodes, boxes });
+const pane = graphPane(get("graph"), { nodes, boxes, room: (node) => Object.values(node.texts) });
 pane.onselect = press;
 get("slider").max = steps.length - 1;
 get("evaluation").style.flex = turn;
@@ -401,3 +560,6 @@ get("chain").style.flex = steps.length - turn;
 nameTheme();
 sayPlaying();
 show(0);
+divider.setAttribute("aria-valuemin", LEAST);
+divider.setAttribute("aria-valuemax", MOST);
+divide(usual());
