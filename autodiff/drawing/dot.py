@@ -27,13 +27,16 @@ _ARROW = {"fontsize": "9", "arrowsize": "0.7", "labeldistance": "1.6"}
 _BOX = {"fontsize": "11", "style": "rounded,filled", "margin": "10", "labeljust": "l"}
 
 
-def digraph(view: View, style: Style) -> graphviz.Digraph:
-    """Make the Graphviz graph of a picture, with a legend of what is in it.
+def digraph(view: View, style: Style, has_legend: bool = True) -> graphviz.Digraph:
+    """Make the Graphviz graph of a picture, mostly with a legend of what is in it.
 
     Items and edges have ids, by which a page finds them in the image: ``node_n3``, and ``edge_n1_n3_2`` for the one
     from n1 to the second operand of n3.
     """
-    return _DotWriter(view, style).graph
+    writer = _DotWriter(view, style)
+    if has_legend:
+        writer.add_legend()
+    return writer.graph
 
 
 def is_ordered(node: Node) -> bool:
@@ -60,7 +63,6 @@ class _DotWriter:
         self._fill(self.graph, None, self._contents(), 0)
         for item in view.items:
             self._add_edges(item)
-        self._add_legend()
 
     def _contents(self) -> dict[Box | None, list[Item | Box]]:
         """List what is in each box, and outside of all, in order."""
@@ -133,7 +135,7 @@ class _DotWriter:
         names = (getattr(node.value, "name", None) for node in self.view.nodes.values())
         return edge_formulas(item, self.view.nodes, {name for name in names if name})
 
-    def _add_legend(self) -> None:
+    def add_legend(self) -> None:
         """Add a row with one sample of each kind of item that occurs, below the outputs."""
         kinds = [kind for kind in SHAPES if any(item.kind == kind for item in self.view.items)]
         keys = [f"legend_{kind}" for kind in kinds] + ["legend_output"]

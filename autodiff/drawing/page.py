@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -71,6 +71,7 @@ def _data(nodes: Sequence[Node]) -> dict[str, Any]:
     names = names_of(nodes)
     by_key = {node.key: node for node in nodes}
     named = {id(node.value): names[node.key] for node in nodes if not is_literal(node)}
+    taken = set(names.values())
     boxes = with_runs(nodes, boxes_of(nodes))
     flow, arrays = Flow(nodes), _Arrays()
     described = [
@@ -89,7 +90,7 @@ def _data(nodes: Sequence[Node]) -> dict[str, Any]:
             "value": arrays.described(data_of(node.value)),
             "gradient": arrays.described(flow.gradients.get(node.key)),
             "arrivals": flow.arrivals[node.key],
-            **(_of_call(node, by_key, named, flow, arrays) if node.kind == "call" else {}),
+            **(_of_call(node, by_key, named, taken, flow, arrays) if node.kind == "call" else {}),
         }
         for node in nodes
     ]
@@ -116,14 +117,14 @@ def _boxes(innermost: Iterable[Box]) -> list[dict[str, Any]]:
 
 
 def _of_call(
-    node: Node, nodes: Mapping[str, Node], named: Mapping[int, str], flow: Flow, arrays: _Arrays
+    node: Node, nodes: Mapping[str, Node], named: Mapping[int, str], taken: Collection[str], flow: Flow, arrays: _Arrays
 ) -> dict[str, Any]:
     """Give how a call is written, and what the chain rule makes of its gradient for each operand that takes one."""
 
     def name_of(one: Any) -> str | None:
         return named.get(id(one))
 
-    derived = formulas(node.value, name_of, flow.gradients.get(node.key), set(named.values()))
+    derived = formulas(node.value, name_of, flow.gradients.get(node.key), taken)
     edges = [
         {
             "position": position,

@@ -17,6 +17,7 @@ from autodiff.compiler import Compiled
 from autodiff.core.tensor import Tensor
 from autodiff.drawing.collapse import arrange
 from autodiff.drawing.dot import digraph
+from autodiff.drawing.frames import animation, images
 from autodiff.drawing.gradients import backward_graph, gradients_of_all
 from autodiff.drawing.labels import Style
 from autodiff.drawing.modules import boxes_of
@@ -29,7 +30,7 @@ from autodiff.drawing.themes import THEMES
 from autodiff.files import write_atomically
 from autodiff.notebook import notebook_display
 
-ENDINGS = ("svg", "png", "pdf", "dot", "html")
+ENDINGS = ("svg", "png", "pdf", "dot", "html", "gif")
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,22 @@ class Drawing:
 
         A file that ends with html is a page to step through the evaluation of the graph, and back through the chain
         rule, with all numbers: of each gradient, the local derivative and the product of the two. The gradients are
-        computed anew; those of the Tensors stay as they are.
+        computed anew; those of the Tensors stay as they are. A gif shows the same steps, of which there may be 300, one
+        after the other, in words that can be read from afar. And in the name of a png a ``*`` stands for the number of
+        a step: ``steps-*.png`` becomes ``steps-001.png``, ``steps-002.png`` and so on, an image each.
 
         Args:
-            path: where to; its ending (svg, png, pdf, dot or html) says in which format.
+            path: where to; its ending (svg, png, pdf, dot, html or gif) says in which format.
 
         Returns:
-            The path.
+            The path, with the ``*`` if there is one: ``path.parent.glob(path.name)`` finds the files.
 
         Raises:
-            ValueError: the ending is none of these, the graph takes too long to lay out, or it has too many nodes or no
-                numbers for a page.
-            RuntimeError: an image is wanted and there is no Graphviz; or a page is, and a Tensor was changed in place
+            ValueError: the ending is none of these, there is a ``*`` elsewhere, the graph takes too long to lay out, or
+                it has too many nodes or no numbers for its steps.
+            RuntimeError: an image is wanted and there is no Graphviz; or steps are, and a Tensor was changed in place
                 since the graph was computed.
+            ImportError: images of steps are wanted, and there is no Pillow.
             OSError: the file cannot be written.
 
         Example:
@@ -91,13 +95,26 @@ class Drawing:
         form = path.suffix.lower().removeprefix(".")
         if form not in ENDINGS:
             raise ValueError(f"save: cannot tell the format of {str(path)!r}; the endings known are {_listed(ENDINGS)}")
+        if "*" in str(path):
+            return self._save_each_step(path)
         if form == "dot":
             content = self.source.encode()
         elif form == "html":
             content = self._page("save").encode()
+        elif form == "gif":
+            content = animation(self._stepped("save"), self._frames_theme)
         else:
             content = self._image(form)
         write_atomically(path, content)
+        return path
+
+    def _save_each_step(self, path: Path) -> Path:
+        if path.suffix.lower() != ".png" or path.name.count("*") != 1 or "*" in str(path.parent):
+            raise ValueError(
+                f"save: one * in the name of a .png stands for a step's number, as in steps-*.png; got {str(path)!r}"
+            )
+        for number, content in enumerate(images(self._stepped("save"), self._frames_theme), start=1):
+            write_atomically(path.with_name(path.name.replace("*", f"{number:03}")), content)
         return path
 
     def _repr_svg_(self) -> str | None:
@@ -143,12 +160,20 @@ class Drawing:
     def __repr__(self) -> str:
         return f"Drawing(nodes={self.nodes}, calls={self.calls})"
 
+    @property
+    def _frames_theme(self) -> str:
+        return "dark" if self.theme == "dark" else "light"
+
     def _page(self, caller: str) -> str:
+        return page(self._stepped(caller))
+
+    def _stepped(self, caller: str) -> tuple[Tensor, ...]:
+        """Give the Tensors whose steps are shown, if there are any."""
         if not self.outputs:
             raise ValueError(
                 f"{caller}: a program has no numbers to step through; save its picture, as .svg for example"
             )
-        return page(self.outputs)
+        return self.outputs
 
     def _image(self, form: str) -> bytes:
         graph = self.digraph

@@ -138,7 +138,7 @@ def written(x: Any, digits: int = 4) -> str:
     return re.sub(r"e(-?)\+?0*", r"e\1", text).replace("-", "−")
 
 
-def _in_a_word(value: Any) -> str | None:
+def in_a_word(value: Any) -> str | None:
     """Write an array in few characters: its elements, or how large they are; of a lazy one nothing is known."""
     if type(value) is Outputs:
         return None
@@ -163,9 +163,9 @@ def texts_of(node: Node, flow: Flow) -> dict[str, str]:
     texts: dict[str, str] = {}
     if is_literal(node):
         return texts
-    if value := _in_a_word(data_of(node.value)):
+    if value := in_a_word(data_of(node.value)):
         texts["value"] = value if value.startswith("norm") else f"= {value}"
-    if gradient := _in_a_word(flow.gradients.get(node.key)):
+    if gradient := in_a_word(flow.gradients.get(node.key)):
         texts["gradient"] = f"grad {gradient}"
     return texts
 
