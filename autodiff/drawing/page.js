@@ -55,8 +55,8 @@ const isNear = (x, text) => Math.abs(Number(text) - x) <= 1e-12 * Math.abs(x);
 const isShort = (x) => Number.isInteger(x) || String(x).replace(/e.*|^-?0\.0*|\D/g, "").length <= 9;
 
 function real(x) {
-  if (typeof x !== "number" || isShort(x)) return minus(String(x));
-  const size = Math.abs(x);
+  const size = Math.abs(Number(x));
+  if (typeof x !== "number" || isShort(x)) return minus(size < 1e-4 && size > 0 ? x.toExponential() : String(x));
   const rounded = size >= 1e6 || size < 1e-4 ? x.toExponential(5) : x.toPrecision(6);
   return minus(isNear(x, rounded) ? String(Number(rounded)) : rounded);
 }
@@ -228,7 +228,7 @@ function rowsOf(described) {
 const count = (number) => number.toLocaleString("en");
 
 function figure(caption, described, kind = "") {
-  const size = described.shape ? ` ${shape(described)}` : "";
+  const size = described.shape?.length > 0 ? ` ${shape(described)}` : "";
   return make("figure", { class: kind }, make("figcaption", {}, caption, size), array(described));
 }
 
@@ -249,7 +249,8 @@ const kinds = { input: "an input", parameter: "a parameter", constant: "a consta
 
 function about(node) {
   const facts = [node.kind === "call" ? node.title : kinds[node.kind], ...node.settings];
-  if (node.value.shape) facts.push(`shape ${shape(node.value)}`, node.value.dtype);
+  if (node.value.shape?.length > 0) facts.push(`shape ${shape(node.value)}`);
+  if (node.value.dtype) facts.push(node.value.dtype);
   return make("p", { class: "about" }, facts.join(" · "));
 }
 

@@ -149,7 +149,9 @@ def in_a_word(value: Any) -> str | None:
     if not array.size:
         return None
     if array.size <= 6:
-        text = re.sub("'", "", str(np.vectorize(written, otypes=[object])(array).tolist()))
+        elements = np.empty(array.size, object)
+        elements[:] = [written(one) for one in array.reshape(-1)]
+        text = str(elements.reshape(array.shape).tolist()).replace("'", "")
         if len(text) <= _LONGEST_LIST:
             return text
     return f"norm {written(norm(array), 3)}"
