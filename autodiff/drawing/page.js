@@ -52,26 +52,28 @@ function written(x, format) {
 // A number is written as the user did, if that is short; zeros at the end of another say that it is rounded there.
 
 const isNear = (x, text) => Math.abs(Number(text) - x) <= 1e-12 * Math.abs(x);
-const isShort = (x) => Number.isInteger(x) || String(x).replace(/e.*|^-?0\.0*|\D/g, "").length <= 9;
+const isShort = (x, digits) => Number.isInteger(x) || String(x).replace(/e.*|^-?0\.0*|\D/g, "").length <= digits;
 
-function real(x) {
-  const size = Math.abs(Number(x));
-  if (typeof x !== "number" || isShort(x)) return minus(size < 1e-4 && size > 0 ? x.toExponential() : String(x));
-  const rounded = size >= 1e6 || size < 1e-4 ? x.toExponential(5) : x.toPrecision(6);
+function real(x, own, digits) {
+  // With all of its own digits, if they are not more than so many.
+  const size = Math.abs(Number(x)), isSmall = size < 1e-4 && size > 0;
+  if (typeof x !== "number" || isShort(x, own)) return minus(isSmall ? x.toExponential() : String(x));
+  const rounded = size >= 1e6 || isSmall ? x.toExponential(digits - 2) : x.toPrecision(digits);
   return minus(isNear(x, rounded) ? String(Number(rounded)) : rounded);
 }
 
-const alone = (x) => written(x, real);
+const alone = (x) => written(x, (one) => real(one, 9, 6));  // where there is much room
+const briefly = (x) => written(x, (one) => real(one, 5, 5));
 
-function together(values) {
+function together(values, columns) {
   // Numbers of a table have their points below each other, unless small ones would lose their digits.
   const finite = values.flat().filter((x) => typeof x === "number");
   const sizes = finite.map(Math.abs).filter((size) => size > 0);
   const largest = Math.max(...sizes), smallest = Math.min(...sizes);
-  if (sizes.length === 0 || finite.every(Number.isInteger)) return alone;
+  if (sizes.length === 0 || finite.every(Number.isInteger)) return briefly;
   const needed = Math.max(...finite.map((x) => (/\.(\d+)$/.exec(String(x)) ?? ["", ""])[1].length));
-  const decimals = Math.min(6, needed, Math.max(0, 4 - Math.floor(Math.log10(largest))));
-  if (largest >= 1e5 || smallest < 10 ** (1 - decimals) / 10) return alone;
+  const decimals = Math.min(6, needed, Math.max(0, (columns > 8 ? 3 : 4) - Math.floor(Math.log10(largest))));
+  if (largest >= 1e5 || smallest < 10 ** (1 - decimals) / 10) return briefly;
   return (x) => (typeof x === "number" ? aligned(x, decimals) : written(x, (part) => [aligned(part, decimals)].flat()[0]));
 }
 
@@ -112,8 +114,8 @@ function array(described) {
   const { values, shape: sizes } = described;
   if (sizes.length === 0) return make("div", { class: "scalar" }, cell("span", values[0], alone, 0));
   if (values.length === 0) return make("div", { class: "summary" }, "empty");
-  const format = together(values), largest = largestOf(values);
-  const columns = sizes.at(-1), each = columns * (sizes.at(-2) ?? 1);
+  const columns = sizes.at(-1), format = together(values, columns), largest = largestOf(values);
+  const each = columns * (sizes.at(-2) ?? 1);
   const all = make("div");
   for (let at = 0; at < values.length; at += each) {
     if (sizes.length > 2) all.append(make("figcaption", {}, `[${at / each}]`));
@@ -126,11 +128,11 @@ function summary(described) {
   const figures = make("dl");
   for (const figure of ["mean", "std", "min", "max"]) {
     const of = described.absolute && figure.startsWith("m") && figure !== "mean" ? " |·|" : "";
-    figures.append(make("dt", {}, figure + of), cell("dd", described[figure], alone, 0));
+    figures.append(make("div", {}, make("dt", {}, figure + of), cell("dd", described[figure], briefly, 0)));
   }
   const largest = largestOf(described.strip);
   const what = described.absolute ? "absolute values in " : "";
-  const label = `Means of ${what}${described.strip.length} parts, from ${alone(described.min)} to ${alone(described.max)}`;
+  const label = `Means of ${what}${described.strip.length} parts, from ${briefly(described.min)} to ${briefly(described.max)}`;
   const strip = make("div", { class: "strip", role: "img", "aria-label": label, title: label });
   strip.append(...described.strip.map((x) => heat(make("span"), x, largest)));
   return make("div", { class: "summary" }, figures, strip);
@@ -138,7 +140,7 @@ function summary(described) {
 
 // Rows of a large array: of a table as wide and as high as it needs, what is in sight is made
 
-const ROW = 22, COLUMN = 92;
+const ROW = 22, COLUMN = 94;
 const TYPES = {
   f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, u8: BigUint64Array,
   i1: Int8Array, i2: Int16Array, i4: Int32Array, i8: BigInt64Array,
@@ -149,80 +151,78 @@ function numbersOf(table) {
   return table.read;
 }
 
-function ownDigits(x) {
-  // A number of 32 bits is the shortest that is nearest to it.
-  for (let digits = 1; digits < 9; digits++) {
-    const text = x.toPrecision(digits);
-    if (Math.fround(Number(text)) === x) return Number(text);
+function elementOf(table, at) {
+  let x = numbersOf(table)[at];
+  // Of 32 bits, the shortest number that is nearest.
+  for (let digits = 6; table.type === "f4" && digits < 9; digits++) {
+    const short = Number(x.toPrecision(digits));
+    if (Math.fround(short) === x) x = short;
   }
-  return x;
+  if (typeof x === "bigint" || Number.isFinite(x)) return x;
+  return Number.isNaN(x) ? "NaN" : x > 0 ? "∞" : "−∞";
 }
 
 function rowsOf(described) {
-  const table = arrays[described.rows], { columns } = table;
-  const sizes = described.shape.length > 1 ? described.shape.slice(0, -1) : [];
-  const all = Math.ceil(described.shape.reduce((product, size) => product * size, 1) / columns);
-  const width = described.absolute ? 2 * COLUMN : COLUMN;
-  const details = make("details", { class: "rows" }, make("summary", {}, `Look into its ${count(all)} rows`));
-  details.addEventListener("toggle", () => details.open && details.children.length === 1 && details.append(...open()));
+  const { columns } = arrays[described.rows], sizes = described.shape;
+  const all = Math.ceil(sizes.reduce((product, size) => product * size, 1) / columns);
+  const text = sizes.length > 1 ? `Look into its ${count(all)} rows` : `Look into its ${count(sizes[0])} numbers`;
+  const details = make("details", { class: "rows" }, make("summary", {}, text));
+  const open = () => details.open && details.children.length === 1 && details.append(...opened(described, all));
+  details.addEventListener("toggle", open);
+  return details;
+}
 
-  function open() {
-    const numbers = numbersOf(table), each = described.absolute ? 2 : 1;
-    const there = Math.ceil(numbers.length / each / columns);
-    const some = there < all ? make("p", { class: "note" }, `${there ? `The first ${count(there)}` : "None"} of them ${there === 1 ? "is" : "are"} in this page; there is no room for all.`) : null;
-    if (!there) return [some];
-    const largest = Math.max(...[described.min, described.max].filter(Number.isFinite).map(Math.abs), 0);
-    const view = make("div", { class: "view" });
-    const extent = make("div", {}, view);
-    const box = make("div", { class: "grid", tabindex: "0", role: "region", "aria-label": "Rows" }, extent);
-    const goTo = make("input", { type: "number", min: "0", max: String(there - 1), value: "0" });
-    const label = make("label", { class: "go" }, "Row ", goTo, ` of ${count(there)}`);
-    extent.style.height = `${(there + 1) * ROW}px`;
+function opened(described, all) {
+  const table = arrays[described.rows], { columns } = table, sizes = described.shape;
+  const parts = described.absolute ? 2 : 1;  // of a complex number
+  const width = parts * COLUMN;
+  const numbers = numbersOf(table).length / parts, there = Math.ceil(numbers / columns);
+  const some = there > 0 ? `The first ${count(there)} of ${count(all)} rows are in this page` : "None of them is in this page";
+  const lack = there < all ? [note(`${some}: there is no room for all.`)] : [];
+  if (there === 0) return lack;
 
-    function value(at) {
-      const part = (k) => (table.type === "f4" ? ownDigits(numbers[k]) : numbers[k]);
-      const one = (k) => (Number.isNaN(part(k)) ? "NaN" : Math.abs(Number(part(k))) === Infinity ? (part(k) > 0 ? "∞" : "−∞") : part(k));
-      return each === 2 ? [one(2 * at), one(2 * at + 1)] : one(at);
+  const largest = largestOf([described.min, described.max].filter((x) => typeof x === "number"));
+  const view = make("div", { class: "view" }), extent = make("div", {}, view);
+  const box = make("div", { class: "grid", tabindex: "0", role: "region", "aria-label": "Rows" }, extent);
+  const unit = sizes.length > 1 ? 1 : columns;  // a vector is looked into by its numbers
+  const place = make("input", { type: "number", min: "0", max: String(unit * there - 1), step: String(unit), value: "0" });
+  const side = 16 + 8 * name(there - 1).length;
+  extent.style.width = `${side + columns * width}px`;
+  extent.style.height = `${(there + 1) * ROW}px`;
+
+  function name(row) {
+    const index = [];
+    for (const size of sizes.slice(0, -1).reverse()) {
+      index.unshift(row % size);
+      row = Math.floor(row / size);
     }
-
-    function name(row) {
-      if (described.shape.length === 1) return String(row * columns);
-      const index = [];
-      for (const size of [...sizes].reverse()) {
-        index.unshift(row % size);
-        row = Math.floor(row / size);
-      }
-      return index.join(", ");
-    }
-
-    function draw() {
-      const side = 16 + 8 * name(there - 1).length;
-      extent.style.width = `${side + columns * width}px`;
-      const rows = Math.max(1, Math.floor(box.clientHeight / ROW) - 1), first = Math.min(Math.round(box.scrollTop / ROW), Math.max(0, there - rows));
-      const from = Math.round(box.scrollLeft / width), to = Math.min(columns, from + Math.ceil((box.clientWidth - side) / width));
-      view.style.width = `${box.clientWidth}px`;
-      view.style.gridTemplateColumns = `${side}px repeat(${to - from}, ${width}px)`;
-      const head = described.shape.length > 1 ? (column) => String(column) : (column) => `+${column}`;
-      const cells = [make("b")];
-      for (let column = from; column < to; column++) cells.push(make("b", {}, head(column)));
-      for (let row = first; row < Math.min(first + rows, there); row++) {
-        cells.push(make("b", {}, name(row)));
-        for (let column = from; column < to; column++) {
-          const at = row * columns + column;
-          cells.push(at * each < numbers.length ? cell("span", value(at), alone, largest) : make("span"));
-        }
-      }
-      view.replaceChildren(...cells);
-      if (document.activeElement !== goTo) goTo.value = first;
-    }
-
-    box.addEventListener("scroll", draw);
-    goTo.addEventListener("input", () => (box.scrollTop = ROW * Number(goTo.value)));
-    new ResizeObserver(draw).observe(box);
-    return [some, label, box].filter((part) => part !== null);
+    return index.join(", ") || String(row * columns);
   }
 
-  return details;
+  function draw() {
+    const rows = Math.max(1, Math.floor(box.clientHeight / ROW) - 1);
+    const first = Math.min(Math.ceil(box.scrollTop / ROW), Math.max(0, there - rows)), last = Math.min(first + rows, there);
+    const from = Math.ceil(box.scrollLeft / width), to = Math.min(columns, from + Math.ceil((box.clientWidth - side) / width));
+    view.style.width = `${box.clientWidth}px`;
+    view.style.gridTemplateColumns = `${side}px repeat(${to - from}, ${width}px)`;
+    const cells = [make("b")];
+    for (let column = from; column < to; column++) cells.push(make("b", {}, `${sizes.length > 1 ? "" : "+"}${column}`));
+    for (let row = first; row < last; row++) {
+      cells.push(make("b", {}, name(row)));
+      for (let at = row * columns + from; at < row * columns + to; at++) {
+        const x = parts === 2 ? [elementOf(table, 2 * at), elementOf(table, 2 * at + 1)] : at < numbers && elementOf(table, at);
+        cells.push(at < numbers ? cell("span", x, briefly, largest) : make("span"));
+      }
+    }
+    view.replaceChildren(...cells);
+    if (document.activeElement !== place) place.value = first * unit;
+  }
+
+  box.addEventListener("scroll", draw);
+  place.addEventListener("input", () => (box.scrollTop = ROW * Math.floor(Number(place.value) / unit)));
+  new ResizeObserver(draw).observe(box);
+  const label = make("label", { class: "go" }, unit > 1 ? "Number" : "Row", place, `of ${count(unit > 1 ? numbers : there)}`);
+  return [...lack, label, box];
 }
 
 const count = (number) => number.toLocaleString("en");

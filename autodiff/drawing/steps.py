@@ -135,7 +135,7 @@ def written(x: Any, digits: int = 4) -> str:
     text = short if abs(float(short) - own) <= 1e-12 * abs(own) else rounded
     if own.is_integer() and abs(own) < 1e7:
         text = f"{own:.0f}"
-    return re.sub(r"e(-?)\+?0*", r"e\1", text).replace("-", "−")
+    return re.sub(r"e(-?)\+?0*", r"e\1", text.removesuffix(".")).replace("-", "−")
 
 
 def in_a_word(value: Any) -> str | None:
@@ -154,7 +154,7 @@ def in_a_word(value: Any) -> str | None:
         text = str(elements.reshape(array.shape).tolist()).replace("'", "")
         if len(text) <= _LONGEST_LIST:
             return text
-    return f"norm {written(norm(array), 3)}"
+    return f"norm {written(norm(array))}"
 
 
 # Nodes that fill
