@@ -20,10 +20,13 @@ def axes(caller: str, ax: Any, width: float, height: float) -> Axes:
     try:
         from matplotlib.axes import Axes
         from matplotlib.figure import Figure
+
+        from nn.shown import ShownAxes, ShownFigure
     except ImportError:
         raise ImportError(f"{caller} needs matplotlib: {install('demos')}") from None
     if ax is None:
-        return Figure(figsize=(width, height), layout="constrained").subplots()
+        figure: Figure = ShownFigure(figsize=(width, height), layout="constrained")
+        return figure.subplots(subplot_kw={"axes_class": ShownAxes})
     if not isinstance(ax, Axes):
         raise TypeError(f"{caller}: ax must be a matplotlib Axes, such as Figure().subplots() gives, got {ax!r}")
     return ax

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import html
 import io
 import itertools
 import math
@@ -15,6 +17,7 @@ import numpy as np
 from autodiff.files import write_atomically
 from nn import figures
 from nn.checks import check_path
+from nn.progress import brief
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,11 +26,12 @@ if TYPE_CHECKING:
 Curves = dict[str, list[float]]  # of one quantity: "training", "validation", or both
 
 _AXIS_WIDTH = 65  # points that an axis with its numbers and its name takes
+_MOST_EPOCHS = 5  # of a table, and the best one
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
-    """What `fit` saw, one entry an epoch.
+    """What `fit` saw, one entry an epoch. A notebook shows it as curves and a table of a few epochs.
 
     Attributes:
         loss: mean training loss over the epoch's batches, each taken before its step.
@@ -49,6 +53,55 @@ class History:
     metrics: dict[str, list[float]] = field(default_factory=dict)
     validation_metrics: dict[str, list[float]] = field(default_factory=dict)
     lr: list[float] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        rows = self._table()
+        sides = [max(map(len, column)) for column in zip(*rows)]
+        lines = ["  ".join([row[0].ljust(sides[0]), *map(str.rjust, row[1:], sides[1:])]) for row in rows]
+        return "\n".join([self._title(), *lines])
+
+    def _repr_html_(self) -> str:
+        table = ""
+        for kind, row in zip(itertools.chain(["th"], itertools.repeat("td")), self._table()):
+            name, *cells = map(html.escape, row)
+            table += f"<tr><th>{name}</th>{''.join(f'<{kind}>{cell}</{kind}>' for cell in cells)}</tr>"
+        return f"{self._image()}<p>{self._title()}</p><table>{table}</table>"
+
+    def _image(self) -> str:
+        """Give the curves as an element of a page, where they can be drawn."""
+        try:
+            figure = self.plot().figure.canvas.figure
+        except (ImportError, ValueError):
+            return ""
+        from nn.shown import png, width
+
+        data = base64.b64encode(png(figure)).decode()
+        return f'<img src="data:image/png;base64,{data}" alt="curves" style="width:{width(figure)}px;max-width:100%">'
+
+    def _title(self) -> str:
+        count = max(map(len, self.columns().values()), default=0)
+        time = f" in {brief(sum(self.seconds))} s" if self.seconds else ""
+        best = "; * has the smallest validation loss" if self._best() else ""
+        return f"History of {count} epoch{'s' * (count != 1)}{time}{best}"
+
+    def _table(self) -> list[list[str]]:
+        """Give the numbers of a few epochs, a line a list, behind its name."""
+        columns = {name: values for name, values in self.columns().items() if name != "seconds"}
+        if len(set(self.lr)) == 1:
+            del columns["lr"]
+        count = max(map(len, columns.values()), default=0)
+        if not count:
+            return []
+        epochs = {*np.linspace(1, count, min(count, _MOST_EPOCHS)).round().astype(int).tolist(), *self._best()}
+        lines = [["epoch", *(f"{'*' * (epoch in self._best())}{epoch}" for epoch in sorted(epochs))]]
+        for name, values in columns.items():
+            lines.append([name, *(brief(values[k - 1]) if k <= len(values) else "" for k in sorted(epochs))])
+        return lines
+
+    def _best(self) -> list[int]:
+        """Give the epoch with the smallest validation loss, if there is one."""
+        finite = [(loss, epoch) for epoch, loss in enumerate(self.validation_loss, start=1) if math.isfinite(loss)]
+        return [min(finite)[1]] if finite else []
 
     @property
     def samples_per_second(self) -> float:
@@ -113,7 +166,7 @@ class History:
             ax: the matplotlib Axes to draw on; by default those of a new figure, which needs no display.
 
         Returns:
-            The Axes of the losses. ``history.plot().figure.savefig("curves.png")`` writes the picture.
+            The Axes of the losses, which a notebook shows. ``history.plot().figure.savefig("curves.png")`` writes them.
 
         Raises:
             ImportError: matplotlib is not installed.
@@ -133,7 +186,8 @@ class History:
         ax = figures.axes("History.plot", ax, 6.4 + (_AXIS_WIDTH / 72) * len(scales[1:]), 4.2)
         colors = dict(zip(curves, itertools.cycle(figures.COLORS)))
         lines = _draw(ax, ["loss"], curves, colors)
-        lines += _mark_best(ax, self.validation_loss, colors["loss"])
+        for epoch in self._best():
+            lines += _mark(ax, epoch, self.validation_loss[epoch - 1], colors["loss"])
         if min(filter(math.isfinite, self.loss + self.validation_loss), default=0) > 0:
             ax.set_yscale("log")
         for position, names in enumerate(scales):
@@ -202,12 +256,8 @@ def _draw(ax: Axes, names: list[str], curves: dict[str, Curves], colors: dict[st
     return lines
 
 
-def _mark_best(ax: Axes, losses: list[float], color: str) -> list[Line2D]:
-    """Mark the smallest of the validation losses, if there is one."""
-    finite = [(loss, epoch) for epoch, loss in enumerate(losses, start=1) if math.isfinite(loss)]
-    if not finite:
-        return []
-    loss, epoch = min(finite)
+def _mark(ax: Axes, epoch: int, loss: float, color: str) -> list[Line2D]:
+    """Mark the smallest of the validation losses."""
     ax.axvline(epoch, color=figures.GREY, lw=0.8, ls=":")
     return ax.plot(
         epoch, loss, "*", color=color, markersize=13, markeredgecolor="white", label=f"best epoch: {epoch}", zorder=3

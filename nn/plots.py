@@ -1,8 +1,8 @@
 """Pictures of what a model learned and of how its gradients flow, on matplotlib's Axes; `History.plot` has the curves.
 
 Every function draws on the Axes that it is given, or else on those of a new figure, which needs no display and does not
-belong to pyplot: ``plots.weights(model).figure.savefig("weights.png")``. To see a picture in a notebook, give
-``ax=pyplot.subplots()[1]``.
+belong to pyplot: ``plots.weights(model).figure.savefig("weights.png")``. In a notebook the Axes show themselves as the
+last line of a cell.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def _texts(numbers: Mapping[str, float], places: int = 4) -> list[str]:
     """Write numbers behind their names, which are shortened, the most important first."""
     names = [*(name for name in _FIRST if name in numbers), *(name for name in numbers if name not in _FIRST)]
     short = [name.replace("validation ", "val_").replace("accuracy", "acc") for name in names]
-    return [f"{name} {figures(numbers[full], places)}" for name, full in zip(short, names)]
+    return [f"{name} {brief(numbers[full], places)}" for name, full in zip(short, names)]
 
 
 def _format(width: int, total: int, numbers: Mapping[str, float]) -> str:
@@ -93,11 +93,11 @@ def _format(width: int, total: int, numbers: Mapping[str, float]) -> str:
     return f"{{n_fmt}}/{{total_fmt}}{times} |{{bar}}| {said}"
 
 
-def figures(x: float, places: int = 4) -> str:
+def brief(x: float, places: int = 4) -> str:
     """Write a number with so many decimals, or as many figures.
 
     Example:
-        >>> figures(0.51), figures(12345.678), figures(1.5e-6)
+        >>> brief(0.51), brief(12345.678), brief(1.5e-6)
         ('0.5100', '1.235e+04', '1.5e-06')
     """
     return f"{x:.{places}f}" if x == 0 or 1e-3 <= abs(x) < 10 else f"{x:.{places}g}"

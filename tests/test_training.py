@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -901,29 +899,6 @@ def test_accuracy_counts_the_largest_logit() -> None:
     loss, accuracy = nn.evaluate(model, np.array([[1.0, 0], [0, 1], [2, 1], [0, 3]]), np.array([0, 1, 1, 1]))
     assert accuracy == 0.75
     assert loss > 0
-
-
-# The progress bar
-
-
-def test_nothing_is_printed_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    nn.fit(mlp(), X, LABELS, epochs=3, validation_data=(X, LABELS), rng=0)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_progress_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    history = nn.fit(mlp(), X, LABELS, epochs=3, validation_data=(X, LABELS), rng=0)
-    last = terminal.getvalue().split("\r")[-1]
-    assert "3/3" in last
-    assert f"loss={history.loss[-1]:.4f}" in last
-    assert f"validation loss={history.validation_loss[-1]:.4f}" in last
-    assert f"validation accuracy={history.validation_accuracy[-1]:.4f}" in last
 
 
 # Bad input
