@@ -18,3 +18,14 @@ def notebook_display() -> Callable[..., Any] | None:
     if ipython is None or not hasattr(ipython.get_ipython(), "kernel"):
         return None
     return ipython.display.display  # type: ignore[no-any-return]
+
+
+def after_cell(function: Callable[[], Any]) -> None:
+    """Call a function once the notebook's cell has come to its end."""
+    events = sys.modules["IPython"].get_ipython().events
+
+    def call(*_: Any) -> None:
+        events.unregister("post_run_cell", call)
+        function()
+
+    events.register("post_run_cell", call)

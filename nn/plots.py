@@ -7,8 +7,13 @@ last line of a cell.
 
 from __future__ import annotations
 
+import copy
+import io
 import math
+import os
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +21,24 @@ import numpy as np
 from autodiff.core.record import data_of
 from autodiff.core.rule import Array
 from autodiff.drawing.text import norm
+from autodiff.files import write_atomically
+from autodiff.notebook import after_cell, notebook_display
 from nn import figures
-from nn.checks import check_dtype, check_real, check_shape, to_array
+from nn.checks import check_dtype, check_number, check_path, check_real, check_shape, to_array
 from nn.dataset import Dataset
 from nn.functional import softmax
+from nn.history import History
 from nn.layers import Linear
 from nn.module import Module, check_model
 from nn.training import dtype_of, evaluating
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_CLASSES = 1000  # of a confusion matrix: more have less than a pixel each
 _MESH = 200  # points along each side of a plane
+_MOST_FRAMES = 60  # of a film, which then lasts eight seconds
 _MARKERS = "o^sDvPX<"  # one more than there are colours, so that 56 classes differ in one of the two
 
 
@@ -401,3 +411,137 @@ def _name_places(ax: Axes, names: list[str]) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="x", color="#DDDDDD")
     ax.set_axisbelow(True)
+
+
+class Live:
+    """A callback of `fit` that draws the curves while they grow and, for two features, how the plane is divided.
+
+    A notebook has one picture below the cell, which is drawn anew from time to time, and at the end. Elsewhere nothing
+    is shown. Of up to 60 epochs, evenly spread, and of the last one, it remembers the model for `save`.
+
+    Args:
+        X: the data, as for `decision_boundary`. Without them, or with other than two features, there are only curves.
+        y: their labels.
+        seconds: how long a picture stays in a notebook at least, not negative.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        TypeError: X or y are given alone, or are not what `decision_boundary` takes, or ``seconds`` is no number.
+        ValueError: X and y are not as many, or not finite, or ``seconds`` is negative.
+
+    Example:
+        >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        >>> y = X[:, 0] ^ X[:, 1]
+        >>> live = nn.plots.Live(X, y)
+        >>> history = nn.fit(nn.MLP([2, 8, 2], rng=0), X, y, epochs=2, callbacks=[live], rng=0)
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     print(live.save(folder + "/training.gif").name)
+        training.gif
+    """
+
+    def __init__(self, X: Array = None, y: Array = None, *, seconds: float = 0.5) -> None:
+        caller = "plots.Live"
+        figures.axes(caller, None, 1, 1)  # to hear before the training that matplotlib is missing
+        check_number(caller, "seconds", seconds, lambda seconds: seconds >= 0, "at least 0")
+        if (X is None) != (y is None):
+            raise TypeError(f"{caller}: give both X and y, or neither for curves only")
+        self._seconds = seconds
+        self._data: tuple[Array, Array] | None = None
+        if np.shape(X)[1:] == (2,):
+            data = Dataset(caller, X, _classes(caller, "y", y)[0], np.float64)
+            self._data = data.inputs[:], data.targets[:]
+        self._history: History | None = None
+        self._frames: list[tuple[int, dict[str, Array]]] = []  # epochs, with what the model had learned
+        self._every = 1
+        self._handle: Any = None
+
+    def __call__(self, epoch: int, model: Module, history: History) -> None:
+        """Remember an epoch, and draw it where it is to be seen."""
+        display = notebook_display()
+        is_first = history is not self._history
+        if is_first:
+            self._history, self._frames, self._every, self._handle = history, [], 1, None
+        self._model, self._last = model, (epoch, {} if self._data is None else model.state_dict())
+        if is_first or epoch % self._every == 0:
+            self._frames.append(self._last)
+        if len(self._frames) > _MOST_FRAMES:
+            self._every *= 2
+            self._frames = [frame for k, frame in enumerate(self._frames) if k == 0 or frame[0] % self._every == 0]
+        if is_first or (display is not None and time.monotonic() - self._time >= self._seconds):
+            self._draw(history, display)  # also where it is not seen: the first time, to refuse what cannot be drawn
+
+        def finish() -> None:
+            if self._drawn is not self._last:
+                self._draw(history, display)
+
+        if is_first and display is not None:
+            after_cell(finish)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the training as a film, whole or not at all, and give its path.
+
+        Args:
+            path: of the file, which ends with gif.
+
+        Raises:
+            OSError: the file cannot be written.
+            RuntimeError: there was no epoch yet.
+            TypeError: the path is none.
+            ValueError: the path has another ending.
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
+
+        path = check_path("plots.Live.save", path)
+        if path.suffix.lower() != ".gif":
+            raise ValueError(f"plots.Live.save: the film is a GIF, so the path must end with .gif, got {str(path)!r}")
+        if self._history is None:
+            raise RuntimeError("plots.Live.save: there was no epoch yet; train by fit(..., callbacks=[live]) first")
+        figure, curves, planes = self._picture(self._history)
+        lines = [
+            (line, np.asarray(line.get_xydata())) for ax in figure.axes if ax not in planes for line in ax.get_lines()
+        ]
+        canvas: Any = FigureCanvasAgg(figure)
+        images = []
+        for frame in self._frames + [self._last] * (self._frames[-1] is not self._last):
+            for line, points in lines:
+                line.set_ydata(np.where(points[:, 0] <= frame[0], points[:, 1], np.nan))
+            self._fill(curves, planes, *frame)
+            canvas.draw()
+            figure.set_layout_engine("none")  # it stays as it is
+            images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(64))
+        file = io.BytesIO()
+        durations = [100] * (len(images) - 1) + [2000]
+        images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+        write_atomically(path, file.getvalue())
+        return path
+
+    def _draw(self, history: History, display: Any) -> None:
+        """Draw the last epoch and, in a notebook, put it in the place of the one before."""
+        figure, curves, planes = self._picture(history)
+        self._fill(curves, planes, *self._last)
+        if self._handle is not None:
+            self._handle.update(figure)
+        elif display is not None:
+            self._handle = display(figure, display_id=True)
+        self._drawn, self._time = self._last, time.monotonic()
+
+    def _picture(self, history: History) -> tuple[Figure, Axes, list[Axes]]:
+        """Draw the curves, and beside them an empty place for the plane, if there is one."""
+        from nn.shown import ShownFigure
+
+        parts = 1 if self._data is None else 2
+        figure = ShownFigure(figsize=(5.4 * parts, 4.2), layout="constrained")
+        curves, *planes = figure.subplots(1, parts, squeeze=False)[0]
+        history.plot(curves)
+        return figure, curves, planes
+
+    def _fill(self, curves: Axes, planes: list[Axes], epoch: int, state: dict[str, Array]) -> None:
+        """Say which epoch it is, and draw the plane as the model was then."""
+        curves.set_title(f"epoch {epoch}")
+        if self._data is not None:
+            model = copy.deepcopy(self._model)
+            model.load_state_dict(state)
+            planes[0].clear()
+            decision_boundary(model, *self._data, ax=planes[0])
