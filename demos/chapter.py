@@ -12,10 +12,11 @@ import argparse
 import ast
 import codeop
 import contextlib
+import functools
 import io
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -79,7 +80,8 @@ class Run:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments = arguments
-        self.options: argparse.Namespace | None = None
+        self.parser: Parser | None = None
+        self.output = Path()
         self.waiting: list[str] = []
         self.stdout = sys.stdout
         self.is_written = self.is_quiet = False
@@ -87,17 +89,17 @@ class Run:
     def write(self, text: str) -> int:
         """Write to the standard output."""
         self.is_written = True
-        return self.stdout.write(text)
+        return len(text) if self.is_quiet else self.stdout.write(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stdout, name)
 
     def print_prose(self) -> None:
         """Print what waits, between blank lines, unless the flags are yet to be read."""
-        if self.options is None:
+        if self.parser is None:
             return
         width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
-        for text in [] if self.is_quiet else self.waiting:
+        for text in self.waiting:
             print("\n" * self.is_written + prose.plain(text, width), end="\n\n")
             self.is_written = False
         self.waiting.clear()
@@ -106,7 +108,7 @@ class Run:
 _running: Run | None = None  # None in a notebook
 
 
-def begin(name: str, flags: Mapping[str, Mapping[str, Any]] | None = None) -> argparse.Namespace:
+def begin(name: str, *flags: tuple[str, dict[str, Any]]) -> argparse.Namespace:
     """Give the options of a chapter, at the end of its first cell of code.
 
     In a terminal they come from the command line, and the chapter is run cell by cell, which this call waits for; in a
@@ -114,7 +116,7 @@ def begin(name: str, flags: Mapping[str, Mapping[str, Any]] | None = None) -> ar
 
     Args:
         name: the chapter's.
-        flags: more flags than ``--seed`` and ``--output``, with the keywords of ``ArgumentParser.add_argument``.
+        flags: those that :func:`flag` gives, beside ``--seed`` and ``--output``.
 
     Raises:
         ImportError: the chapter is imported, which would run it.
@@ -127,12 +129,20 @@ def begin(name: str, flags: Mapping[str, Mapping[str, Any]] | None = None) -> ar
         if f"demos.{name}" in sys.modules:
             raise ImportError(f'a chapter is run, not imported: python -m demos.{name}, or demos.chapter.run("{name}")')
     parser = Parser(name, title(name))
-    for flag, keywords in (flags or {}).items():
-        parser.add_argument(flag, **keywords)
+    for flag_name, keywords in flags:
+        parser.add_argument(flag_name, **keywords)
     if _running is None:
         return parser.parse_args(["--output", "output"])
-    _running.options = parser.parse(_running.arguments)
-    return _running.options
+    options = parser.parse(_running.arguments)
+    _running.parser, _running.output = parser, options.output
+    return options
+
+
+def flag(name: str, type: Callable[[str], Any] | None = None, **keywords: Any) -> tuple[str, dict[str, Any]]:
+    """Describe a flag of a chapter, with the keywords of ``ArgumentParser.add_argument``."""
+    if type is not None:
+        keywords |= {"type": type, "metavar": "N" if type is positive else None}
+    return name, keywords
 
 
 def run(name: str, arguments: Sequence[str] = (), changes: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -201,44 +211,77 @@ def title(name: str) -> str:
     return text.split("\n")[0].removeprefix("# ")
 
 
-def quiet() -> None:
-    """Print no prose, in the processes of which another one does."""
+def everybody() -> Any:
+    """Give the communicator of all processes that ``mpiexec`` started, of which only the first prints and draws."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # it is not there, or MPI is not
+        refuse(f'argument --distributed: needs mpi4py and MPI: pip install -e ".[distributed]" ({error})')
     if _running is not None:
-        _running.is_quiet = True
+        _running.is_quiet = MPI.COMM_WORLD.rank > 0
+    return MPI.COMM_WORLD
+
+
+def refuse(message: str) -> NoReturn:
+    """Say in one line what is wrong with an option, and stop.
+
+    Raises:
+        SystemExit: with code 2, in a terminal.
+        ValueError: in a notebook.
+    """
+    if _running is None or _running.parser is None:
+        raise ValueError(message)
+    _running.parser.error(message)
 
 
 def show(picture: Figure | ad.Drawing, *names: str) -> None:
     """Show a picture below the cell in a notebook; in a terminal write it to the files of these names, and say so."""
-    if _running is None:
-        from IPython.display import Image, display
-
-        if isinstance(picture, ad.Drawing):
-            display(picture)
-            return
-        picture.savefig(data := io.BytesIO(), dpi=200)
-        display(Image(data.getvalue(), retina=True))
+    if _running is not None:
+        for name in names:
+            write(name, functools.partial(save_picture, picture))
         return
-    assert _running.options is not None
-    for name in names:
-        save(picture, _running.options.output, name)
+    from IPython.display import Image, display
+
+    if isinstance(picture, ad.Drawing):
+        display(picture)
+        return
+    picture.savefig(data := io.BytesIO(), dpi=200)
+    display(Image(data.getvalue(), retina=True))
 
 
-def save(picture: Figure | ad.Drawing, output: Path, name: str) -> Path:
-    """Write a picture into a folder, say so, and give its path."""
+def write(name: str, save: Callable[[Path], object]) -> None:
+    """Save something to a file of this name in the folder that the chapter writes to, and say so."""
+    folder = Path("output") if _running is None else _running.output
+    if _running is not None and _running.is_quiet:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save(folder / name)
+    except OSError as error:
+        refuse(f"argument --output: {error}")
+    if _running is not None:
+        print(f"wrote {folder / name}")
+
+
+def save_picture(picture: Figure | ad.Drawing, path: Path) -> None:
+    """Write a picture to a file."""
     from PIL import Image
 
-    path = output / name
+    if isinstance(picture, ad.Drawing):
+        picture.save(path)
+    else:
+        picture.savefig(path, dpi=100)
+    if path.suffix == ".png":  # smaller, and with a palette: a third of the bytes
+        image = Image.open(path).convert("RGB")
+        image.thumbnail((800, 1200))
+        image.quantize(128, kmeans=1).save(path)  # else the lines of a curve lose their color beside a photograph
+
+
+def save(picture: Figure | ad.Drawing, output: Path, name: str) -> None:  # of the chapters that are not in cells yet
+    """Write a picture into a folder, and say so."""
     try:
-        if isinstance(picture, ad.Drawing):
-            picture.save(path)
-        else:
-            picture.savefig(path, dpi=100)
-        if path.suffix == ".png":  # smaller, and with a palette: a third of the bytes
-            image = Image.open(path).convert("RGB")
-            image.thumbnail((800, 1200))
-            image.quantize(128, kmeans=1).save(path)  # else the lines of a curve lose their color beside a photograph
+        save_picture(picture, output / name)
     except OSError as error:
         print(f"argument --output: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    print(f"wrote {path}")
-    return path
+    print(f"wrote {output / name}")

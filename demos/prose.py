@@ -53,7 +53,8 @@ def plain(markdown: str, width: int) -> str:
         ValueError: a formula has a command that is not known here, or a bracket too many or too few.
     """
     blocks = re.split(r"\n\s*\n", re.sub(r"\$\$(.*?)\$\$", r"\n\n$$\1$$\n\n", markdown.strip(), flags=re.DOTALL))
-    return "\n\n".join(block_of(block.strip("\n"), width) for block in blocks if block.strip())
+    shown = "\n\n".join(block_of(block.strip("\n"), width) for block in blocks if block.strip())
+    return shown.replace("\u00a0", " ")
 
 
 def block_of(text: str, width: int) -> str:
@@ -76,20 +77,24 @@ def block_of(text: str, width: int) -> str:
 def wrapped(text: str, width: int, indent: str) -> str:
     """Break lines at spaces, but not within short formulas, whose spaces are of another kind."""
     lines = textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(lines).replace("\u00a0", " ")
+    return "\n".join(lines)
 
 
 def table(text: str) -> str:
     """Put the columns of a table below each other."""
-    rows = [[inline(cell.strip()) for cell in line.strip("| ").split("|")] for line in text.splitlines()]
-    return columns([row for row in rows if not set("".join(row)) <= set("-: ")], "   ")
+    rows = [[inline(cell.strip()) + "  " for cell in line.strip("| ").split("|")] for line in text.splitlines()]
+    return "\n".join(columns([row for row in rows if not set("".join(row)) <= set("-: ")], 10**6))
 
 
-def columns(rows: list[list[str]], gap: str) -> str:
-    """Pad the cells of rows to the width of their columns."""
+def columns(rows: list[list[str]], width: int) -> list[str]:
+    """Pad the cells of rows to the width of their columns, and break the last one at the width of all."""
     sizes = [max(map(length, column)) or 2 for column in itertools.zip_longest(*rows, fillvalue="")]
-    lines = [gap.join(cell + " " * (size - length(cell)) for cell, size in zip(row, sizes)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines).replace("\u00a0", " ")
+    lines = []
+    for row in rows:
+        *firsts, last = row
+        before = "".join(cell + " " * (size - length(cell) + 1) for cell, size in zip(firsts, sizes))
+        lines.append(before + wrapped(last, width - len(before), "").replace("\n", "\n" + " " * len(before)))
+    return lines
 
 
 def length(text: str) -> int:
@@ -115,10 +120,8 @@ def inline(text: str) -> str:
 
 def display(tex: str, width: int) -> str:
     """Give a formula that stands by itself, in lines and columns where it has them."""
-    rows = [row for row in formula(tex).split("\n") if row.strip()]
-    text = columns([[cell.strip() for cell in row.split("&")] for row in rows], " ")
-    lines = [wrapped(line.replace("  ", "\u00a0\u00a0"), width - 4, "    ") for line in text.splitlines()]
-    return textwrap.indent("\n".join(lines), "    ")
+    rows = [[cell.strip() for cell in row.split("&")] for row in formula(tex).split("\n") if row.strip()]
+    return textwrap.indent("\n".join(columns(rows, width - 4)), "    ")
 
 
 def formula(tex: str) -> str:
@@ -136,7 +139,7 @@ def formula(tex: str) -> str:
     text = re.sub(rf"(?<=[^\s(\[{{,&]){WIDE}+{NARROW}*(?=[^\s)\]}},.;:&/])", " ", text)
     text = re.sub(f"[{NARROW}{WIDE}]", "", text)
     text = re.sub(r" *\n *", "\n", re.sub(r" {2,}", " ", text)).strip()
-    return re.sub(f" ?{GAP} ?", "    ", text)
+    return re.sub(f" ?{GAP} ?", "\u00a0\u00a0\u00a0 ", text)
 
 
 class Reader:
