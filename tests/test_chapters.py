@@ -48,6 +48,7 @@ PICTURES = {
     "gaussian_process": ["gaussian_process.png"],
     "gradient_flow": ["gradient_flow.png", "gradient_flow.svg"],
     "larger_than_memory": ["larger_than_memory.png"],
+    "linear_model": ["linear_model.png"],
     "linear_regression": ["linear_regression.png"],
     "maximum_likelihood": ["maximum_likelihood.png"],
     "monte_carlo": ["monte_carlo.png"],
