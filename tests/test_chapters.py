@@ -54,6 +54,7 @@ PICTURES = {
     "monte_carlo": ["monte_carlo.png"],
     "neural_ode": ["neural_ode.png"],
     "per_example": ["per_example.png"],
+    "probability": ["probability.png"],
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
+from scipy.stats import norm
 
 from tests.test_chapters import run
 
@@ -35,3 +36,34 @@ def test_linear_model(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert result["right"].sum() >= 143
     assert result["accuracy"] > 0.93
     np.testing.assert_array_equal(result["found"], np.arange(10))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_probability(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run("probability", tmp_path, capsys, seed)
+    mass = result["mass"]
+    assert mass.sum() == pytest.approx(1)
+    for n, shares in result["shares"].items():
+        assert (np.abs(shares - mass) < 4 * np.sqrt(mass * (1 - mass) / n)).all(), n
+    # The quotient by the distribution function goes to its derivative as h², and that by counting only at first.
+    x, h, counts = result["x"], result["widths"], result["counts"]
+    truth = norm(1.70, 0.07)
+    density = result["density"](x)
+    assert density == pytest.approx(truth.pdf(x), rel=1e-12)
+    np.testing.assert_allclose(result["by_cdf"], (truth.cdf(x + h) - truth.cdf(x - h)) / (2 * h), rtol=1e-10)
+    np.testing.assert_allclose((result["by_cdf"] - density)[2:-1], result["predicted"][2:-1], rtol=0.01)
+    assert (np.abs(result["by_count"] / result["by_cdf"] - 1) < 4 / np.sqrt(counts)).all()
+    off = np.abs(result["by_count"] - density)
+    assert off[:4].min() < off[0] / 10
+    assert off[-3:].max() > off.min()
+    assert not (result["draws"] == x).any()
+    # It is larger than one, and its area is not, for the height and for what is computed of it.
+    assert result["heights"].max() == pytest.approx(1 / (0.07 * np.sqrt(2 * np.pi)), rel=1e-3)
+    between = result["areas"].pop("1.60 to 1.80")
+    assert between == pytest.approx(truth.cdf(1.80) - truth.cdf(1.60), rel=1e-4)
+    assert list(result["areas"].values()) == pytest.approx([1, 1, 1], abs=1e-6)
+    assert result["changed"]("centimetres", 170.0) == pytest.approx(truth.pdf(1.70) / 100)
+    y = np.array([20.0, 24.0, 30.0])
+    below, above = (1 - truth.cdf(np.sqrt(70 / (y + step))) for step in (-1e-4, 1e-4))
+    np.testing.assert_allclose(result["changed"]("body mass index", y), (above - below) / 2e-4, rtol=1e-6)
+    assert f"largest density                   {result['heights'].max():.4f} per metre" in out
