@@ -50,6 +50,7 @@ PICTURES = {
     "larger_than_memory": ["larger_than_memory.png"],
     "linear_model": ["linear_model.png"],
     "linear_regression": ["linear_regression.png"],
+    "logistic_regression": ["logistic_regression.png"],
     "maximum_likelihood": ["maximum_likelihood.png"],
     "monte_carlo": ["monte_carlo.png"],
     "neural_ode": ["neural_ode.png"],
