@@ -30,7 +30,6 @@ from demos import (
     fourier,
     gaussian_process,
     gradient_flow,
-    maximum_likelihood,
     monte_carlo,
     neural_ode,
     per_example,
@@ -157,30 +156,6 @@ def test_gradient_flow(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[
     shown = [float(norm) for norm in re.findall(r">gradient norm ([\d.e-]+)<", graph)]
     assert min(shown) == pytest.approx(sigmoid[0], rel=0.01)
     assert graph.count(": Sigmoid()") == graph.count(": ReLU()") == 9
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_maximum_likelihood(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, out = run(maximum_likelihood, tmp_path, capsys, seed)
-    np.testing.assert_allclose(result["normal"], result["closed_normal"], rtol=1e-9)
-    np.testing.assert_allclose(result["normal"], [2, 1.5**2], rtol=0.3)
-    counts = result["counts"]
-    assert counts.sum() == 500
-    np.testing.assert_allclose(result["categorical"], counts / 500, rtol=1e-9)
-    np.testing.assert_allclose(result["slopes"], 500, rtol=1e-9)
-    for name, ratios in result["ratios"].items():
-        np.testing.assert_allclose(ratios, 1, atol=0.07, err_msg=name)
-        distances = result["distances"][name]
-        assert distances[0] > 0.15, name
-        assert distances[-1] < min(0.05, distances[0] / 8), name
-    likelihood, cross, entropy, divergence = result["parts"].T
-    np.testing.assert_allclose(cross, likelihood, rtol=1e-12)
-    np.testing.assert_allclose(entropy + divergence, likelihood, rtol=1e-12)
-    assert np.ptp(entropy) == 0
-    assert (np.diff(likelihood) < 0).all()
-    assert (divergence > 0).all()
-    assert divergence[-1] < divergence[0] / 3
-    assert "closed form {:10.8f} {:10.8f}".format(*result["closed_normal"]) in out
 
 
 @pytest.mark.parametrize("seed", [0, 1])

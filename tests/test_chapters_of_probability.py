@@ -89,3 +89,41 @@ def test_logistic_regression(seed: int, tmp_path: Path, capsys: pytest.CaptureFi
     assert (((observed - predicted) / errors) ** 2).sum() < 20.3
     assert predicted[0] < 0.05 < 0.95 < predicted[-1]
     assert f"malignant {y.sum()}, sum of the probabilities {p.sum():.4f}" in out
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_maximum_likelihood(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run("maximum_likelihood", tmp_path, capsys, seed)
+    np.testing.assert_allclose(result["normal"], result["closed_normal"], rtol=1e-9)
+    np.testing.assert_allclose(result["normal"], [2, 1.5**2], rtol=0.3)
+    counts = result["counts"]
+    assert counts.sum() == 500
+    np.testing.assert_allclose(result["categorical"], counts / 500, rtol=1e-9)
+    np.testing.assert_allclose(result["slopes"], 500, rtol=1e-9)
+    for name, ratios in result["ratios"].items():
+        np.testing.assert_allclose(ratios, 1, atol=0.07, err_msg=name)
+        distances = result["distances"][name]
+        assert distances[0] > 0.15, name
+        assert distances[-1] < min(0.05, distances[0] / 8), name
+    likelihood, cross, entropy, divergence = result["parts"].T
+    np.testing.assert_allclose(cross, likelihood, rtol=1e-12)
+    np.testing.assert_allclose(entropy + divergence, likelihood, rtol=1e-12)
+    assert np.ptp(entropy) == 0
+    assert (np.diff(likelihood) < 0).all()
+    assert (divergence > 0).all()
+    assert divergence[-1] < divergence[0] / 3
+    assert "closed form {:10.8f} {:10.8f}".format(*result["closed_normal"]) in out
+    # The product is zero where the sum is a number, and one observation has a gradient that is right on average.
+    x = result["x"]
+    for n, (product, its_slope, logarithms, slope) in result["underflow"].items():
+        assert logarithms == pytest.approx(norm(1.0, 1.5).logpdf(x[:n]).sum())
+        assert slope == pytest.approx((x[:n] - 1).sum() / 1.5**2)
+        assert product == pytest.approx(np.exp(logarithms), rel=1e-9, abs=0)
+        assert its_slope == pytest.approx(product * slope, rel=1e-9, abs=0)
+        assert (product == 0) == (n == 1000)
+    assert result["costs"] == [[n, 1] for n in (100, 1_000, 10_000, 100_000)]
+    full, mean_of_single = np.transpose(result["unbiased"])
+    np.testing.assert_allclose(mean_of_single, full, rtol=1e-12)
+    np.testing.assert_allclose(result["spreads"], 1.5, rtol=0.2)
+    np.testing.assert_allclose(result["single_path"], np.cumsum(x) / np.arange(1, 1001), rtol=1e-10)
+    assert result["computed"] == len(x)
