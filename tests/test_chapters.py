@@ -25,7 +25,6 @@ from demos import (
     activations,
     backpropagation,
     chapter,
-    conditional_expectation,
     depth,
     fourier,
     gaussian_process,
@@ -184,34 +183,6 @@ def test_monte_carlo_gradients_are_those_of_the_formulas() -> None:
     slope = np.cos(0.3 + 0.7 * noise)
     np.testing.assert_allclose(by_mu, slope, rtol=1e-12)
     np.testing.assert_allclose(by_sigma, slope * noise, rtol=1e-12)
-
-
-def test_conditional_expectation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, out = run(conditional_expectation, tmp_path, capsys)
-    joint, exact = result["joint"], result["exact_joint"]
-    assert joint.sum() == pytest.approx(1)
-    often = exact * 100_000 > 10
-    squares = (joint - exact)[often] ** 2 / (exact[often] / 100_000)
-    assert squares.mean() == pytest.approx(1, abs=0.3)  # as chance has it
-    a, b = conditional_expectation.X_EDGES[:-1], conditional_expectation.X_EDGES[1:]
-    np.testing.assert_allclose(joint.sum(axis=1), (4 * (b - a) + (b**2 - a**2) / 2) / 16, atol=0.003)
-    np.testing.assert_allclose(result["conditional"] * joint.sum(axis=1, keepdims=True), joint, rtol=1e-12)
-    np.testing.assert_allclose(result["conditional"].sum(axis=1), 1)
-    for kind, close in (("mean", 0.03), ("distribution", 0.005)):
-        counting, network = result[f"{kind}_differences"].T
-        assert (np.diff(counting) < 0).all()
-        assert (np.diff(network) < 0).all()
-        assert network[-1] < min(close, counting[-1] / 2)
-    assert result["squared_errors"][-1] == pytest.approx(result["conditional_variance"], rel=0.01)
-    assert result["cross_entropies"][-1] == pytest.approx(result["conditional_entropy"], rel=0.002)
-    np.testing.assert_allclose(result["errors_in_cells"], result["variances"], rtol=0.08)
-    x, y = conditional_expectation.draw_pairs(400_000, np.random.default_rng(0))
-    mean, variance, cells = conditional_expectation.truth(x)
-    assert np.mean(y - mean) == pytest.approx(0, abs=0.005)
-    assert np.mean((y - mean) ** 2) == pytest.approx(np.mean(variance), rel=0.01)
-    counted = np.bincount(conditional_expectation.cell_of(y)) / len(y)
-    np.testing.assert_allclose(counted, cells.mean(axis=0), atol=0.002)
-    assert f"E[Var(y|x)] {result['conditional_variance']:8.4f}" in out
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -127,3 +127,44 @@ def test_maximum_likelihood(seed: int, tmp_path: Path, capsys: pytest.CaptureFix
     np.testing.assert_allclose(result["spreads"], 1.5, rtol=0.2)
     np.testing.assert_allclose(result["single_path"], np.cumsum(x) / np.arange(1, 1001), rtol=1e-10)
     assert result["computed"] == len(x)
+
+
+def test_conditional_expectation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run("conditional_expectation", tmp_path, capsys)
+    joint, exact = result["joint"], result["exact_joint"]
+    assert joint.sum() == pytest.approx(1)
+    often = exact * 100_000 > 10
+    squares = (joint - exact)[often] ** 2 / (exact[often] / 100_000)
+    assert squares.mean() == pytest.approx(1, abs=0.3)  # as chance has it
+    a, b = result["X_EDGES"][:-1], result["X_EDGES"][1:]
+    np.testing.assert_allclose(joint.sum(axis=1), (4 * (b - a) + (b**2 - a**2) / 2) / 16, atol=0.003)
+    np.testing.assert_allclose(result["conditional"] * joint.sum(axis=1, keepdims=True), joint, rtol=1e-12)
+    np.testing.assert_allclose(result["conditional"].sum(axis=1), 1)
+    for kind, close in (("mean", 0.03), ("distribution", 0.005)):
+        counting, network = np.transpose(result[f"{kind}_differences"])
+        assert (np.diff(counting) < 0).all()
+        assert (np.diff(network) < 0).all()
+        assert network[-1] < min(close, counting[-1] / 2)
+    assert result["squared_errors"][-1] == pytest.approx(result["conditional_variance"], rel=0.01)
+    assert result["cross_entropies"][-1] == pytest.approx(result["conditional_entropy"], rel=0.002)
+    np.testing.assert_allclose(result["errors_in_cells"], result["variances"], rtol=0.08)
+    x, y = result["draw_pairs"](400_000, np.random.default_rng(0))
+    mean, variance, cells = result["truth"](x)
+    assert np.mean(y - mean) == pytest.approx(0, abs=0.005)
+    assert np.mean((y - mean) ** 2) == pytest.approx(np.mean(variance), rel=0.01)
+    counted = np.bincount(result["cell_of"](y)) / len(y)
+    np.testing.assert_allclose(counted, cells.mean(axis=0), atol=0.002)
+    assert f"E[Var(y|x)] {result['conditional_variance']:8.4f}" in out
+    # The proof, line by line: both derivatives at any number, and of a function at every x.
+    square, expanded, first, by_hand, second, split = result["numbers"].values()
+    np.testing.assert_allclose(square, expanded, rtol=1e-12)
+    np.testing.assert_allclose(square, split, rtol=1e-12)
+    np.testing.assert_allclose(first, by_hand, atol=1e-12)
+    assert abs(first[2]) < 1e-12
+    np.testing.assert_allclose(second, 2, rtol=1e-12)
+    assert square[2] == pytest.approx(result["here"].var())
+    assert square[2] == square.min()
+    np.testing.assert_allclose(result["slopes"]["f = E[y|x]"], 0, atol=1e-13)
+    np.testing.assert_allclose(result["slopes"]["f = 0"], result["by_proof"], atol=1e-13)
+    np.testing.assert_allclose(result["curvatures"], np.diag(2 * result["marginal"]), atol=1e-12)
+    assert np.diag(result["curvatures"]).min() > 0
