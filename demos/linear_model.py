@@ -85,8 +85,8 @@ for name, (hand, engine) in zip(("∂L/∂W, length", "∂L/∂W, width", "∂L/
     print(f"{name:13}" + "".join(f"{v:10.5f}" for v in hand) + "  " + "".join(f"{v:10.5f}" for v in engine))
 
 # %% [markdown]
-# Each row adds up to zero: what one class gains in probability, the others lose. So the columns of $W$, which begin at
-# zero, add up to zero wherever descent leads.
+# Each row adds up to zero: what one class gains in probability, the others lose. So the columns of $W$, which now
+# begin at zero, add up to zero wherever descent leads.
 
 # %%
 W, b = np.zeros((2, 3)), np.zeros(3)
