@@ -144,6 +144,8 @@ def error(f):
 slopes = {"f = E[y|x]": ad.grad(error)(counted_mean), "f = 0": ad.grad(error)(np.zeros(24))}
 curvatures = ad.hessian(error)(counted_mean)
 by_proof = 2 * marginal * (0 - counted_mean)
+split_error = error(np.zeros(24)), marginal @ counted_mean**2, marginal @ by_cell(x, (y - counted_mean[cell]) ** 2)
+print("error of f = 0: {:.6f} = {:.6f} + {:.6f}".format(*split_error))
 print("largest derivative at f = E[y|x]          ", f"{np.abs(slopes['f = E[y|x]']).max():.1e}")
 print("at f = 0, difference to 2P(x)(f - E[y|x])", f"{np.abs(slopes['f = 0'] - by_proof).max():.1e}")
 print("second derivatives, difference to 2P(x)   ", f"{np.abs(curvatures - np.diag(2 * marginal)).max():.1e}")

@@ -164,6 +164,8 @@ def test_conditional_expectation(tmp_path: Path, capsys: pytest.CaptureFixture[s
     np.testing.assert_allclose(second, 2, rtol=1e-12)
     assert square[2] == pytest.approx(result["here"].var())
     assert square[2] == square.min()
+    error, of_function, noise = result["split_error"]
+    assert error == pytest.approx(of_function + noise, rel=1e-12)
     np.testing.assert_allclose(result["slopes"]["f = E[y|x]"], 0, atol=1e-13)
     np.testing.assert_allclose(result["slopes"]["f = 0"], result["by_proof"], atol=1e-13)
     np.testing.assert_allclose(result["curvatures"], np.diag(2 * result["marginal"]), atol=1e-12)
