@@ -2,13 +2,13 @@
 
 // Where the elements of a layered graph stand, and by which points its links go from one to the next.
 //
-// Elements have a width and a height and are given x and y of their middles. Of the ports of a box, those at the `top`
-// come before all else, and those at the `bottom` after; a `leaf` uses nothing. Links lead `from` one element `to`
+// Elements have a width and a height and are given x and y of their middles. Of the ports of a box, those whose `end`
+// is its top come before all else, and those of the bottom after; a `leaf` uses nothing. Links lead `from` one element `to`
 // another, at distances `fromDx` and `toDx` from their middles; those with one `trunk` share their way until they part.
 // They are given `points`, between which they are curves that begin and end upright.
 function layered(elements, links) {
   const GAP = 22, LANE = 12;
-  for (const element of elements) Object.assign(element, { ins: [], outs: [], layer: element.top ? 0 : 1 });
+  for (const element of elements) Object.assign(element, { ins: [], outs: [], layer: element.end === "top" ? 0 : 1 });
   for (const link of links) {
     link.from.outs.push(link);
     link.to.ins.push(link);
@@ -34,12 +34,12 @@ function layered(elements, links) {
     }
   }
   const deepest = order.reduce((most, { layer }) => Math.max(most, layer), 0);
-  for (const element of order) if (element.bottom) element.layer = deepest + 1;
+  for (const element of order) if (element.end === "bottom") element.layer = deepest + 1;
   // What is made of leaves alone, or of what many others use too, stands just above its first use: that is shorter.
   const reach = ({ from }) => (from.leaf && from.outs.length === 1 ? 0 : 1 / from.outs.length);
   for (const element of order.toReversed()) {
     const later = element.outs.map(({ to }) => to.layer).filter((layer) => layer > element.layer);
-    if (!element.top && later.length > 0 && element.ins.reduce((sum, link) => sum + reach(link), 0) < 1) {
+    if (element.end !== "top" && later.length > 0 && element.ins.reduce((sum, link) => sum + reach(link), 0) < 1) {
       element.layer = later.reduce((least, layer) => Math.min(least, layer)) - 1;
     }
   }
@@ -164,7 +164,8 @@ function layered(elements, links) {
     const height = row.reduce((most, { h }) => Math.max(most, h), 0);
     const slant = (at, { up, upDx, downDx }) => Math.abs(up.x + upDx - at.x - downDx);
     const aslant = row.reduce((most, cell) => cell.ups.reduce((far, one) => Math.max(far, slant(cell, one)), most), 0);
-    if (number > 0) y += (row.every(({ bottom }) => bottom) || rows[number - 1][0].top ? 10 : 28) + Math.min(60, aslant / 12);
+    const isAtEnd = row[0].end === "bottom" || rows[number - 1]?.[0].end === "top";
+    if (number > 0) y += (isAtEnd ? 10 : 28) + Math.min(60, aslant / 12);
     const level = { top: y, bottom: y + height };
     y += height;
     for (const cell of row) cell.y = cell.leaf ? level.bottom - cell.h / 2 : level.top + height / 2;
@@ -207,15 +208,21 @@ function graphPane(element, { nodes, boxes = [] }) {
     made.append(...children);
     return made;
   };
+  // Widths are added up from those of the characters: thousands of texts are measured.
   const ruler = document.createElement("canvas").getContext("2d");
-  const widths = new Map();
+  const advances = new Map([[TITLE, new Map()], [TEXT, new Map()]]);
   function widthOf(text, font) {
-    const key = font + text;
-    if (!widths.has(key)) {
-      ruler.font = font;
-      widths.set(key, ruler.measureText(text).width);
+    let width = 0;
+    for (const character of text) {
+      let advance = advances.get(font).get(character);
+      if (advance === undefined) {
+        ruler.font = font;
+        advance = ruler.measureText(character).width;
+        advances.get(font).set(character, advance);
+      }
+      width += advance;
     }
-    return widths.get(key);
+    return width;
   }
   function shortened(text, font, most) {
     if (widthOf(text, font) <= most) return text;
@@ -223,6 +230,8 @@ function graphPane(element, { nodes, boxes = [] }) {
     while (length > 1 && widthOf(`${text.slice(0, length)}…`, font) > most) length -= 1;
     return `${text.slice(0, length)}…`;
   }
+
+  const counted = (count) => `${count.toLocaleString("en")} ${count === 1 ? "node" : "nodes"}`;
 
   // Items: nodes, and boxes of items
 
@@ -266,7 +275,7 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   function closedSize(item) {
     const title = shortened(item.box.title, TITLE, 240);
-    const details = [`${item.count.toLocaleString("en")} nodes`];
+    const details = [counted(item.count)];
     const wide = Math.max(widthOf(title, TITLE) + 18, widthOf(details[0], TEXT));
     return { title, details, w: wide + 24, h: 42, closedW: wide + 24, closedH: 42 };
   }
@@ -327,7 +336,7 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   function port(box, source, side) {
     const key = `${side} ${source.key}`;
-    if (!box.ports.has(key)) box.ports.set(key, { [side]: true, w: 10, h: 0, source });
+    if (!box.ports.has(key)) box.ports.set(key, { end: side, w: 10, h: 0, source });
     return box.ports.get(key);
   }
 
@@ -366,7 +375,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     if (box !== root) {
       // The title keeps clear of what comes in, on the side where that costs less.
       const title = widthOf(box.title, TITLE) + 30;
-      const entries = [...box.ports.values()].filter((one) => one.top).map(({ x }) => x);
+      const entries = [...box.ports.values()].filter(({ end }) => end === "top").map(({ x }) => x);
       left += 12;
       right += 12;
       const first = Math.min(...entries, right), last = Math.max(...entries, -left);
@@ -393,26 +402,29 @@ function graphPane(element, { nodes, boxes = [] }) {
   function trace(edge) {
     const points = [];
     for (const { box, link } of edge.parts) {
-      for (const [x, y] of link.points) {
-        const point = [box.left + box.insideLeft + x, box.top + box.insideTop + y];
+      for (const [px, py] of link.points) {
+        const x = box.left + box.insideLeft + px, y = box.top + box.insideTop + py;
         const before = points.at(-1);
-        if (before && Math.hypot(before[0] - point[0], before[1] - point[1]) < 0.5) continue;
-        points.push(point);
+        if (!before || Math.abs(before[0] - x) + Math.abs(before[1] - y) > 0.5) points.push([x, y]);
       }
     }
     // Arrows that come aslant end on their side of what they lead to, and lines lean at their ends.
-    const straight = points.filter((point, at) => !(points[at - 1]?.[0] === point[0] && points[at + 1]?.[0] === point[0]));
-    const end = straight.at(-1), bend = straight.findLast(([x]) => x !== end[0]);
-    if (bend) {
+    const end = points.at(-1);
+    let turn = points.length - 1;
+    while (turn > 0 && points[turn - 1][0] === end[0]) turn -= 1;
+    if (turn > 0) {
       const most = Math.max(0, edge.to.w / 2 - 14);
-      const aside = Math.max(-most, Math.min(most, (bend[0] - end[0]) / 5));
-      for (const point of straight.slice(straight.indexOf(bend) + 1)) point[0] += aside;
+      const aside = Math.max(-most, Math.min(most, (points[turn - 1][0] - end[0]) / 5));
+      for (let at = turn; at < points.length; at += 1) points[at][0] += aside;
     }
-    let d = `M${at1(straight[0][0])} ${at1(straight[0][1])}`, lean = [0, 1];
-    for (let at = 1; at < straight.length; at += 1) {
-      const [[bx, by], [px, py]] = [straight[at - 1], straight[at]];
-      const dx = px - bx, dy = py - by;
-      const isLast = at === straight.length - 1;
+    let d = `M${at1(points[0][0])} ${at1(points[0][1])}`, lean = [0, 1];
+    for (let at = 1; at < points.length; at += 1) {
+      const [[bx, by], [px, py]] = [points[at - 1], points[at]];
+      const dx = px - bx, dy = py - by, isLast = at === points.length - 1;
+      if (dx === 0) {
+        d += `V${at1(isLast ? py - 6 : py)}`;
+        continue;
+      }
       const first = at === 1 ? 0.3 * dx : 0, last = isLast ? 0.3 * dx : 0;
       if (isLast) {
         const long = Math.hypot(last, dy / 2) || 1;
@@ -424,8 +436,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     edge.path = d;
     edge.end = end;
     edge.lean = lean;
-    const xs = points.map((point) => point[0]), ys = points.map((point) => point[1]);
-    edge.bounds = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+    edge.bounds = points.reduce(([l, t, r, b], [x, y]) => [Math.min(l, x), Math.min(t, y), Math.max(r, x), Math.max(b, y)], [Infinity, Infinity, -Infinity, -Infinity]);
   }
 
   const at1 = (number) => Math.round(number * 10) / 10;
@@ -435,7 +446,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   const told = new Map(), filled = new Map();
   const groups = { boxes: svg("g"), far: svg("g", { "aria-hidden": "true" }), edges: svg("g"), nodes: svg("g") };
   const whole = svg("g", {}, ...Object.values(groups));
-  const canvas = svg("svg", { role: "group", "aria-label": `Graph of ${nodes.length.toLocaleString("en")} nodes` }, whole);
+  const canvas = svg("svg", { role: "group", "aria-label": `Graph of ${counted(nodes.length)}` }, whole);
   let size = { width: 0, height: 0 }, view = { x: 0, y: 0, scale: 1 }, fitted = true, drawn = null, isAsked = false;
   let marks = new Map();
 
@@ -486,7 +497,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     if (!box.module) made.dataset.repeated = "";
     made.append(svg("rect", { x: 0, y: 0, width: at1(w), height: at1(h), rx: open ? 10 : 4, class: "ground" }));
     const button = svg("g", { id: `box_${key}`, class: "toggle", role: "button", tabindex: "0", "aria-expanded": open });
-    button.setAttribute("aria-label", `${box.title}, ${item.count.toLocaleString("en")} nodes`);
+    button.setAttribute("aria-label", `${box.title}, ${counted(item.count)}`);
     const wide = widthOf(title, TITLE);
     const x = open ? (item.titleRight ? w - wide - 30 : 6) : (w - wide - 18) / 2;
     button.append(
@@ -593,11 +604,17 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   // Moving about
 
+  const ABOVE = 46;  // for the bar
+  const below = () => legend.offsetHeight + 16;
+
+  function fitting() {
+    return Math.max(0.001, Math.min((size.width - 24) / root.w, (size.height - ABOVE - below()) / root.h, 1.4));
+  }
+
   function fit() {
-    const { width, height } = size;
-    const above = 46, below = legend.offsetHeight + 14;  // for the bar and the legend
-    const scale = Math.max(0.01, Math.min((width - 24) / root.w, (height - above - below) / root.h, 1.4));
-    view = { scale, x: (width - root.w * scale) / 2, y: above + (height - above - below - root.h * scale) / 2 };
+    const scale = fitting();
+    const space = size.height - ABOVE - below() - root.h * scale;
+    view = { scale, x: (size.width - root.w * scale) / 2, y: ABOVE + space / 2 };
     fitted = true;
     look();
   }
@@ -609,7 +626,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   }
 
   function zoom(factor, x = size.width / 2, y = size.height / 2) {
-    const scale = Math.min(5, Math.max(0.01, view.scale * factor));
+    const scale = Math.min(5, Math.max(0.001, view.scale * factor));
     const by = scale / view.scale;
     view = { scale, x: x - (x - view.x) * by, y: y - (y - view.y) * by };
     fitted = false;
@@ -617,15 +634,16 @@ function graphPane(element, { nodes, boxes = [] }) {
   }
 
   function bring(item, least = 0) {
-    // Nothing moves where the item is well in view.
-    const { width, height } = size;
+    // Nothing moves where the item is well in view. Of an open box it is the title.
+    if (fitted && view.scale >= least) return;
     const scale = Math.max(view.scale, least);
-    const { w, h } = item.open ? { w: 0, h: 0 } : item;
-    const x = item.left + (item.open ? item.w / 2 : w / 2), y = item.top + (item.open ? 14 : h / 2);
-    const px = x * view.scale + view.x, py = y * view.scale + view.y;
-    const mx = Math.min(width / 2 - 1, (w * scale) / 2 + 8), my = Math.min(height / 2 - 1, (h * scale) / 2 + 8);
-    if (scale === view.scale && px > mx && px < width - mx && py > my + 0 && py < height - my) return;
-    view = { scale, x: width / 2 - x * scale, y: height / 2 - y * scale };
+    const h = item.open ? 28 : item.h, w = item.w;
+    const x = item.left + w / 2, y = item.top + h / 2;
+    const px = x * scale + view.x, py = y * scale + view.y;
+    const aside = Math.min(size.width / 2 - 1, (w * scale) / 2 + 8), high = (h * scale) / 2 + 8;
+    const isIn = px >= aside && px <= size.width - aside && py >= ABOVE + high && py <= size.height - high;
+    if (scale === view.scale && isIn) return;
+    view = { scale, x: size.width / 2 - x * scale, y: (size.height + ABOVE) / 2 - y * scale };
     fitted = false;
     look();
   }
@@ -638,7 +656,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     const { left, top } = item;
     item.open = !item.open;
     rearrange();
-    if (fitted) fit();
+    if (fitted && fitting() > 0.5) fit();
     else move((left - item.left) * view.scale, (top - item.top) * view.scale);
   }
 
@@ -720,8 +738,8 @@ function graphPane(element, { nodes, boxes = [] }) {
     redraw();
   }
 
-  const counted = html("span", { class: "count", role: "status" });
-  const say = (text) => (counted.textContent = text);
+  const result = html("span", { class: "count", role: "status" });
+  const say = (text) => (result.textContent = text);
 
   // The bar, and what the pointer and the keys do
 
@@ -733,7 +751,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   }
 
   const field = html("input", { type: "search", placeholder: "Search", "aria-label": "Search the graph", spellcheck: "false" });
-  const found1 = html("span", { class: "hits" }, counted, button("Previous match", "M4 10l4-4 4 4", () => step(-1)), button("Next match", "M4 6l4 4 4-4", () => step(1)));
+  const found1 = html("span", { class: "hits" }, result, button("Previous match", "M4 10l4-4 4 4", () => step(-1)), button("Next match", "M4 6l4 4 4-4", () => step(1)));
   const sought = html("div", { class: "search", role: "search" }, field, found1);
   const controls = html(
     "div",
