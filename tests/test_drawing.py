@@ -360,7 +360,7 @@ def test_a_long_name_is_cut_in_its_middle():
 def test_too_slow_for_an_image(monkeypatch, tmp_path):
     monkeypatch.setattr(render, "SECONDS", 0.001)
     drawing = draw(ad.Tensor(1.0) * 2)
-    with pytest.raises(ValueError, match=r"3 nodes takes too long: .* after 0\.001 seconds; save it as \.dot"):
+    with pytest.raises(ValueError, match=r"3 nodes takes too long: .* after 0\.001 seconds; save it as \.html"):
         drawing.save(tmp_path / "graph.svg")
     assert "takes too long" in drawing._repr_html_()
 

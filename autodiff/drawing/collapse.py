@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, TypeGuard
 
 from autodiff.drawing.modules import Box, common, titled
@@ -119,7 +119,13 @@ def is_leaf(item: Item) -> TypeGuard[Node]:
     return isinstance(item, Node) and item.kind in LEAVES
 
 
-def arrange(nodes: Sequence[Node], boxes: Mapping[str, Box], depth: int | None = None, fold: bool = True) -> View:
+def arrange(
+    nodes: Sequence[Node],
+    boxes: Mapping[str, Box],
+    depth: int | None = None,
+    fold: bool = True,
+    limit: int | None = MOST_ITEMS,
+) -> View:
     """Decide what is drawn as one.
 
     Args:
@@ -127,16 +133,18 @@ def arrange(nodes: Sequence[Node], boxes: Mapping[str, Box], depth: int | None =
         boxes: the box of each node that is in one.
         depth: how many levels of boxes are drawn; a module below becomes one item. By default all, if they fit.
         fold: whether repetitions in such a picture are drawn once.
+        limit: how many items are drawn before it is shortened, or None for all.
     """
+    most = math.inf if limit is None else limit
     full = view = View(nodes, boxes)
     means = []
     if depth is not None:
         view = _simplified(full, depth, fold)
-    elif len(nodes) > MOST_ITEMS:
+    elif len(nodes) > most:
         deepest = max((len(_modules(box)) for box in boxes.values()), default=0)
         for level in range(max(deepest - 1, 0), -1, -1):
             view = _simplified(full, level, fold)
-            if len(view.items) <= MOST_ITEMS:
+            if len(view.items) <= most:
                 break
         else:
             view = _at_depth(full, 0)
@@ -145,10 +153,10 @@ def arrange(nodes: Sequence[Node], boxes: Mapping[str, Box], depth: int | None =
     for leave_out, what in (
         (_without_middles, "the middle of long chains is left out"),
         (_without_siblings, "of what is side by side, some is left out"),
-        (_without_middle, "the middle of the graph is left out"),
+        (partial(_without_middle, ends=int(min(GRAPH_ENDS, most // 10))), "the middle of the graph is left out"),
         (_without_siblings, ""),
     ):
-        if len(view.items) > MOST_ITEMS:
+        if len(view.items) > most:
             before, view = len(view.items), leave_out(view)
             means += [what] * (what != "" and len(view.items) < before)
     if not means:
@@ -412,10 +420,10 @@ def _without_middles(view: View) -> View:
     return _replaced(view, groups)
 
 
-def _without_middle(view: View) -> View:
+def _without_middle(view: View, ends: int) -> View:
     """Make one item of all calls but the first and the last, with the leaves that they alone use."""
     calls = [item for item in view.items if not is_leaf(item)]
-    middle = {item.key: item for item in calls[GRAPH_ENDS:-GRAPH_ENDS]}
+    middle = {item.key: item for item in calls[ends : len(calls) - ends]}
     for item in view.items:
         if is_leaf(item) and view.item_users[item.key] <= middle.keys() and not item.is_output:
             middle[item.key] = item

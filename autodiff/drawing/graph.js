@@ -256,14 +256,13 @@ function graphPane(element, { nodes, boxes = [] }) {
   function measured(node) {
     const called = node.kind === "call" ? node.title : node.name;
     const name = node.kind === "call" ? node.name : "";
-    const sizes = node.value.shape && !node.literal ? sizesOf(node.value) : "";
+    const sizes = node.value.shape?.length > 0 ? sizesOf(node.value) : "";
     const details = [...node.settings, sizes].filter(Boolean).map((text) => shortened(text, TEXT, 200));
     const title = shortened(called, TITLE, 200);
-    const texts = node.texts ?? (node.literal ? {} : { value: "", ...(node.gradient ? { gradient: "" } : {}) });
-    const lines = Object.keys(texts);
+    const lines = Object.keys(node.texts);
     const wide = Math.max(widthOf(title, TITLE) + (name ? 8 + widthOf(name, TEXT) : 0), 34);
-    const width = [...details, ...Object.values(texts)].reduce((most, text) => Math.max(most, widthOf(text, TEXT)), wide);
-    const edge = { input: 18, constant: 12 }[node.kind] ?? 9;
+    const width = [...details, ...Object.values(node.texts)].reduce((most, text) => Math.max(most, widthOf(text, TEXT)), wide);
+    const edge = { input: 22, constant: 12 }[node.kind] ?? 9;
     const height = 12 + 14 * (1 + details.length + lines.length) + (node.kind === "input" ? 8 : 0);
     return { w: Math.min(width, 220) + 2 * edge, h: height, title, name, details, lines };
   }

@@ -553,7 +553,7 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => get("all").replaceChildren());
 
-const pane = graphPane(get("graph"), { nodes, boxes, room: (node) => Object.values(node.texts) });
+const pane = graphPane(get("graph"), { nodes, boxes });
 pane.onselect = press;
 get("slider").max = steps.length - 1;
 get("evaluation").style.flex = turn;

@@ -15,7 +15,7 @@ import graphviz  # type: ignore[import-untyped]
 
 from autodiff.compiler import Compiled
 from autodiff.core.tensor import Tensor
-from autodiff.drawing.collapse import arrange
+from autodiff.drawing.collapse import MOST_ITEMS, arrange
 from autodiff.drawing.dot import digraph
 from autodiff.drawing.frames import animation, images
 from autodiff.drawing.gradients import backward_graph, gradients_of_all
@@ -179,13 +179,15 @@ class Drawing:
         graph = self.digraph
         if form == "png":
             graph = graph.copy()
-            graph.graph_attr["dpi"] = "192"
+            # More would be more pixels than most programs open.
+            graph.graph_attr["dpi"] = "192" if graph.source.count("id=node_") <= MOST_ITEMS else "96"
         try:
             return render(graph.source, form)
         except TimeoutError as error:
+            way = "as .html, a page to zoom and search it, or as .dot" if self.outputs else "as .dot"
             raise ValueError(
-                f"an image of these {self.nodes} nodes takes too long: {error}; save it as .dot, or draw a smaller "
-                "part, such as a Tensor computed earlier"
+                f"an image of these {self.nodes} nodes takes too long: {error}; save it {way}, or draw a smaller part, "
+                "such as a Tensor computed earlier"
             ) from None
 
 
@@ -199,6 +201,7 @@ def draw(
     color: str | None = None,
     formulas: bool = False,
     theme: str = "auto",
+    limit: int | None = MOST_ITEMS,
     **kwargs: Any,
 ) -> Drawing:
     """Draw the graph of calls that computed a Tensor, or what a function computes from example inputs.
@@ -209,8 +212,9 @@ def draw(
     given, example inputs by the function's arguments, parameters by their path. What modules did is in a box for each
     of their calls, named by path and class, if the call is one of the latest 2,000 and the module is still there.
 
-    A graph of more than some hundred nodes is shortened until it fits, and a note at the top says how: modules become
-    single nodes, what is repeated is drawn once, and the middle of what is still too long is left out.
+    A graph of more nodes than the ``limit`` is shortened until it fits, and a note at the top says how: modules become
+    single nodes, what is repeated is drawn once, and the middle of what is still too long is left out. The page that
+    `Drawing.save` writes to a file ending with html has all of them, to zoom, to search, and to open module by module.
 
     Args:
         what: a Tensor that was computed from one that requires a gradient, a list or tuple of such Tensors, or a
@@ -231,6 +235,7 @@ def draw(
             ``∂(x·w)/∂w = x``, or what becomes of the gradient ``g``, such as ``g ↦ xᵀ g``. It is read off the rule of
             the call; where that cannot be, or would be too long, the edge says ``vjp``.
         theme: "light" or "dark"; by default a picture in a notebook is as its page is, and files are light.
+        limit: how many nodes are drawn before the picture is shortened, or None to draw all.
         kwargs: example inputs by keyword.
 
     Returns:
@@ -248,8 +253,16 @@ def draw(
         >>> ad.draw(lambda x, y: x * y + 1, x=2.0, y=3.0)
         Drawing(nodes=5, calls=2)
     """
-    _check_options(graph, depth, show, color, theme)
-    options = {"graph": graph, "depth": depth, "show": show, "color": color, "formulas": formulas, "theme": theme}
+    _check_options(graph, depth, show, color, theme, limit)
+    options = {
+        "graph": graph,
+        "depth": depth,
+        "show": show,
+        "color": color,
+        "formulas": formulas,
+        "theme": theme,
+        "limit": limit,
+    }
     defaults = inspect.signature(draw).parameters
     choices = [option for option, value in options.items() if value != defaults[option].default]
     outputs, names = outputs_of(what, args, kwargs, choices)
@@ -261,7 +274,7 @@ def draw(
     else:
         nodes = nodes_of(outputs, names)
         boxes = boxes_of(nodes)
-    view = arrange(nodes, boxes, depth, fold=color is None)
+    view = arrange(nodes, boxes, depth, fold=color is None, limit=limit)
     parts = frozenset([show] if isinstance(show, str) else show)
     style = Style(
         parts,
@@ -280,7 +293,9 @@ def _gradients(nodes: Sequence[Node], outputs: Sequence[Tensor]) -> dict[str, An
     return {key: gradients[tensor._age] for key, tensor in tensors.items() if tensor._age in gradients}
 
 
-def _check_options(graph: str, depth: int | None, show: str | Collection[str], color: str | None, theme: str) -> None:
+def _check_options(
+    graph: str, depth: int | None, show: str | Collection[str], color: str | None, theme: str, limit: int | None
+) -> None:
     """Refuse unknown values of the options of `draw`."""
     if not isinstance(show, str | list | tuple | set | frozenset):
         raise TypeError(f"draw: show must be a name or several, got {type(show).__name__}")
@@ -295,6 +310,8 @@ def _check_options(graph: str, depth: int | None, show: str | Collection[str], c
             raise ValueError(f"draw: {option}={value!r} is unknown; known are {', '.join(map(repr, values))}")
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):
         raise ValueError(f"draw: depth must be None or a number of levels, 0, 1, 2 and so on, got {depth!r}")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"draw: limit must be a number of nodes, 1 or more, or None to draw all, got {limit!r}")
     if color is not None and graph == "backward":
         raise ValueError("draw: color='grad' is for graph='forward': it shows the gradients by the forward pass")
 
