@@ -42,10 +42,23 @@ def two_layers() -> tuple[ad.Tensor, dict[str, ad.Tensor]]:
     return loss, {"X": X, **leaves}
 
 
+def told(html: str) -> dict[str, Any]:
+    """Give the data in a page."""
+    return json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', html, re.DOTALL)[1])
+
+
 def data_of(html: str) -> dict[str, Any]:
-    """Give the data in a page, by the names of the nodes."""
-    text = re.search(r'<script id="data" type="application/json">(.*?)</script>', html, re.DOTALL)[1]
-    return {node["name"]: node for node in json.loads(text)["nodes"]}
+    """Give what is told of nodes in a page, by their names."""
+    return {node["name"]: node for node in told(html)["nodes"]}
+
+
+def rows(html: str, value: dict[str, Any]) -> np.ndarray:
+    """Give the rows of a large array that are in a page."""
+    table = told(html)["arrays"][value["rows"]]
+    flat = np.frombuffer(base64.b64decode(table["numbers"]), "<" + table["type"])
+    if value.get("absolute"):
+        flat = flat[::2] + 1j * flat[1::2]
+    return flat.reshape(-1, table["columns"])
 
 
 def numbers(described: dict[str, Any]) -> np.ndarray:
@@ -168,16 +181,54 @@ def test_numbers_have_the_digits_of_their_dtype(dtype: Any) -> None:
     assert all(len(str(one)) <= {2: 6, 4: 10, 8: 18}[np.dtype(dtype).itemsize] for one in value["values"])
 
 
-def test_large_arrays_are_summarised() -> None:
+def test_large_arrays_are_summarised_and_have_their_rows() -> None:
     rng = np.random.default_rng(0)
-    x = ad.Tensor(rng.normal(size=(200, 300)), name="x")
+    x = ad.Tensor(rng.normal(size=(1797, 64)).astype(np.float32), name="x")
     html = page_module.page([(x * x).mean()])
     value = data_of(html)["x"]["value"]
-    assert value["shape"] == [200, 300]
+    assert value["shape"] == [1797, 64]
     for figure in ("mean", "std", "min", "max"):
-        assert value[figure] == pytest.approx(getattr(x.data, figure)())
+        assert value[figure] == pytest.approx(getattr(x.data.astype(float), figure)())
     assert len(value["strip"]) == 32
     assert "values" not in value
+    np.testing.assert_array_equal(rows(html, value), x.data)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.longdouble, np.complex64, np.int8, np.uint64, np.bool_])
+def test_rows_of_any_dtype(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x = (100 * rng.normal(size=(2, 5, 30))).astype(dtype)
+    html = page_module.page([(ad.Tensor(2.0) * x).sum()])
+    value = data_of(html)["c₁"]["value"]
+    np.testing.assert_array_equal(rows(html, value).astype(dtype), x.reshape(10, 30))
+
+
+def test_rows_that_find_no_room_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST_BYTES", 40_000)
+    x, y = ad.Tensor(np.ones((10, 20)), name="x"), ad.Tensor(np.ones((1000, 30)), name="y")
+    html = page_module.page([(x * 2).sum() + (y * 2).sum()])
+    nodes = data_of(html)
+    assert len(rows(html, nodes["x"]["value"])) == 10
+    assert 1 < len(rows(html, nodes["y"]["value"])) < 1000
+    assert len(html) < 160_000 + 40_000 * 4 / 3
+
+
+def test_names_that_nobody_gave_collide_with_none() -> None:
+    x, c1, v_3 = (ad.Tensor(1.5, name=name) for name in ("x", "c1", "v_3"))
+    h = np.tanh(x * c1 + ad.Tensor(2.0))
+    h.name = "h"
+    g = h * np.array([1.0, 2.0]) * v_3
+    h = np.exp(g * 0.1)
+    h.name = "h"
+    names = set(described(h, x * 2))
+    assert {"x", "c1", "v_3", "h⁽¹⁾", "h⁽²⁾", "0.1", "z₁", "z₂", "y₁", "u₁"} <= names
+    assert told(page_module.page([h, x * 2]))["loss"] == "(Σh⁽²⁾ + z₆)"
+
+
+def test_a_gradient_is_not_called_as_a_tensor_is() -> None:
+    g, W = ad.Tensor(np.ones((2, 2)), name="g"), ad.Tensor(np.ones((2, 2)), name="W")
+    edge = described((np.exp(g) @ W).sum())["v₂"]["edges"][1]
+    assert edge["left"] == [["ḡ", "i"]]
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1, 1), (2, 3, 4), (2, 2, 2, 2)])
@@ -397,6 +448,7 @@ def test_clicks(open_page: Open) -> None:
     assert page.inner_text("#heading") == "W₁"
     node(page, "W₁").click()
     assert page.inner_text("#heading") == "∂L/∂W₁"
+    page.get_by_role("button", name="Fit").click()
     node(page, r"2\s*$").first.click()
     assert "back through v₆ = v₅2" in page.inner_text("#step")
     node(page, "c₁").click()
@@ -503,6 +555,25 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 
 
+# Pairs of boxes of the page that share more than a pixel, and what is cut that cannot be scrolled to.
+TOUCHING = """(() => {
+    const boxOf = (one) => one.getBoundingClientRect();
+    const all = [...document.querySelectorAll(
+        "h1, #theme, #graph, #divider, #panel, #buttons button, #slider, #phases, #where, #step > *"
+    )].filter((one) => one.offsetParent !== null || one.id === "graph");
+    const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+    const panel = document.querySelector("#panel");
+    const pairs = all.flatMap((one, at) => all.slice(at + 1).map((other) => [one, other]))
+        .filter(([one, other]) => one.contains(other) === false && panel.contains(one) === panel.contains(other))
+        .filter(([one, other]) => meet(boxOf(one), boxOf(other)));
+    const cards = [...document.querySelectorAll("#step .card")];
+    const cut = cards.flatMap((card) => [...card.querySelectorAll("figcaption, .matrix, .scalar, .formula, h3, .note")]
+        .filter((one) => boxOf(one).right > boxOf(card).right + 1));
+    return [...pairs.map((pair) => pair.map((one) => one.id || one.className)), ...cut.map((one) => one.className)];
+})()"""
+
+
 @needs_chromium
 @pytest.mark.parametrize("view", VIEWS)
 def test_nothing_overflows(view: str, open_page: Open) -> None:
@@ -514,9 +585,128 @@ def test_nothing_overflows(view: str, open_page: Open) -> None:
         box = page.locator("#play").bounding_box()
         assert box["x"] >= 0
         assert box["y"] + box["height"] <= VIEWS[view]["height"]
+        assert page.evaluate(TOUCHING) == []
         if number == 21:
             page.screenshot(path=OUTPUT / f"backprop_page_{view}.png")
         page.keyboard.press("ArrowRight")
+
+
+@needs_chromium
+def test_nodes_fill_on_the_way_and_empty_on_the_way_back(open_page: Open) -> None:
+    x = ad.Tensor(2.0, name="x")
+    page = open_page(np.exp(x * 0.5))
+
+    def said() -> list[str]:
+        return [text.text_content() for text in page.locator("#graph").locator(".value, .gradient").all()]
+
+    seen = [said()]
+    while page.get_by_role("button", name="Step forward").is_enabled():
+        page.keyboard.press("ArrowRight")
+        seen.append(said())
+    assert seen[0] == ["= 2", "", "", "", "", ""]
+    assert seen[2] == ["= 2", "", "= 1", "", "= 2.718", ""]
+    assert seen[3] == ["= 2", "", "= 1", "", "= 2.718", "grad 1"]
+    assert seen[5] == ["= 2", "grad 1.359", "= 1", "grad 2.718", "= 2.718", "grad 1"]
+    for before in reversed(seen[:-1]):
+        page.keyboard.press("ArrowLeft")
+        assert said() == before
+
+
+@needs_chromium
+def test_the_graph_is_seen_as_a_whole_at_first_and_then_large_enough(open_page: Open) -> None:
+    page = open_page(two_layers()[0], width=390, height=844)
+    pane = page.locator("#graph").bounding_box()
+
+    def sizes() -> list[float]:
+        boxes = [one.bounding_box() for one in page.locator("#graph .node[id]").all()]
+        assert all(box["height"] > 0 for box in boxes)
+        return [box["height"] for box in boxes]
+
+    boxes = [one.bounding_box() for one in page.locator("#graph .node[id]").all()]
+    assert len(boxes) == 17
+    assert all(pane["y"] <= box["y"] and box["y"] + box["height"] <= pane["y"] + pane["height"] for box in boxes)
+    small = max(sizes())
+    page.keyboard.press("ArrowRight")
+    assert max(sizes()) > 2 * small
+    page.get_by_role("button", name="Fit").click()
+    page.keyboard.press("ArrowRight")
+    assert max(sizes()) < 1.2 * small
+
+
+@needs_chromium
+def test_numbers_are_written_as_the_user_did(open_page: Open) -> None:
+    x = ad.Tensor([0.1, 2.0, 1 / 3, -40.0], name="x")
+    s, t = ad.Tensor(np.float32(0.1234567), name="s"), ad.Tensor(2.0, name="t")
+    page = open_page((x * 2).sum() + s * t * 1e-7)
+    seen = {}
+    for _ in range(4):
+        seen[page.inner_text("#heading")] = page.locator("#step .result [data-value]").all_inner_texts()
+        page.keyboard.press("ArrowRight")
+    assert seen["x"] == ["0.1", "2", "0.333", "−40"]
+    assert seen["s"] == ["0.1234567"]
+    assert seen["t"] == ["2"]
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1280, 390])
+def test_rows_are_looked_into(width: int, open_page: Open) -> None:
+    rng = np.random.default_rng(0)
+    X = ad.Tensor(rng.normal(size=(1797, 64)).astype(np.float32), name="X")
+    page = open_page((X * X).sum(), width=width)
+    page.get_by_text("Look into its 1,797 rows").click()
+    grid = page.locator("#step .grid")
+    assert grid.locator("[data-value]").count() < 200
+    page.get_by_label("Row", exact=False).last.focus()
+    for place, row, column in ((0, 0, 0), (1e9, -1, -1)):
+        grid.evaluate(f"(grid) => {{ grid.scrollTop = {place}; grid.scrollLeft = {place}; }}")
+        head = str(range(1797)[row])
+        page.wait_for_function(
+            "(head) => document.querySelector('.grid').innerText.split('\\n').includes(head)", arg=head
+        )
+        cells = grid.locator("[data-value]").evaluate_all("all => all.map((one) => one.title)")
+        assert cells[column] == str(X.data[row, column])
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    grid.focus()
+    page.keyboard.press("ArrowLeft")
+    assert where(page).startswith("Step 1 of ")
+
+
+@needs_chromium
+def test_the_divider(open_page: Open) -> None:
+    page = open_page(two_layers()[0])
+    divider = page.get_by_role("separator")
+
+    def width() -> float:
+        return float(page.locator("#graph").bounding_box()["width"])
+
+    def drag(x: float, y: float = 300) -> None:
+        box = divider.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(x, y, steps=3)
+        page.mouse.up()
+
+    usual = width()
+    drag(700)
+    assert width() == pytest.approx(700, abs=8)
+    drag(5)
+    assert width() == pytest.approx(0.15 * 1280, abs=2)
+    divider.dblclick()
+    assert width() == usual
+    divider.focus()
+    before = int(divider.get_attribute("aria-valuenow"))
+    page.keyboard.press("ArrowRight")
+    assert int(divider.get_attribute("aria-valuenow")) == before + 2
+    assert where(page).startswith("Step 1 of ")
+    page.keyboard.press("End")
+    assert divider.get_attribute("aria-valuenow") == divider.get_attribute("aria-valuemax") == "85"
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert divider.get_attribute("aria-orientation") == "horizontal"
+    drag(200, 500)
+    graph, panel = (page.locator(part).bounding_box() for part in ("#graph", "#panel"))
+    assert graph["y"] + graph["height"] == pytest.approx(500, abs=10)
+    assert graph["y"] + graph["height"] < panel["y"]
+    assert divider.evaluate("(divider) => getComputedStyle(divider).touchAction") == "none"
 
 
 @needs_chromium

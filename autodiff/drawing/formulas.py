@@ -92,7 +92,7 @@ def formulas(
         rules = (lambda g, out, x, *way: Symbol(other(g.value, *way), function=other, args=(g,)),)
     # The output is written as the call itself, if that is not too long.
     outs = [Symbol(call._array, name)] if name and name not in names else [result, Symbol(call._array, "out")]
-    g = _gradient(call, "g" if "g" not in names else "ḡ", gradient)
+    g = _gradient(call, "g" if "g" not in {*names, *reserved} else "ḡ", gradient)
     derivations: list[tuple[Tensor, Formula | None]] = []
     for rule, arg, symbol in zip(rules, arguments(call), args):
         variables = list(_variables(arg, symbol, None))

@@ -191,6 +191,7 @@ function layered(elements, links) {
 // what is told of those in a closed box is shown at the box. The caller sets `onselect(key)`, for when a node is pressed.
 function graphPane(element, { nodes, boxes = [] }) {
   const AT_FIRST = 40;  // items that are shown before anything is opened
+  const READABLE = 0.9;  // the scale at which a step is followed
   const FAR = 0.3, MANY = 300;  // the scale below which the nodes of a large graph are not drawn one by one
   const TITLE = "600 12px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
   const TEXT = "11px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
@@ -446,7 +447,8 @@ function graphPane(element, { nodes, boxes = [] }) {
   const groups = { boxes: svg("g"), far: svg("g", { "aria-hidden": "true" }), edges: svg("g"), nodes: svg("g") };
   const whole = svg("g", {}, ...Object.values(groups));
   const canvas = svg("svg", { role: "group", "aria-label": `Graph of ${counted(nodes.length)}` }, whole);
-  let size = { width: 0, height: 0 }, view = { x: 0, y: 0, scale: 1 }, fitted = true, drawn = null, isAsked = false;
+  let size = { width: 0, height: 0 }, view = { x: 0, y: 0, scale: 1 }, fitted = true, isChosen = false;
+  let drawn = null, isAsked = false;
   let marks = new Map();
 
   const outlines = {
@@ -629,6 +631,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     const by = scale / view.scale;
     view = { scale, x: x - (x - view.x) * by, y: y - (y - view.y) * by };
     fitted = false;
+    isChosen = true;
     look();
   }
 
@@ -648,7 +651,13 @@ function graphPane(element, { nodes, boxes = [] }) {
   }
 
   function show(key) {
-    bring(standIn(items.get(key)));
+    // What is too small to be read is enlarged, unless the user has set the scale.
+    bring(standIn(items.get(key)), isChosen ? 0 : READABLE);
+  }
+
+  function fitAsAsked() {
+    isChosen = true;
+    fit();
   }
 
   function toggle(item) {
@@ -757,7 +766,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     { class: "zoom", role: "group", "aria-label": "View" },
     button("Zoom out", "M3 8h10", () => zoom(1 / 1.4)),
     button("Zoom in", "M3 8h10M8 3v10", () => zoom(1.4)),
-    button("Fit", "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4", fit),
+    button("Fit", "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4", fitAsAsked),
   );
   if (boxes.length > 0) {
     controls.append(
@@ -830,7 +839,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     if (item) press(item);
   });
   canvas.addEventListener("dblclick", (event) => {
-    if (!itemAt(event)) fit();
+    if (!itemAt(event)) fitAsAsked();
   });
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();

@@ -564,3 +564,4 @@ show(0);
 divider.setAttribute("aria-valuemin", LEAST);
 divider.setAttribute("aria-valuemax", MOST);
 divide(usual());
+pane.fit();  // at first all of it is seen
