@@ -44,7 +44,9 @@ HIDDEN, EPOCHS = 32, 15
 
 model = nn.MLP([64, HIDDEN, 10], activation="tanh", rng=rng)
 optimizer = nn.optim.Adam(model.parameters(), lr=3e-3)
-nn.fit(model, X, labels, loss="cross_entropy", optimizer=optimizer, epochs=EPOCHS, batch_size=32, rng=rng)
+nn.fit(
+    model, X, labels, loss="cross_entropy", optimizer=optimizer, epochs=EPOCHS, batch_size=32, rng=rng, progress=False
+)
 parameters = model.state_dict()
 
 # %% [markdown]

@@ -93,7 +93,7 @@ def columns(rows: list[list[str]], width: int) -> list[str]:
     for row in rows:
         *firsts, last = row
         before = "".join(cell + " " * (size - length(cell) + 1) for cell, size in zip(firsts, sizes))
-        lines.append(before + wrapped(last, width - len(before), "").replace("\n", "\n" + " " * len(before)))
+        lines.append(before + wrapped(last, max(width - len(before), 20), "").replace("\n", "\n" + " " * len(before)))
     return lines
 
 

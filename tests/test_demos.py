@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ import nn
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
+pytest.importorskip("nbclient")
 
-from demos import digits
+from demos import chapter
+from tests.notebooks import run_notebook
 from tests.ranks import finished, mpiexec
 
 MAGIC = {
@@ -35,19 +38,31 @@ def assert_files(folder: Path) -> None:
         assert re.match(magic, (folder / name).read_bytes(), re.DOTALL), name
 
 
-def test_digits_are_recognized(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "new" / "folder"
-    accuracy = digits.main(["--output", str(folder)])
-    assert accuracy is not None
-    assert accuracy >= 0.975
-    assert_files(folder)
-    out, err = capsys.readouterr()
-    assert f"test accuracy  {accuracy:.4f}" in out.splitlines()
-    assert err == ""
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Give what the chapter defines, after a single epoch."""
+    return chapter.run("digits", ["--epochs", "1", "--output", str(tmp_path_factory.mktemp("digits"))])
 
-    _, X_test, _, y_test = digits.digits(0)
-    model = nn.load(nn.MLP([64, 128, 10], rng=1), folder / "digits.safetensors")
-    assert nn.evaluate(model, X_test, y_test)[1] == accuracy
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the names of the pictures that would be shown: to draw them takes longer than to train."""
+    shown: list[str] = []
+    monkeypatch.setattr(chapter, "show", lambda picture, *names: shown.extend(names))
+    return shown
+
+
+def test_digits_are_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    names, out, shown = run_notebook("digits", tmp_path)
+    accuracy = names["accuracy"]
+    assert accuracy >= 0.975
+    assert f"test accuracy  {accuracy:.4f}" in out.splitlines()
+    assert "40/40" in out  # the last state of the bar
+    assert shown == ["image/png"] * 4 + ["text/html"]
+    assert [path.name for path in (tmp_path / "output").iterdir()] == ["digits.safetensors"]
+    model = nn.load(nn.MLP([64, 128, 10], rng=1), tmp_path / "output" / "digits.safetensors")
+    assert nn.evaluate(model, names["X_test"], names["y_test"])[1] == accuracy
 
 
 @pytest.mark.parametrize("name", ["learning_curves", "confusion_matrix", "weights"])
@@ -57,32 +72,29 @@ def test_the_gallery_has_a_small_picture(name: str) -> None:
     assert len(picture) < 60_000
 
 
-def test_same_seed_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models: list[nn.Module] = []
-    monkeypatch.setattr(digits, "write_results", lambda folder, model, *others: models.append(model) or [])
-    for seed in ("3", "3", "4"):
-        digits.main(["--epochs", "4", "--seed", seed, "--output", str(tmp_path)])
+def test_same_seed_same_weights(tmp_path: Path, pictures: list[str]) -> None:
+    flags = ["--epochs", "4", "--output", str(tmp_path), "--seed"]
+    models = [chapter.run("digits", [*flags, seed])["model"] for seed in ("3", "3", "4")]
     one, again, other = ([array.tobytes() for array in model.state_dict().values()] for model in models)
     assert one == again != other
 
 
-def test_hidden_layers_and_activations(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_hidden_layers_and_activations(tmp_path: Path, pictures: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     for activation in ("relu", "sigmoid", "tanh"):
-        digits.main(["--epochs", "2", "--hidden", "7", "5", "--activation", activation, "--output", str(tmp_path)])
+        flags = ["--epochs", "2", "--hidden", "7", "5", "--activation", activation, "--output", str(tmp_path)]
+        chapter.run("digits", flags)
         out = capsys.readouterr().out
         assert "MLP(64 → 7 → 5 → 10)" in out
         assert out.lower().count(f": {activation}()") == 2
-        assert_files(tmp_path)
-        monkeypatch.setattr(digits, "write_results", lambda *results: [])  # with others the pictures are the same ones
+        assert sorted([*pictures, "digits.safetensors"]) == sorted(MAGIC)
+        pictures.clear()
 
 
-def test_the_picture_of_mistakes_shows_images_and_probabilities() -> None:
-    _, X, _, y = digits.digits(0)
+def test_the_picture_of_mistakes_shows_images_and_probabilities(names: dict[str, Any]) -> None:
+    X, y, draw_mistakes = names["X_test"], names["y_test"], names["draw_mistakes"]
     model = nn.MLP([64, 10], rng=0)
     wrong = np.flatnonzero(model(X).data.argmax(axis=1) != y)
-    figure = digits.draw_mistakes(model, X, y)
+    figure = draw_mistakes(model, X, y)
     assert figure.get_suptitle() == f"{len(wrong)} of 450 test images are misclassified; the first 48"
     drawn = [ax for ax in figure.axes if ax.images]
     assert len(drawn) == 48
@@ -92,21 +104,17 @@ def test_the_picture_of_mistakes_shows_images_and_probabilities() -> None:
     said = probabilities.argmax()
     assert drawn[-1].get_title() == f"{y[k]}, read as {said}\n({probabilities[said]:.0%})"
 
-    few = digits.draw_mistakes(model, X[wrong[:3]], y[wrong[:3]])
+    few = draw_mistakes(model, X[wrong[:3]], y[wrong[:3]])
     assert few.get_suptitle() == "3 of 3 test images are misclassified"
     assert len([ax for ax in few.axes if ax.images]) == 3
 
-
-def test_a_picture_of_no_mistakes() -> None:
-    _, X, _, y = digits.digits(0)
-    model = nn.MLP([64, 10], rng=0)
     right = model(X).data.argmax(axis=1) == y
-    figure = digits.draw_mistakes(model, X[right], y[right])
-    assert figure.get_suptitle() == f"0 of {right.sum()} test images are misclassified"
+    none = draw_mistakes(model, X[right], y[right])
+    assert none.get_suptitle() == f"0 of {right.sum()} test images are misclassified"
 
 
-def test_the_split_keeps_the_digits_in_proportion() -> None:
-    X_train, X_test, y_train, y_test = digits.digits(0)
+def test_the_split_keeps_the_digits_in_proportion(names: dict[str, Any]) -> None:
+    X_train, X_test, y_train, y_test = (names[name] for name in ("X_train", "X_test", "y_train", "y_test"))
     assert (len(X_train), len(X_test)) == (1347, 450)
     assert X_train.dtype == np.float32
     assert (X_train.min(), X_train.max()) == (0, 1)
@@ -140,7 +148,7 @@ def test_bad_flags_are_refused_in_one_line(
     if "--output" not in flags:
         flags += ["--output", str(tmp_path / "output")]
     with pytest.raises(SystemExit) as caught:
-        digits.main(flags)
+        chapter.run("digits", flags)
     assert caught.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -151,7 +159,7 @@ def test_bad_flags_are_refused_in_one_line(
 
 def test_help_names_all_flags(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        digits.main(["--help"])
+        chapter.run("digits", ["--help"])
     assert caught.value.code == 0
     out, err = capsys.readouterr()
     for flag in ("--epochs", "--hidden", "--activation", "--distributed", "--seed", "--output"):
@@ -159,23 +167,19 @@ def test_help_names_all_flags(capsys: pytest.CaptureFixture[str]) -> None:
     assert err == ""
 
 
-def test_processes_train_together_and_one_of_them_prints_and_draws(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_train_together_and_one_of_them_prints_and_draws(tmp_path: Path, pictures: list[str]) -> None:
     pytest.importorskip("mpi4py")
     flags = ["--epochs", "2", "--output"]
     command = [*mpiexec(2), sys.executable, "-m", "demos.digits", "--distributed", *flags, str(tmp_path / "two")]
     returncode, out, err = finished(command, 90)
     assert returncode == 0, err
-    lines = out.splitlines()
-    assert [line for line in lines if line.startswith(("processes", "MLP"))] == [lines[0], "processes      2"]
-    assert len(lines) == len(set(lines) - {""}) + 1
+    lines = [line for line in out.splitlines() if line]
+    assert [line for line in lines if line.startswith("processes")] == ["processes      2"]
+    assert len(lines) == len(set(lines))
     assert_files(tmp_path / "two")
     two = nn.load(nn.MLP([64, 128, 10], rng=1), tmp_path / "two" / "digits.safetensors")
-    trained = []
-    monkeypatch.setattr(digits, "write_results", lambda folder, model, *others: trained.append(model) or [])
-    digits.main([*flags, str(tmp_path / "one")])
-    for name, tensor in trained[0].by_path().items():
+    one = chapter.run("digits", [*flags, str(tmp_path / "one")])["model"]
+    for name, tensor in one.by_path().items():
         np.testing.assert_allclose(two.by_path()[name].data, tensor.data, rtol=0, atol=1e-5, err_msg=name)
 
 
@@ -184,7 +188,7 @@ def test_the_flag_distributed_needs_mpi(
 ) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(SystemExit) as caught:
-        digits.main(["--distributed", "--output", str(tmp_path)])
+        chapter.run("digits", ["--distributed", "--output", str(tmp_path)])
     assert caught.value.code == 2
     assert '--distributed: needs mpi4py and MPI: pip install -e ".[distributed]"' in capsys.readouterr().err
 
@@ -193,24 +197,22 @@ def test_the_module_runs_as_a_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demos.digits", "--epochs", "1", "--output", tmp_path],
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, "PYTHONWARNINGS": "error", "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, "TQDM_DISABLE": "1", "PYTHONWARNINGS": "error", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
     assert done.stderr == ""
     assert done.returncode == 0
-    model, results = done.stdout.split("\n\n")
-    assert model.startswith("MLP(64 → 128 → 10): 9,610 parameters\n")
+    assert done.stdout.startswith(f"{chapter.title('digits')[:80]}")
+    assert "\nMLP(64 → 128 → 10): 9,610 parameters\n" in done.stdout
     patterns = [
         r"parameters     9,610",
         r"time           \d+\.\d\d s for 1 epochs",
         r"images/second  [\d,]+",
         r"test accuracy  0\.\d{4}",
-        *(rf"wrote          {re.escape(str(tmp_path / name))}" for name in MAGIC),
     ]
-    lines = results.splitlines()
-    assert len(lines) == len(patterns)
-    for line, pattern in zip(lines, patterns):
-        assert re.fullmatch(pattern, line), line
+    assert re.search("\n\n" + "\n".join(patterns) + "\n\n", done.stdout)
+    wrote = [line for line in done.stdout.splitlines() if line.startswith("wrote")]
+    assert wrote == [f"wrote {tmp_path / name}" for name in MAGIC]
     assert_files(tmp_path)

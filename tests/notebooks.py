@@ -1,0 +1,65 @@
+"""Runs a chapter as a notebook, in a kernel of its own, and hands out what its cells printed, showed and defined."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jupytext
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+from demos import chapter
+
+ROOT = Path(__file__).parent.parent
+# A name that cannot be written to a file, such as a module's, is left out.
+HAND_OUT = """
+import cloudpickle as _cloudpickle
+_kept = {}
+for _name, _value in list(globals().items()):
+    if not _name.startswith("_"):
+        try:
+            _kept[_name] = _cloudpickle.dumps(_value)
+        except Exception:
+            pass
+with open("names.pickle", "wb") as _file:
+    _cloudpickle.dump(_kept, _file)
+"""
+
+
+class Notebook(NamedTuple):
+    """What is seen of a notebook that has run."""
+
+    names: Mapping[str, Any]
+    out: str
+    shown: list[str]  # of each picture the kind that a browser prefers
+
+
+class Names(dict[str, bytes]):
+    """The names of a notebook after its last cell; a value is read when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        return pickle.loads(super().__getitem__(name))
+
+
+def run_notebook(name: str, folder: Path, changes: Mapping[str, str] | None = None) -> Notebook:
+    """Run a chapter as jupytext opens it, in a folder, with other texts in it; it must say nothing on stderr."""
+    source = chapter.changed((ROOT / "demos" / f"{name}.py").read_text("utf-8"), changes or {})
+    notebook = jupytext.reads(source, fmt="py:percent")
+    cells = len(notebook.cells)
+    notebook.cells.append(new_code_cell(HAND_OUT))
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    assert notebook.cells[0].cell_type == "markdown"
+    out, shown = "", []
+    for output in (output for cell in notebook.cells[:cells] for output in cell.get("outputs", [])):
+        if output.output_type == "stream":
+            assert output.name == "stdout", output.text
+            out += output.text
+        else:
+            assert output.output_type == "display_data"
+            shown.append(next(kind for kind in ("text/html", "image/png") if kind in output.data))
+    names = Names(pickle.loads((folder / "names.pickle").read_bytes()))
+    (folder / "names.pickle").unlink()
+    return Notebook(names, out, shown)
