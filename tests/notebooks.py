@@ -37,11 +37,16 @@ class Notebook(NamedTuple):
     shown: list[str]  # of each picture the kind that a browser prefers
 
 
-class Names(dict[str, bytes]):
-    """The names of a notebook after its last cell; a value is read when it is asked for."""
+class Names(dict[str, Any]):
+    """The names of a notebook after its last cell; a value is read when it is first asked for."""
 
-    def __getitem__(self, name: str) -> Any:
-        return pickle.loads(super().__getitem__(name))
+    def __init__(self, kept: Mapping[str, bytes]) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def __missing__(self, name: str) -> Any:
+        value = self[name] = pickle.loads(self.kept[name])
+        return value
 
 
 def run_notebook(name: str, folder: Path, changes: Mapping[str, str] | None = None) -> Notebook:

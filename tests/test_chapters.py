@@ -234,7 +234,7 @@ def test_the_list_of_chapters() -> None:
     assert listed["depth"] == chapter.title("depth")
 
 
-@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("width", [72, 80, 100])
 @pytest.mark.parametrize("name", PICTURES)
 def test_prose_is_plain_in_a_terminal(name: str, width: int) -> None:
     for kind, _, text in chapter.cells((ROOT / "demos" / f"{name}.py").read_text("utf-8")):
