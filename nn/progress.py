@@ -24,21 +24,21 @@ def progress(done: int, total: int, quiet: bool) -> Iterator[Show]:
 
     It shows nothing if it is to be quiet, or where the variable TQDM_DISABLE of the environment is set.
     """
-    in_notebook = notebook_display() is not None
-    stream = sys.stdout if in_notebook else sys.stderr  # what goes to stderr looks like an error in a notebook
+    display = notebook_display()
+    stream: Any = sys.stderr if display is None else _Below(display)
     if quiet or os.environ.get("TQDM_DISABLE") or stream is None:
         yield lambda numbers: None
-    elif in_notebook or stream.isatty():
+    elif display is not None or stream.isatty():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of ipywidgets, which are missing: the bar is text then
             from tqdm.auto import tqdm
         options: dict[str, Any] = {"initial": done, "total": total, "file": stream, "disable": False, "nrows": 24}
         # What says how wide a notebook's bar is to be is for its widget only.
-        options |= {} if in_notebook else {"ncols": _columns(stream)}
+        options |= {"ncols": _columns(stream)} if display is None else {}
         with tqdm(**options, bar_format=_format(100, total, {})) as bar:
 
             def update(numbers: Mapping[str, float]) -> None:
-                bar.ncols = 100 if in_notebook else _columns(stream)
+                bar.ncols = _columns(stream) if display is None else 100
                 bar.bar_format = _format(bar.ncols, total, numbers)
                 bar.update()
 
@@ -64,6 +64,29 @@ def progress(done: int, total: int, quiet: bool) -> Iterator[Show]:
             yield note
         finally:
             write()
+
+
+class _Below:
+    """A file whose last line stands below a notebook's cell, also once the notebook is saved; a widget needs none."""
+
+    encoding = "utf-8"
+
+    def __init__(self, display: Callable[..., Any]) -> None:
+        self._display = display
+        self._handle: Any = None
+
+    def write(self, text: str) -> None:
+        """Show a line in the place of the one before."""
+        if not text.startswith("\r"):  # the end, or how to get to the line
+            return
+        data = {"text/plain": text.strip()}
+        if self._handle is None:
+            self._handle = self._display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)
+
+    def flush(self) -> None:
+        """Do nothing: all is shown."""
 
 
 def _columns(stream: TextIO) -> int:
