@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 NAN, INF = float("nan"), float("inf")
 RNG = np.random.default_rng(0)
@@ -846,3 +848,113 @@ assert not [name for name in sys.modules if name in ("matplotlib.pyplot", "sklea
     )
     assert done.returncode == 0, done.stderr
     assert [path.read_bytes()[:4] for path in sorted(tmp_path.iterdir())] == [b"\x89PNG"] * 5
+
+
+# A training as it goes
+
+
+def trained(callbacks: Sequence[Any] = (), features: int = 2, **options: Any) -> nn.History:
+    inputs = np.column_stack([X, X])[:, :features]
+    model = nn.Sequential(nn.Linear(features, 8, rng=0), nn.ReLU(), nn.Dropout(0.2, rng=0), nn.Linear(8, 2, rng=1))
+    return nn.fit(model, inputs, LABELS, validation_data=(inputs, LABELS), callbacks=callbacks, rng=0, **options)
+
+
+def test_a_film_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    monkeypatch.setattr(plots, "_MOST_FRAMES", 2)
+    live = plots.Live(X, LABELS)
+    trained([live], epochs=2)  # another training begins another film
+    seen, drawn = [], plots.decision_boundary
+
+    def boundary(model: Any, *data: Any, ax: Axes) -> Axes:
+        seen.append((ax.figure.axes[0].get_title(), model.state_dict()["layers.0.weight"]))
+        return drawn(model, *data, ax=ax)
+
+    learned = []
+    history = trained([live, lambda *now: learned.append(now[1].state_dict()["layers.0.weight"])], epochs=9)
+    assert history.loss == trained(epochs=9).loss  # to the last bit
+    monkeypatch.setattr(plots, "decision_boundary", boundary)
+    path = live.save(tmp_path / "training.gif")
+    with Image.open(path) as film:
+        assert (film.format, film.n_frames, film.size) == ("GIF", 3, (1080, 420))
+    assert [title for title, _ in seen] == ["epoch 1", "epoch 8", "epoch 9"]
+    for (_, weight), epoch in zip(seen, (1, 8, 9)):
+        np.testing.assert_array_equal(weight, learned[epoch - 1])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_film_of_curves_only(tmp_path: Path) -> None:
+    for live in (plots.Live(), plots.Live(np.column_stack([X, X]), LABELS)):
+        trained([live], features=4, epochs=2, metrics=["accuracy"])
+        with Image.open(live.save(str(tmp_path / "training.GIF"))) as film:
+            assert (film.n_frames, film.size) == (2, (540, 420))
+
+
+def test_films_that_cannot_be(tmp_path: Path) -> None:
+    live = plots.Live(X, LABELS)
+    with pytest.raises(RuntimeError, match=r"plots\.Live\.save: there was no epoch yet; train by fit"):
+        live.save(tmp_path / "training.gif")
+    with pytest.raises(ValueError, match=r"plots\.Live\.save: .* must end with \.gif, got '.*training\.mp4'"):
+        live.save(tmp_path / "training.mp4")
+    with pytest.raises(TypeError, match=r"plots\.Live\.save: expected the path of a file, got 3"):
+        live.save(3)
+    trained([live], epochs=1)
+    with pytest.raises(FileNotFoundError):
+        live.save(tmp_path / "missing" / "training.gif")
+    assert not list(tmp_path.iterdir())
+
+    class Odd(nn.Linear):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x)[:, None]
+
+    with pytest.raises(ValueError, match="the model must give logits"):  # after the first of the epochs
+        nn.fit(Odd(2, 2, rng=0), X, X[:, None], loss="mse_loss", callbacks=[live])
+    bad: list[tuple[Any, type[Exception], str]] = [
+        ((X, None), TypeError, "plots.Live: give both X and y, or neither"),
+        ((None, LABELS), TypeError, "plots.Live: give both X and y, or neither"),
+        ((X, X[:, 0]), TypeError, "plots.Live: y must be integers"),
+        ((X, LABELS[:-1]), ValueError, "plots.Live: 60 rows of inputs but 59 targets"),
+        ((X * NAN, LABELS), ValueError, "plots.Live: "),
+    ]
+    for arguments, kind, message in bad:
+        with pytest.raises(kind, match=re.escape(message)):
+            plots.Live(*arguments)
+    for seconds, kind in ((-1, ValueError), (NAN, ValueError), ("often", TypeError)):
+        with pytest.raises(kind, match=r"plots\.Live: seconds must be"):
+            plots.Live(seconds=seconds)  # type: ignore[arg-type]
+
+
+# A history, told in few lines
+
+
+def test_a_history_is_a_small_table() -> None:
+    losses = [1 / epoch for epoch in range(1, 101)]
+    history = nn.History(loss=losses, validation_loss=[*losses[:80], *[1.0] * 20], lr=[0.1] * 100, seconds=[0.5] * 100)
+    text = """History of 100 epochs in 50 s; * has the smallest validation loss
+epoch                 1      26      50      75     *80     100
+loss             1.0000  0.0385  0.0200  0.0133  0.0125  0.0100
+validation_loss  1.0000  0.0385  0.0200  0.0133  0.0125  1.0000"""
+    assert repr(history) == text
+    metrics = {"<b>": losses}
+    assert "<th>&lt;b&gt;</th><td>1.0000</td><td>0.0385" in nn.History(loss=losses, metrics=metrics)._repr_html_()
+    assert repr(nn.History()) == "History of 0 epochs"
+    assert nn.History()._repr_html_() == "<p>History of 0 epochs</p><table></table>"
+    uneven = nn.History(loss=[1.0, NAN], seconds=[1.0], lr=[0.1, 0.01])
+    assert repr(uneven).splitlines()[1:] == ["epoch       1       2", "loss   1.0000     nan", "lr     0.1000  0.0100"]
+    assert "<img" not in uneven._repr_html_()
+
+
+def test_a_history_without_matplotlib_is_the_table_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = history_to_draw()
+    assert "<img" in history._repr_html_()
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert history._repr_html_().startswith("<p>History of 2 epochs in 0.2000 s")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_show_themselves(name: str) -> None:
+    ax = PICTURES[name]()
+    for shown in (ax, ax.figure):
+        content, facts = shown._repr_png_()
+        assert content.startswith(b"\x89PNG")
+        assert facts == {"width": round(ax.figure.get_figwidth() * 96)}
+    assert type(pickle.loads(pickle.dumps(ax.figure))) is type(ax.figure)
