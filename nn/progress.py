@@ -43,6 +43,8 @@ def progress(done: int, total: int, quiet: bool) -> Iterator[Show]:
                 bar.update()
 
             yield update
+            if bar.gui:  # a widget, which would be red after a training that ended early
+                bar.total = bar.n
     else:
         pending, epoch, last = "", done, time.monotonic()
 
@@ -113,7 +115,7 @@ def _format(width: int, total: int, numbers: Mapping[str, float]) -> str:
     while texts and room - len(gap.join(texts)) < (10 if len(texts) > 2 else 3):
         texts = texts[:-1]
     said = gap.join(texts).replace("{", "{{").replace("}", "}}")
-    return f"{{n_fmt}}/{{total_fmt}}{times} |{{bar}}| {said}"
+    return f"{{n_fmt}}/{total}{times} |{{bar}}| {said}"
 
 
 def brief(x: float, places: int = 4) -> str:
