@@ -15,6 +15,8 @@ from autodiff.drawing.text import function_name, shape
 
 MOST_ITEMS = 250  # of a picture that Graphviz lays out in seconds and that can still be looked at
 FEW_ITEMS = 80  # that are looked at without any being drawn as one
+FEW_BESIDE = 20  # items side by side, likewise
+FEWEST_FOLDED = 8  # calls in a chain that are put into a box
 FEWEST = 3  # repetitions that are folded
 LONGEST_PERIOD = 8  # of a repetition, in items
 CHAIN_ENDS = 3  # items that stay on either side of the middle of a chain
@@ -227,9 +229,9 @@ def _at_depth(view: View, depth: int) -> View:
 
 
 def with_runs(nodes: Sequence[Node], boxes: Mapping[str, Box]) -> dict[str, Box]:
-    """Put what is repeated in a chain into boxes of their own, for a reader who closes and opens boxes.
+    """Put what is repeated in a chain, or is side by side in numbers, into boxes, which a reader opens and closes.
 
-    Of a box whose contents are many, parts are in boxes too. A graph that can be looked at as it is has none.
+    Boxes of very many have parts, which are boxes too. A graph that can be looked at as it is has none of these.
 
     Args:
         nodes: the graph.
@@ -237,47 +239,96 @@ def with_runs(nodes: Sequence[Node], boxes: Mapping[str, Box]) -> dict[str, Box]
     """
     if len(nodes) <= FEW_ITEMS:
         return dict(boxes)
+    runs = _Runs(boxes)
     full = View(nodes, boxes)
-    inner = dict(boxes)
-    around: dict[Box, Box] = {}  # what a module's box is in, in place of its parent
-    deepest = max((len(box.chain) for box in boxes.values()), default=0)
-    for depth in range(deepest + 1):
-        view = _at_depth(full, depth)
-        modules = {box.key: box for key in boxes for box in boxes[key].chain[depth : depth + 1]}
+    for depth in range(max((len(box.chain) for box in boxes.values()), default=0) + 1):
+        runs.find(_at_depth(full, depth), depth)
+    return {key: runs.moved(box) for key, box in runs.inner.items()}
+
+
+class _Runs:
+    """Boxes around runs, which are found level by level: at each, what is in a deeper module is one item.
+
+    Attributes:
+        inner: the innermost box of each node that is in one.
+    """
+
+    def __init__(self, boxes: Mapping[str, Box]) -> None:
+        self.boxes = boxes
+        self.inner = dict(boxes)
+        self._around: dict[Box, Box] = {}  # what a box is in, where that is not its parent
+        self._moved: dict[Box, Box] = {}
+        self._count = 0
+
+    def find(self, view: View, depth: int) -> None:
+        """Find the runs of items that are in so many boxes."""
+        modules = {box.key: box for box in self.boxes.values() for box in box.chain[depth : depth + 1]}
+
+        def parts(unit: Unit) -> Piece:
+            return tuple(modules[item.key] if isinstance(item, Group) else item for item in unit)
+
+        def outer_of(unit: Unit) -> Box | None:
+            return view.boxes.get(unit[0].key)
+
         for chain in _chains(view, with_inputs=True, past_leaves=True):
-            outer = view.boxes.get(chain[0][0].key)
+            outer = outer_of(chain[0])
             if len(outer.chain if outer else ()) != depth:
                 continue
+            pieces: list[Piece] = []
+            end = 0
             for start, period, times in _repetitions(*_looks(view, chain)):
                 units = chain[start : start + period * times]
-                what = ", ".join(_call_name(unit[0]) for unit in units[:period][:3]) + ", …" * (period > 3)
-                run = Box(f"r{len(around)}_{units[0][0].key}", "", f"{what} × {times:,}", outer, is_module=False)
-                size = period * (times if len(units) <= FEW_ITEMS else math.isqrt(times))
-                for first in range(0, len(units), size):
-                    part = units[first : first + size]
-                    box = run
-                    if len(part) < len(units):
-                        numbers = f"{first // period + 1:,} – {(first + len(part)) // period:,}"
-                        box = Box(f"{run.key}_{first}", "", numbers, run, is_module=False)
-                    for item in (item for unit in part for item in unit):
-                        if isinstance(item, Group):
-                            around[modules[item.key]] = box
-                        elif boxes.get(item.key) is outer:
-                            inner[item.key] = box
-    fresh: dict[Box, Box] = {}
+                pieces += map(parts, chain[end:start])
+                if len(units) < FEWEST_FOLDED:
+                    pieces += map(parts, units)
+                else:
+                    what = ", ".join(_call_name(unit[0]) for unit in units[:period][:3]) + ", …" * (period > 3)
+                    of = [parts(sum(units[k : k + period], ())) for k in range(0, len(units), period)]
+                    pieces.append((self._box(f"{what} × {times:,}", outer, of),))
+                end = start + len(units)
+            pieces += map(parts, chain[end:])
+            middle = pieces[CHAIN_ENDS:-CHAIN_ENDS]
+            if len(middle) > FEW_ITEMS:
+                self._box(f"{len(middle):,} in a chain", outer, middle)
+        for (kind, *_), units in (*_sibling_calls(view).items(), *_sibling_leaves(view).items()):
+            outer = outer_of(units[0])
+            is_here = len(outer.chain if outer else ()) == depth and all(outer_of(unit) is outer for unit in units)
+            if len(units) > FEW_BESIDE and is_here:
+                names = {_call_name(unit[0]) if kind not in LEAVES else kind for unit in units}
+                what = names.pop() if len(names) == 1 else kind
+                self._box(f"{what} × {len(units):,}", outer, [parts(unit) for unit in units])
 
-    def moved(box: Box) -> Box:
-        if box not in fresh:
-            parent = around.get(box, box.parent)
-            fresh[box] = replace(box, parent=moved(parent) if parent else None)
-        return fresh[box]
+    def _box(self, title: str, outer: Box | None, pieces: Sequence[Piece]) -> Box:
+        """Make a box of pieces that are in an outer one."""
+        whole = self._new(title, outer)
+        size = len(pieces) if sum(map(len, pieces)) <= FEW_ITEMS else math.isqrt(len(pieces))
+        for first in range(0, len(pieces), size):
+            part = pieces[first : first + size]
+            numbers = f"{first + 1:,} – {first + len(part):,}"
+            box = whole if size == len(pieces) else self._new(numbers, whole)
+            for one in (one for piece in part for one in piece):
+                if isinstance(one, Box):
+                    self._around[one] = box
+                elif self.boxes.get(one.key) is outer:
+                    self.inner[one.key] = box
+        return whole
 
-    return {key: moved(box) for key, box in inner.items()}
+    def _new(self, title: str, parent: Box | None) -> Box:
+        self._count += 1
+        return Box(f"r{self._count}", "", title, parent, is_module=False)
+
+    def moved(self, box: Box) -> Box:
+        """Give a box as it is within those around runs."""
+        if box not in self._moved:
+            parent = self._around.get(box, box.parent)
+            self._moved[box] = replace(box, parent=self.moved(parent) if parent else None)
+        return self._moved[box]
 
 
 # Repetitions and chains
 
 Unit = tuple[Item, ...]  # a call or group, and the leaves that it alone uses
+Piece = tuple[Node | Box, ...]  # of a run: nodes and boxes
 
 
 def _folded(view: View) -> View:
@@ -435,18 +486,28 @@ def _without_middle(view: View, ends: int) -> View:
 
 def _without_siblings(view: View) -> View:
     """Make one item of units that have the same sources and the same users, where they are many; then of leaves."""
+    view = _without_most(view, "a", _sibling_calls(view))
+    return _without_most(view, "b", _sibling_leaves(view))
+
+
+def _sibling_calls(view: View) -> dict[Any, list[Unit]]:
+    """Sort calls with their own leaves by their kind, their sources and their users."""
     own = _own_leaves(view, with_inputs=True)
-    calls: dict[Any, list[Unit]] = defaultdict(list)
+    siblings: dict[Any, list[Unit]] = defaultdict(list)
     for item in view.items:
         if not is_leaf(item) and not item.is_output:
             place = _sources(view, item, own), frozenset(view.item_users[item.key])
-            calls[item.kind, *place].append((item, *own[item.key]))
-    view = _without_most(view, "a", calls)
-    leaves: dict[Any, list[Unit]] = defaultdict(list)
+            siblings[item.kind, *place].append((item, *own[item.key]))
+    return siblings
+
+
+def _sibling_leaves(view: View) -> dict[Any, list[Unit]]:
+    """Sort leaves by their kind and their users."""
+    siblings: dict[Any, list[Unit]] = defaultdict(list)
     for item in view.items:
         if is_leaf(item) and not item.is_output:
-            leaves[item.kind, frozenset(view.item_users[item.key])].append((item,))
-    return _without_most(view, "b", leaves)
+            siblings[item.kind, frozenset(view.item_users[item.key])].append((item,))
+    return siblings
 
 
 def _without_most(view: View, prefix: str, siblings: Mapping[Any, Sequence[Unit]]) -> View:

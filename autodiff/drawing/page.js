@@ -12,7 +12,8 @@ const steps = [
   ...nodes.filter((node) => node.gradient).reverse().map((node) => ({ node, phase: "backward" })),
 ];
 const turn = steps.findIndex((step) => step.phase === "backward");
-const stepOf = (key, phase) => steps.findIndex((step) => step.node.key === key && step.phase === phase);
+const places = new Map(steps.map(({ node, phase }, at) => [`${phase} ${node.key}`, at]));
+const stepOf = (key, phase) => places.get(`${phase} ${key}`) ?? -1;
 
 // Making elements. Texts are set as text, so nothing in a name or a value is obeyed.
 
