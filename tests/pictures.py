@@ -1,6 +1,7 @@
 """What the tests of pictures share: finding things in the source and in the image of a drawing."""
 
 import importlib.util
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 
@@ -19,6 +20,11 @@ def lines_of(drawing: Drawing, title: str) -> str:
     found = [line for line in drawing.source.splitlines() if f"<b>{title}</b>" in line]
     assert len(found) == 1, found
     return found[0]
+
+
+def texts(drawing: Drawing, title: str) -> list[str]:
+    """All that stands in the node with a title."""
+    return re.findall(r">([^<>]+)<", lines_of(drawing, title))
 
 
 def shown_in(svg: str) -> list[str | None]:

@@ -170,7 +170,7 @@ def test_any_object_with_named_modules_can_own_a_box() -> None:
 def test_the_backward_pass_has_boxes_of_its_own() -> None:
     model = mlp()
     loss = nn.functional.cross_entropy(model(X), np.zeros(5, int))
-    backward = backward_graph([loss])
+    backward = backward_graph([loss], {})
     nodes = nodes_of(backward.gradients, turn=backward.turn)
     boxes = boxes_of(nodes, backward.origins)
     for node in nodes:
@@ -202,7 +202,7 @@ def test_depth_makes_single_nodes_of_modules() -> None:
 def test_a_module_shows_the_gradient_norm_of_its_parameters() -> None:
     model = mlp()
     loss = nn.functional.cross_entropy(model(X), np.zeros(5, int))
-    assert "norm" not in draw(loss, depth=1).source
+    assert "gradient" not in draw(loss, depth=1).source
     loss.backward()
     norm = np.sqrt(sum((p.grad.astype(float) ** 2).sum() for p in model.layers[0].parameters()))
     assert f"gradient norm {norm:.3g}<" in lines_of(draw(loss, depth=1), "layers.0: Linear(4, 8)")

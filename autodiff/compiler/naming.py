@@ -10,7 +10,7 @@ import keyword
 import linecache
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -89,10 +89,26 @@ def frames_until(module: str) -> Iterator[tuple[FrameType, bool]]:
         frame = frame.f_back
 
 
-def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) -> dict[int, str]:
-    """Say how running code calls arrays, or Tensors of them, by their ids: by a variable, or else by a parameter.
+Parts = Callable[[str, Any], Iterable[tuple[str, Any]]]
+
+
+def _array_in(name: str, thing: Any) -> Iterable[tuple[str, Any]]:
+    return ((name, innermost(thing)),)
+
+
+def names_of(
+    things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]], parts: Parts = _array_in
+) -> dict[int, str]:
+    """Say how running code calls things, by their ids: by a variable, or else by a parameter; these come last.
 
     A function of the user's comes before one of ``nn``, whose parameters say nothing, and an inner one before others.
+    Of two variables of a function, the first is taken. One without a letter, as ``_``, is no name.
+
+    Args:
+        things: arrays, say.
+        frames: what is being run.
+        parts: gives what can be called by a variable, with how it is called then: by default an array, or that in a
+            Tensor.
     """
     wanted = set(map(id, things))
     found: dict[int, tuple[int, str]] = {}
@@ -104,17 +120,19 @@ def names_of(things: Iterable[Any], frames: Iterable[tuple[FrameType, bool]]) ->
         space = frame.f_locals
         if not (is_function or type(space) is dict):
             continue  # a mapping of the user's, as exec is given one, would run code of the user's
-        count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
+        count = code.co_argcount + code.co_kwonlyargcount
         parameters = code.co_varnames[:count]
-        for name, thing in tuple(space.items()):
-            key = id(innermost(thing))
-            if key in wanted and name.isidentifier():
-                rank = (name in parameters) + 2 * (not is_users)
-                if rank < found.get(key, (3, ""))[0]:
-                    found[key] = rank, name
+        starred = code.co_varnames[count : count + bool(code.co_flags & inspect.CO_VARARGS)]
+        for variable, held in tuple(space.items()):
+            if variable in starred or not (variable.isidentifier() and variable.strip("_0123456789")):
+                continue
+            rank = (variable in parameters) + 2 * (not is_users)
+            for name, thing in parts(variable, held):
+                if id(thing) in wanted and rank < found.get(id(thing), (3, ""))[0]:
+                    found[id(thing)] = rank, name
         if is_function and type(space) is dict and sys.gettrace() is None:  # and no debugger is at work in it
             space.clear()  # up to Python 3.12 a frame keeps it, and all that it holds
-    return {key: name for key, (_, name) in found.items()}
+    return {key: name for key, (_, name) in sorted(found.items(), key=lambda one: one[1][0])}
 
 
 def text_of(line: Line) -> str:

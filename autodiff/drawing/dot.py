@@ -136,16 +136,17 @@ class _DotWriter:
         """Give the local derivative of a call for each operand that takes a gradient, if they are asked for."""
         if not self.style.formulas or isinstance(item, Group):
             return {}
-        names = (getattr(node.value, "name", None) for node in self.view.nodes.values())
-        return edge_formulas(item, self.view.nodes, {name for name in names if name})
+        names = {node.name for node in self.view.nodes.values() if node.name}
+        return edge_formulas(item, self.view.nodes, names)
 
     def add_legend(self) -> None:
-        """Add a row with one sample of each kind of item that occurs, below the outputs."""
+        """Add a row with one sample of each kind of item that occurs, below the outputs, and say what is shown."""
         kinds = [kind for kind in SHAPES if any(item.kind == kind for item in self.view.items)]
         keys = [f"legend_{kind}" for kind in kinds] + ["legend_output"]
         with self.graph.subgraph(name="cluster_legend") as legend:
-            legend.attr(label=f"{self.dtype} unless noted", fontcolor=self.theme.quiet, color=self.theme.frame)
-            legend.attr(rank="same", fontsize="9", style="rounded")
+            told = [f"{self.dtype} unless noted", *filter(None, [self.style.note])]
+            legend.attr(label=f"<{'<br/>'.join(told)}>", labelloc="b", fontcolor=self.theme.quiet, peripheries="0")
+            legend.attr(rank="same", fontsize="9")
             legend.attr("node", fontsize="9", height="0.25", margin="0.08,0.03")
             for kind in kinds:
                 legend.node(f"legend_{kind}", kind, **self.theme.look(kind, False))

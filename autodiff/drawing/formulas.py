@@ -136,7 +136,8 @@ def edge_formulas(node: Node, nodes: Mapping[str, Node], reserved: Collection[st
     """
     if node.kind != "call":
         return {}
-    derived = formulas(node.value, lambda one: getattr(one, "name", None), reserved=reserved)
+    names = {id(nodes[key].value): nodes[key].name for key in (*node.operands, node.key)}
+    derived = formulas(node.value, lambda one: names.get(id(one)), reserved=reserved)
     return {
         position: formula.runs if formula else (("vjp", ""),)
         for position, (_, formula) in zip(variable_positions(node, nodes, derived), derived)

@@ -41,15 +41,17 @@ _MOST_LINES = 3  # about the operands of a call
 _CAPTIONS = 20  # that are drawn at once
 
 
-def animation(outputs: Sequence[Tensor], theme: str = "light") -> bytes:
+def animation(outputs: Sequence[Tensor], theme: str = "light", words: Mapping[int, str] | None = None) -> bytes:
     """Make an animated GIF of the steps through the evaluation of Tensors and back through the chain rule.
+
+    The ``words`` are names of Tensors and arrays that have none of their own, by their identity.
 
     Raises:
         ImportError: there is no Pillow.
         ValueError: there are more than `MOST_FRAMES` steps, or the graph takes too long to lay out.
         RuntimeError: there is no Graphviz, or a Tensor was changed in place since it was used.
     """
-    reel = _Reel(outputs, theme)
+    reel = _Reel(outputs, theme, words)
     palette = reel.palette()
     first, *others = (frame.quantize(palette=palette, dither=0) for frame in reel.frames())
     durations = [1000 * SECONDS] * len(others) + [1000 * LAST_SECONDS]
@@ -58,10 +60,10 @@ def animation(outputs: Sequence[Tensor], theme: str = "light") -> bytes:
     return file.getvalue()
 
 
-def images(outputs: Sequence[Tensor], theme: str = "light") -> list[bytes]:
+def images(outputs: Sequence[Tensor], theme: str = "light", words: Mapping[int, str] | None = None) -> list[bytes]:
     """Make a PNG of each step, half as large again as a frame of an animation; `animation` says what is raised."""
     files = []
-    for frame in _Reel(outputs, theme, zoom=1.5).frames():
+    for frame in _Reel(outputs, theme, words, zoom=1.5).frames():
         file = io.BytesIO()
         frame.save(file, "PNG")
         files.append(file.getvalue())
@@ -77,9 +79,11 @@ class _Reel:
     the part around the current node.
     """
 
-    def __init__(self, outputs: Sequence[Tensor], theme: str, zoom: float = 1.0) -> None:
+    def __init__(
+        self, outputs: Sequence[Tensor], theme: str, words: Mapping[int, str] | None, zoom: float = 1.0
+    ) -> None:
         self._image, self._draw = _pillow()
-        self._nodes, self._zoom = nodes_of(outputs), zoom
+        self._nodes, self._zoom = nodes_of(outputs, words), zoom
         flow = Flow(self._nodes)
         self._steps = steps_of(self._nodes, flow)
         if len(self._steps) > MOST_FRAMES:

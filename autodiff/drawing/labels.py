@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from autodiff.batching.array import innermost
-from autodiff.compiler.state import Unkept
 from autodiff.core.record import data_of
-from autodiff.core.tensor import Tensor
 from autodiff.drawing.collapse import Group, Item, View
+from autodiff.drawing.gradients import MOST_NUMBERS
 from autodiff.drawing.nodes import LEAVES, Node
-from autodiff.drawing.text import brief, function_name, is_number, literal, norm, shape
+from autodiff.drawing.text import brief, function_name, is_here, is_number, literal, norm, shape
 from autodiff.drawing.themes import THEMES, Theme
-from autodiff.drawing.values import number, row, rows_of
+from autodiff.drawing.values import is_small, number, row, rows_of
 
 
 @dataclass(frozen=True)
@@ -25,28 +24,27 @@ class Style:
     """What is shown, and how.
 
     Attributes:
-        show: which of "shape", "value" and "grad".
+        show: which of "shape", "value" and "grad"; None: what is small in numbers, what is large by shape and norm.
         theme: the colours.
-        gradients: where nodes are coloured by the norm of their gradient, that of each node that has one, by its key.
+        gradients: of each node that shows one, by its key.
+        is_coloured: whether nodes are coloured by the norm of their gradient.
         formulas: whether the local derivatives stand on the edges.
+        has_numbers: whether values are shown at all; a program has none.
+        note: what the legend says of gradients, as markup.
     """
 
-    show: frozenset[str] = frozenset({"shape", "grad"})
+    show: frozenset[str] | None = None
     theme: Theme = THEMES["light"]
-    gradients: Mapping[str, Any] | None = None
+    gradients: Mapping[str, Any] = field(default_factory=dict)
+    is_coloured: bool = False
     formulas: bool = False
-
-    def gradient(self, node: Node) -> Any:
-        """Give the gradient of a node, or None."""
-        if self.gradients is not None:
-            return self.gradients.get(node.key)
-        gradient = node.value._grad if isinstance(node.value, Tensor) else None
-        return None if isinstance(gradient, Unkept) else gradient
+    has_numbers: bool = True
+    note: str = ""
 
     def norm(self, item: Item) -> float | None:
         """Give the norm that an item is coloured by: of the gradient by its value, or by what a group gives."""
         nodes = [item] if isinstance(item, Node) else item.results
-        gradients = [self.gradients.get(node.key) for node in nodes] if self.gradients is not None else []
+        gradients = [self.gradients.get(node.key) for node in nodes] if self.is_coloured else []
         return norm_of_all(g for g in gradients if g is not None)
 
 
@@ -76,12 +74,14 @@ def label(item: Item, view: View, style: Style, dtype: Any, colours: tuple[str, 
         dtype: the one that need not be mentioned.
         colours: of the title and of the rest.
     """
-    lines: list[_Line]
+    name = None
     if isinstance(item, Node):
         title, lines = _title(item), _about_node(item, style, dtype)
+        name = None if item.kind in LEAVES else item.name
     else:
         title, lines = item.title, _about_group(item, view, style)
     rows = [f'<tr><td><font color="{colours[0]}"><b>{literal(title)}</b></font></td></tr>']
+    rows += [row(literal(name), colours[0], "i")] if name else []
     for line in lines:
         if isinstance(line, _Numbers):
             rows += rows_of(line.data, style.theme, colours[1])
@@ -100,18 +100,23 @@ def _title(node: Node) -> str:
 
 
 def _about_node(node: Node, style: Style, dtype: Any) -> list[_Line]:
+    lines: list[_Line] = list(node.settings)
     data = data_of(node.value)
-    lines: list[_Line] = []
-    if node.kind not in LEAVES:
-        lines += [node.name] if node.name else []
-        lines += node.settings
-    is_plain_number = node.kind == "constant" and is_number(data)
-    if "shape" in style.show and not is_plain_number:
-        own = getattr(data, "dtype", None)
-        lines.append(shape(data) if own is None or own == dtype else f"{shape(data)} {own}")
-    if "value" in style.show and not (is_plain_number and not node.name):
+    own = getattr(data, "dtype", None)
+    other = "" if own is None or own == dtype else str(own)
+    is_title = node.kind == "constant" and is_number(data)
+    if style.show is None:
+        gradient = style.gradients.get(node.key)
+        if not is_title or node.name:
+            lines += _by_size(data, other, style.has_numbers)
+        if gradient is not None and getattr(data, "size", 1) > 0:
+            lines += _gradient_by_size(innermost(gradient))
+        return lines
+    if "shape" in style.show and not is_title:
+        lines.append(f"{shape(data)} {other}".rstrip())
+    if "value" in style.show and not (is_title and not node.name):
         lines.append(_Numbers(innermost(data)))
-    gradient = style.gradient(node)
+    gradient = style.gradients.get(node.key)
     if "grad" in style.show and gradient is not None:
         g = data_of(gradient)
         if "value" in style.show and is_number(g):
@@ -119,30 +124,53 @@ def _about_node(node: Node, style: Style, dtype: Any) -> list[_Line]:
         else:
             lines.append(f"gradient {shape(g)}" if "shape" in style.show else "gradient")
             lines.append(f"norm {norm(g):.3g}")
-            lines += [_Numbers(g)] if "value" in style.show else []
+            lines += [_Numbers(innermost(g))] if "value" in style.show else []
     return lines
+
+
+def _by_size(data: Any, dtype: str, has_numbers: bool) -> list[_Line]:
+    """Describe a value: a number, a shape and the elements, or the shape and the norm."""
+    numbers = innermost(data)
+    is_shown = has_numbers and is_here(numbers)
+    if is_shown and not np.ndim(numbers):
+        return [*[dtype] * bool(dtype), _Numbers(numbers)]
+    lines: list[_Line] = [f"{shape(data)} {dtype}".rstrip()]
+    if is_shown and is_small(numbers):
+        return [*lines, _Numbers(numbers)]
+    if is_shown and 0 < numbers.size <= MOST_NUMBERS and numbers.dtype.kind in "fc":
+        lines.append(f"norm {norm(numbers):.3g}")
+    return lines
+
+
+def _gradient_by_size(g: Any) -> list[_Line]:
+    if not (is_here(g) and is_small(g)):
+        return [f"gradient norm {norm(g):.3g}"]
+    if is_number(g):
+        return [f"gradient = {number(g)}"]
+    return ["gradient", _Numbers(g)]
 
 
 def _about_group(group: Group, view: View, style: Style) -> list[_Line]:
     if group.kind == "left out":
         calls = Counter(function_name(node.value._function) for node in group.nodes if node.kind not in LEAVES)
-        return [*(f"{name} × {count:,}" for name, count in calls.most_common(4)), *(["…"] if len(calls) > 4 else [])]
+        return [*(f"{name} × {count:,}" for name, count in calls.most_common(4)), *["…"] * (len(calls) > 4)]
     lines: list[_Line] = []
+    show = {"shape", "grad"} if style.show is None else style.show
     parameters = [node for node in group.nodes if node.kind == "parameter"]
-    if "shape" in style.show:
+    if "shape" in show:
         operands = [view.nodes[key] for key in group.operands]
         inputs = [node.value for node in operands if node.kind != "parameter" and np.shape(data_of(node.value)) != ()]
         lines.append(f"{_shapes(inputs)} → {_shapes(node.value for node in group.results)}")
         if parameters:
             lines.append(f"{sum(node.value.size for node in parameters):,} parameters")
-    if "value" in style.show:
-        lines += [_Numbers(innermost(node.value)) for node in group.results]
-    if "grad" in style.show:
-        gradients = [g for g in map(style.gradient, parameters) if g is not None]
+    if "grad" in show:
+        gradients = [style.gradients[node.key] for node in parameters if node.key in style.gradients]
         if gradients:
             lines.append(f"parameters' gradient norm {norm_of_all(gradients):.3g}")
         if (size := style.norm(group)) is not None:
             lines.append(f"gradient norm {size:.3g}")
+    if "value" in show:
+        lines += [_Numbers(innermost(node.value)) for node in group.results]
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from autodiff.core.clock import latest
 from autodiff.core.tensor import Tensor
 from autodiff.drawing.nodes import Node
+from autodiff.drawing.text import LONGEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +48,21 @@ class Box:
 
 
 def titled(path: str, head: str) -> str:
-    """Write a path and what is there.
+    """Write a path and what is there, and leave out the last of its options where that is too long.
 
     Example:
         >>> titled("layers.0", "Linear(64, 32)"), titled("", "MLP(64 → 32)")
         ('layers.0: Linear(64, 32)', 'MLP(64 → 32)')
+        >>> titled("features.encoder.projection", "Linear(64, 32, bias=False, dtype=float64)")
+        'features.encoder.projection: Linear(64, 32, …)'
     """
-    return f"{path}: {head}" if path else head
+    before = f"{path}: " if path else ""
+    kind, bracket, options = head.partition("(")
+    ends = [separator.end() for separator in re.finditer(", | → ", options)]
+    while len(before + head) > LONGEST and bracket and options != "…)":
+        options = f"{options[: ends.pop() if ends else 0]}…)"
+        head = f"{kind}({options}"
+    return before + head
 
 
 def common(boxes: Iterable[Box | None]) -> Box | None:

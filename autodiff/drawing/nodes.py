@@ -117,9 +117,11 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
         return [], []
     facts = facts_of(function)
     operands: list[Any] = []
-    settings: dict[str, Any] = {}
+    settings: list[tuple[str, Any]] = []
     for position, arg in enumerate(arguments(tensor)):
-        is_array = facts.broadcasts or facts.has_rule(position)
+        # In einsum a text or a list says which axes an array has.
+        is_text = isinstance(arg, str) or (function is np.einsum and type(arg) in (list, tuple))
+        is_array = not is_text and (facts.broadcasts or facts.has_rule(position))
         if type(arg) in (list, tuple) and (
             (is_array and not facts.broadcasts) or any(isinstance(item, Tensor) for item in arg)
         ):
@@ -127,16 +129,15 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
         elif isinstance(arg, Tensor) or (is_array and arg is not None):
             operands.append(arg)
         else:
-            settings[_parameter(function, position)] = arg
+            settings.append((_parameter(function, position), arg))
     if function in (operator.getitem, pick):
-        return operands, [f"[{index(value)}]" for value in settings.values()]
-    settings |= tensor._kwargs
-    telling = {
-        key: value
-        for key, value in settings.items()
+        return operands, [f"[{index(value)}]" for _, value in settings]
+    telling = [
+        (key, value)
+        for key, value in (*settings, *tensor._kwargs.items())
         if value is not None and value is not False and not isinstance(value, Level)
-    }
-    return operands, [f"{key}={brief(value)}" for key, value in telling.items()]
+    ]
+    return operands, [f"{key}={brief(value)}" if key else _quoted(value) for key, value in telling]
 
 
 def _flat(items: Any) -> list[Any]:
@@ -144,10 +145,22 @@ def _flat(items: Any) -> list[Any]:
     return [one for item in items for one in (_flat(item) if type(item) in (list, tuple) else [item])]
 
 
+def _quoted(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else brief(value)
+
+
 def _parameter(function: Function, position: int) -> str:
-    """Name an argument as the function's derivative rule does: a rule takes ``g`` and ``out``, then the arguments."""
-    for rule in facts_of(function).rules:
-        if rule is not None:
-            names = list(inspect.signature(rule).parameters)[2:]
-            return names[position] if position < len(names) else str(position)
-    return str(position)
+    """Name an argument as the function's derivative rule does, or the function itself, or not at all.
+
+    A rule takes ``g`` and ``out``, then the arguments.
+    """
+    rules = [rule for rule in facts_of(function).rules if rule is not None]
+    for one, before in (*((rule, 2) for rule in rules[:1]), (function, 0)):
+        try:
+            parameters = list(inspect.signature(one).parameters.values())[before:]
+        except (TypeError, ValueError):  # some functions written in C do not tell
+            continue
+        names = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+        if position < len(names):
+            return names[position]
+    return ""

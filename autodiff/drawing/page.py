@@ -38,13 +38,14 @@ _ROW = 10  # numbers of a row of a long vector
 _STRIP = 32  # cells of the strip that stands for a large array
 
 
-def page(outputs: Sequence[Tensor]) -> str:
+def page(outputs: Sequence[Tensor], words: Mapping[int, str] | None = None) -> str:
     """Make a page to step through the evaluation of Tensors and back through the chain rule.
 
     Gradients of complex numbers are PyTorch's, so that they are multiplied by conjugates of derivatives.
 
     Args:
         outputs: what was computed. The gradients are those of the sum of all their elements, or its real part.
+        words: names of Tensors and arrays that have none of their own, by their identity.
 
     Returns:
         One HTML document that needs nothing else.
@@ -52,7 +53,7 @@ def page(outputs: Sequence[Tensor]) -> str:
     Raises:
         RuntimeError: a Tensor was changed in place since it was used.
     """
-    nodes = nodes_of(outputs)
+    nodes = nodes_of(outputs, words)
     parts = {ending: _text(f"graph.{ending}") + _text(f"page.{ending}") for ending in ("css", "js")}
     parts["digest"] = base64.b64encode(hashlib.sha256(parts["js"].encode()).digest()).decode()
     # Escaped, what a name says cannot end the element that the data stands in.

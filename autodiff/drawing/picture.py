@@ -6,8 +6,8 @@ import inspect
 import os
 import tempfile
 import webbrowser
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from autodiff.core.tensor import Tensor
 from autodiff.drawing.collapse import MOST_ITEMS, arrange
 from autodiff.drawing.dot import digraph
 from autodiff.drawing.frames import animation, images
-from autodiff.drawing.gradients import backward_graph, gradients_of_all
+from autodiff.drawing.gradients import backward_graph, fitting_gradients, gradients_of_all, left_gradients
 from autodiff.drawing.labels import Style
 from autodiff.drawing.modules import boxes_of
 from autodiff.drawing.nodes import LEAVES, Node, nodes_of
@@ -26,7 +26,9 @@ from autodiff.drawing.notebook import following, framed, refusal
 from autodiff.drawing.page import page
 from autodiff.drawing.render import render
 from autodiff.drawing.subject import outputs_of
+from autodiff.drawing.text import literal
 from autodiff.drawing.themes import THEMES
+from autodiff.drawing.words import words_of
 from autodiff.files import write_atomically
 from autodiff.notebook import notebook_display
 
@@ -55,6 +57,7 @@ class Drawing:
     calls: int
     outputs: tuple[Tensor, ...]
     theme: str = "light"
+    _names: Mapping[int, str] = field(default_factory=dict)  # of Tensors and arrays without one of their own
 
     @property
     def source(self) -> str:
@@ -102,7 +105,7 @@ class Drawing:
         elif form == "html":
             content = self._page("save").encode()
         elif form == "gif":
-            content = animation(self._stepped("save"), self._frames_theme)
+            content = animation(self._stepped("save"), self._frames_theme, self._names)
         else:
             content = self._image(form)
         write_atomically(path, content)
@@ -113,7 +116,7 @@ class Drawing:
             raise ValueError(
                 f"save: one * in the name of a .png stands for a step's number, as in steps-*.png; got {str(path)!r}"
             )
-        for number, content in enumerate(images(self._stepped("save"), self._frames_theme), start=1):
+        for number, content in enumerate(images(self._stepped("save"), self._frames_theme, self._names), start=1):
             write_atomically(path.with_name(path.name.replace("*", f"{number:03}")), content)
         return path
 
@@ -165,7 +168,7 @@ class Drawing:
         return "dark" if self.theme == "dark" else "light"
 
     def _page(self, caller: str) -> str:
-        return page(self._stepped(caller))
+        return page(self._stepped(caller), self._names)
 
     def _stepped(self, caller: str) -> tuple[Tensor, ...]:
         """Give the Tensors whose steps are shown, if there are any."""
@@ -197,7 +200,7 @@ def draw(
     *args: Any,
     graph: str = "forward",
     depth: int | None = None,
-    show: str | Collection[str] = ("shape", "grad"),
+    show: str | Collection[str] | None = None,
     color: str | None = None,
     formulas: bool = False,
     theme: str = "auto",
@@ -209,8 +212,13 @@ def draw(
     Every array and every call is a node; an arrow leads from what is used to the call that uses it, with the argument's
     number where the order matters. Inputs (Tensors made by hand), parameters (those of a class derived from Tensor),
     constants and calls differ in shape and colour, as the legend says. Tensors are called by the ``name`` they were
-    given, example inputs by the function's arguments, parameters by their path. What modules did is in a box for each
+    given, example inputs by the function's arguments, parameters by their path, and what has no name by the variable
+    that holds it when it is drawn, or held it last in the function that is drawn. What modules did is in a box for each
     of their calls, named by path and class, if the call is one of the latest 2,000 and the module is still there.
+
+    Gradients are those that `Tensor.backward` left; where these are the gradients of what is drawn, all nodes show
+    theirs. A function that gives one number is drawn with its gradients. Those of calls are computed for the picture,
+    and nothing else is changed.
 
     A graph of more nodes than the ``limit`` is shortened until it fits, and a note at the top says how: modules become
     single nodes, what is repeated is drawn once, and the middle of what is still too long is left out. The page that
@@ -226,11 +234,12 @@ def draw(
         depth: how many levels of modules are drawn as boxes. A module below is one node with the shapes that go in and
             come out, and what is repeated three times or more is drawn once, in a box that says how often; with
             ``color`` all are drawn.
-        show: which of "shape", "value" and "grad" are written into a node. A value is a number, a small table, or mean,
-            standard deviation and a strip of colours; a gradient is what `Tensor.backward` left, and shown by its
-            Euclidean norm, and with "value" also by its numbers. A dtype is shown where it is not the output's.
+        show: what is written into a node: by default the numbers of its value and its gradient, and where there are
+            more than 16, shape and Euclidean norms. Or which of "shape", "value" and "grad": then a value is a number,
+            a small table, or mean, standard deviation and a strip of colours, and a gradient is shown by its norm, and
+            with "value" also by its numbers. A dtype is shown where it is not the output's.
         color: "grad" fills each node with a colour for the norm of the gradient of the outputs' sum by its value, on
-            a logarithmic scale. It is computed for the picture, and nothing else is changed.
+            a logarithmic scale. It is computed for the picture, also before `Tensor.backward`.
         formulas: write on each edge the local derivative that the chain rule multiplies with there, such as
             ``∂(x·w)/∂w = x``, or what becomes of the gradient ``g``, such as ``g ↦ xᵀ g``. It is read off the rule of
             the call; where that cannot be, or would be too long, the edge says ``vjp``.
@@ -243,7 +252,8 @@ def draw(
 
     Raises:
         TypeError: what was given cannot be drawn, or the function does not take the inputs.
-        ValueError: nothing was recorded, the list is empty, or an option is unknown.
+        ValueError: nothing was recorded, the list is empty, an option is unknown, or it asks for numbers of a compiled
+            step, which has none.
 
     Example:
         >>> x, w = ad.Tensor([1.0, 2.0], name="x"), ad.Tensor([3.0, 4.0], name="w")
@@ -265,45 +275,66 @@ def draw(
     }
     defaults = inspect.signature(draw).parameters
     choices = [option for option, value in options.items() if value != defaults[option].default]
+    has_numbers = not isinstance(what, Compiled)
+    if not has_numbers and (color is not None or "value" in (show or ())):
+        raise ValueError(
+            "draw: a compiled step's program has shapes, and no values or gradients; draw the step's function with "
+            "example inputs to see some"
+        )
     outputs, names = outputs_of(what, args, kwargs, choices)
+    nodes = nodes_of(outputs, names)
+    words = words_of(nodes)
+    names |= words
+    nodes = [replace(node, name=words[id(node.value)]) if id(node.value) in words else node for node in nodes]
     if graph == "backward":
-        backward = backward_graph(outputs)
+        backward = backward_graph(outputs, names)
         outputs = list(backward.gradients)
         nodes = nodes_of(outputs, names, backward.turn)
         boxes = boxes_of(nodes, backward.origins)
     else:
-        nodes = nodes_of(outputs, names)
         boxes = boxes_of(nodes)
     view = arrange(nodes, boxes, depth, fold=color is None, limit=limit)
-    parts = frozenset([show] if isinstance(show, str) else show)
-    style = Style(
-        parts,
-        THEMES["light" if theme == "auto" else theme],
-        None if color is None else _gradients(nodes, outputs),
-        formulas,
-    )
+    parts = None if show is None else frozenset([show] if isinstance(show, str) else show)
+    gradients: dict[str, Any] = {}
+    note = ""
+    if color is not None or ((parts is None or "grad" in parts) and has_numbers):
+        of_run = not isinstance(what, Tensor | list | tuple)
+        gradients, note = _gradients(nodes, outputs, graph, of_run, color is not None)
+    colours = THEMES["light" if theme == "auto" else theme]
+    style = Style(parts, colours, gradients, color is not None, formulas, has_numbers, note)
     calls = sum(node.kind not in LEAVES for node in nodes)
-    return Drawing(digraph(view, style), len(nodes), calls, () if isinstance(what, Compiled) else tuple(outputs), theme)
+    return Drawing(digraph(view, style), len(nodes), calls, tuple(outputs) if has_numbers else (), theme, names)
 
 
-def _gradients(nodes: Sequence[Node], outputs: Sequence[Tensor]) -> dict[str, Any]:
-    """Give the gradient of each node that has one, by its key."""
-    gradients = gradients_of_all(outputs)
-    tensors = {node.key: node.value for node in nodes if isinstance(node.value, Tensor)}
-    return {key: gradients[tensor._age] for key, tensor in tensors.items() if tensor._age in gradients}
+def _gradients(
+    nodes: Sequence[Node], outputs: Sequence[Tensor], graph: str, of_run: bool, is_asked: bool
+) -> tuple[dict[str, Any], str]:
+    """Give the gradients that are shown, by the keys of their nodes, and what is to be said of them."""
+    is_loss = len(outputs) == 1 and outputs[0].size == 1 and outputs[0].dtype.kind == "f"
+    gradients = None
+    if is_asked:
+        gradients = gradients_of_all(nodes, outputs)
+    elif graph == "forward" and (is_loss or not of_run):
+        gradients = fitting_gradients(nodes, outputs, of_run)
+    if gradients is None:
+        gradients = left_gradients(nodes)
+        return gradients, "gradient that backward() has left" if gradients else ""
+    name = next(node.name for node in nodes if node.is_output) if is_loss else None
+    of = literal(name) if name else ("the output" if is_loss else "the sum of the outputs")
+    return gradients, f"gradient of {of} by the node’s value"
 
 
 def _check_options(
-    graph: str, depth: int | None, show: str | Collection[str], color: str | None, theme: str, limit: int | None
+    graph: str, depth: int | None, show: str | Collection[str] | None, color: str | None, theme: str, limit: int | None
 ) -> None:
     """Refuse unknown values of the options of `draw`."""
-    if not isinstance(show, str | list | tuple | set | frozenset):
+    if show is not None and not isinstance(show, str | list | tuple | set | frozenset):
         raise TypeError(f"draw: show must be a name or several, got {type(show).__name__}")
     choices: tuple[tuple[str, Any, Sequence[Any]], ...] = (
         ("graph", graph, ("forward", "backward")),
         ("color", color, (None, "grad")),
         ("theme", theme, ("auto", *THEMES)),
-        *(("show", part, ("shape", "value", "grad")) for part in ([show] if isinstance(show, str) else show)),
+        *(("show", part, ("shape", "value", "grad")) for part in ([show] if isinstance(show, str) else show or ())),
     )
     for option, value, values in choices:
         if value not in values:

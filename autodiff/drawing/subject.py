@@ -80,7 +80,8 @@ def _called(
     with recording(True), watching(words):
         result = function(*bound.args, **bound.kwargs)
     outputs = [leaf for leaf in flatten(result)[0] if is_variable(leaf)]
-    words.name(outputs)
+    inputs = [leaf for leaf in flatten([*bound.args, *bound.kwargs.values()])[0] if isinstance(leaf, Tensor)]
+    words.name(outputs, [*names.values(), *(leaf.name for leaf in inputs if leaf.name)])
     if not outputs:
         raise ValueError(
             f"draw: {name} gave a {type(result).__name__} that has no graph: it must compute with NumPy functions "

@@ -60,6 +60,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | complex | np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
 
 
+def is_here(value: Any) -> bool:
+    """Whether the numbers of a value can be looked at, as those of an array that is computed later cannot."""
+    return isinstance(value, bool | int | float | complex | np.ndarray | np.generic)
+
+
 def figures(number: Any, digits: int) -> str:
     """Write a number with so many digits, and of a complex one both parts, as far as they are not zero.
 
@@ -130,12 +135,14 @@ def shape(value: Any) -> str:
 def norm(gradient: Array) -> float:
     """Euclidean norm of a gradient, in float64 and without overflow on the way; NaN and Inf come through.
 
-    That of a batch is the one of all members together.
+    That of a batch is the one of all members together, and so is that of several outputs of a call.
 
     Example:
         >>> norm(np.array([3.0, 4.0]))
         5.0
     """
+    if isinstance(gradient, Outputs):
+        return norm(np.array([norm(one) for one in gradient if one is not None]))
     data = innermost(gradient)
     g = np.abs(data if hasattr(data, "astype") else np.asarray(data)).astype(np.float64)
     largest = float(np.max(g)) if g.size else 0.0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from autodiff.core.rule import Array
-from autodiff.drawing.text import figures
+from autodiff.drawing.text import figures, is_here
 from autodiff.drawing.themes import Theme, mix
 
 LARGEST_TABLE = 16  # elements
@@ -26,16 +27,15 @@ def rows_of(data: Array, theme: Theme, colour: str) -> list[str]:
         theme: the colours.
         colour: of the text.
     """
-    if not isinstance(data, bool | int | float | complex | np.ndarray | np.generic):
+    if not is_here(data):
         return []
     array = np.asarray(data)
     if not array.size:
         return [row("empty", colour)]
     if not array.ndim:
         return [row(f"= {number(array[()])}", colour)]
-    table = array.reshape(1, -1) if array.ndim == 1 else array
-    if table.ndim == 2 and table.size <= LARGEST_TABLE and max(table.shape) <= LONGEST_ROW:
-        return [_table(table, theme, colour)]
+    if is_small(array):
+        return [_table(array.reshape(1, -1) if array.ndim == 1 else array, theme, colour)]
     is_complex = array.dtype.kind == "c"
     x: Any = array.astype(np.complex128 if is_complex else np.float64).ravel()
     finite = x[np.isfinite(x)]
@@ -52,6 +52,12 @@ def rows_of(data: Array, theme: Theme, colour: str) -> list[str]:
     return [*rows, _strip(x / largest, theme)]
 
 
+def is_small(data: Array) -> bool:
+    """Whether all elements can be shown."""
+    form = np.shape(data)
+    return len(form) < 3 and 0 < math.prod(form) <= LARGEST_TABLE and max(form, default=0) <= LONGEST_ROW
+
+
 def number(value: Array) -> str:
     """Write one element in few characters.
 
@@ -59,6 +65,7 @@ def number(value: Array) -> str:
         >>> number(np.float32(1 / 3)), number(np.True_), number(12345678), number(2 / 3 - 1j)
         ('0.3333', 'True', '12345678', '0.6667-1j')
     """
+    value = value[()] if isinstance(value, np.ndarray) else value
     return figures(value, 4) if isinstance(value, float | complex | np.inexact) else str(value)
 
 

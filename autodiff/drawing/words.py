@@ -1,15 +1,19 @@
-"""What a function calls the Tensors that it computes, for their picture."""
+"""What the user calls the Tensors and arrays of a picture: variables that hold them, or held them in a function."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from autodiff.compiler.naming import Line, frames_until, names_of, target_of
 from autodiff.core.tensor import Tensor
 from autodiff.core.watch import Watch
+from autodiff.drawing.nodes import Node
 
 CALLER = "autodiff.drawing.subject"  # the module that calls the function
+DEEPEST = 3  # containers and objects in each other that are looked into
+MOST_PARTS = 1000  # of what a variable holds
 
 
 class Words(Watch):
@@ -17,19 +21,76 @@ class Words(Watch):
 
     def __init__(self) -> None:
         self._lines: dict[Tensor, Line | None] = {}  # that made them
+        self._named: dict[str, Tensor] = {}  # the latest of each name
 
     def see_call(self, tensor: Any, function: Any, args: Any) -> None:
         """Look for variables that hold the arguments, and note the line."""
         frames = list(frames_until(CALLER))
         unnamed = [arg for arg in args if isinstance(arg, Tensor) and arg in self._lines and arg.name is None]
-        names = names_of((arg._array for arg in unnamed), frames) if unnamed else {}
+        names = names_of(unnamed, frames, _itself) if unnamed else {}
         for arg in unnamed:
-            arg.name = names.get(id(arg._array))
+            self._name(arg, names.get(id(arg)))
         self._lines[tensor] = next((Line.of(frame) for frame, is_users in frames if is_users), None)
 
-    def name(self, results: Sequence[Tensor]) -> None:
-        """Name those that no later call has used, as they were assigned."""
+    def name(self, results: Sequence[Tensor], taken: Iterable[str]) -> None:
+        """Name those that no later call has used, as they were assigned, and take from all the names of inputs."""
         for result in results:
             line = self._lines.get(result)
             if result.name is None and line is not None:
-                result.name = target_of(line)
+                self._name(result, target_of(line))
+        for name in taken:
+            if name in self._named:
+                self._named[name].name = None
+
+    def _name(self, tensor: Tensor, name: str | None) -> None:
+        """Name a Tensor, and no longer the one that the variable held before."""
+        if name is not None:
+            if name in self._named:
+                self._named[name].name = None
+            self._named[name] = tensor
+            tensor.name = name
+
+
+def words_of(nodes: Sequence[Node]) -> dict[int, str]:
+    """Give the names of nodes that have none, by the identity of the Tensor or array: variables that hold them now.
+
+    These are those of the function that draws and of the functions around it, and also what their lists, dicts and
+    objects of their own modules hold: ``neuron.w[0]``. A name stands for one node only.
+    """
+    unnamed = [node.value for node in nodes if not node.name and (isinstance(node.value, Tensor) or _is_array(node))]
+    frames = list(frames_until(""))
+    modules = {frame.f_globals.get("__name__") for frame, is_users in frames if is_users}
+    taken = {node.name for node in nodes}
+    names = {}
+    for key, name in names_of(
+        unnamed, frames, lambda name, thing: itertools.islice(_parts(name, thing, modules, DEEPEST), MOST_PARTS)
+    ).items():
+        if name not in taken:
+            names[key] = name
+            taken.add(name)
+    return names
+
+
+def _is_array(node: Node) -> bool:
+    return bool(getattr(node.value, "shape", ()))
+
+
+def _itself(name: str, thing: Any) -> Iterable[tuple[str, Any]]:
+    return ((name, thing),)
+
+
+def _parts(name: str, thing: Any, modules: set[Any], depth: int) -> Iterator[tuple[str, Any]]:
+    """Give a thing and what it holds, with how each is written."""
+    yield name, thing
+    kind = type(thing)
+    held: Iterable[tuple[str, Any]] = ()
+    if not depth:
+        return
+    if kind in (list, tuple):
+        held = ((f"[{position}]", item) for position, item in enumerate(thing))
+    elif kind is dict:
+        held = ((f"[{key!r}]", item) for key, item in tuple(thing.items()) if type(key) is str)
+    elif kind.__module__ in modules and kind.__dictoffset__:
+        held = ((f".{key}", item) for key, item in tuple(object.__getattribute__(thing, "__dict__").items()))
+    for place, item in held:
+        yield from _parts(f"{name}{place}", item, modules, depth - 1)

@@ -13,7 +13,7 @@ from autodiff.arrays.lazy import gathered_rows, summed_rows, uniform
 from autodiff.arrays.sums import mean, total, variance
 from autodiff.arrays.whole import is_lazy, look_up, require
 from autodiff.batching.array import drawn
-from autodiff.core.record import data_of
+from autodiff.core.record import constant, data_of
 from autodiff.core.rule import Array
 from autodiff.core.tape import running
 from nn.checks import (
@@ -119,8 +119,11 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Seed = None) -
         numbers = uniform(rng, data_of(x))
     else:
         numbers = drawn(lambda shape: rng.random(shape, dtype=np.float32), np.shape(x), x)
-    kept = numbers >= p
-    return x * (kept / np.asarray(1 - p, dtype=x.dtype if x.dtype.kind == "f" else np.float64))
+    mask = (numbers >= p) / np.asarray(1 - p, dtype=x.dtype if x.dtype.kind == "f" else np.float64)
+    if isinstance(x, ad.Tensor):
+        mask = constant(mask)
+        mask.name = "dropout mask"  # in pictures
+    return x * mask
 
 
 # Normalization
