@@ -50,7 +50,7 @@ def test_every_scalar_shows_value_and_gradient_with_their_signs() -> None:
     assert [texts(twice, name)[-1] for name in "xyz"] == [f"gradient = {one:g}" for one in gradients]
     assert gradients == [-48, 32, 16]
     assert twice.source.count("gradient =") == 3
-    assert "gradient that backward() has left" in twice.source
+    assert "gradient that backward() has left at the leaves" in twice.source
 
 
 def test_gradients_of_other_outputs_are_not_mixed() -> None:

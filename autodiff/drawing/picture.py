@@ -318,7 +318,7 @@ def _gradients(
         gradients = fitting_gradients(nodes, outputs, of_run)
     if gradients is None:
         gradients = left_gradients(nodes)
-        return gradients, "gradient that backward() has left" if gradients else ""
+        return gradients, "gradient that backward() has left at the leaves" if gradients else ""
     name = next(node.name for node in nodes if node.is_output) if is_loss else None
     of = literal(name) if name else ("the output" if is_loss else "the sum of the outputs")
     return gradients, f"gradient of {of} by the node’s value"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from autodiff.compiler.naming import Line, frames_until, names_of, target_of
@@ -54,21 +56,25 @@ class Words(Watch):
 def words_of(nodes: Sequence[Node]) -> dict[int, str]:
     """Give the names of nodes that have none, by the identity of the Tensor or array: variables that hold them now.
 
-    These are those of the function that draws and of the functions around it, and also what their lists, dicts and
-    objects of their own modules hold: ``neuron.w[0]``. A name stands for one node only.
+    These are those of the functions at work in the user's script, notebook or package, the variables of comprehensions
+    last, and also what their lists, dicts and objects hold: ``neuron.w[0]``. A name stands for one node only.
     """
     unnamed = [node.value for node in nodes if not node.name and (isinstance(node.value, Tensor) or _is_array(node))]
-    frames = list(frames_until(""))
-    modules = {frame.f_globals.get("__name__") for frame, is_users in frames if is_users}
+    frames = [frame for frame, is_users in frames_until("") if is_users]
+    packages = {"__main__", *map(_package, [frame.f_globals.get("__name__", "") for frame in frames[:1]])}
+    own = [(frame, True) for frame in frames if _package(frame.f_globals.get("__name__", "")) in packages]
+    own.sort(key=lambda one: one[0].f_code.co_name.endswith(("comp>", "expr>")))
     taken = {node.name for node in nodes}
     names = {}
-    for key, name in names_of(
-        unnamed, frames, lambda name, thing: itertools.islice(_parts(name, thing, modules, DEEPEST), MOST_PARTS)
-    ).items():
+    for key, name in names_of(unnamed, own, functools.partial(_parts, packages=packages)).items():
         if name not in taken:
             names[key] = name
             taken.add(name)
     return names
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _is_array(node: Node) -> bool:
@@ -79,18 +85,26 @@ def _itself(name: str, thing: Any) -> Iterable[tuple[str, Any]]:
     return ((name, thing),)
 
 
-def _parts(name: str, thing: Any, modules: set[Any], depth: int) -> Iterator[tuple[str, Any]]:
-    """Give a thing and what it holds, with how each is written."""
-    yield name, thing
+def _parts(name: str, thing: Any, packages: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """Give a thing and what it holds, with how each is written, the shortest first."""
+    pending: deque[tuple[str, Any, int]] = deque([(name, thing, 0)])
+    for _ in range(MOST_PARTS):
+        if not pending:
+            return
+        name, thing, depth = pending.popleft()
+        yield name, thing
+        if depth < DEEPEST:
+            held = itertools.islice(_held(thing, packages), MOST_PARTS - len(pending))
+            pending += ((f"{name}{place}", item, depth + 1) for place, item in held)
+
+
+def _held(thing: Any, packages: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """Give what a container or an object of the user's holds, and runs no code of the user's for that."""
     kind = type(thing)
-    held: Iterable[tuple[str, Any]] = ()
-    if not depth:
-        return
     if kind in (list, tuple):
-        held = ((f"[{position}]", item) for position, item in enumerate(thing))
+        yield from ((f"[{position}]", item) for position, item in enumerate(thing))
     elif kind is dict:
-        held = ((f"[{key!r}]", item) for key, item in tuple(thing.items()) if type(key) is str)
-    elif kind.__module__ in modules and kind.__dictoffset__:
-        held = ((f".{key}", item) for key, item in tuple(object.__getattribute__(thing, "__dict__").items()))
-    for place, item in held:
-        yield from _parts(f"{name}{place}", item, modules, depth - 1)
+        yield from ((f"[{key!r}]", item) for key, item in tuple(thing.items()) if type(key) is str)
+    elif kind.__dictoffset__ and _package(kind.__module__) in packages:
+        attributes = object.__getattribute__(thing, "__dict__")
+        yield from ((f".{key}", item) for key, item in tuple(attributes.items()))
