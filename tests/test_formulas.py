@@ -32,7 +32,7 @@ def name_of(one: Any) -> str | None:
 
 
 def texts(call: Tensor) -> list[str]:
-    return [formula.text if formula else "vjp" for _, formula in formulas(call, name_of)]
+    return [formula.text for _, formula in formulas(call, name_of)]
 
 
 def calls_behind(results: Any) -> Iterator[Tensor]:
@@ -85,7 +85,8 @@ def test_a_formula_computes_what_its_rule_does(case: Case) -> None:
         expected = by_rule(call, g)
         assert [id(tensor) for tensor, _ in derived] == [id(tensor) for tensor, _ in expected]
         for (tensor, formula), (_, gradient) in zip(derived, expected):
-            if formula is None:
+            if formula.product is None:
+                assert formula.text != f"{plain(formula.left)} by its rule", call._function
                 continue
             assert len(plain(formula.left)) <= LONGEST_FORMULA
             assert 0 < len(plain(formula.right)) <= LONGEST_FORMULA
@@ -110,12 +111,12 @@ def test_most_rules_have_a_formula() -> None:
         for call in calls_behind(several(case.function(*tensors(case.args)))):
             for _, formula in formulas(call, name_of):
                 total += 1
-                found += formula is not None
-                functions[call._function] = functions.get(call._function, False) or formula is not None
-    assert found > 0.64 * total
+                found += formula.product is not None
+                functions[call._function] = functions.get(call._function, False) or formula.product is not None
+    assert found > 0.6 * total
     # The others are too long to be read, as where a series takes over from a formula that loses its digits, or ask for
-    # numbers: what is sorted, the ranks of matrices, which half of a spectrum is stored.
-    assert sum(functions.values()) > 0.8 * len(functions)
+    # numbers: what is sorted, the ranks of matrices, which half of a spectrum is stored. Those are said in words.
+    assert sum(functions.values()) > 0.78 * len(functions)
 
 
 # What is written, read again as Python
@@ -167,7 +168,7 @@ def test_what_is_written_is_the_derivative(case: Case) -> None:
     names = {id(arg): f"a{k}" for k, arg in enumerate(call._args)}
     count = len(call._args)
     for tensor, formula in formulas(call, lambda one: names.get(id(one))):
-        if formula is None or formula.derivative is None:
+        if formula.derivative is None:
             continue
         position = next(k for k, arg in enumerate(call._args) if arg is tensor)
         values = [value if value is None else np.broadcast_to(value, call.shape) for value in call._values]
@@ -190,10 +191,18 @@ def test_enough_of_it_was_read_again() -> None:
 x, y, w = Tensor([0.5, 2.0], name="x"), Tensor([1.5, 3.0], name="y"), Tensor([[1.0, 2.0], [3.0, 4.0]], name="W")
 
 
+def named(name: str) -> Tensor:
+    return Tensor([1.0, 2.0], name=name)
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
         (lambda: x * y, ["∂(x·y)/∂x = y", "∂(x·y)/∂y = x"]),
+        (lambda: x * named("a+b"), ["∂(x·(a+b))/∂x = a+b", "∂(x·(a+b))/∂(a+b) = x"]),
+        (lambda: named("-c") ** 2, ["∂((-c)²)/∂(-c) = 2·(-c)"]),
+        (lambda: named("w[0]") * named("f(t)"), ["∂(w[0]·f(t))/∂w[0] = f(t)", "∂(w[0]·f(t))/∂f(t) = w[0]"]),
+        (lambda: x**2.5, ["∂(x^2.5)/∂x = 2.5·x^1.5"]),
         (lambda: x @ y, ["∂(x y)/∂x = y", "∂(x y)/∂y = x"]),
         (lambda: x / y, ["∂(x/y)/∂x = 1/y", "∂(x/y)/∂y = −x/y²"]),
         (lambda: x - y, ["∂(x − y)/∂x = 1", "∂(x − y)/∂y = −1"]),
@@ -217,6 +226,12 @@ x, y, w = Tensor([0.5, 2.0], name="x"), Tensor([1.5, 3.0], name="y"), Tensor([[1
         (lambda: w.data @ w, ["g ↦ xᵀ g"]),
         (lambda: w.T, ["g ↦ gᵀ"]),
         (lambda: np.linalg.inv(w), ["g ↦ −(W⁻¹)ᵀ g (W⁻¹)ᵀ"]),
+        (lambda: x.max(), ["g to the largest"]),
+        (lambda: x[np.array([0, 1, 1])], ["g back to the places it was taken from"]),
+        (lambda: np.linalg.norm(w, 2), ["g in the direction in which the norm grows"]),
+        (lambda: F.gelu(x), ["g times the slope in x"]),
+        (lambda: np.prod(Tensor([1j, 2.0], name="z")), ["g times the conjugated product of all others"]),
+        (lambda: np.dot(x, [1.0, 2.0]), ["∂(x y)/∂x = y"]),
         (lambda: np.concatenate([x, y]), ["g ↦ g[0:2]", "g ↦ g[2:4]"]),
         (lambda: x[1:], ["g ↦ scatter(g, [1:])"]),
         (lambda: w.reshape(4), ["g ↦ reshape(g)"]),
@@ -282,8 +297,8 @@ def declared(rule: Callable[..., Any]) -> Tensor:
         ),
     ],
 )
-def test_vjp(rule: Callable[..., Any]) -> None:
-    assert texts(declared(rule)) == ["vjp"]
+def test_a_rule_that_is_not_read_is_in_words(rule: Callable[..., Any]) -> None:
+    assert texts(declared(rule)) == ["g by its rule"]
 
 
 def test_a_rule_of_ones_own() -> None:

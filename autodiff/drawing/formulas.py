@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,9 @@ from autodiff.core.rule import Array, Function, facts_of, is_elementwise
 from autodiff.core.tape import Outputs, arguments
 from autodiff.core.tensor import Tensor, is_complex
 from autodiff.drawing.gradients import shown
-from autodiff.drawing.nodes import Node
+from autodiff.drawing.nodes import Node, is_several
 from autodiff.drawing.notation import Run, bracketed, plain, raised, runs_of, separated, subscript
+from autodiff.drawing.phrases import phrase
 from autodiff.drawing.symbols import OpaqueError, Symbol, call, symbols_in, values_of
 from autodiff.drawing.text import WAYS, function_name, is_number
 from autodiff.drawing.tidying import SPREADING, conjugated, tidied
@@ -36,9 +38,9 @@ class Formula:
 
     Attributes:
         left: what the formula is of: ``∂(x·w)/∂w``, or ``g`` where it says what becomes of the gradient g.
-        right: the local derivative, or what ``g`` becomes, as gradients of complex numbers are shown.
+        right: the local derivative, or what ``g`` becomes, as gradients of complex numbers are shown; or that in words.
         product: what ``g`` becomes, as numbers; where an argument was broadcast, not yet summed to its shape, and where
-            it is real, with the imaginary part that is dropped.
+            it is real, with the imaginary part that is dropped. None of what is said in words.
         derivative: the local derivative as numbers, whose conjugate ``g`` is multiplied with element by element and
             which broadcasts against it; None where there is none, as for a matrix product, or a real function of a
             complex number.
@@ -46,13 +48,14 @@ class Formula:
 
     left: tuple[Run, ...]
     right: tuple[Run, ...]
-    product: Array
+    product: Array = None
     derivative: Array = None
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """The whole formula."""
-        return (*self.left, (" = " if self.derivative is not None else " ↦ ", ""), *self.right)
+        sign = " = " if self.derivative is not None else " ↦ " if self.product is not None else " "
+        return (*self.left, (sign, ""), *self.right)
 
     @property
     def text(self) -> str:
@@ -62,7 +65,7 @@ class Formula:
 
 def formulas(
     call: Tensor, name_of: Callable[[Any], str | None], gradient: Array = None, reserved: Collection[str] = ()
-) -> list[tuple[Tensor, Formula | None]]:
+) -> list[tuple[Tensor, Formula]]:
     """Derive the formula of each argument of a recorded call that a gradient flows back to.
 
     Args:
@@ -72,8 +75,8 @@ def formulas(
         reserved: names that arguments without one must not get, as they mean something else.
 
     Returns:
-        The Tensors among the arguments that require a gradient, in the order of the arguments, each with its formula.
-        There is none where the rule needs the numbers themselves, or where it would be too long to be read.
+        The Tensors among the arguments that require a gradient, in the order of the arguments, each with its formula;
+        in words where the rule needs the numbers themselves, or the formula would be too long to be read.
 
     Example:
         >>> x, w = ad.Tensor(2.0, name="x"), ad.Tensor(3.0, name="w")
@@ -93,8 +96,8 @@ def formulas(
     # The output is written as the call itself, if that is not too long.
     outs = [Symbol(call._array, name)] if name and name not in names else [result, Symbol(call._array, "out")]
     g = _gradient(call, "g" if "g" not in {*names, *reserved} else "ḡ", gradient)
-    derivations: list[tuple[Tensor, Formula | None]] = []
-    for rule, arg, symbol in zip(rules, arguments(call), args):
+    derivations: list[tuple[Tensor, Formula]] = []
+    for position, (rule, arg, symbol) in enumerate(zip(rules, arguments(call), args)):
         variables = list(_variables(arg, symbol, None))
         for out in outs if variables else ():
             derived = _variables(arg, symbol, _derive(rule, g, out, args, call._kwargs))
@@ -102,7 +105,8 @@ def formulas(
             variables = [(one, of, new or old) for (one, of, old), new in zip(variables, attempts, strict=True)]
             if None not in attempts:
                 break
-        derivations += ((one, formula) for one, _, formula in variables)
+        words = phrase(function, position)
+        derivations += ((one, formula or _in_words(words, g, of)) for one, of, formula in variables)
     return derivations
 
 
@@ -124,7 +128,7 @@ def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run,
 
 
 def edge_formulas(node: Node, nodes: Mapping[str, Node], reserved: Collection[str]) -> dict[int, tuple[Run, ...]]:
-    """Write the formula, or ``vjp``, for each operand of a node that a gradient flows back to.
+    """Write the formula for each operand of a node that a gradient flows back to.
 
     Args:
         node: a node of a graph.
@@ -138,10 +142,7 @@ def edge_formulas(node: Node, nodes: Mapping[str, Node], reserved: Collection[st
         return {}
     names = {id(nodes[key].value): nodes[key].name for key in (*node.operands, node.key)}
     derived = formulas(node.value, lambda one: names.get(id(one)), reserved=reserved)
-    return {
-        position: formula.runs if formula else (("vjp", ""),)
-        for position, (_, formula) in zip(variable_positions(node, nodes, derived), derived)
-    }
+    return {position: formula.runs for position, (_, formula) in zip(variable_positions(node, nodes, derived), derived)}
 
 
 def variable_positions(node: Node, nodes: Mapping[str, Node], variables: Iterable[tuple[Tensor, Any]]) -> list[int]:
@@ -156,7 +157,7 @@ def _variables(arg: Any, symbol: Any, piece: Any) -> Iterator[tuple[Tensor, Any,
     """Give each Tensor in an argument that a gradient flows back to, with its symbol and its piece of the gradient."""
     if is_variable(arg):
         yield arg, symbol, piece
-    elif type(arg) in (list, tuple):
+    elif type(symbol) in (list, tuple):
         pieces = piece if type(piece) is list and len(piece) == len(arg) else [None] * len(arg)
         for parts in zip(arg, symbol, pieces, strict=True):
             yield from _variables(*parts)
@@ -165,27 +166,31 @@ def _variables(arg: Any, symbol: Any, piece: Any) -> Iterator[tuple[Tensor, Any,
 def _named(
     call: Tensor, name_of: Callable[[Any], str | None], reserved: Collection[str], numbered: bool = True
 ) -> tuple[Any, ...]:
-    """Give the arguments of a call, with symbols for the arrays that it computes with; of equal names, numbered."""
+    """Give the arguments of a call, with symbols for its arrays; those of equal names with the argument's number."""
     function: Any = call._function
     facts = facts_of(function)
     free = (letter for letter in "uvpqst" if letter not in reserved)
 
     def named(arg: Any, parameter: str) -> Any:
-        if type(arg) in (list, tuple) and not facts.broadcasts:
+        if is_several(function, arg):
             return type(arg)(named(one, f"{parameter}{subscript(k + 1)}") for k, one in enumerate(arg))
+        places.append(arg)
         value = np.asarray(arg) if type(arg) in (list, tuple) else data_of(arg)
-        name = name_of(arg) if hasattr(arg, "dtype") else None
+        name = name_of(arg)
         if not hasattr(value, "dtype") or (name is None and is_number(value) and not is_variable(arg)):
             return value
-        return Symbol(value, name or (next(free, parameter) if parameter in reserved else parameter))
+        symbol = Symbol(value, name or (next(free, parameter) if parameter in reserved else parameter))
+        symbols.append((len(places), symbol))
+        return symbol
 
     args = []
+    places: list[Any] = []  # the operands, of which some are numbers
+    symbols: list[tuple[int, Symbol]] = []
     for position, arg in enumerate(arguments(call)):
         is_array = facts.broadcasts or facts.has_rule(position) or isinstance(arg, Tensor)
-        args.append(named(arg, _parameter(call._function, position)) if is_array else arg)
-    symbols = list(symbols_in(args))
-    names = [one.name for one in symbols]
-    for number, one in enumerate(symbols, start=1):
+        args.append(named(arg, _parameter(call._function, position)) if is_array and arg is not None else arg)
+    names = [one.name for _, one in symbols]
+    for number, one in symbols:
         if numbered and names.count(one.name) > 1:
             one.name += f"⁽{raised(str(number))}⁾"
     return tuple(args)
@@ -242,21 +247,37 @@ def _formula(vjp: Any, g: Any, out: Symbol, argument: Any) -> Formula | None:
         if has_derivative and _is_pointwise(vjp, g.name, set() if g.shape else SPREADING):
             formula = _of_derivative(vjp, g, out, argument)
         else:
-            gradients = [*symbols_in([*g] if type(g) is Outputs else [g])]
-            left = separated([[(one.name, "i")] for one in gradients])
+            gradients = _gradients_in(g)
             if _has_complex([vjp]):
                 vjp = conjugated(vjp, {one.name for one in gradients})
                 vjp = call(np.real, vjp) if is_complex(vjp) and not is_complex(argument) else vjp
             product = tidied(vjp, {})
-            formula = Formula(tuple(left), runs_of(product, "⊙"), values_of(product))
+            formula = Formula(_names(gradients), runs_of(product, "⊙"), values_of(product))
         return formula if max(len(plain(formula.left)), len(plain(formula.right))) <= LONGEST_FORMULA else None
     return None
+
+
+def _in_words(words: str, g: Any, argument: Any) -> Formula:
+    """Say what becomes of the gradient."""
+    if is_complex(argument):
+        words = re.sub("^times the ", "times the conjugated ", words)
+    before, *after = words.split("{}")
+    of = bracketed(argument) if isinstance(argument, Symbol) else (("it", ""),)
+    return Formula(_names(_gradients_in(g)), ((before, ""), *(run for text in after for run in (*of, (text, "")))))
+
+
+def _gradients_in(g: Any) -> list[Symbol]:
+    return [*symbols_in([*g] if type(g) is Outputs else [g])]
+
+
+def _names(symbols: Sequence[Symbol]) -> tuple[Run, ...]:
+    return tuple(separated([[(one.name, "i")] for one in symbols]))
 
 
 def _of_derivative(vjp: Symbol, g: Symbol, out: Symbol, argument: Symbol) -> Formula:
     """Write the local derivative: what a rule, which is linear in g, makes of 1, if it takes each element by itself."""
     derivative = tidied(vjp, {g.name: 1})
-    left = [("∂", ""), *bracketed(out), ("/∂", ""), (argument.name, "i")]
+    left = [("∂", ""), *bracketed(out), ("/∂", ""), *bracketed(argument)]
     factor = values_of(derivative)
     return Formula(
         tuple(left), runs_of(derivative), shown(vjp.value), factor if hasattr(factor, "dtype") else np.asarray(factor)

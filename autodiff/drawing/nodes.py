@@ -123,7 +123,7 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
         is_text = isinstance(arg, str) or (function is np.einsum and type(arg) in (list, tuple))
         is_array = not is_text and (facts.broadcasts or facts.has_rule(position))
         if type(arg) in (list, tuple) and (
-            (is_array and not facts.broadcasts) or any(isinstance(item, Tensor) for item in arg)
+            any(isinstance(item, Tensor) for item in arg) or (is_array and is_several(function, arg))
         ):
             operands += _flat(arg)
         elif isinstance(arg, Tensor) or (is_array and arg is not None):
@@ -138,6 +138,14 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
         if value is not None and value is not False and not isinstance(value, Level)
     ]
     return operands, [f"{key}={brief(value)}" if key else _quoted(value) for key, value in telling]
+
+
+def is_several(function: Function, arg: Any) -> bool:
+    """Whether an argument is a list of arrays, or of labels, and not one that NumPy makes an array of."""
+    facts = facts_of(function)
+    if type(arg) not in (list, tuple) or facts.broadcasts:
+        return False
+    return facts.takes_list or function is np.einsum or any(hasattr(one, "dtype") for one in arg)
 
 
 def _flat(items: Any) -> list[Any]:

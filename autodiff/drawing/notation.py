@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Sequence
 from inspect import unwrap
 from typing import Any
@@ -39,6 +40,9 @@ _SUMS: set[Function] = {np.sum, np.add.reduce, total}
 _SYMBOLS: dict[Function, str] = {sigmoid: "σ", unwrap(logistic): "σ", scatter_add: "scatter", np.conjugate: "conj"}
 _WITHOUT_SHAPE: set[Function] = {np.reshape, scatter_add}
 
+# What needs no brackets: a word with dots, and what stands in brackets behind it, such as x.T, layers[0] and f(x).
+_WORD = re.compile(r"[\w.⁽⁾'′]+(\([^()]*\)|\[[^][]*\])*|\([^()]*\)|\|[^|]*\|")
+
 _Written = tuple[list[Run], int]
 
 
@@ -72,7 +76,7 @@ def raised(text: str) -> str:
     """Write a text as an exponent: raised where Unicode has its characters."""
     if all(ord(character) in _RAISED for character in text):
         return text.translate(_RAISED)
-    return f"^{text}" if text.isalnum() else f"^({text})"
+    return f"^{text}" if _WORD.fullmatch(text) else f"^({text})"
 
 
 def _lowered(text: str) -> str:
@@ -97,7 +101,7 @@ def _write(x: Any, times: str) -> _Written:
         return _number(x)
     function: Any = x.function
     if function is None:
-        return [(x.name, "i")], _ATOM
+        return [(x.name, "i")], _ATOM if _WORD.fullmatch(x.name) else _CHOICE
     writer = _WRITERS.get(function)
     if function in _COMPARED or function in _JOINED or function is np.logical_not:
         return [("[", ""), *_condition(x, times), ("]", "")], _ATOM
@@ -239,6 +243,8 @@ def _application(x: Symbol, times: str) -> _Written:
     args = x.args[:-1] if function in _WITHOUT_SHAPE else x.args
     for arg in args:
         if function is scatter_add and not isinstance(arg, Symbol):
+            if _has_array(arg):
+                raise OpaqueError("places that are an array without a name")
             parts.append([(f"[{index(arg).replace('...', '…')}]", "")])
         elif isinstance(arg, Symbol | np.ndarray) or is_number(arg):
             parts.append(_write(arg, times)[0])
@@ -288,6 +294,11 @@ _WRITERS: dict[Function, Callable[[Symbol, str], _Written | None]] = {
 def _only_adds_axes(places: Any) -> bool:
     parts = places if isinstance(places, tuple) else (places,)
     return all(part is None or part is Ellipsis or part == slice(None) for part in parts)
+
+
+def _has_array(places: Any) -> bool:
+    parts = places if isinstance(places, tuple) else (places,)
+    return any(isinstance(part, np.ndarray | list) for part in parts)
 
 
 def subscript(number: int) -> str:
