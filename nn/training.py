@@ -116,7 +116,7 @@ def fit(
             last epoch that was better by ``min_delta``.
         min_delta: by how much a validation loss must be less than the smallest to count for ``patience``; at least 0.
         callbacks: functions of the epoch (1, 2, ...), the model and the `History` so far. One that returns True, and
-            nothing else, ends the training after this epoch; of ranks, on the first.
+            nothing else, ends the training after this epoch; of ranks, on the first. `plots.Live` draws the training.
         checkpoint: a safetensors file, written at the start and after each epoch, at every moment whole, with model,
             optimizer, schedule, history and generators (also those of the model's layers and of the loss). If it
             exists, the training continues from it and ends bit for bit as if it had never been interrupted, however it
