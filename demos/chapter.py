@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import argparse
 import ast
+import atexit
 import codeop
 import contextlib
 import functools
 import io
 import shutil
 import sys
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import autodiff as ad
 from demos import prose
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
+
+T = TypeVar("T")
 
 FOLDER = Path(__file__).resolve().parent
 MARK = "# %%"
@@ -83,6 +87,7 @@ class Run:
         self.parser: Parser | None = None
         self.output = Path()
         self.waiting: list[str] = []
+        self.entered = contextlib.ExitStack()
         self.stdout = sys.stdout
         self.is_written = self.is_quiet = False
 
@@ -160,10 +165,12 @@ def run(name: str, arguments: Sequence[str] = (), changes: Mapping[str, str] | N
     path = FOLDER / f"{name}.py"
     source = changed(path.read_text("utf-8"), changes or {})
     compiled = codeop.Compile()  # remembers the imports from __future__
-    names: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
-    before, _running = _running, Run(arguments)
+    main = types.ModuleType("__main__")  # without a file, which processes that it starts would run as well
+    names = vars(main)
+    before = _running, sys.modules["__main__"]
+    _running, sys.modules["__main__"] = Run(arguments), main
     try:
-        with contextlib.redirect_stdout(_running):  # type: ignore[type-var]
+        with _running.entered, contextlib.redirect_stdout(_running):  # type: ignore[type-var]
             for kind, line, text in cells(source):
                 if kind == "markdown":
                     _running.waiting.append(text)
@@ -172,7 +179,7 @@ def run(name: str, arguments: Sequence[str] = (), changes: Mapping[str, str] | N
                 exec(compiled("\n" * line + text, str(path), "exec"), names)
             _running.print_prose()
     finally:
-        _running = before
+        _running, sys.modules["__main__"] = before
     return names
 
 
@@ -220,6 +227,15 @@ def everybody() -> Any:
     if _running is not None:
         _running.is_quiet = MPI.COMM_WORLD.rank > 0
     return MPI.COMM_WORLD
+
+
+def enter(context: contextlib.AbstractContextManager[T]) -> T:
+    """Enter a context that is left when the chapter ends, however it does; in a notebook, when its kernel does."""
+    if _running is not None:
+        return _running.entered.enter_context(context)
+    entered = contextlib.ExitStack()
+    atexit.register(entered.close)
+    return entered.enter_context(context)
 
 
 def refuse(message: str) -> NoReturn:

@@ -20,7 +20,7 @@ from autodiff.scipy import linalg, stats
 from demos import chapter
 
 options = chapter.begin("gaussian_process")
-limits = threadpool_limits(1)  # of matrices this small several threads make no shorter work
+chapter.enter(threadpool_limits(1))  # of matrices this small several threads make no shorter work
 
 
 # %%
@@ -234,4 +234,3 @@ relevance.set(xlabel="input", ylabel="1 / ℓ", title=f"Which of {INPUTS} inputs
 for panel in (first, last, way, relevance):
     panel.title.set_fontsize(10)
 chapter.show(figure, "gaussian_process.png")
-limits.restore_original_limits()

@@ -19,7 +19,7 @@ from autodiff.scipy.integrate import odeint
 from demos import chapter
 
 options = chapter.begin("neural_ode")
-limits = threadpool_limits(1)  # products of such small matrices are slower with several threads
+chapter.enter(threadpool_limits(1))  # products of such small matrices are slower with several threads
 
 # %%
 MATRIX = np.array([[-0.1, 2.0], [-2.0, -0.1]])
@@ -189,4 +189,3 @@ figure.legend(*legend, loc="lower right", bbox_to_anchor=(0.98, 0.33), ncols=5, 
 for ax in (left, over_time):
     ax.spines[["top", "right"]].set_visible(False)
 chapter.show(figure, "neural_ode.png")
-limits.restore_original_limits()

@@ -19,7 +19,7 @@ import nn
 from demos import chapter
 
 options = chapter.begin("per_example")
-limits = threadpool_limits(1)  # products of such small matrices are slower with several threads
+chapter.enter(threadpool_limits(1))  # products of such small matrices are slower with several threads
 
 # %%
 images, digits = load_digits(return_X_y=True)
@@ -206,4 +206,3 @@ right.set(xlabel="seconds", title="Time of their training", xlim=(0, 1.2 * max(t
 for ax in (left, middle, right):
     ax.spines[["top", "right"]].set_visible(False)
 chapter.show(figure, "per_example.png")
-limits.restore_original_limits()

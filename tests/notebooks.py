@@ -68,3 +68,14 @@ def run_notebook(name: str, folder: Path, changes: Mapping[str, str] | None = No
     names = Names(pickle.loads((folder / "names.pickle").read_bytes()))
     (folder / "names.pickle").unlink()
     return Notebook(names, out, shown)
+
+
+def defined(name: str, before: str) -> dict[str, Any]:
+    """Give what a chapter defines in the cells of code before the one with a text in it."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for kind, _, text in chapter.cells((ROOT / "demos" / f"{name}.py").read_text("utf-8")):
+        if before in text:
+            return names
+        if kind == "code":
+            exec(text, names)
+    raise ValueError(f"{name} has no such cell: {before}")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,9 @@ import pytest
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("distributed")
+pytest.importorskip("nbclient")
+
+import itertools
 
 import dask
 import dask.array as da
@@ -25,51 +26,58 @@ import distributed
 
 import autodiff as ad
 import nn
-from demos import larger_than_memory
-
-ROOT = Path(__file__).parent.parent
+from demos import chapter
+from tests.notebooks import defined, run_notebook
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
+def defines() -> dict[str, Any]:
+    """Give what the chapter defines before it looks for a cluster."""
+    return defined("larger_than_memory", before="chapter.enter")
+
+
+@pytest.fixture(scope="module")
+def client(defines: dict[str, Any]) -> Iterator[Any]:
     """Give a client of two processes, of which a task is not tried on a third one after the death of two."""
     options = {"distributed.scheduler.allowed-failures": 1, "scheduler": None}
-    with pytest.MonkeyPatch.context() as patch, dask.config.set(options):
-        patch.setattr(larger_than_memory, "GONE", "1s")
-        with larger_than_memory.connected(None) as client:
-            yield client
+    defines["GONE"] = "1s"
+    with dask.config.set(options), defines["connected"](None) as client:
+        yield client
     assert not [child for child in multiprocessing.active_children() if "Dask" in child.name]
     assert dask.config.get("scheduler", None) is None
 
 
 def test_the_chapter_on_a_cluster(client: Any, tmp_path: Path) -> None:
-    code = f"""
-from demos import larger_than_memory as chapter
-chapter.PASSES, chapter.COUNTED = 2, (8, 16, 32)
-result = chapter.main(["--address", "{client.scheduler.address}", "--chunks", "2", "--output", {str(tmp_path)!r}])
-(limit, _), peaks = result["limits"], [*result["peaks"], result["own_peak"]]
-assert all(0 < peak < limit == chapter.MEMORY for peak in peaks), peaks
-assert 0 <= result["difference"] < 1e-10
-for curve in result["losses"].values():
-    assert len(curve) >= 2 and curve[-1] < curve[0] < 0.8
-for counts in result["counts"].values():
-    for few, more in zip(counts, counts[1:]):
-        assert few < more <= 2.02 * few
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "data            48 MiB in 2 chunks\nmemory allowed  640 MiB of 2 workers together\n" in done.stdout
-    assert len(re.findall(r"^peak memory of .* \d+ MiB, of 320 MiB that a worker may use$", done.stdout, re.M)) == 2
-    assert done.stdout.endswith(f"wrote {tmp_path / 'larger_than_memory.png'}\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["larger_than_memory.png"]
+    changes = {
+        "connected(options.address)": f"connected({client.scheduler.address!r})",
+        "rows(options.chunks,": "rows(2,",
+        "{options.chunks} chunks": "2 chunks",
+        "PASSES, RATE = 8, 3, 4.0": "PASSES, RATE = 8, 2, 4.0",
+        "COUNTED = (16, 32, 64, 128)": "COUNTED = (8, 16, 32)",
+    }
+    names, out, shown = run_notebook("larger_than_memory", tmp_path, changes)
+    (limit, _), peaks = names["limits"], [*names["peaks"], names["own_peak"]]
+    assert all(0 < peak < limit == names["MEMORY"] for peak in peaks), peaks
+    assert 0 <= names["difference"] < 1e-10
+    for curve in names["losses"].values():
+        assert len(curve) >= 2
+        assert curve[-1] < curve[0] < 0.8
+    for counts in names["counts"].values():
+        for few, more in itertools.pairwise(counts):
+            assert few < more <= 2.02 * few
+    assert "data            48 MiB in 2 chunks\nmemory allowed  640 MiB of 2 workers together\n" in out
+    assert len(re.findall(r"^peak memory of .* \d+ MiB, of 320 MiB that a worker may use$", out, re.M)) == 2
+    assert shown == ["image/png"]
+    assert not list(tmp_path.iterdir())
 
 
-def test_the_data_is_four_times_the_memory_and_its_chunks_are_always_the_same() -> None:
-    X, y = larger_than_memory.rows(larger_than_memory.CHUNKS, 0)
-    assert X.nbytes >= 4 * 2 * larger_than_memory.MEMORY
+def test_the_data_is_four_times_the_memory_and_its_chunks_are_always_the_same(defines: dict[str, Any]) -> None:
+    rows = defines["rows"]
+    X, y = rows(defines["CHUNKS"], 0)
+    assert X.nbytes >= 4 * 2 * defines["MEMORY"]
     assert len(y) == len(X)
-    few = larger_than_memory.rows(3, 0, 10)
-    again = larger_than_memory.rows(5, 0, 10)
+    few = rows(3, 0, 10)
+    again = rows(5, 0, 10)
     for one, other in zip(few, again, strict=True):
         np.testing.assert_array_equal(one, other[:30])
     assert 0.3 < np.mean(few[1]) < 0.7
@@ -124,10 +132,9 @@ def test_a_step_without_any_worker_is_an_error_that_says_so(client: Any) -> None
 def test_bad_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for address in ("tcp://127.0.0.1:1", "nowhere", "smoke://signals:1"):
         with pytest.raises(SystemExit) as caught:
-            larger_than_memory.main(["--output", str(tmp_path), "--address", address])
+            chapter.run("larger_than_memory", ["--output", str(tmp_path), "--address", address])
         assert caught.value.code == 2
-        out, err = capsys.readouterr()
-        assert out == ""
+        err = capsys.readouterr().err
         words = f"argument --address: no scheduler answers at {re.escape(address)}: "
         assert re.fullmatch(rf"python -m demos\.larger_than_memory: {words}.*\n", err, re.DOTALL)
 
@@ -135,4 +142,4 @@ def test_bad_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_dask_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(ImportError, match=r'pip install -e "\.\[demos,distributed\]"'):
-        importlib.reload(larger_than_memory)
+        chapter.run("larger_than_memory")
