@@ -75,8 +75,7 @@ L = ((output - targets) ** 2).sum() / 2
 L.backward()
 
 # %% [markdown]
-# The gradient by a value in between is the gradient of all that comes after it, as a function of it. It is put where
-# the picture of the graph shows it.
+# The gradient by a value in between is the gradient of all that comes after it, as a function of it.
 
 
 # %%
@@ -95,10 +94,11 @@ def after_z(z):
     return after_hidden(sigmoid(z))
 
 
-for tensor, name, after in ((z, "z", after_z), (hidden, "h", after_hidden), (output, "O", after_output)):
-    tensor.name = name
-    tensor.grad = ad.grad(after)(tensor).data
-L.name = "L"
+by_engine = {
+    "O": ad.grad(after_output)(output).data, "W₂": weights2.grad, "b₂": bias2.grad,
+    "h": ad.grad(after_hidden)(hidden).data, "z": ad.grad(after_z)(z).data, "W₁": weights1.grad, "b₁": bias1.grad,
+    "X": inputs.grad,
+}  # fmt: skip
 
 # %% [markdown]
 # Here is each gradient by hand, and beside it the engine's.
@@ -126,8 +126,6 @@ def row(numbers):
     return " ".join(f"{number:7.4f}" for number in numbers)
 
 
-tensors = (output, weights2, bias2, hidden, z, weights1, bias1, inputs)
-by_engine = {name: tensor.grad for name, tensor in zip(FORMULAS, tensors)}
 for name, formula in FORMULAS.items():
     show(f"∂L/∂{name} = {formula}", "by hand", "by engine")
     for ours, its in zip(np.atleast_2d(by_hand[name]), np.atleast_2d(by_engine[name])):
@@ -160,8 +158,15 @@ show("", row(by_hand["h"][0] * slope), row(by_hand["h"][0] @ matrix))
 # %% [markdown]
 # ## The graph
 #
-# All gradients stand in the graph of the calls. As a page, `backpropagation.html`, it can be stepped through in a
-# browser: forward, and then backward from one derivative to the next.
+# All gradients stand in the graph of the calls.
 
 # %%
-chapter.show(ad.draw(L), "backpropagation.html", "backpropagation.svg", "backpropagation.png")
+hidden.name, output.name = "h", "O"
+graph = ad.draw(L)
+chapter.show(graph, "backpropagation.svg", "backpropagation.png")
+
+# %% [markdown]
+# As a page it can be stepped through in a browser: forward, and then backward from one derivative to the next.
+
+# %%
+chapter.show(graph, "backpropagation.html")

@@ -251,7 +251,10 @@ def refuse(message: str) -> NoReturn:
 
 
 def show(picture: Figure | ad.Drawing, *names: str) -> None:
-    """Show a picture below the cell in a notebook; in a terminal write it to the files of these names, and say so."""
+    """Show a picture below the cell in a notebook; in a terminal write it to the files of these names, and say so.
+
+    A drawing whose name ends with html is shown as a page to step through.
+    """
     if _running is not None:
         for name in names:
             write(name, functools.partial(save_picture, picture))
@@ -259,7 +262,7 @@ def show(picture: Figure | ad.Drawing, *names: str) -> None:
     from IPython.display import Image, display
 
     if isinstance(picture, ad.Drawing):
-        display(picture)
+        picture.page() if names[0].endswith(".html") else display(picture)
         return
     picture.savefig(data := io.BytesIO(), dpi=200)
     display(Image(data.getvalue(), retina=True))
@@ -289,7 +292,7 @@ def save_picture(picture: Figure | ad.Drawing, path: Path) -> None:
         picture.savefig(path, dpi=100)
     if path.suffix == ".png":  # smaller, and with a palette: a third of the bytes
         image = Image.open(path).convert("RGB")
-        image.thumbnail((800, 1200))
+        image.thumbnail((800, 1600))
         image.quantize(128, kmeans=1).save(path)  # else the lines of a curve lose their color beside a photograph
 
 
