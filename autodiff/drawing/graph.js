@@ -165,7 +165,7 @@ function layered(elements, links) {
     const slant = (at, { up, upDx, downDx }) => Math.abs(up.x + upDx - at.x - downDx);
     const aslant = row.reduce((most, cell) => cell.ups.reduce((far, one) => Math.max(far, slant(cell, one)), most), 0);
     const isAtEnd = row[0].end === "bottom" || rows[number - 1]?.[0].end === "top";
-    if (number > 0) y += (isAtEnd ? 10 : 28) + Math.min(60, aslant / 12);
+    if (number > 0) y += (isAtEnd ? 8 : 25) + Math.min(60, aslant / 12);
     const level = { top: y, bottom: y + height };
     y += height;
     for (const cell of row) cell.y = cell.leaf ? level.bottom - cell.h / 2 : level.top + height / 2;
@@ -192,6 +192,7 @@ function layered(elements, links) {
 function graphPane(element, { nodes, boxes = [] }) {
   const AT_FIRST = 40;  // items that are shown before anything is opened
   const READABLE = 0.9;  // the scale at which a step is followed
+  const LEAST = 0.4;  // the least scale of what is shown whole at first
   const FAR = 0.3, MANY = 300;  // the scale below which the nodes of a large graph are not drawn one by one
   const TITLE = "600 12px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
   const TEXT = "11px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
@@ -252,7 +253,6 @@ function graphPane(element, { nodes, boxes = [] }) {
     }
   }
   for (const item of items.values()) if (item.box) Object.assign(item, closedSize(item));
-  openSome();
 
   function measured(node) {
     const called = node.kind === "call" ? node.title : node.name;
@@ -283,13 +283,20 @@ function graphPane(element, { nodes, boxes = [] }) {
   function openSome() {
     // From the outermost modules inwards, those are open whose contents still find room.
     const pending = [root];
-    let shown = 0;
+    let shown = 0, depth = 0;
     for (let at = 0; at < pending.length; at += 1) {
       const { children } = pending[at];
       if (at > 0 && shown + children.length - 1 > AT_FIRST) continue;
       pending[at].open = true;
+      depth = pending[at].depth;
       shown += children.length - (at > 0 ? 1 : 0);
       pending.push(...children.filter(({ box }) => box?.module));
+    }
+    // Where the whole would be too small to be read, the innermost are closed again.
+    arrange();
+    for (; depth > 0 && Math.min(400 / root.w, 600 / root.h) < LEAST; depth -= 1) {
+      for (const item of pending) if (item.depth === depth) item.open = false;
+      arrange();
     }
   }
 
@@ -664,7 +671,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     const { left, top } = item;
     item.open = !item.open;
     rearrange();
-    if (fitted && fitting() > 0.5) fit();
+    if (fitted && fitting() > LEAST) fit();
     else move((left - item.left) * view.scale, (top - item.top) * view.scale);
   }
 
@@ -882,7 +889,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   }
 
   element.replaceChildren(html("div", { class: "bar" }, sought, controls), canvas, legend);
-  arrange();
+  openSome();
   new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = canvas;
     size = { width, height };
