@@ -3,9 +3,9 @@
 // Where the elements of a layered graph stand, and by which points its links go from one to the next.
 //
 // Elements have a width and a height and are given x and y of their middles. Of the ports of a box, those whose `end`
-// is its top come before all else, and those of the bottom after; a `leaf` uses nothing. Links lead `from` one element `to`
-// another, at distances `fromDx` and `toDx` from their middles; those with one `trunk` share their way until they part.
-// They are given `points`, between which they are curves that begin and end upright.
+// is its top come before all else, and those of the bottom after; a `leaf` uses nothing. Links lead `from` one element
+// `to` another, at distances `fromDx` and `toDx` from their middles; those with one `trunk` share their way until they
+// part. They are given `points`, between which they are curves that begin and end upright.
 function layered(elements, links) {
   const GAP = 22, LANE = 12;
   for (const element of elements) Object.assign(element, { ins: [], outs: [], layer: element.end === "top" ? 0 : 1 });
@@ -185,10 +185,11 @@ function layered(elements, links) {
 
 // A graph that can be dragged, zoomed and searched, and whose boxes are closed and opened by a click.
 //
-// `nodes` are those of the page's data, each with the key of the innermost of the `boxes` that it is in. What stands in
-// a node is its title, its name, what sets it apart, and lines for `value` and `gradient` that `fill` writes and that are
-// wide enough for the node's `texts`. Nodes are known by their keys, and the edge from n1 to the second operand of n3 as n1_n3_2;
-// what is told of those in a closed box is shown at the box. The caller sets `onselect(key)`, for when a node is pressed.
+// The nodes are those of the page's data, each with the key of the innermost of the boxes that it is in. What stands in
+// a node is its title, its name, what sets it apart, and lines for `value` and `gradient`, which `fill` writes and
+// which are wide enough for the node's `texts`. Nodes are known by their keys, and the edge from n1 to the second operand of
+// n3 as n1_n3_2; what is told of those in a closed box is shown at the box. The caller sets `onselect(key)`, for when a
+// node is pressed.
 function graphPane(element, { nodes, boxes = [] }) {
   const AT_FIRST = 40;  // items that are shown before anything is opened
   const READABLE = 0.9;  // the scale at which a step is followed
@@ -200,12 +201,6 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   const svg = (tag, attributes = {}, ...children) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.append(...children);
-    return made;
-  };
-  const html = (tag, attributes = {}, ...children) => {
-    const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
     made.append(...children);
     return made;
@@ -240,7 +235,9 @@ function graphPane(element, { nodes, boxes = [] }) {
   const root = { key: "", children: [], open: true, depth: 0 };
   const items = new Map();
   for (const box of boxes) items.set(box.key, { key: box.key, box, children: [], open: false, count: 0 });
-  for (const node of nodes) items.set(node.key, { key: node.key, node, leaf: node.operands.length === 0, ...measured(node) });
+  for (const node of nodes) {
+    items.set(node.key, { key: node.key, node, leaf: node.operands.length === 0, ...measured(node) });
+  }
   for (const item of items.values()) {
     item.parent = items.get(item.box ? item.box.parent : item.node.box) ?? root;
     item.parent.children.push(item);
@@ -257,27 +254,22 @@ function graphPane(element, { nodes, boxes = [] }) {
   function measured(node) {
     const called = node.kind === "call" ? node.title : node.name;
     const name = node.kind === "call" ? node.name : "";
-    const sizes = node.value.shape?.length > 0 ? sizesOf(node.value) : "";
+    const sizes = node.value.shape?.length > 0 ? shape(node.value) : "";
     const details = [...node.settings, sizes].filter(Boolean).map((text) => shortened(text, TEXT, 200));
     const title = shortened(called, TITLE, 200);
     const lines = Object.keys(node.texts);
     const wide = Math.max(widthOf(title, TITLE) + (name ? 8 + widthOf(name, TEXT) : 0), 34);
-    const width = [...details, ...Object.values(node.texts)].reduce((most, text) => Math.max(most, widthOf(text, TEXT)), wide);
+    const width = Math.max(wide, ...[...details, ...Object.values(node.texts)].map((text) => widthOf(text, TEXT)));
     const edge = { input: 22, constant: 12 }[node.kind] ?? 9;
     const height = 12 + 14 * (1 + details.length + lines.length) + (node.kind === "input" ? 8 : 0);
     return { w: Math.min(width, 220) + 2 * edge, h: height, title, name, details, lines };
-  }
-
-  function sizesOf({ shape, batches = 0 }) {
-    const own = shape.slice(batches);
-    return [...shape.slice(0, batches), `(${own.join(", ")}${own.length === 1 ? "," : ""})`].join(" × ");
   }
 
   function closedSize(item) {
     const title = shortened(item.box.title, TITLE, 240);
     const details = [counted(item.count)];
     const wide = Math.max(widthOf(title, TITLE) + 18, widthOf(details[0], TEXT));
-    return { title, details, w: wide + 24, h: 42, closedW: wide + 24, closedH: 42 };
+    return { title, details, closed: { w: wide + 24, h: 42 } };
   }
 
   function openSome() {
@@ -306,7 +298,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     return shown;
   }
 
-  // The layout: of each open box by itself, from the innermost outwards. What leads into it or out passes through ports.
+  // The layout: of each open box by itself, from the innermost outwards. What leads in or out passes through ports.
 
   let shownItems = [], shownEdges = [], byId = new Map();
 
@@ -328,7 +320,8 @@ function graphPane(element, { nodes, boxes = [] }) {
         if (whole && edges.has(pair)) return void byId.set(id, edges.get(pair));
         const nth = times.get(pair) ?? 0;
         times.set(pair, nth + 1);
-        const edge = { id, from, to, nth, number: numbered && !whole ? String(at + 1) : "", parts: route(from, to, nth) };
+        const number = numbered && !whole ? String(at + 1) : "";
+        const edge = { id, from, to, number, parts: route(from, to, nth) };
         edges.set(pair, edge);
         byId.set(id, edge);
         shownEdges.push(edge);
@@ -351,7 +344,8 @@ function graphPane(element, { nodes, boxes = [] }) {
     const first = [], last = [];
     const link = (box, a, b, trunk, times) => {
       const key = `${a.key ?? `in ${a.source.key}`} ${b.key ?? `out ${b.source.key}`} ${trunk.key} ${times}`;
-      if (!box.links.has(key)) box.links.set(key, { from: a, to: b, trunk: `${trunk.key} ${times}`, source: trunk, nth: times });
+      const link = { from: a, to: b, source: trunk, trunk: `${trunk.key} ${times}`, nth: times };
+      if (!box.links.has(key)) box.links.set(key, link);
       return { box, link: box.links.get(key) };
     };
     let a = from, b = to;
@@ -369,7 +363,7 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   function layOut(box) {
     const inside = [...box.ports.values(), ...box.children];
-    for (const item of box.children) if (!item.open && item.box) Object.assign(item, { w: item.closedW, h: item.closedH });
+    for (const item of box.children) if (item.box && !item.open) Object.assign(item, item.closed);
     const links = [...box.links.values()];
     for (const link of links) {
       link.fromDx = link.from.open ? link.from.ports.get(`bottom ${link.source.key}`).dx : 10 * link.nth;
@@ -443,7 +437,12 @@ function graphPane(element, { nodes, boxes = [] }) {
     edge.path = d;
     edge.end = end;
     edge.lean = lean;
-    edge.bounds = points.reduce(([l, t, r, b], [x, y]) => [Math.min(l, x), Math.min(t, y), Math.max(r, x), Math.max(b, y)], [Infinity, Infinity, -Infinity, -Infinity]);
+    edge.bounds = points.reduce(
+      ([left, top, right, bottom], [px, py]) => [
+        Math.min(left, px), Math.min(top, py), Math.max(right, px), Math.max(bottom, py),
+      ],
+      [...end, ...end],
+    );
   }
 
   const at1 = (number) => Math.round(number * 10) / 10;
@@ -472,8 +471,8 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   function drawNode(item) {
     const { key, node, w, h, title, name, details, lines } = item;
-    const label = node.name === title ? `${node.name}, ${node.title}` : `${node.name}, ${node.title}`;
-    const made = svg("g", { id: `node_${key}`, class: "node", role: "button", tabindex: "0", "aria-label": label });
+    const made = svg("g", { id: `node_${key}`, class: "node", role: "button", tabindex: "0" });
+    made.setAttribute("aria-label", `${node.name}, ${node.title}`);
     made.dataset.kind = node.kind;
     made.append(...outlines[node.kind](w, h));
     if (node.output) {
@@ -482,7 +481,8 @@ function graphPane(element, { nodes, boxes = [] }) {
     }
     const heading = svg("text", { class: "title" }, title);
     if (name) heading.append(svg("tspan", { class: "name", dx: 6 }, name));
-    const texts = [heading, ...details.map((text) => svg("text", {}, text)), ...lines.map((line) => svg("text", { class: line }))];
+    const texts = [heading, ...details.map((text) => svg("text", {}, text))];
+    texts.push(...lines.map((line) => svg("text", { class: line })));
     texts.forEach((text, at) => text.setAttribute("y", 14 * (at - (texts.length - 1) / 2) + 4));
     made.append(...texts);
     made.setAttribute("transform", `translate(${at1(item.left + w / 2)} ${at1(item.top + h / 2)})`);
@@ -504,12 +504,14 @@ function graphPane(element, { nodes, boxes = [] }) {
     const made = svg("g", { class: open ? "box open" : "box closed", "data-level": item.depth % 2 });
     if (!box.module) made.dataset.repeated = "";
     made.append(svg("rect", { x: 0, y: 0, width: at1(w), height: at1(h), rx: open ? 10 : 4, class: "ground" }));
-    const button = svg("g", { id: `box_${key}`, class: "toggle", role: "button", tabindex: "0", "aria-expanded": open });
-    button.setAttribute("aria-label", `${box.title}, ${counted(item.count)}`);
+    const label = `${box.title}, ${counted(item.count)}`;
+    const button = svg("g", { id: `box_${key}`, class: "toggle", role: "button", tabindex: "0", "aria-label": label });
+    button.setAttribute("aria-expanded", open);
     const wide = widthOf(title, TITLE);
     const x = open ? (item.titleRight ? w - wide - 30 : 6) : (w - wide - 18) / 2;
+    const area = open ? { x, y: 4, width: wide + 24, height: 20 } : { width: w, height: h };
     button.append(
-      svg("rect", { x: open ? x : 0, y: open ? 4 : 0, width: open ? wide + 24 : w, height: open ? 20 : h, rx: 5, class: "press" }),
+      svg("rect", { ...area, rx: 5, class: "press" }),
       svg("path", { d: `M${at1(x + 4)} ${open ? 14 : 17}h8${open ? "" : "m-4 -4v8"}`, class: "sign" }),
       svg("text", { x: at1(x + 18), y: open ? 18 : 21, class: "title" }, title),
     );
@@ -584,7 +586,9 @@ function graphPane(element, { nodes, boxes = [] }) {
     for (const { key, node, left, top, w, h } of seen) {
       if (!node) continue;
       const kind = `${node.output ? "output" : node.kind} ${(marks.get(key) ?? "")}`;
-      paths.set(kind, `${paths.get(kind) ?? ""}M${Math.round(left)} ${Math.round(top)}h${Math.round(w)}v${Math.round(h)}h${-Math.round(w)}z`);
+      const wide = Math.round(w);
+      const d = `M${Math.round(left)} ${Math.round(top)}h${wide}v${Math.round(h)}h${-wide}z`;
+      paths.set(kind, `${paths.get(kind) ?? ""}${d}`);
     }
     const edges = svg("path", { d: shownEdges.map(({ path }) => path).join(""), class: "edges" });
     return [edges, ...[...paths].map(([kind, d]) => {
@@ -599,8 +603,9 @@ function graphPane(element, { nodes, boxes = [] }) {
     whole.setAttribute("transform", `translate(${at1(view.x)} ${at1(view.y)}) scale(${view.scale})`);
     const { x, y, scale } = view;
     const [left, top, right, bottom] = drawn?.area ?? [0, 0, 0, 0];
-    const isIn = -x / scale >= left && -y / scale >= top && (size.width - x) / scale <= right && (size.height - y) / scale <= bottom;
-    if (!isIn || scale < FAR !== drawn.scale < FAR || scale > 2 * drawn.scale) redraw();
+    const isOver = x > -left * scale || y > -top * scale;
+    const isUnder = size.width > right * scale + x || size.height > bottom * scale + y;
+    if (isOver || isUnder || scale < FAR !== drawn.scale < FAR || scale > 2 * drawn.scale) redraw();
   }
 
   // What is asked for several times at once is done once.
@@ -753,22 +758,24 @@ function graphPane(element, { nodes, boxes = [] }) {
     redraw();
   }
 
-  const result = html("span", { class: "count", role: "status" });
+  const result = make("span", { class: "count", role: "status" });
   const say = (text) => (result.textContent = text);
 
   // The bar, and what the pointer and the keys do
 
   function button(label, sign, action) {
-    const made = html("button", { type: "button", "aria-label": label, title: label });
+    const made = make("button", { type: "button", "aria-label": label, title: label });
     made.append(svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: sign })));
     made.addEventListener("click", action);
     return made;
   }
 
-  const field = html("input", { type: "search", placeholder: "Search", "aria-label": "Search the graph", spellcheck: "false" });
-  const found1 = html("span", { class: "hits" }, result, button("Previous match", "M4 10l4-4 4 4", () => step(-1)), button("Next match", "M4 6l4 4 4-4", () => step(1)));
-  const sought = html("div", { class: "search", role: "search" }, field, found1);
-  const controls = html(
+  const field = make("input", { type: "search", placeholder: "Search", "aria-label": "Search the graph" });
+  const before = button("Previous match", "M4 10l4-4 4 4", () => step(-1));
+  const next = button("Next match", "M4 6l4 4 4-4", () => step(1));
+  const around = make("span", { class: "hits" }, result, before, next);
+  const searching = make("div", { class: "search", role: "search" }, field, around);
+  const controls = make(
     "div",
     { class: "zoom", role: "group", "aria-label": "View" },
     button("Zoom out", "M3 8h10", () => zoom(1 / 1.4)),
@@ -789,7 +796,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   }
 
   field.addEventListener("input", () => search(field.value));
-  sought.addEventListener("keydown", (event) => {
+  searching.addEventListener("keydown", (event) => {
     event.stopPropagation();  // the page has its own use for some keys
     if (event.key === "Enter" && event.target === field) step(event.shiftKey ? -1 : 1);
     if (event.key === "Escape") {
@@ -836,7 +843,8 @@ function graphPane(element, { nodes, boxes = [] }) {
     if (!other) return move(event.clientX - before.clientX, event.clientY - before.clientY);
     const spread = (one) => Math.max(1, Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY));
     move((event.clientX - before.clientX) / 2, (event.clientY - before.clientY) / 2);
-    zoom(spread(event) / spread(before), (event.clientX + other.clientX) / 2 - frame.left, (event.clientY + other.clientY) / 2 - frame.top);
+    const x = (event.clientX + other.clientX) / 2 - frame.left, y = (event.clientY + other.clientY) / 2 - frame.top;
+    zoom(spread(event) / spread(before), x, y);
   });
   for (const end of ["pointerup", "pointercancel"]) {
     canvas.addEventListener(end, (event) => pointers.delete(event.pointerId));
@@ -880,15 +888,15 @@ function graphPane(element, { nodes, boxes = [] }) {
   });
 
   const kinds = [...new Set(nodes.map(({ kind }) => kind)), "output"];
-  const legend = html("ul", { class: "legend", "aria-label": "Legend" });
+  const legend = make("ul", { class: "legend", "aria-label": "Legend" });
   for (const kind of Object.keys(outlines).filter((one) => kinds.includes(one)).concat("output")) {
     const sample = svg("svg", { viewBox: "-14 -9 28 18", "aria-hidden": "true" });
     const part = svg("g", { class: "node" }, ...outlines[kind === "output" ? "call" : kind](24, 14));
     part.dataset[kind === "output" ? "output" : "kind"] = kind === "output" ? "" : kind;
-    legend.append(html("li", {}, (sample.append(part), sample), kind));
+    legend.append(make("li", {}, (sample.append(part), sample), kind));
   }
 
-  element.replaceChildren(html("div", { class: "bar" }, sought, controls), canvas, legend);
+  element.replaceChildren(make("div", { class: "bar" }, searching, controls), canvas, legend);
   openSome();
   new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = canvas;
