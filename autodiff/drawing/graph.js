@@ -187,8 +187,8 @@ function layered(elements, links) {
 //
 // The nodes are those of the page's data, each with the key of the innermost of the boxes that it is in. What stands in
 // a node is its title, its name, what sets it apart, and lines for `value` and `gradient`, which `fill` writes and
-// which are wide enough for the node's `texts`. Nodes are known by their keys, and the edge from n1 to the second operand of
-// n3 as n1_n3_2; what is told of those in a closed box is shown at the box. The caller sets `onselect(key)`, for when a
+// which are wide enough for the node's `texts`. Nodes are known by their keys, and the edge from n1 to the second operand
+// of n3 as n1_n3_2; what is told of those in a closed box is shown at the box. The caller sets `onselect(key)`, for when a
 // node is pressed.
 function graphPane(element, { nodes, boxes = [] }) {
   const AT_FIRST = 40;  // items that are shown before anything is opened
@@ -599,8 +599,9 @@ function graphPane(element, { nodes, boxes = [] }) {
     })];
   }
 
-  function look() {
-    whole.setAttribute("transform", `translate(${at1(view.x)} ${at1(view.y)}) scale(${view.scale})`);
+  function look(glides = false) {
+    canvas.classList.toggle("glides", glides);
+    whole.style.transform = `translate(${at1(view.x)}px, ${at1(view.y)}px) scale(${view.scale})`;
     const { x, y, scale } = view;
     const [left, top, right, bottom] = drawn?.area ?? [0, 0, 0, 0];
     const isOver = x > -left * scale || y > -top * scale;
@@ -659,7 +660,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     if (scale === view.scale && isIn) return;
     view = { scale, x: size.width / 2 - x * scale, y: (size.height + ABOVE) / 2 - y * scale };
     fitted = false;
-    look();
+    look(true);
   }
 
   function show(key) {
@@ -877,7 +878,8 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   // On paper, all of it
   addEventListener("beforeprint", () => {
-    whole.removeAttribute("transform");
+    canvas.classList.remove("glides");
+    whole.style.transform = "none";
     canvas.setAttribute("viewBox", `-10 -10 ${root.w + 20} ${root.h + 20}`);
     draw(true);
   });
