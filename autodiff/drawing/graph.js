@@ -656,9 +656,16 @@ function graphPane(element, { nodes, boxes = [] }) {
     const x = item.left + w / 2, y = item.top + h / 2;
     const px = x * scale + view.x, py = y * scale + view.y;
     const aside = Math.min(size.width / 2 - 1, (w * scale) / 2 + 8), high = (h * scale) / 2 + 8;
-    const isIn = px >= aside && px <= size.width - aside && py >= ABOVE + high && py <= size.height - high;
+    const isIn = px >= aside && px <= size.width - aside && py >= ABOVE + high && py <= size.height - below() - high;
     if (scale === view.scale && isIn) return;
-    view = { scale, x: size.width / 2 - x * scale, y: (size.height + ABOVE) / 2 - y * scale };
+    // In the middle, or as near to it as leaves no room empty beside the graph.
+    const within = (from, room, length, to) =>
+      length > room ? Math.min(from, Math.max(from + room - length, to)) : from + (room - length) / 2;
+    view = {
+      scale,
+      x: within(12, size.width - 24, root.w * scale, size.width / 2 - x * scale),
+      y: within(ABOVE, size.height - ABOVE - below(), root.h * scale, (size.height + ABOVE - below()) / 2 - y * scale),
+    };
     fitted = false;
     look(true);
   }

@@ -430,12 +430,13 @@ const filled = new Map();  // what each node says now
 
 function fillUntil(at) {
   // The way forward fills in values, and the way back gradients, as far as it has come.
-  for (const { node } of steps) {
+  for (const node of nodes.filter((one) => !one.literal)) {
     const value = at >= stepOf(node.key, "forward") ? node.texts.value : null;
     const gradient = at >= reached(node) ? node.texts.gradient : null;
-    const text = `${value} ${gradient}`;
-    if (filled.get(node) !== text) pane.fill(node.key, { value, gradient });
-    filled.set(node, text);
+    const before = filled.get(node);
+    if (before?.value === value && before?.gradient === gradient) continue;
+    filled.set(node, { value, gradient });
+    pane.fill(node.key, { value, gradient });
   }
 }
 
