@@ -701,7 +701,7 @@ def test_the_divider(open_page: Open) -> None:
     page.keyboard.press("End")
     assert divider.get_attribute("aria-valuenow") == divider.get_attribute("aria-valuemax") == "85"
     page.set_viewport_size({"width": 390, "height": 844})
-    assert divider.get_attribute("aria-orientation") == "horizontal"
+    page.wait_for_selector("#divider[aria-orientation=horizontal]")
     drag(200, 500)
     graph, panel = (page.locator(part).bounding_box() for part in ("#graph", "#panel"))
     assert graph["y"] + graph["height"] == pytest.approx(500, abs=10)
