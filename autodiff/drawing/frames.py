@@ -23,7 +23,7 @@ from autodiff.drawing.nodes import Node, nodes_of
 from autodiff.drawing.notation import plain
 from autodiff.drawing.render import render
 from autodiff.drawing.steps import Flow, Step, in_a_word, is_literal, label, loss_of, names_of, steps_of, texts_of
-from autodiff.drawing.text import function_name, is_number, shape
+from autodiff.drawing.text import is_number, shape
 from autodiff.drawing.themes import FONT, THEMES
 from autodiff.extras import install
 
@@ -80,7 +80,7 @@ class _Reel:
     """
 
     def __init__(
-        self, outputs: Sequence[Tensor], theme: str, words: Mapping[int, str] | None, zoom: float = 1.0
+        self, outputs: Sequence[Tensor], theme: str = "light", words: Mapping[int, str] | None = None, zoom: float = 1.0
     ) -> None:
         self._image, self._draw = _pillow()
         self._nodes, self._zoom = nodes_of(outputs, words), zoom
@@ -287,29 +287,30 @@ class _Said:
             lines[_MOST_LINES - 1 :] = [f"… and {len(lines) - _MOST_LINES + 1} more"]
         return [whole, *lines]
 
-    def _edge(self, node: Node, to: str, part: Any, formula: Formula | None) -> str:
+    def _edge(self, node: Node, to: str, part: Any, formula: Formula) -> str:
         """Write what the chain rule makes of the gradient of a call for an operand."""
-        if formula is None:
-            text = f"by the rule of {function_name(node.value._function)}"
-        elif formula.derivative is None:
+        own, of = self._derivative(node.key), self._derivative(to)
+        is_one = len(self._flow.arrivals[to]) + self._by_key[to].is_output == 1
+        if formula.derivative is None:
+            # In words, or with the gradient in place of its letter.
             letters = {run for run in formula.left if run[1] == "i"}
-            own = self._derivative(node.key)
             text = plain([(own if run in letters else run[0], run[1]) for run in formula.right])
+            text = text.replace(f"{own}[", f"({own})[")
+            if formula.product is None:
+                return f"{of}:  {own} {text}{_result(part)}"
         else:
             times = " ⊙ " if np.shape(innermost(formula.product)) else " · "
             factor = plain(formula.right)
             if is_complex(formula.derivative):
                 factor = f"conj({factor})"
-            elif " " in factor:
+            elif " " in factor and not factor.startswith("["):
                 factor = f"({factor})"
-            text = f"{self._derivative(node.key)}{times}{factor}"
+            text = f"{own}{times}{factor}"
             if is_number(part) and is_number(formula.product):
                 text += " = " + " · ".join(map(_factor, (self._flow.gradients[node.key], formula.derivative)))
             if np.shape(innermost(part)) != np.shape(innermost(formula.product)):
                 text += ", summed"
-        of = self._derivative(to)
-        is_one = len(self._flow.arrivals[to]) + self._by_key[to].is_output == 1
-        return f"{of} = {text}{_result(part)}" if is_one else f"to {of}:  {text}{_result(part)}"
+        return f"{of} = {text}{_result(part)}" if is_one else f"adds to {of}:  {text}{_result(part)}"
 
 
 def _factor(number: Any) -> str:

@@ -303,7 +303,7 @@ function outgoing(node, edge) {
   const target = byKey.get(edge.to);
   const card = make("div", { class: "card key" });
   card.append(make("h3", {}, "On to ", jump(target, "backward", math(name(target)))));
-  card.append(make("p", { class: "formula" }, edge.formula ? math(...edge.formula) : `by the vjp of ${node.title}`));
+  card.append(make("p", { class: "formula" }, math(...edge.formula)));
   const row = make("div", { class: "row" });
   let local = [["∂", ""], name(node), ["/∂", ""], name(target)];
   if (edge.conj) local = [["conj(", ""], ...local, [")", ""]];
@@ -313,7 +313,7 @@ function outgoing(node, edge) {
     row.append(term(times, figure(math(...local), edge.derivative)));
     if (edge.product) row.append(term("=", figure("product", edge.product)));
   } else {
-    row.append(figure(math(...(edge.left ?? [["g", "i"]]), [" = ", ""], ...derivative(node)), node.gradient));
+    row.append(figure(math(...edge.left, [" = ", ""], ...derivative(node)), node.gradient));
   }
   const many = target.arrivals.length + target.output > 1;
   const purpose = [edge.becomes ?? "", many ? "one part of" : ""].filter(Boolean).join(", ");

@@ -138,9 +138,7 @@ def _of_call(
     return {"expression": expression(node.value, name_of), "edges": edges}
 
 
-def _of_formula(formula: Formula | None, variable: Array, arrays: _Arrays) -> dict[str, Any]:
-    if formula is None:
-        return {"formula": None}
+def _of_formula(formula: Formula, variable: Array, arrays: _Arrays) -> dict[str, Any]:
     derivative = formula.derivative
     if derivative is not None and derivative.dtype == bool:
         derivative = derivative.astype(float)
