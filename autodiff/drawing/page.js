@@ -502,7 +502,7 @@ const divider = get("divider");
 const main = divider.parentNode;
 const narrow = matchMedia("(max-width: 820px)");
 const LEAST = 15, MOST = 85;  // percent that the graph may take
-const usual = () => (narrow.matches ? 36 : 34);
+const usual = () => (narrow.matches ? 38 : 32);
 
 function divide(share) {
   share = Math.min(Math.max(share, LEAST), MOST);
