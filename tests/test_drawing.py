@@ -399,9 +399,9 @@ def test_dot_needs_no_graphviz(tmp_path, monkeypatch):
     assert drawing.save(tmp_path / "graph.dot").read_text("utf-8") == drawing.source == drawing.digraph.source
 
 
-@pytest.mark.parametrize("name", ["graph", "graph.gif", "graph.svg.gz", ".svg"])
+@pytest.mark.parametrize("name", ["graph", "graph.jpg", "graph.svg.gz", ".svg"])
 def test_unknown_endings(name, tmp_path):
-    with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.dot and \.html"):
+    with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.dot, \.html and \.gif"):
         draw(ad.Tensor(1.0) * 2).save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

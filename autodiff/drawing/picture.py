@@ -321,6 +321,7 @@ def _gradients(
         return gradients, "gradient that backward() has left at the leaves" if gradients else ""
     name = next(node.name for node in nodes if node.is_output) if is_loss else None
     of = literal(name) if name else ("the output" if is_loss else "the sum of the outputs")
+    of = f"the real part of {of}" if any(output.dtype.kind == "c" for output in outputs) else of
     return gradients, f"gradient of {of} by the node’s value"
 
 
