@@ -87,8 +87,8 @@ def left_gradients(nodes: Sequence[Node]) -> dict[str, Any]:
 def fitting_gradients(nodes: Sequence[Node], outputs: Sequence[Tensor], of_run: bool) -> dict[str, Any] | None:
     """Give the gradient of each node that has one, if `backward` has left the same at the leaves, or else None.
 
-    Nobody is told: no hook is called, and no ``grad`` changes. Nothing is computed where that would take long or run
-    the user's code: of large graphs, lazy arrays and functions that compute their calls again.
+    Nobody is told: no hook is called, and no ``grad`` changes. Nothing is computed for large graphs, for lazy arrays,
+    and where a function would be run again, which may draw random numbers.
 
     Args:
         nodes: the graph.
