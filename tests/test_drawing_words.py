@@ -118,6 +118,11 @@ def test_numbers_of_all_kinds() -> None:
     with np.errstate(all="raise"):
         drawing = draw(y)
     assert texts(drawing, "x") == ["x", "(2,)", "0", "inf", "gradient", "inf", "0"]
+    v = ad.Tensor([1.0, 3.0], name="v")
+    area = np.trapezoid(v, [0.0, 2.0])
+    area.backward()
+    assert texts(draw(area), "array") == ["array", "(2,)", "0", "2"]
+    assert texts(draw(area), "trapezoid")[-1] == "gradient = 1"
     half = ad.Tensor(np.float32(0.1), name="half")
     assert texts(draw(half * np.float64(2)), "half") == ["half", "float32", "= 0.1"]
     assert texts(draw(ad.Tensor(np.ones((2, 2, 2)), name="cube") * 2), "cube") == ["cube", "(2, 2, 2)", "norm 2.83"]

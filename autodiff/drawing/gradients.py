@@ -97,7 +97,8 @@ def fitting_gradients(nodes: Sequence[Node], outputs: Sequence[Tensor], of_run: 
     """
     left = left_gradients(nodes)
     arrays = [innermost(one) for node in nodes for one in _arrays(data_of(node.value))]
-    if (not of_run and not left) or not all(map(is_here, arrays)) or sum(map(np.size, arrays)) > MOST_NUMBERS:
+    is_later = any(not (is_here(one) or isinstance(one, list | tuple)) for one in arrays)
+    if is_later or (not of_run and not left) or sum(map(np.size, arrays)) > MOST_NUMBERS:
         return None
     if any(isinstance(node.value, Tensor) and node.value._function is checkpoint for node in nodes):
         return None

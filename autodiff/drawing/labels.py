@@ -130,7 +130,7 @@ def _about_node(node: Node, style: Style, dtype: Any) -> list[_Line]:
 
 def _by_size(data: Any, dtype: str, has_numbers: bool) -> list[_Line]:
     """Describe a value: a number, a shape and the elements, or the shape and the norm."""
-    numbers = innermost(data)
+    numbers = np.asarray(data) if type(data) in (list, tuple) else innermost(data)
     is_shown = has_numbers and is_here(numbers)
     if is_shown and not np.ndim(numbers):
         return [*[dtype] * bool(dtype), _Numbers(numbers)]
