@@ -618,17 +618,15 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   // Moving about
 
-  const ABOVE = 46;  // for the bar
-  const below = () => legend.offsetHeight + 16;
+  const EDGE = 12;  // around the graph
 
   function fitting() {
-    return Math.max(0.001, Math.min((size.width - 24) / root.w, (size.height - ABOVE - below()) / root.h, 1.4));
+    return Math.max(0.001, Math.min((size.width - 2 * EDGE) / root.w, (size.height - 2 * EDGE) / root.h, 1.4));
   }
 
   function fit() {
     const scale = fitting();
-    const space = size.height - ABOVE - below() - root.h * scale;
-    view = { scale, x: (size.width - root.w * scale) / 2, y: ABOVE + space / 2 };
+    view = { scale, x: (size.width - root.w * scale) / 2, y: (size.height - root.h * scale) / 2 };
     fitted = true;
     look();
   }
@@ -656,16 +654,14 @@ function graphPane(element, { nodes, boxes = [] }) {
     const x = item.left + w / 2, y = item.top + h / 2;
     const px = x * scale + view.x, py = y * scale + view.y;
     const aside = Math.min(size.width / 2 - 1, (w * scale) / 2 + 8), high = (h * scale) / 2 + 8;
-    const isIn = px >= aside && px <= size.width - aside && py >= ABOVE + high && py <= size.height - below() - high;
+    const isIn = px >= aside && px <= size.width - aside && py >= high && py <= size.height - high;
     if (scale === view.scale && isIn) return;
     // In the middle, or as near to it as leaves no room empty beside the graph.
-    const within = (from, room, length, to) =>
-      length > room ? Math.min(from, Math.max(from + room - length, to)) : from + (room - length) / 2;
-    view = {
-      scale,
-      x: within(12, size.width - 24, root.w * scale, size.width / 2 - x * scale),
-      y: within(ABOVE, size.height - ABOVE - below(), root.h * scale, (size.height + ABOVE - below()) / 2 - y * scale),
-    };
+    const within = (room, length, middle) =>
+      length * scale > room - 2 * EDGE
+        ? Math.min(EDGE, Math.max(room - EDGE - length * scale, room / 2 - middle * scale))
+        : (room - length * scale) / 2;
+    view = { scale, x: within(size.width, root.w, x), y: within(size.height, root.h, y) };
     fitted = false;
     look(true);
   }
