@@ -27,5 +27,5 @@ def texts(drawing: Drawing, title: str) -> list[str]:
     return re.findall(r">([^<>]+)<", lines_of(drawing, title))
 
 
-def shown_in(svg: str) -> list[str | None]:
-    return [text.text for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+def shown_in(svg: str) -> list[str]:
+    return ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+import nn
 from autodiff.drawing import draw, render
 from autodiff.drawing.nodes import Node, nodes_of
 from tests.pictures import lines_of, needs_graphviz, shown_in, texts
@@ -282,29 +283,48 @@ def test_edges_that_a_gradient_comes_back_along_have_a_formula():
     labels = re.findall(r"label=<&#160;&#160;(.*)&#160;>", source)
     shown = [re.sub("<.*?>", "", label) for label in labels]
     assert sorted(shown) == sorted(
-        ["∂(x·w)/∂x = w", "∂(x·w)/∂w = x", "∂tanh(u)/∂u = 1 − tanh²(u)", "∂(u²)/∂u = 2·u", "∂(u − y)/∂u = 1"]
+        ["∂(x·w)/∂x = w", "∂(x·w)/∂w = x", "∂tanh(v₁)/∂v₁ = 1 − tanh²(v₁)", "∂(v₂²)/∂v₂ = 2·v₂", "∂(v₃ − c₁)/∂v₃ = 1"]
     )
     assert "∂(<i>x</i>·<i>w</i>)/∂<i>w</i> = <i>x</i>" in labels
-    assert "1 − tanh²(<i>u</i>)" in source
-    assert "headlabel" not in source
+    assert "1 − tanh²(<i>v₁</i>)" in source
+    assert source.count("headlabel") == 4  # of the power and the difference
 
 
 def test_one_array_used_twice_has_a_formula_for_each_use():
     x = ad.Tensor([1.0, 2.0], name="x")
     nodes = nodes_of([x / x])
-    edges = re.findall(r"label=<&#160;&#160;(.*)&#160;> id=edge_(\w+)", draw(x / x, formulas=True).source)
+    edges = re.findall(r"label=<&#160;&#160;(.*)&#160;> .*id=edge_(\w+)", draw(x / x, formulas=True).source)
     edges.sort(key=lambda edge: edge[1])
     first, second = (re.sub("<.*?>", "", label) for label, _ in edges)
     assert (first, second) == ("∂(x⁽¹⁾ / x⁽²⁾)/∂x⁽¹⁾ = 1/x⁽²⁾", "∂(x⁽¹⁾ / x⁽²⁾)/∂x⁽²⁾ = −x⁽¹⁾ / x⁽²⁾²")
     assert [edge for _, edge in edges] == [f"{nodes[0].key}_{nodes[1].key}_{k}" for k in (1, 2)]
 
 
-def test_an_argument_without_a_name_does_not_take_that_of_another():
-    x, y = ad.Tensor([1.0, 2.0], name="x"), ad.Tensor([3.0, 4.0], name="y")
-    source = re.sub("<.*?>", "", draw((x + 1) * np.exp(y), formulas=True).source.replace("label=<", ""))
-    assert "∂(u·v)/∂u = v" in source
-    assert "∂(u·v)/∂v = u" in source
-    assert "∂exp(y)/∂y = exp(y)" in source
+def test_every_letter_of_a_formula_is_that_of_a_node():
+    x, y = ad.Tensor([1.0, 2.0], name="x"), ad.Tensor([3.0, 4.0], name="v₂")
+    source = draw(np.where([True, False], (x + 1) * np.exp(y), np.ones(2)).sum() * x, formulas=True).source
+    assert "∂(<i>z₁</i>·<i>z₂</i>)/∂<i>z₁</i> = <i>z₂</i>" in source
+    letters = {
+        letter
+        for label in re.findall("label=<&#160;(.*)&#160;>", source)
+        for letter in re.findall("<i>(.*?)</i>", label)
+    }
+    assert letters == {"x", "v₂", "z₁", "z₂", "z₃", "z₄", "z₅", "c₁", "c₂"}
+    assert all(re.search(rf" \[label=<<.*>{letter}<", source) for letter in letters)
+
+
+def test_what_a_module_gives_bears_its_letter():
+    x = ad.Tensor(np.ones((1, 2), np.float32), name="x")
+    layer = nn.Linear(2, 3, rng=0)
+    picture = draw(np.tanh(layer(x)), formulas=True, depth=0)
+    assert "∂tanh(<i>v₁</i>)/∂<i>v₁</i>" in picture.source
+    assert ">gives v₁<" in lines_of(picture, "Linear(2, 3)")
+
+
+def test_a_symmetric_call_of_one_array_numbers_its_arguments_where_formulas_do():
+    x = ad.Tensor(2.0, name="x")
+    assert "headlabel" not in draw(x * x).source
+    assert draw(x * x, formulas=True).source.count("headlabel") == 2
 
 
 def test_a_rule_without_a_formula_says_in_words_what_it_does():
@@ -462,7 +482,7 @@ def fake_dot(tmp_path, monkeypatch):
 
 def test_the_installed_dot_comes_first(fake_dot, monkeypatch):
     fake_dot("print(sys.argv[1:], sys.stdin.read())")
-    assert render.render("digraph {}", "png") == b"['-Tpng'] digraph {}\n"
+    assert render.render("digraph {}", "png") == b"['-Knop2', '-Tpng'] ['-Tdot'] digraph {}\n\n"
 
 
 @needs_pygraphviz

@@ -81,9 +81,9 @@ def test_backward_passes_sum_over_the_members_for_what_they_share() -> None:
 @pytest.mark.parametrize(
     ("function", "formula"),
     [
-        (lambda x: np.tanh(x), "∂tanh(u)/∂u = 1 − tanh"),
-        (lambda x: x**2, "∂(u"),
-        (lambda x: x.sum(), "∂(Σ u)/∂u = 1"),
+        (lambda x: np.tanh(x), "∂tanh(v₁)/∂v₁ = 1 − tanh²(v₁)"),
+        (lambda x: x**2, "∂(v₁²)/∂v₁ = 2·v₁"),
+        (lambda x: x.sum(), "∂(Σ v₁)/∂v₁ = 1"),
     ],
 )
 def test_formulas_are_those_of_a_member(function: Any, formula: str) -> None:

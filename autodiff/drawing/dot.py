@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
@@ -13,8 +14,9 @@ from autodiff.drawing.formulas import edge_formulas
 from autodiff.drawing.labels import Style, label
 from autodiff.drawing.modules import Box
 from autodiff.drawing.nodes import Node
-from autodiff.drawing.notation import Run
+from autodiff.drawing.notation import Run, plain
 from autodiff.drawing.scale import Scale
+from autodiff.drawing.steps import is_literal, names_of
 from autodiff.drawing.text import literal
 from autodiff.drawing.themes import FONT, SHAPES, text_on
 
@@ -52,6 +54,7 @@ class _DotWriter:
     def __init__(self, view: View, style: Style) -> None:
         self.view, self.style, self.theme = view, style, style.theme
         self.dtype = next(data_of(node.value).dtype for node in view.nodes.values() if node.is_output)
+        self.names = _names(view) if style.formulas else {}
         self.items = {item.key: item for item in view.items}
         self.scale = Scale({item.key: style.norm(item) for item in view.items}, style.theme)
         self.graph = graphviz.Digraph(
@@ -100,7 +103,7 @@ class _DotWriter:
         """Write the title of a box with as much space beside it, so that an arrow into the middle does not cross it."""
         title = literal(box.title)
         cell = f'<td align="left"><font color="{self.theme.quiet}">{title}</font></td>'
-        space = f'<td width="{min(5 * len(box.title), 100)}"></td>' if box.is_module else ""
+        space = f'<td width="{min(6 * len(box.title) + 16, 160)}"></td>' if box.is_module else ""
         return f'<<table border="0" cellborder="0" cellspacing="0"><tr>{cell}{space}</tr></table>>'
 
     def _add_item(self, graph: graphviz.Digraph, item: Item) -> None:
@@ -109,19 +112,28 @@ class _DotWriter:
         if (fill := self.scale.fill(item.key)) is not None:
             look["fillcolor"] = fill
             colours = (text_on(fill),) * 2
+        item = self._named(item)
         graph.node(item.key, label(item, self.view, self.style, self.dtype, colours), id=f"node_{item.key}", **look)
+
+    def _named(self, item: Item) -> Item:
+        """Give an item as formulas call it, or what it gives."""
+        if isinstance(item, Node):
+            return replace(item, name=self.names.get(item.key, item.name))
+        return replace(item, results=tuple(map(self._named, item.results)))
 
     def _add_edges(self, item: Item) -> None:
         sources = [self.view.place[operand] for operand in item.operands]
-        numbered = not isinstance(item, Group) and is_ordered(item)
         texts = self._formulas(item)
+        numbered = not isinstance(item, Group) and (
+            is_ordered(item) or "⁽" in "".join(plain(text) for text in texts.values())
+        )
         earlier = set()
         for position, source in enumerate(sources, start=1):
             # Of what is drawn as one, one arrow says all.
             if source in earlier and (isinstance(item, Group) or self.items[source].kind == "left out"):
                 continue
             earlier.add(source)
-            is_sure = numbered and not self.style.formulas and self.items[source].kind != "left out"
+            is_sure = numbered and self.items[source].kind != "left out"
             self.graph.edge(
                 source,
                 item.key,
@@ -136,8 +148,8 @@ class _DotWriter:
         """Give the local derivative of a call for each operand that takes a gradient, if they are asked for."""
         if not self.style.formulas or isinstance(item, Group):
             return {}
-        names = {node.name for node in self.view.nodes.values() if node.name}
-        return edge_formulas(item, self.view.nodes, names)
+        named = {id(self.view.nodes[key].value): name for key, name in self.names.items()}
+        return edge_formulas(item, self.view.nodes, lambda one: named.get(id(one)), self.names.values())
 
     def add_legend(self) -> None:
         """Add a row with one sample of each kind of item that occurs, below the outputs, and say what is shown."""
@@ -158,7 +170,14 @@ class _DotWriter:
                 self.graph.edge(item.key, keys[len(keys) // 2], style="invis")
 
 
+def _names(view: View) -> dict[str, str]:
+    """Name all nodes, by their keys, but for numbers that are written as themselves."""
+    names = names_of([*view.nodes.values()])
+    return {key: name for key, name in names.items() if not is_literal(view.nodes[key])}
+
+
 def _typeset(runs: Sequence[Run]) -> str:
-    """Write a formula as a label: names in italics, with raised and lowered pieces."""
-    pieces = [f"<{style}>{literal(text)}</{style}>" if style else literal(text) for text, style in runs]
+    """Write a formula as a label: names in italics."""
+    # Raised by Unicode: what Graphviz raises it measures as smaller than browsers draw it.
+    pieces = [f"<i>{literal(text)}</i>" if style == "i" else literal(plain([(text, style)])) for text, style in runs]
     return f"<&#160;&#160;{''.join(pieces)}&#160;>"  # with some room beside the line

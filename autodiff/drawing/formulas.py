@@ -64,7 +64,11 @@ class Formula:
 
 
 def formulas(
-    call: Tensor, name_of: Callable[[Any], str | None], gradient: Array = None, reserved: Collection[str] = ()
+    call: Tensor,
+    name_of: Callable[[Any], str | None],
+    gradient: Array = None,
+    reserved: Collection[str] = (),
+    is_written_out: bool = False,
 ) -> list[tuple[Tensor, Formula]]:
     """Derive the formula of each argument of a recorded call that a gradient flows back to.
 
@@ -73,6 +77,7 @@ def formulas(
         name_of: gives the name of a Tensor or an array, or None; then it is called as its rule calls it.
         gradient: the numbers that stand for ``g``: the gradient of the call, as it is shown; ones by default.
         reserved: names that arguments without one must not get, as they mean something else.
+        is_written_out: whether the call is written with its arguments, also if it has a name, unless that is too long.
 
     Returns:
         The Tensors among the arguments that require a gradient, in the order of the arguments, each with its formula;
@@ -94,7 +99,8 @@ def formulas(
     if other := WAYS.get(function):  # symbols do not stand outside of batches
         rules = (lambda g, out, x, *way: Symbol(other(g.value, *way), function=other, args=(g,)),)
     # The output is written as the call itself, if that is not too long.
-    outs = [Symbol(call._array, name)] if name and name not in names else [result, Symbol(call._array, "out")]
+    named = name if name and name not in names else None
+    outs = [result] * (is_written_out or not named) + [Symbol(call._array, named or "out")]
     g = _gradient(call, "g" if "g" not in {*names, *reserved} else "ḡ", gradient)
     derivations: list[tuple[Tensor, Formula]] = []
     for position, (rule, arg, symbol) in enumerate(zip(rules, arguments(call), args)):
@@ -127,21 +133,23 @@ def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run,
     return runs if 0 < len(plain(runs)) <= LONGEST_FORMULA else ((f"{function_name(function)}(…)", ""),)
 
 
-def edge_formulas(node: Node, nodes: Mapping[str, Node], reserved: Collection[str]) -> dict[int, tuple[Run, ...]]:
+def edge_formulas(
+    node: Node, nodes: Mapping[str, Node], name_of: Callable[[Any], str | None], reserved: Collection[str]
+) -> dict[int, tuple[Run, ...]]:
     """Write the formula for each operand of a node that a gradient flows back to.
 
     Args:
         node: a node of a graph.
         nodes: all nodes of the graph, by their keys.
-        reserved: the names that are given in the graph.
+        name_of: gives what the value of each node is called, or None for a number that is written as itself.
+        reserved: the names of all nodes.
 
     Returns:
         The formula for each position of the operands, counted from one.
     """
     if node.kind != "call":
         return {}
-    names = {id(nodes[key].value): nodes[key].name for key in (*node.operands, node.key)}
-    derived = formulas(node.value, lambda one: names.get(id(one)), reserved=reserved)
+    derived = formulas(node.value, name_of, reserved=reserved, is_written_out=not node.name)
     return {position: formula.runs for position, (_, formula) in zip(variable_positions(node, nodes, derived), derived)}
 
 

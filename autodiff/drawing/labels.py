@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,8 +153,9 @@ def _gradient_by_size(g: Any) -> list[_Line]:
 def _about_group(group: Group, view: View, style: Style) -> list[_Line]:
     if group.kind == "left out":
         calls = Counter(function_name(node.value._function) for node in group.nodes if node.kind not in LEAVES)
-        return [*(f"{name} × {count:,}" for name, count in calls.most_common(4)), *["…"] * (len(calls) > 4)]
-    lines: list[_Line] = []
+        most = (f"{name} × {count:,}" for name, count in calls.most_common(4))
+        return [*_given(group, style), *most, *["…"] * (len(calls) > 4)]
+    lines: list[_Line] = [*_given(group, style)]
     show = {"shape", "grad"} if style.show is None else style.show
     parameters = [node for node in group.nodes if node.kind == "parameter"]
     if "shape" in show:
@@ -172,6 +173,12 @@ def _about_group(group: Group, view: View, style: Style) -> list[_Line]:
     if "value" in show:
         lines += [_Numbers(innermost(node.value)) for node in group.results]
     return lines
+
+
+def _given(group: Group, style: Style) -> Iterator[str]:
+    """Say what formulas call that which a group gives."""
+    if style.formulas and (names := [node.name for node in group.results if node.name]):
+        yield f"gives {', '.join(names)}"
 
 
 def _shapes(values: Iterable[Any]) -> str:

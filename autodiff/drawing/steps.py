@@ -25,7 +25,7 @@ from autodiff.drawing.nodes import Node
 from autodiff.drawing.notation import raised, subscript
 from autodiff.drawing.text import brief, function_name, is_number, literal, norm, shape, visible
 
-_LETTERS = {"call": "v", "input": "x", "parameter": "w", "constant": "c"}  # of names that nobody gave
+_LETTERS = {"call": "v", "input": "x", "parameter": "w", "constant": "c", "gradient": "d"}  # of names that nobody gave
 _LONGEST_LIST = 20  # characters of an array that stands in its node
 
 
