@@ -187,7 +187,9 @@ def _of_number(one: _Statement, points: list[Point]) -> list[Box]:
         across = (by - ay) / length, (ax - bx) / length
         away = abs(across[0]) * width + abs(across[1]) * height + 3
         places += [(x + side * away * across[0], y + side * away * across[1]) for side in (1, -1)]
-    places = places or [tuple(one.numbers("head_lp"))]
+    if not places:
+        (x, y) = one.numbers("head_lp")
+        places = [(x, y)]
     return [(x - width, y - height, x + width, y + height) for x, y in places]
 
 
@@ -265,7 +267,7 @@ def _read_attributes(text: str, place: int, one: _Statement) -> int:
 
 def main() -> None:
     """Read a graph in the DOT language, and write its image, with the Graphviz that pygraphviz brings along."""
-    import pygraphviz  # type: ignore[import-not-found]
+    import pygraphviz  # type: ignore[import-untyped]
 
     graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
     laid_out = pygraphviz.AGraph(string=cleared(graph.draw(format="dot", prog="dot").decode()))

@@ -112,14 +112,20 @@ class _DotWriter:
         if (fill := self.scale.fill(item.key)) is not None:
             look["fillcolor"] = fill
             colours = (text_on(fill),) * 2
-        item = self._named(item)
-        graph.node(item.key, label(item, self.view, self.style, self.dtype, colours), id=f"node_{item.key}", **look)
+        graph.node(
+            item.key,
+            label(self._named(item), self.view, self.style, self.dtype, colours),
+            id=f"node_{item.key}",
+            **look,
+        )
 
     def _named(self, item: Item) -> Item:
         """Give an item as formulas call it, or what it gives."""
-        if isinstance(item, Node):
-            return replace(item, name=self.names.get(item.key, item.name))
-        return replace(item, results=tuple(map(self._named, item.results)))
+
+        def named(node: Node) -> Node:
+            return replace(node, name=self.names.get(node.key, node.name))
+
+        return named(item) if isinstance(item, Node) else replace(item, results=tuple(map(named, item.results)))
 
     def _add_edges(self, item: Item) -> None:
         sources = [self.view.place[operand] for operand in item.operands]

@@ -242,7 +242,8 @@ def draw(
             a logarithmic scale. It is computed for the picture, also before `Tensor.backward`.
         formulas: write on each edge the local derivative that the chain rule multiplies with there, such as
             ``∂(x·w)/∂w = x``, or what becomes of the gradient ``g``, such as ``g ↦ xᵀ g``. It is read off the rule of
-            the call; where that cannot be, or would be too long, the edge says ``vjp``.
+            the call; where that cannot be, or would be too long, the edge says it in words, such as ``g to the
+            largest``. Nodes that have no name get a letter, by which formulas call them.
         theme: "light" or "dark"; by default a picture in a notebook is as its page is, and files are light.
         limit: how many nodes are drawn before the picture is shortened, or None to draw all.
         kwargs: example inputs by keyword.
