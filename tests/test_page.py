@@ -707,22 +707,3 @@ def test_the_divider(open_page: Open) -> None:
     assert graph["y"] + graph["height"] == pytest.approx(500, abs=10)
     assert graph["y"] + graph["height"] < panel["y"]
     assert divider.evaluate("(divider) => getComputedStyle(divider).touchAction") == "none"
-
-
-@needs_chromium
-def test_formulas_on_edges_do_not_overlap(browser: Any) -> None:
-    page = browser.new_page()
-    page.set_content(ad.draw(two_layers()[0], formulas=True)._repr_svg_())
-    corners = """all => all.map((group) => [...group.querySelectorAll("text")].map((text) => {
-        const { left, top, right, bottom } = text.getBoundingClientRect();
-        return [left, top, right, bottom];
-    }))"""
-    boxes = []
-    for texts in filter(None, page.locator("g.edge, g.node").evaluate_all(corners)):
-        left, top, right, bottom = np.array(texts).T
-        boxes.append((left.min(), top.min(), right.max(), bottom.max()))
-    page.close()
-    assert len(boxes) > 25
-    for number, (left, top, right, bottom) in enumerate(boxes):
-        for other_left, other_top, other_right, other_bottom in boxes[:number]:
-            assert right < other_left or other_right < left or bottom < other_top + 1 or other_bottom < top + 1

@@ -19,9 +19,16 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 _CELL = 24.0  # points, of the grid in which what is near is found
 _STEP = 3.0  # between the points that stand for a line
-_NARROW = set(" ()[]/|·.,:;'′ijlftrI₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹⁻₋⁽⁾")
-_WIDE = set("mMW…↦⊙")
-_NUMBER_ENDS = [9 + 4 * step for step in range(24)]  # how far from the tip of the arrow a number may stand
+# How wide characters are that are not about as wide as a digit, as parts of their height.
+_WIDTHS = {
+    character: width
+    for width, characters in {
+        0.24: "ijl'′|", 0.29: " ,./:;[]\\ftI·", 0.35: "()-r", 0.42: "⁽⁾⁻₋₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ", 0.51: "ckszxyvJ",
+        0.68: "ABEKPSVXYΣ", 0.74: "wCDHNRU", 0.8: "GOQ", 0.85: "mM↦⊙", 1.0: "W…",
+    }.items()
+    for character in characters
+}  # fmt: skip
+_AWAY = 4.5  # points, which a number has to other lines than its own, to which it has less
 _SHARES = sorted((share / 20 for share in range(2, 19)), key=lambda share: abs(share - 0.5))  # of a line, for a formula
 _BEFORE = 1.2  # points by which the space before a formula is wider than that behind it
 _NUMBER = r"-?\d[\d.]*(?:e[+-]?\d+)?"
@@ -57,7 +64,7 @@ def cleared(laid_out: str) -> str:
     for one in statements:
         if "->" in one.head and "pos" in one.values and one.values.get("style") != "invis":
             lines.append((one, _points_of(one)))
-            picture.add_line(lines[-1][1])
+            picture.add_line(lines[-1][1], one)
         elif "width" in one.values and "pos" in one.values:
             x, y = one.numbers("pos")
             width, height = (36 * one.numbers(side)[0] for side in ("width", "height"))
@@ -70,8 +77,8 @@ def cleared(laid_out: str) -> str:
                 if around and side in one.places
             ]
 
-    def place(one: _Statement, name: str, places: list[Box], shift: float) -> None:
-        box = picture.best(places)
+    def place(one: _Statement, name: str, places: list[Box], shift: float = 0.0, away: float = 2.0) -> None:
+        box = picture.best(places, one, away)
         picture.add_box(box)
         changes.append((*one.places[name], f'"{(box[0] + box[2]) / 2 + shift:.2f},{(box[1] + box[3]) / 2:.2f}"'))
 
@@ -80,10 +87,10 @@ def cleared(laid_out: str) -> str:
             place(one, "lp", _of_title(one), _space(one) / 2)
     for one in statements:
         if "bb" in one.places:
-            picture.add_line(_border(*one.numbers("bb")))
+            picture.add_line(_border(*one.numbers("bb")), one)
     for one, points in lines:
         if "head_lp" in one.places:
-            place(one, "head_lp", _of_number(one, points), 0)
+            place(one, "head_lp", _of_number(one, points), away=_AWAY)
     for one, points in lines:
         if "lp" in one.places:
             place(one, "lp", _of_formula(one, points), -_BEFORE)
@@ -96,35 +103,48 @@ class _Picture:
     """What is drawn, found by where it is."""
 
     def __init__(self) -> None:
-        self._points: dict[tuple[int, int], list[Point]] = {}
+        self._points: dict[tuple[int, int], list[tuple[float, float, _Statement]]] = {}
         self._boxes: dict[tuple[int, int], list[Box]] = {}
 
-    def add_line(self, points: list[Point]) -> None:
+    def add_line(self, points: list[Point], of: _Statement) -> None:
         """Add a line."""
         for x, y in points:
-            self._points.setdefault((int(x // _CELL), int(y // _CELL)), []).append((x, y))
+            self._points.setdefault((int(x // _CELL), int(y // _CELL)), []).append((x, y, of))
 
     def add_box(self, box: Box) -> None:
         """Add what has a height and a width."""
         for cell in _cells(box):
             self._boxes.setdefault(cell, []).append(box)
 
-    def best(self, places: list[Box]) -> Box:
-        """Give the first of some places with nothing in it, or else one with as little as there is."""
+    def best(self, places: list[Box], own: _Statement, away: float) -> Box:
+        """Give the first of some places with nothing in it, or else one with as little as there is.
+
+        Args:
+            places: from the best to the worst.
+            own: whose line may be near.
+            away: how far from it other lines must be.
+        """
         fewest, best = math.inf, places[0]
         for box in places:
-            found = sum(self._found(cell, box) for cell in _cells(box))
+            left, bottom, right, top = box
+            narrow, wide = ((left - a, bottom - a / 2, right + a, top + a / 2) for a in (2.0, away))
+            found = sum(self._lines(cell, narrow, wide, own) + 4 * self._beside(cell, box) for cell in _cells(wide))
             if found < fewest:
                 fewest, best = found, box
             if not found:
                 break
         return best
 
-    def _found(self, cell: tuple[int, int], box: Box) -> int:
+    def _lines(self, cell: tuple[int, int], narrow: Box, wide: Box, own: _Statement) -> int:
+        found = 0
+        for x, y, of in self._points.get(cell, ()):
+            left, bottom, right, top = narrow if of is own else wide
+            found += left < x < right and bottom < y < top
+        return found
+
+    def _beside(self, cell: tuple[int, int], box: Box) -> int:
         left, bottom, right, top = box
-        points = sum(left - 2 < x < right + 2 and bottom - 1 < y < top + 1 for x, y in self._points.get(cell, ()))
-        boxes = sum(left < r and edge < right and bottom < t and b < top for edge, b, r, t in self._boxes.get(cell, ()))
-        return points + 4 * boxes
+        return sum(left < r and edge < right and bottom < t and b < top for edge, b, r, t in self._boxes.get(cell, ()))
 
 
 def _cells(box: Box) -> Iterator[tuple[int, int]]:
@@ -156,15 +176,10 @@ def _border(left: float, bottom: float, right: float, top: float) -> list[Point]
     return [(x, y) for x in across for y in (bottom, top)] + [(x, y) for y in up for x in (left, right)]
 
 
-def _width(character: str) -> float:
-    """Give about how wide a character is, as a part of its height."""
-    return 0.32 if character in _NARROW else 0.85 if character in _WIDE else 0.56
-
-
 def _of_formula(one: _Statement, points: list[Point]) -> list[Box]:
     (x, y), size = one.numbers("lp"), 9.0
     text = html.unescape(re.sub("<[^>]*>", "", one.values["label"][1:-1])).strip()
-    width, height = sum(map(_width, text)) * size / 2, size * 0.6
+    width, height = sum(_WIDTHS.get(character, 0.57) for character in text) * size / 2, size * 0.6
     places = [(x + _BEFORE, y)]
     for share in _SHARES:
         px, py = points[int(share * (len(points) - 1))]
@@ -178,10 +193,7 @@ def _of_formula(one: _Statement, points: list[Point]) -> list[Box]:
 def _of_number(one: _Statement, points: list[Point]) -> list[Box]:
     width, height = len(one.values["headlabel"]) * 2.6 + 0.6, 4.2
     places = []
-    for far in _NUMBER_ENDS:
-        index = len(points) - 1 - int(far / _STEP)
-        if index < 1:
-            break
+    for index in range(len(points) - 4, 4, -1):
         (x, y), (ax, ay), (bx, by) = points[index], points[index - 1], points[min(index + 1, len(points) - 1)]
         length = math.hypot(bx - ax, by - ay) or 1.0
         across = (by - ay) / length, (ax - bx) / length

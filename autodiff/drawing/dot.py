@@ -163,6 +163,7 @@ class _DotWriter:
         keys = [f"legend_{kind}" for kind in kinds] + ["legend_output"]
         with self.graph.subgraph(name="cluster_legend") as legend:
             told = [f"{self.dtype} unless noted", *filter(None, [self.style.note])]
+            told += ["<i>g</i> is the gradient of what a call gives"] if self.style.formulas else []
             legend.attr(label=f"<{'<br/>'.join(told)}>", labelloc="b", fontcolor=self.theme.quiet, peripheries="0")
             legend.attr(rank="same", fontsize="9")
             legend.attr("node", fontsize="9", height="0.25", margin="0.08,0.03")

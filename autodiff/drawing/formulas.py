@@ -21,7 +21,7 @@ from autodiff.core.rule import Array, Function, facts_of, is_elementwise
 from autodiff.core.tape import Outputs, arguments
 from autodiff.core.tensor import Tensor, is_complex
 from autodiff.drawing.gradients import shown
-from autodiff.drawing.nodes import Node, is_several
+from autodiff.drawing.nodes import Node, are_axes, is_several
 from autodiff.drawing.notation import Run, bracketed, plain, raised, runs_of, separated, subscript
 from autodiff.drawing.phrases import phrase
 from autodiff.drawing.symbols import OpaqueError, Symbol, call, symbols_in, values_of
@@ -196,7 +196,8 @@ def _named(
     symbols: list[tuple[int, Symbol]] = []
     for position, arg in enumerate(arguments(call)):
         is_array = facts.broadcasts or facts.has_rule(position) or isinstance(arg, Tensor)
-        args.append(named(arg, _parameter(call._function, position)) if is_array and arg is not None else arg)
+        is_none = arg is None or are_axes(function, arg)
+        args.append(named(arg, _parameter(function, position)) if is_array and not is_none else arg)
     names = [one.name for _, one in symbols]
     for number, one in symbols:
         if numbered and names.count(one.name) > 1:

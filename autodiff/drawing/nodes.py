@@ -119,9 +119,7 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
     operands: list[Any] = []
     settings: list[tuple[str, Any]] = []
     for position, arg in enumerate(arguments(tensor)):
-        # In einsum a text or a list says which axes an array has.
-        is_text = isinstance(arg, str) or (function is np.einsum and type(arg) in (list, tuple))
-        is_array = not is_text and (facts.broadcasts or facts.has_rule(position))
+        is_array = (facts.broadcasts or facts.has_rule(position)) and not are_axes(function, arg)
         if type(arg) in (list, tuple) and (
             any(isinstance(item, Tensor) for item in arg) or (is_array and is_several(function, arg))
         ):
@@ -140,12 +138,17 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
     return operands, [f"{key}={brief(value)}" if key else _quoted(value) for key, value in telling]
 
 
+def are_axes(function: Function, arg: Any) -> bool:
+    """Whether an argument is the text or list that says which axes an array of einsum has."""
+    return isinstance(arg, str) or (function is np.einsum and type(arg) in (list, tuple))
+
+
 def is_several(function: Function, arg: Any) -> bool:
-    """Whether an argument is a list of arrays, or of labels, and not one that NumPy makes an array of."""
+    """Whether an argument is a list of arrays, and not one that NumPy makes an array of."""
     facts = facts_of(function)
     if type(arg) not in (list, tuple) or facts.broadcasts:
         return False
-    return facts.takes_list or function is np.einsum or any(hasattr(one, "dtype") for one in arg)
+    return facts.takes_list or any(hasattr(one, "dtype") for one in arg)
 
 
 def _flat(items: Any) -> list[Any]:

@@ -207,13 +207,19 @@ def _written_power(x: Symbol, times: str) -> _Written:
     if function is not None and function not in _WRITERS and function not in _COMPARED and is_number(exponent):
         runs = _application(base, times)[0]
         return [runs[0], power, *runs[1:]], _ATOM
-    return [*_at_least(base, _ATOM, times), power], _POWER
+    return [*_raisable(base, times), power], _POWER
+
+
+def _raisable(x: Any, times: str) -> list[Run]:
+    """Write what something raised stands behind: in brackets, if it ends with something raised itself."""
+    runs = _at_least(x, _ATOM, times)
+    return [("(", ""), *runs, (")", "")] if runs[-1][0].endswith("⁾") else runs
 
 
 def _written_transpose(x: Symbol, times: str) -> _Written | None:
     axes = x.args[1:]
     if (x.function is np.transpose and (axes in ((), (None,)))) or sorted(axes) == [-2, -1]:
-        return [*_at_least(x.args[0], _ATOM, times), ("T", "sup")], _POWER
+        return [*_raisable(x.args[0], times), ("T", "sup")], _POWER
     return None
 
 
@@ -276,14 +282,14 @@ _WRITERS: dict[Function, Callable[[Symbol, str], _Written | None]] = {
     # What keeps digits is written as what it is.
     unwrap(one_less_square): lambda x, times: _write(1 - x.args[0] ** 2, times),
     unwrap(cosine): lambda x, times: _write(x.args[0] / x.args[2], times),
-    np.linalg.inv: lambda x, times: ([*_at_least(x.args[0], _ATOM, times), ("−1", "sup")], _POWER),
+    np.linalg.inv: lambda x, times: ([*_raisable(x.args[0], times), ("−1", "sup")], _POWER),
     np.where: _written_where,
     np.broadcast_to: _written_broadcast,
     np.zeros_like: lambda x, times: _number(0),
     np.ones_like: lambda x, times: _number(1),
     np.transpose: _written_transpose,
     np.swapaxes: _written_transpose,
-    np.matrix_transpose: lambda x, times: ([*_at_least(x.args[0], _ATOM, times), ("T", "sup")], _POWER),
+    np.matrix_transpose: lambda x, times: ([*_raisable(x.args[0], times), ("T", "sup")], _POWER),
     operator.getitem: _written_index,
     pick: _written_index,
     **dict.fromkeys(_MATRIX_PRODUCTS, _written_matrix_product),
