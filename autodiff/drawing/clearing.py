@@ -126,25 +126,36 @@ class _Picture:
         """
         fewest, best = math.inf, places[0]
         for box in places:
-            left, bottom, right, top = box
-            narrow, wide = ((left - a, bottom - a / 2, right + a, top + a / 2) for a in (2.0, away))
-            found = sum(self._lines(cell, narrow, wide, own) + 4 * self._beside(cell, box) for cell in _cells(wide))
-            if found < fewest:
+            found = 0
+            for cell in _cells(_around(box, away)):
+                found += self._found(cell, box, own, away)
+                if found >= fewest:
+                    break
+            else:
                 fewest, best = found, box
-            if not found:
-                break
+                if not found:
+                    break
         return best
 
-    def _lines(self, cell: tuple[int, int], narrow: Box, wide: Box, own: _Statement) -> int:
+    def _found(self, cell: tuple[int, int], box: Box, own: _Statement, away: float) -> int:
+        """Count what is there in one cell: the points of lines, and each box as several."""
         found = 0
-        for x, y, of in self._points.get(cell, ()):
-            left, bottom, right, top = narrow if of is own else wide
-            found += left < x < right and bottom < y < top
+        if cell in self._points:
+            left, bottom, right, top = _around(box, away)
+            near = [one for one in self._points[cell] if left < one[0] < right and bottom < one[1] < top]
+            left, bottom, right, top = _around(box, 2.0)
+            found = sum(of is not own or (left < x < right and bottom < y < top) for x, y, of in near)
+        if cell in self._boxes:
+            left, bottom, right, top = box
+            found += 4 * sum(
+                left < r and edge < right and bottom < t and b < top for edge, b, r, t in self._boxes[cell]
+            )
         return found
 
-    def _beside(self, cell: tuple[int, int], box: Box) -> int:
-        left, bottom, right, top = box
-        return sum(left < r and edge < right and bottom < t and b < top for edge, b, r, t in self._boxes.get(cell, ()))
+
+def _around(box: Box, away: float) -> Box:
+    left, bottom, right, top = box
+    return left - away, bottom - away / 2, right + away, top + away / 2
 
 
 def _cells(box: Box) -> Iterator[tuple[int, int]]:
@@ -209,24 +220,20 @@ def _of_number(one: _Statement, points: list[Point]) -> list[Box]:
 
 
 def _points_of(one: _Statement) -> list[Point]:
-    """Give points along a line, as far from each other as a step, from its tail to the tip of its arrow."""
+    """Give points along a line, about a step from each other, from its tail to the tip of its arrow."""
     pairs = re.findall(f"(e,)?({_NUMBER}),({_NUMBER})", one.values["pos"])
     ends, knots = ([(float(x), float(y)) for end, x, y in pairs if bool(end) is is_end] for is_end in (True, False))
     points = knots[:1]
     for place in range(0, len(knots) - 3, 3):
-        a, b, c, d = knots[place : place + 4]
-        count = max(int(math.dist(a, b) + math.dist(b, c) + math.dist(c, d)), 1)
+        (ax, ay), (bx, by), (cx, cy), (dx, dy) = knots[place : place + 4]
+        length = math.hypot(bx - ax, by - ay) + math.hypot(cx - bx, cy - by) + math.hypot(dx - cx, dy - cy)
+        count = int(length / _STEP) + 1
         for step in range(1, count + 1):
             t = step / count
-            parts = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
-            points.append(tuple(sum(w * p[k] for w, p in zip(parts, (a, b, c, d))) for k in (0, 1)))  # type: ignore[arg-type]
-    points += ends
-    spaced = points[:1]
-    for point in points[1:]:
-        while (distance := math.dist(spaced[-1], point)) >= _STEP:
-            (x, y), share = spaced[-1], _STEP / distance
-            spaced.append((x + (point[0] - x) * share, y + (point[1] - y) * share))
-    return spaced
+            u = 1 - t
+            a, b, c, d = u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t
+            points.append((a * ax + b * bx + c * cx + d * dx, a * ay + b * by + c * cy + d * dy))
+    return points + ends
 
 
 def _statements(text: str) -> Iterator[_Statement]:

@@ -55,6 +55,7 @@ class _DotWriter:
         self.view, self.style, self.theme = view, style, style.theme
         self.dtype = next(data_of(node.value).dtype for node in view.nodes.values() if node.is_output)
         self.names = _names(view) if style.formulas else {}
+        self.named = {id(view.nodes[key].value): name for key, name in self.names.items()}
         self.items = {item.key: item for item in view.items}
         self.scale = Scale({item.key: style.norm(item) for item in view.items}, style.theme)
         self.graph = graphviz.Digraph(
@@ -154,8 +155,7 @@ class _DotWriter:
         """Give the local derivative of a call for each operand that takes a gradient, if they are asked for."""
         if not self.style.formulas or isinstance(item, Group):
             return {}
-        named = {id(self.view.nodes[key].value): name for key, name in self.names.items()}
-        return edge_formulas(item, self.view.nodes, lambda one: named.get(id(one)), self.names.values())
+        return edge_formulas(item, self.view.nodes, lambda one: self.named.get(id(one)), self.names.values())
 
     def add_legend(self) -> None:
         """Add a row with one sample of each kind of item that occurs, below the outputs, and say what is shown."""
