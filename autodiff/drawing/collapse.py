@@ -301,7 +301,8 @@ class _Runs:
     def _box(self, title: str, outer: Box | None, pieces: Sequence[Piece]) -> Box:
         """Make a box of pieces that are in an outer one."""
         whole = self._new(title, outer)
-        size = len(pieces) if sum(map(len, pieces)) <= FEW_ITEMS else math.isqrt(len(pieces))
+        calls = sum(isinstance(one, Box) or not is_leaf(one) for piece in pieces for one in piece)
+        size = len(pieces) if max(calls, len(pieces)) <= FEW_ITEMS else math.isqrt(len(pieces))
         for first in range(0, len(pieces), size):
             part = pieces[first : first + size]
             numbers = f"{first + 1:,} – {first + len(part):,}"

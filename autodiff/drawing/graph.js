@@ -454,7 +454,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   const whole = svg("g", {}, ...Object.values(groups));
   const canvas = svg("svg", { role: "group", "aria-label": `Graph of ${counted(nodes.length)}` }, whole);
   let size = { width: 0, height: 0 }, view = { x: 0, y: 0, scale: 1 }, fitted = true, isChosen = false;
-  let drawn = null, isAsked = false;
+  let drawn = null, isAsked = false, isOnPaper = false;
   let marks = new Map();
 
   const outlines = {
@@ -560,31 +560,30 @@ function graphPane(element, { nodes, boxes = [] }) {
     else part.removeAttribute("aria-current");
   }
 
-  function draw(all = false) {
+  function draw() {
     isAsked = false;
     marks = shownMarks();
-    const { width, height } = all ? { width: root.w, height: root.h } : size;
-    const { x, y, scale } = all ? { x: 0, y: 0, scale: 1 } : view;
+    const { width, height } = isOnPaper ? { width: root.w, height: root.h } : size;
+    const { x, y, scale } = isOnPaper ? { x: 0, y: 0, scale: 1 } : view;
     // A margin around the view is drawn too, so that dragging moves what is there.
-    const across = all ? 20 : width / scale / 2, down = all ? 20 : height / scale / 2;
+    const across = width / scale / 2, down = height / scale / 2;
     const area = [-x / scale - across, -y / scale - down, (width - x) / scale + across, (height - y) / scale + down];
     const isIn = ([left, top, right, bottom]) => left < area[2] && right > area[0] && top < area[3] && bottom > area[1];
     const boundsOf = ({ left, top, w, h }) => [left - 8, top - 8, left + w + 8, top + h + 8];
     const seen = shownItems.filter((item) => isIn(boundsOf(item)));
-    const isFar = !all && scale < FAR && seen.length > MANY;
+    const isFar = scale < FAR && seen.length > MANY;
     const isMarked = (key) => /current|active|found/.test((marks.get(key) ?? ""));
     const one = isFar ? (item) => item.box || isMarked(item.key) : () => true;
     sync("boxes", seen.filter(({ box }) => box), drawBox);
     sync("nodes", seen.filter((item) => item.node && one(item)), drawNode);
     sync("edges", shownEdges.filter((edge) => (isFar ? isMarked(edge.id) : isIn(edge.bounds))), drawEdge);
-    groups.far.replaceChildren(...(isFar ? outline(seen) : []));
+    groups.far.replaceChildren(...(isFar ? outline(seen.filter((item) => !one(item))) : []));
     drawn = { area, scale, isFar };
   }
 
   function outline(seen) {
     const paths = new Map();
     for (const { key, node, left, top, w, h } of seen) {
-      if (!node) continue;
       const kind = `${node.output ? "output" : node.kind} ${(marks.get(key) ?? "")}`;
       const wide = Math.round(w);
       const d = `M${Math.round(left)} ${Math.round(top)}h${wide}v${Math.round(h)}h${-wide}z`;
@@ -613,7 +612,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   function redraw() {
     if (isAsked) return;
     isAsked = true;
-    queueMicrotask(() => draw());
+    queueMicrotask(draw);
   }
 
   // Moving about
@@ -757,7 +756,10 @@ function graphPane(element, { nodes, boxes = [] }) {
       isHidden ||= !up.open;
       up.open = true;
     }
-    if (isHidden) rearrange();
+    if (isHidden) {
+      rearrange();
+      fitted = false;
+    }
     bring(found, 0.8);
     redraw();
   }
@@ -884,10 +886,12 @@ function graphPane(element, { nodes, boxes = [] }) {
     canvas.classList.remove("glides");
     whole.style.transform = "none";
     canvas.setAttribute("viewBox", `-10 -10 ${root.w + 20} ${root.h + 20}`);
-    draw(true);
+    isOnPaper = true;
+    draw();
   });
   addEventListener("afterprint", () => {
     canvas.removeAttribute("viewBox");
+    isOnPaper = false;
     look();
     draw();
   });
@@ -904,6 +908,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   element.replaceChildren(make("div", { class: "bar" }, searching, controls), canvas, legend);
   openSome();
   new ResizeObserver(() => {
+    if (isOnPaper) return;
     const { clientWidth: width, clientHeight: height } = canvas;
     size = { width, height };
     if (fitted) fit();
