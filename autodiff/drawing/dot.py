@@ -34,8 +34,8 @@ _BOX = {"fontsize": "11", "style": "rounded,filled", "margin": "10", "labeljust"
 def digraph(view: View, style: Style, has_legend: bool = True) -> graphviz.Digraph:
     """Make the Graphviz graph of a picture, mostly with a legend of what is in it.
 
-    Items and edges have ids, by which a page finds them in the image: ``node_n3``, and ``edge_n1_n3_2`` for the one
-    from n1 to the second operand of n3.
+    Items and edges have ids, by which they are found in the image: ``node_n3``, and ``edge_n1_n3_2`` for the one from
+    n1 to the second operand of n3.
     """
     writer = _DotWriter(view, style)
     if has_legend:
