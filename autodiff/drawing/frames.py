@@ -52,11 +52,10 @@ def animation(outputs: Sequence[Tensor], theme: str = "light", words: Mapping[in
         RuntimeError: there is no Graphviz, or a Tensor was changed in place since it was used.
     """
     reel = _Reel(outputs, theme, words)
-    palette = reel.palette()
-    first, *others = (frame.quantize(palette=palette, dither=0) for frame in reel.frames())
-    durations = [1000 * SECONDS] * len(others) + [1000 * LAST_SECONDS]
+    durations = [1000 * SECONDS] * (len(reel) - 1) + [1000 * LAST_SECONDS]
+    frames = reel.frames()
     file = io.BytesIO()
-    first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    next(frames).save(file, "GIF", save_all=True, append_images=frames, duration=durations, loop=0)
     return file.getvalue()
 
 
@@ -113,38 +112,51 @@ class _Reel:
             raise ValueError(f"save: frames of these {len(self._nodes)} nodes take too long: {error}") from None
 
     def frames(self) -> Iterator[Any]:
-        """Make one frame after the other."""
+        """Make one frame after the other, in 256 colours."""
+        palette = self._palette()
         filled, captions = self._empty.copy(), self._caption_images()
         for at, (step, caption) in enumerate(zip(self._steps, captions), start=1):
             box = self._boxes[step.node.key]
             filled.paste(self._sheets[step.phase, False].crop(box), box)
-            marked = filled.copy()
-            marked.paste(self._sheets[step.phase, True].crop(box), box)
+            x, y = self._shift(box)
             frame = self._image.new("RGB", (self._width, self._room + caption.height), self._theme.ground)
-            frame.paste(marked, self._shift(marked, box))
+            frame.paste(filled, (x, y))
+            frame.paste(self._sheets[step.phase, True].crop(box), (box[0] + x, box[1] + y))
             frame.paste(caption, (0, self._room))
             line = round(4 * self._zoom)
             draw = self._draw.Draw(frame)
             for share, colour in ((1.0, self._theme.frame), (at / len(self._steps), self._accents[step.phase])):
                 right = round(self._width * share)
                 draw.rectangle((0, self._room, right - 1, self._room + line - 1), fill=colour)
-            yield frame
+            yield frame.quantize(palette=palette, dither=0)
 
-    def palette(self) -> Any:
-        """Give an image of the 256 colours that the frames are shown in: those of the nodes in every state."""
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def _palette(self) -> Any:
+        """Give an image of the colours of the frames: those of the theme, and what is between them on its nodes."""
+        theme = self._theme
+        own = {theme.ground, theme.text, theme.frame, *theme.fills.values(), *theme.borders.values()}
+        colours = np.array([[*bytes.fromhex(colour[1:])] for colour in sorted(own | {*self._accents.values()})])
         sheets = [self._sheets["backward", False], *(self._sheets[phase, True] for phase in ("forward", "backward"))]
         all_of_them = self._image.new("RGB", (sheets[0].width, len(sheets) * sheets[0].height))
         for at, sheet in enumerate(sheets):
             all_of_them.paste(sheet, (0, at * sheet.height))
-        return all_of_them.quantize(256)
+        others = np.reshape(all_of_them.quantize(256 - len(colours)).getpalette(), (-1, 3))
+        # What is nearly a colour of the theme is that colour.
+        distances = np.abs(others[:, None] - colours).max(axis=2).min(axis=1)
+        palette = self._image.new("P", (1, 1))
+        palette.putpalette(np.concatenate([colours, others[distances > 6]]).ravel().tolist())
+        return palette
 
     def _pixels(self, points: float) -> int:
         return round(points * 4 / 3 * self._zoom)
 
-    def _shift(self, drawing: Any, box: tuple[int, int, int, int]) -> tuple[int, int]:
-        """Give where in a frame a drawing begins: in the middle, or so that the current node is."""
+    def _shift(self, box: tuple[int, int, int, int]) -> tuple[int, int]:
+        """Give where in a frame the drawing begins: in the middle, or so that the current node is."""
         left, top, right, bottom = box
-        rooms = (self._width, drawing.width, (left + right) // 2), (self._room, drawing.height, (top + bottom) // 2)
+        width, height = self._empty.size
+        rooms = (self._width, width, (left + right) // 2), (self._room, height, (top + bottom) // 2)
         x, y = (
             (room - size) // 2 if size <= room else max(room - size, min(0, room // 2 - middle))
             for room, size, middle in rooms
