@@ -81,16 +81,8 @@ def learn(activation, X, y, rng):
         model = nn.Sequential(*(nn.Linear(*pair, rng=rng, dtype=np.float64) for pair in itertools.pairwise(SIZES)))
     else:
         model = nn.MLP(SIZES, activation=activation, rng=rng, dtype=np.float64)
-    nn.fit(
-        model,
-        X,
-        y,
-        optimizer=nn.optim.Adam(model.parameters(), lr=0.05),
-        epochs=200,
-        batch_size=50,
-        rng=rng,
-        progress=False,
-    )
+    optimizer = nn.optim.Adam(model.parameters(), lr=0.05)
+    nn.fit(model, X, y, optimizer=optimizer, epochs=200, batch_size=50, rng=rng, progress=False)
     return model
 
 
