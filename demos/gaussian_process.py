@@ -20,7 +20,7 @@ from autodiff.scipy import linalg, stats
 from demos import chapter
 
 options = chapter.begin("gaussian_process")
-chapter.enter(threadpool_limits(1))  # of matrices this small several threads make no shorter work
+limits = chapter.enter(threadpool_limits(1))  # of matrices this small several threads make no shorter work
 
 
 # %%

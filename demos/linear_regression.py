@@ -99,7 +99,7 @@ lr, condition = best_rate(X)
 path, errors, by_hand, by_engine = descend(X, y, STEPS, lr)
 solution = least_squares(X, y)
 
-print("step    error    ∂E/∂w₁   ∂E/∂w₂   ∂E/∂b      ∂E/∂w₁   ∂E/∂w₂   ∂E/∂b    difference")
+print("step    error    ∂E/∂w₁   ∂E/∂w₂   ∂E/∂b      ∂E/∂w₁   ∂E/∂w₂   ∂E/∂b       apart")
 for step, (value, hand, engine) in enumerate(zip(errors, by_hand, by_engine)):
     columns = "   ".join(" ".join(f"{number:8.4f}" for number in gradient) for gradient in (hand, engine))
     print(f"{step:4} {value:8.5f} {columns}   {np.abs(hand - engine).max():8.1e}")

@@ -19,7 +19,7 @@ from autodiff.scipy.integrate import odeint
 from demos import chapter
 
 options = chapter.begin("neural_ode")
-chapter.enter(threadpool_limits(1))  # products of such small matrices are slower with several threads
+limits = chapter.enter(threadpool_limits(1))  # products of such small matrices are slower with several threads
 
 # %%
 MATRIX = np.array([[-0.1, 2.0], [-2.0, -0.1]])

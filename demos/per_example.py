@@ -19,7 +19,7 @@ import nn
 from demos import chapter
 
 options = chapter.begin("per_example")
-chapter.enter(threadpool_limits(1))  # products of such small matrices are slower with several threads
+limits = chapter.enter(threadpool_limits(1))  # products of such small matrices are slower with several threads
 
 # %%
 images, digits = load_digits(return_X_y=True)
