@@ -26,7 +26,6 @@ import autodiff as ad
 import nn
 from demos import (
     chapter,
-    depth,
     prose,
 )
 from tests.notebooks import run_notebook
@@ -244,34 +243,37 @@ def test_prose_is_plain_in_a_terminal(name: str, width: int) -> None:
             assert max(map(len, shown.splitlines())) <= width
 
 
-def test_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {1: (8, 16, 34), 2: (8, 12, 16), 3: (9, 16), 4: (12, 20)}  # of those of the chapter, what is looked at
-    for name, value in (("SEEDS", 3), ("ITERATIONS", 1000), ("NEURONS", sizes)):
-        monkeypatch.setattr(depth, name, value)
-    result, out = run(depth, tmp_path, capsys)
-    for layers, neurons in ((1, 16), (2, 8), (4, 8)):
-        found, error = result["built"][layers]
-        assert found == neurons
-        assert error < 1e-12
-    medians = {layers: {size: np.median(e) for size, e in of.items()} for layers, of in result["errors"].items()}
-    for layers, curve in medians.items():
-        smallest, *_, largest = curve.values()
-        assert largest < 0.75 * smallest, f"depth {layers}: more neurons do not help"
-    # The same error takes fewer neurons in two layers than in one, and as many neurons give a smaller error.
+def test_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    widths = "1: (48, 64, 80), 2: (4, 6, 8, 10), 3: (2, 3, 4, 5), 6: (1, 2, 3)"
+    changes = {widths: "1: (64,), 2: (6, 8), 3: (3, 4), 6: (1, 2)", "range(5)": "range(3)"}
+    result, out = run("depth", tmp_path, capsys, changes=changes)
+    # Constructed: 2L neurons in L layers are what 2^L are in one, up to 8 layers, and exactly the function.
+    assert list(result["by_steps"]) == [1, 2, 3, 4, 5, 6, 7, 8]
+    for k, (wide, wide_error, deep, deep_error) in result["by_steps"].items():
+        assert (wide, deep) == (2**k, 2 * k)
+        assert max(wide_error, deep_error) < 1e-12
+        assert np.count_nonzero(np.diff(np.sign(np.diff(result["folded"](result["u"][:, 0], k))))) == 2**k - 1
+    assert {depth: neurons for depth, (neurons, _) in result["by_depth"].items()} == {1: 256, 2: 32, 4: 16, 8: 16}
+    assert max(error for _, error in result["by_depth"].values()) < 1e-12
+    # Trained: each lesson begins with a large error, and ends at the function; from random weights nothing is found.
+    assert min(result["by_chance"]) > 0.9
+    assert len(result["grown"]) == 3
+    for lessons in result["grown"]:
+        starts, ends, curves = zip(*lessons, strict=True)
+        assert np.median(starts) > 0.2
+        assert max(ends) < 1e-9
+        for k, curve in enumerate(curves, 1):
+            np.testing.assert_allclose(curve, result["folded"](result["u"], k), atol=1e-7)
+    # For one function, training needs as many neurons as are constructed, and one layer more, if any.
     needed = result["needed"]
-    assert needed[2] is not None
-    assert needed[1] is None or needed[2] < needed[1]
-    assert medians[2][16] < medians[1][16]
-    for layers, neurons in needed.items():
-        assert f"  depth {layers}: {neurons}" in out
-    assert all(len(found) == depth.SEEDS for by_size in result["errors"].values() for found in by_size.values())
-
-
-def test_the_sawtooth_that_is_written_down_is_the_folded_tent() -> None:
-    u = np.linspace(0, 1, 257)
-    teeth = depth.folded(u, depth.FOLDINGS)
-    assert np.sum(np.diff(np.sign(np.diff(teeth))) != 0) == 2**depth.FOLDINGS - 1
-    np.testing.assert_allclose(depth.sawtooth(2)(u[:, None]).data[:, 0], teeth, atol=1e-12)
+    assert {depth: needed[depth] for depth in (2, 3, 6)} == {2: 16, 3: 12, 6: 12}
+    assert needed.get(1, 80) >= 64
+    medians = {size: np.median(found) for size, found in result["errors"].items()}
+    assert min(medians[2, 12], medians[3, 9], medians[6, 6]) > 0.5
+    assert max(medians[2, 16], medians[3, 12], medians[6, 12]) < 0.01 < medians[1, 64]
+    assert re.findall(r"^ +(\d) +(\d+) +(\d+)$", out, re.MULTILINE)[-3:] == [
+        ("2", "16", "16"), ("3", "12", "12"), ("6", "12", "12")
+    ]  # fmt: skip
 
 
 def test_neural_ode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
