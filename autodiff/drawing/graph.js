@@ -260,7 +260,8 @@ function graphPane(element, { nodes, boxes = [] }) {
     const lines = Object.keys(node.texts);
     const wide = Math.max(widthOf(title, TITLE) + (name ? 8 + widthOf(name, TEXT) : 0), 34);
     const width = Math.max(wide, ...[...details, ...Object.values(node.texts)].map((text) => widthOf(text, TEXT)));
-    const edge = { input: 22, constant: 12 }[node.kind] ?? 9;
+    // The last line of an ellipse is where it is narrower.
+    const edge = node.kind === "input" ? 12 + 0.15 * Math.min(width, 220) : node.kind === "constant" ? 12 : 9;
     const height = 12 + 14 * (1 + details.length + lines.length) + (node.kind === "input" ? 8 : 0);
     return { w: Math.min(width, 220) + 2 * edge, h: height, title, name, details, lines };
   }
