@@ -187,9 +187,9 @@ function layered(elements, links) {
 //
 // The nodes are those of the page's data, each with the key of the innermost of the boxes that it is in. What stands in
 // a node is its title, its name, what sets it apart, and lines for `value` and `gradient`, which `fill` writes and
-// which are wide enough for the node's `texts`. Nodes are known by their keys, and the edge from n1 to the second operand
-// of n3 as n1_n3_2; what is told of those in a closed box is shown at the box. The caller sets `onselect(key)`, for when a
-// node is pressed.
+// which are wide enough for the node's `texts`. Nodes are known by their keys, and the edge from n1 to the second
+// operand of n3 as n1_n3_2; what is told of those in a closed box is shown at the box. The caller sets `onselect(key)`,
+// for when a node is pressed.
 function graphPane(element, { nodes, boxes = [] }) {
   const AT_FIRST = 40;  // items that are shown before anything is opened
   const READABLE = 0.9;  // the scale at which a step is followed
@@ -247,6 +247,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     for (let up = item.parent; up !== root; up = up.parent) {
       item.depth += 1;
       up.count += item.node ? 1 : 0;
+      up.output ||= Boolean(item.node?.output);
     }
   }
   for (const item of items.values()) if (item.box) Object.assign(item, closedSize(item));
@@ -419,31 +420,39 @@ function graphPane(element, { nodes, boxes = [] }) {
       const aside = Math.max(-most, Math.min(most, (points[turn - 1][0] - end[0]) / 5));
       for (let at = turn; at < points.length; at += 1) points[at][0] += aside;
     }
-    let d = `M${at1(points[0][0])} ${at1(points[0][1])}`, lean = [0, 1];
-    for (let at = 1; at < points.length; at += 1) {
-      const [[bx, by], [px, py]] = [points[at - 1], points[at]];
-      const dx = px - bx, dy = py - by, isLast = at === points.length - 1;
-      if (dx === 0) {
-        d += `V${at1(isLast ? py - 6 : py)}`;
-        continue;
-      }
-      const first = at === 1 ? 0.3 * dx : 0, last = isLast ? 0.3 * dx : 0;
-      if (isLast) {
-        const long = Math.hypot(last, dy / 2) || 1;
-        lean = [last / long, dy / 2 / long];
-      }
-      const [ex, ey] = isLast ? [px - 6 * lean[0], py - 6 * lean[1]] : [px, py];
-      d += `C${at1(bx + first)} ${at1(by + dy / 2)} ${at1(px - last)} ${at1(py - dy / 2)} ${at1(ex)} ${at1(ey)}`;
-    }
-    edge.path = d;
-    edge.end = end;
-    edge.lean = lean;
+    const [bx, by] = points.at(-2) ?? end;
+    const along = 0.3 * (end[0] - bx), down = (end[1] - by) / 2, long = Math.hypot(along, down);
+    Object.assign(edge, { points, end, lean: long > 0 ? [along / long, down / long] : [0, 1] });
     edge.bounds = points.reduce(
       ([left, top, right, bottom], [px, py]) => [
         Math.min(left, px), Math.min(top, py), Math.max(right, px), Math.max(bottom, py),
       ],
       [...end, ...end],
     );
+  }
+
+  function pathOf({ points, lean }, [left, top, right, bottom]) {
+    // Of what many links share, only what is in view is drawn.
+    let d = "", isBroken = true;
+    for (let at = 1; at < points.length; at += 1) {
+      const [[bx, by], [px, py]] = [points[at - 1], points[at]];
+      const isAside = Math.max(bx, px) < left || Math.min(bx, px) > right;
+      if (isAside || Math.max(by, py) < top || Math.min(by, py) > bottom) {
+        isBroken = true;
+        continue;
+      }
+      if (isBroken) d += `M${at1(bx)} ${at1(by)}`;
+      isBroken = false;
+      const dx = px - bx, dy = py - by, isLast = at === points.length - 1;
+      const [ex, ey] = isLast ? [px - 6 * lean[0], py - 6 * lean[1]] : [px, py];
+      if (dx === 0) {
+        d += `V${at1(ey)}`;
+        continue;
+      }
+      const first = at === 1 ? 0.3 * dx : 0, last = isLast ? 0.3 * dx : 0;
+      d += `C${at1(bx + first)} ${at1(by + dy / 2)} ${at1(px - last)} ${at1(py - dy / 2)} ${at1(ex)} ${at1(ey)}`;
+    }
+    return d;
   }
 
   const at1 = (number) => Math.round(number * 10) / 10;
@@ -504,6 +513,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     const { key, box, open, w, h, title } = item;
     const made = svg("g", { class: open ? "box open" : "box closed", "data-level": item.depth % 2 });
     if (!box.module) made.dataset.repeated = "";
+    if (!open && item.output) made.dataset.output = "";
     made.append(svg("rect", { x: 0, y: 0, width: at1(w), height: at1(h), rx: open ? 10 : 4, class: "ground" }));
     const label = `${box.title}, ${counted(item.count)}`;
     const button = svg("g", { id: `box_${key}`, class: "toggle", role: "button", tabindex: "0", "aria-label": label });
@@ -525,7 +535,7 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   function drawEdge(edge) {
     const [x, y] = edge.end, [dx, dy] = edge.lean;
-    const made = svg("g", { id: `edge_${edge.id}`, class: "edge" }, svg("path", { d: edge.path }));
+    const made = svg("g", { id: `edge_${edge.id}`, class: "edge" }, svg("path", { d: pathOf(edge, drawn.area) }));
     const back = (side) => `${at1(x - 8 * dx - side * dy)},${at1(y - 8 * dy + side * dx)}`;
     made.append(svg("polygon", { points: `${at1(x)},${at1(y)} ${back(3.5)} ${back(-3.5)}` }));
     if (edge.number) made.append(svg("text", { x: at1(x - 12 * dx + 5), y: at1(y - 8 * dy) }, edge.number));
@@ -551,6 +561,11 @@ function graphPane(element, { nodes, boxes = [] }) {
     for (const [key, part] of now) style(part, key);
   }
 
+  function empty(group) {
+    for (const part of made[group].values()) part.remove();
+    made[group].clear();
+  }
+
   function style(part, key) {
     const names = marks.get(key) ?? "";
     if ((part.marked ?? "") === names) return;
@@ -564,11 +579,16 @@ function graphPane(element, { nodes, boxes = [] }) {
   function draw() {
     isAsked = false;
     marks = shownMarks();
-    const { width, height } = isOnPaper ? { width: root.w, height: root.h } : size;
-    const { x, y, scale } = isOnPaper ? { x: 0, y: 0, scale: 1 } : view;
-    // A margin around the view is drawn too, so that dragging moves what is there.
-    const across = width / scale / 2, down = height / scale / 2;
-    const area = [-x / scale - across, -y / scale - down, (width - x) / scale + across, (height - y) / scale + down];
+    if (isStale()) {
+      const { width, height } = isOnPaper ? { width: root.w, height: root.h } : size;
+      const { x, y, scale } = isOnPaper ? { x: 0, y: 0, scale: 1 } : view;
+      // A margin around the view is drawn too, so that dragging moves what is there.
+      const across = width / scale / 2, down = height / scale / 2;
+      const area = [-x / scale - across, -y / scale - down, (width - x) / scale + across, (height - y) / scale + down];
+      drawn = { area, scale };
+      empty("edges");
+    }
+    const { area, scale } = drawn;
     const isIn = ([left, top, right, bottom]) => left < area[2] && right > area[0] && top < area[3] && bottom > area[1];
     const boundsOf = ({ left, top, w, h }) => [left - 8, top - 8, left + w + 8, top + h + 8];
     const seen = shownItems.filter((item) => isIn(boundsOf(item)));
@@ -579,8 +599,10 @@ function graphPane(element, { nodes, boxes = [] }) {
     sync("nodes", seen.filter((item) => item.node && one(item)), drawNode);
     sync("edges", shownEdges.filter((edge) => (isFar ? isMarked(edge.id) : isIn(edge.bounds))), drawEdge);
     groups.far.replaceChildren(...(isFar ? outline(seen.filter((item) => !one(item))) : []));
-    drawn = { area, scale, isFar };
+    drawn.isFar = isFar;
   }
+
+  const fromAfar = ({ points }) => `M${points.map(([x, y]) => `${Math.round(x)} ${Math.round(y)}`).join("L")}`;
 
   function outline(seen) {
     const paths = new Map();
@@ -590,7 +612,7 @@ function graphPane(element, { nodes, boxes = [] }) {
       const d = `M${Math.round(left)} ${Math.round(top)}h${wide}v${Math.round(h)}h${-wide}z`;
       paths.set(kind, `${paths.get(kind) ?? ""}${d}`);
     }
-    const edges = svg("path", { d: shownEdges.map(({ path }) => path).join(""), class: "edges" });
+    const edges = svg("path", { d: shownEdges.map(fromAfar).join(""), class: "edges" });
     return [edges, ...[...paths].map(([kind, d]) => {
       const [of, ...names] = kind.split(" ");
       const part = svg("path", { d, class: ["node", ...names].filter(Boolean).join(" ") });
@@ -602,11 +624,17 @@ function graphPane(element, { nodes, boxes = [] }) {
   function look(glides = false) {
     canvas.classList.toggle("glides", glides);
     whole.style.transform = `translate(${at1(view.x)}px, ${at1(view.y)}px) scale(${view.scale})`;
+    if (isStale()) redraw();
+  }
+
+  function isStale() {
+    // Whether the view has left what is drawn, or is so much closer that less of it were enough.
+    if (!drawn || isOnPaper) return true;
     const { x, y, scale } = view;
-    const [left, top, right, bottom] = drawn?.area ?? [0, 0, 0, 0];
+    const [left, top, right, bottom] = drawn.area;
     const isOver = x > -left * scale || y > -top * scale;
     const isUnder = size.width > right * scale + x || size.height > bottom * scale + y;
-    if (isOver || isUnder || scale < FAR !== drawn.scale < FAR || scale > 2 * drawn.scale) redraw();
+    return isOver || isUnder || scale < FAR !== drawn.scale < FAR || scale > 2 * drawn.scale;
   }
 
   // What is asked for several times at once is done once.
@@ -687,10 +715,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   function rearrange() {
     const held = canvas.contains(document.activeElement) ? document.activeElement.id : null;
     arrange();
-    for (const parts of Object.values(made)) {
-      for (const part of parts.values()) part.remove();
-      parts.clear();
-    }
+    for (const group of Object.keys(made)) empty(group);
     draw();
     if (held) document.getElementById(held)?.focus();
   }
@@ -893,6 +918,7 @@ function graphPane(element, { nodes, boxes = [] }) {
   addEventListener("afterprint", () => {
     canvas.removeAttribute("viewBox");
     isOnPaper = false;
+    drawn = null;
     look();
     draw();
   });
