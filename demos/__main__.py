@@ -11,9 +11,8 @@ ORDER = (
 
 def main() -> None:
     """Print one line a chapter."""
-    there = [name for name in ORDER if (chapter.FOLDER / f"{name}.py").exists()]
-    width = max(map(len, there))
-    for name in there:
+    width = max(map(len, ORDER))
+    for name in ORDER:
         print(f"python -m demos.{name:{width}}  {chapter.title(name)}")
 
 

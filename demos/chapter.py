@@ -9,7 +9,6 @@ for tests.
 from __future__ import annotations
 
 import argparse
-import ast
 import atexit
 import codeop
 import contextlib
@@ -41,14 +40,14 @@ WIDEST = 100  # of the lines of prose
 class Parser(argparse.ArgumentParser):
     """The flags of a chapter, ``--seed`` and ``--output``; it says what is wrong in one line."""
 
-    def __init__(self, name: str, doc: str | None) -> None:
-        super().__init__(prog=f"python -m demos.{name}", description=(doc or "").split("\n")[0])
+    def __init__(self, name: str) -> None:
+        super().__init__(prog=f"python -m demos.{name}", description=title(name))
         add = self.add_argument
         add("--seed", type=natural, default=0, metavar="N", help="of all that is random (default: 0)")
         output = FOLDER / "output"
         add("--output", type=Path, default=output, metavar="FOLDER", help="for what it writes (default: demos/output)")
 
-    def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Read the flags, and make the folder that the chapter writes to."""
         options = self.parse_args(arguments)
         try:
@@ -133,7 +132,7 @@ def begin(name: str, *flags: tuple[str, dict[str, Any]]) -> argparse.Namespace:
             raise SystemExit
         if f"demos.{name}" in sys.modules:
             raise ImportError(f'a chapter is run, not imported: python -m demos.{name}, or demos.chapter.run("{name}")')
-    parser = Parser(name, title(name))
+    parser = Parser(name)
     for flag_name, keywords in flags:
         parser.add_argument(flag_name, **keywords)
     if _running is None:
@@ -204,17 +203,9 @@ def cells(source: str) -> Iterator[tuple[str, int, str]]:
             yield "code", start + 1, "\n".join(body)
 
 
-def is_in_cells(name: str) -> bool:
-    """Say whether a chapter is written in cells yet."""
-    return (FOLDER / f"{name}.py").read_text("utf-8").startswith(MARK)
-
-
 def title(name: str) -> str:
     """Give the first line of a chapter: its title."""
-    source = (FOLDER / f"{name}.py").read_text("utf-8")
-    if not is_in_cells(name):
-        return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
-    _, _, text = next(cells(source))
+    _, _, text = next(cells((FOLDER / f"{name}.py").read_text("utf-8")))
     return text.split("\n")[0].removeprefix("# ")
 
 
@@ -294,13 +285,3 @@ def save_picture(picture: Figure | ad.Drawing, path: Path) -> None:
         image = Image.open(path).convert("RGB")
         image.thumbnail((800, 1600))
         image.quantize(128, kmeans=1).save(path)  # else the lines of a curve lose their color beside a photograph
-
-
-def save(picture: Figure | ad.Drawing, output: Path, name: str) -> None:  # of the chapters that are not in cells yet
-    """Write a picture into a folder, and say so."""
-    try:
-        save_picture(picture, output / name)
-    except OSError as error:
-        print(f"argument --output: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    print(f"wrote {output / name}")

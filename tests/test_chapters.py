@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import importlib
 import re
 import subprocess
 import sys
@@ -24,10 +23,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import autodiff as ad
 import nn
-from demos import (
-    chapter,
-    prose,
-)
+from demos import chapter, prose
+from demos.__main__ import ORDER
 from tests.notebooks import run_notebook
 
 ROOT = Path(__file__).parent.parent
@@ -53,27 +50,25 @@ PICTURES = {
 
 
 def run(
-    which: Any,
+    name: str,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     seed: int = 0,
     changes: Mapping[str, str] | None = None,
 ) -> tuple[Any, str]:
     """Run a chapter, with its first seed as a notebook; give its names after the last cell, and what it printed."""
-    if not isinstance(which, str):  # one that is not written in cells yet, and gives its figures
-        return which.main(["--output", str(folder), "--seed", str(seed)]), capsys.readouterr().out
     if seed == 0:
-        names, out, shown = run_notebook(which, folder, changes)
-        assert len(shown) == len(PICTURES[which]) - (which == "backpropagation")  # once, not in two formats
+        names, out, shown = run_notebook(name, folder, changes)
+        assert len(shown) == len(PICTURES[name]) - (name == "backpropagation")  # once, not in two formats
         assert "wrote" not in out
         assert not list(folder.iterdir())
         return names, out
-    names = chapter.run(which, ["--output", str(folder), "--seed", str(seed)], changes)
+    names = chapter.run(name, ["--output", str(folder), "--seed", str(seed)], changes)
     out, err = capsys.readouterr()
     assert err == ""
-    assert sorted(path.name for path in folder.iterdir()) == PICTURES[which]
+    assert sorted(path.name for path in folder.iterdir()) == PICTURES[name]
     wrote = {line for line in out.splitlines() if line.startswith("wrote")}
-    assert wrote == {f"wrote {folder / name}" for name in PICTURES[which]}
+    assert wrote == {f"wrote {folder / picture}" for picture in PICTURES[name]}
     return names, out
 
 
@@ -203,9 +198,8 @@ def test_the_gallery_has_a_small_picture(name: str) -> None:
 def test_bad_flags_are_refused_in_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "FILE").touch()
     for flags in (["--seed", "-1"], ["--output", str(tmp_path / "FILE")], ["--colour", "red"]):
-        is_new = chapter.is_in_cells(name)
         with pytest.raises(SystemExit) as caught:
-            chapter.run(name, flags) if is_new else importlib.import_module(f"demos.{name}").main(flags)
+            chapter.run(name, flags)
         assert caught.value.code == 2
         out, err = capsys.readouterr()
         assert out == ""
@@ -227,14 +221,19 @@ def test_the_list_of_chapters() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     listed = dict(re.findall(r"^python -m demos\.(\w+) +(\S.*)$", done.stdout, re.MULTILINE))
-    files = {path.stem for path in (ROOT / "demos").glob("*.py")}
-    assert set(listed) == files - {"__init__", "__main__", "chapter", "prose"}
-    assert next(iter(listed)) == "linear_regression"
-    assert listed["depth"] == chapter.title("depth")
+    assert tuple(listed) == ORDER
+    assert {*listed} == {path.stem for path in (ROOT / "demos").glob("*.py")} - {
+        "__init__",
+        "__main__",
+        "chapter",
+        "prose",
+    }
+    for name, title in listed.items():
+        assert (ROOT / "demos" / f"{name}.py").read_text("utf-8").startswith(f"# %% [markdown]\n# # {title}\n#\n")
 
 
 @pytest.mark.parametrize("width", [72, 80, 100])
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", ORDER)
 def test_prose_is_plain_in_a_terminal(name: str, width: int) -> None:
     for kind, _, text in chapter.cells((ROOT / "demos" / f"{name}.py").read_text("utf-8")):
         if kind == "markdown":

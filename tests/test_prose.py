@@ -177,7 +177,7 @@ def test_a_terminal_is_as_wide_as_it_says(tmp_path: Path) -> None:
     for columns, widest in ((60, 60), (200, 100)):
         done = subprocess.run(
             [sys.executable, "-c", "from demos import prose, chapter; r = chapter.Run([]); "
-             "r.parser = chapter.Parser('x', None); r.waiting = ['word ' * 99]; r.print_prose()"],
+             "r.parser = chapter.Parser('digits'); r.waiting = ['word ' * 99]; r.print_prose()"],
             env={**os.environ, "COLUMNS": str(columns)}, cwd=Path(__file__).parent.parent, capture_output=True,
             text=True, check=True,
         )  # fmt: skip
