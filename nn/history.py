@@ -189,7 +189,11 @@ class History:
         for epoch in self._best():
             lines += _mark(ax, epoch, self.validation_loss[epoch - 1], colors["loss"])
         if min(filter(math.isfinite, self.loss + self.validation_loss), default=0) > 0:
+            from nn.shown import PlainNumbers
+
             ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(PlainNumbers())
+            ax.yaxis.set_minor_formatter(PlainNumbers())
         for position, names in enumerate(scales):
             right = ax.twinx()
             right.spines["right"].set_position(("outward", _AXIS_WIDTH * position))

@@ -1,4 +1,4 @@
-"""Figures and Axes of matplotlib that a notebook shows, though they are not pyplot's."""
+"""What a notebook shows of matplotlib: Figures and Axes that are not pyplot's, and numbers beside a log scale."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
 
 
 class ShownFigure(Figure):
@@ -21,6 +22,14 @@ class ShownAxes(Axes):
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         figure = self.figure.canvas.figure
         return png(figure), {"width": width(figure)}
+
+
+class PlainNumbers(LogFormatterSciNotation):
+    """The numbers of a log scale as they are written in a table: 0.06 in place of 6 × 10⁻²."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Give the text of a number, which is empty where there is no room for it."""
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def png(figure: Figure) -> bytes:

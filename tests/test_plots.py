@@ -86,6 +86,8 @@ def test_history_on_a_figure_of_its_own() -> None:
     picture = io.BytesIO()
     ax.figure.savefig(picture)
     assert picture.getvalue().startswith(b"\x89PNG")
+    shown = [label.get_text() for label in ax.get_yticklabels(which="both") if label.get_text()]
+    assert shown == [f"{float(text):g}" for text in shown] != []
 
 
 def test_history_on_given_axes() -> None:
