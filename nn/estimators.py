@@ -40,7 +40,7 @@ try:
         validate_data,
     )
 except ImportError:
-    raise ImportError(f"nn.Classifier and nn.Regressor need scikit-learn: {install('demos')}") from None
+    raise ImportError(f"nn.Classifier and nn.Regressor need scikit-learn: {install('demos', 'scikit-learn')}") from None
 
 Name = Activation | Literal["logistic", "identity"] | Module | type[Module] | Callable[[Any], Any]
 Solver = Literal["adam", "sgd", "lbfgs"]

@@ -23,7 +23,7 @@ def axes(caller: str, ax: Any, width: float, height: float) -> Axes:
 
         from nn.shown import ShownAxes, ShownFigure
     except ImportError:
-        raise ImportError(f"{caller} needs matplotlib: {install('demos')}") from None
+        raise ImportError(f"{caller} needs matplotlib: {install('demos', 'matplotlib')}") from None
     if ax is None:
         figure: Figure = ShownFigure(figsize=(width, height), layout="constrained")
         return figure.subplots(subplot_kw={"axes_class": ShownAxes})
