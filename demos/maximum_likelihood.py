@@ -204,7 +204,10 @@ for name, (draw, mean, variance) in POPULATIONS.items():
 # A classifier says $q(y|x)$ for the classes $y$ of an input $x$. Let $p(y|x)$ be the shares of the classes among the
 # observations with this $x$. Counted together by class, the loss is a cross-entropy, which splits in two:
 #
-# $$-\frac{1}{N} \sum_i \log q(y_i | x_i) = E[-\sum_y p \log q] = E[-\sum_y p \log p] + E[\sum_y p \log(p / q)].$$
+# $$\begin{aligned}
+# -\frac{1}{N} \sum_i \log q(y_i | x_i) &= E[-\sum_y p \log q] \\
+#                                       &= E[-\sum_y p \log p] + E[\sum_y p \log(p / q)].
+# \end{aligned}$$
 #
 # First comes the entropy of $p$, which no model changes; then the Kullback-Leibler divergence of $p$ from $q$, never
 # negative, and zero only for $q = p$. So likelihood is largest where the model is closest to the data. The classifier

@@ -41,7 +41,10 @@ for name, row in {"mass": mass, **{f"{n} throws": row for n, row in shares.items
 # None, exactly: of a million draws not one is that number. But a share of them lies within $h$ of it, and this share
 # over the width $2h$ has a limit,
 #
-# $$p(x) = \lim_{h \to 0} \frac{P(x - h \le X \le x + h)}{2h} = \lim_{h \to 0} \frac{F(x + h) - F(x - h)}{2h} = F'(x),$$
+# $$\begin{aligned}
+# p(x) &= \lim_{h \to 0} \frac{P(x - h \le X \le x + h)}{2h} \\
+#      &= \lim_{h \to 0} \frac{F(x + h) - F(x - h)}{2h} = F'(x),
+# \end{aligned}$$
 #
 # with the distribution function $F(x) = P(X \le x)$. So the density is the derivative of $F$, and the engine finds it
 # without being told the formula of the density.
