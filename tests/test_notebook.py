@@ -94,7 +94,7 @@ def test_drawings(outputs: dict[str, list[Any]]) -> None:
     assert {*drawing.data} == {"image/svg+xml", "text/html", "text/plain"}
     assert "light-dark" not in drawing.data["image/svg+xml"]
     assert "&lt;!DOCTYPE html&gt;" in page.data["text/html"]
-    assert re.search(r">drawing a svg needs Graphviz, .*pip install [^<>]*</div>$", refused.data["text/html"])
+    assert re.search(r">drawing as svg needs Graphviz, .*pip install [^<>]*</div>$", refused.data["text/html"])
     assert refused.data["text/plain"] == "Drawing(nodes=3, calls=2)"
 
 

@@ -354,7 +354,7 @@ def _open(caller: str, name: str, content: bytes) -> None:
     path = Path(tempfile.mkdtemp(), name)
     path.write_bytes(content)
     if not webbrowser.open(path.as_uri()):
-        raise RuntimeError(f"{caller}: there is no web browser to open; the picture is in {path}")
+        raise RuntimeError(f"{caller}: there is no web browser to open {path} with")
 
 
 def _listed(endings: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ def render(source: str, form: str) -> bytes:
     if importlib.util.find_spec("pygraphviz"):
         ways.append([[sys.executable, "-P", clearing.__file__, form]])
     if not ways:
-        raise RuntimeError(f"drawing a {form} needs Graphviz, which is not installed: {install('draw')}")
+        raise RuntimeError(f"drawing as {form} needs Graphviz, which is not installed: {install('draw')}")
     for way in ways:
         content = source.encode()
         for command in way:
