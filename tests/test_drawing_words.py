@@ -254,6 +254,44 @@ def test_a_name_is_never_that_of_another_node() -> None:
     assert [node.name for node in nodes_of(drawing.outputs, drawing._names)] == ["x", None, None]
 
 
+def fail(*_: Any) -> Any:
+    raise AssertionError("a picture ran the user's code")
+
+
+class Forbidden:
+    __getattribute__ = __eq__ = __hash__ = __len__ = __bool__ = __iter__ = __repr__ = fail
+    __dict__ = property(fail)
+
+
+class OddMeta(type):
+    __getattribute__ = __eq__ = __hash__ = fail
+
+
+def beside_odd_things() -> ad.Drawing:
+    nameless = OddMeta("Nameless", (), {"__module__": None})()
+    things: list[Any] = [Forbidden(), OddMeta("Odd", (), {})(), nameless, {5: 6}]
+    things.append(things)
+    x = ad.Tensor(2.0)
+    y = x * 3
+    return draw(y)
+
+
+def test_names_are_found_without_running_code_of_objects() -> None:
+    assert texts(beside_odd_things(), "x") == ["x", "= 2"]
+    code = "x = ad.Tensor(2.0)\ndrawing = ad.draw(x * 3)\nother = ad.draw(lambda x: x * 3, 2.0)"
+    for module in (None, 5):  # as programs do that run others
+        space: dict[Any, Any] = {"__name__": module, "ad": ad, 7: 8}
+        exec(code, space)
+        assert texts(space["other"], "x") == ["x", "= 2", "gradient = 3"]
+    assert texts(in_odd_attribute(), "input") == ["input", "= 2"]
+
+
+def in_odd_attribute() -> ad.Drawing:
+    neuron = Neuron()
+    setattr(neuron, "a b", ad.Tensor(2.0))
+    return draw(getattr(neuron, "a b") * 3)
+
+
 def layered(x: Any, W: Any) -> Any:
     h = np.tanh(x @ W)
     h = np.tanh(h @ W)

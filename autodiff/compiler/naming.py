@@ -15,7 +15,7 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from autodiff.batching.array import innermost
-from autodiff.core.watch import LIBRARIES
+from autodiff.core.watch import LIBRARIES, module_of
 
 _TAKEN = {*dir(builtins), *keyword.kwlist}
 _LOOKING = {"locals", "vars", "dir", "eval", "exec", "f_locals"}  # what a function looks at its variables by
@@ -82,7 +82,7 @@ def frames_until(module: str) -> Iterator[tuple[FrameType, bool]]:
         module: the name of the module that has called it all, where this ends.
     """
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and (name := frame.f_globals.get("__name__", "")) != module:
+    while frame is not None and (name := module_of(frame)) != module:
         package = name.partition(".")[0]
         if package == "nn" or package not in LIBRARIES:
             yield frame, package != "nn"
@@ -124,7 +124,8 @@ def names_of(
         parameters = code.co_varnames[:count]
         starred = code.co_varnames[count : count + bool(code.co_flags & inspect.CO_VARARGS)]
         for variable, held in tuple(space.items()):
-            if variable in starred or not (variable.isidentifier() and variable.strip("_0123456789")):
+            is_name = type(variable) is str and variable.isidentifier() and variable.strip("_0123456789")
+            if not is_name or variable in starred:
                 continue
             rank = (variable in parameters) + 2 * (not is_users)
             for name, thing in parts(variable, held):

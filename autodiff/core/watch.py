@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextvars import ContextVar
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,10 +71,16 @@ def current_watch() -> Watch | None:
     return _watch.get() if WATCHES else None
 
 
+def module_of(frame: FrameType) -> str:
+    """Name the module whose code a frame runs; "" where that is called nothing, or nothing that is a text."""
+    name = frame.f_globals.get("__name__")
+    return name if type(name) is str else ""
+
+
 def user_frame() -> traceback.FrameSummary:
     """Find the line of the user's file that is being run: the innermost one outside of this library and NumPy."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES:
+    while frame.f_back is not None and module_of(frame).partition(".")[0] in LIBRARIES:
         frame = frame.f_back
     code = frame.f_code
     linecache.lazycache(code.co_filename, frame.f_globals)  # the text is read when it is asked for

@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import GetSetDescriptorType
 from typing import Any
 
 from autodiff.compiler.naming import Line, frames_until, names_of, target_of
 from autodiff.core.tensor import Tensor
-from autodiff.core.watch import Watch
+from autodiff.core.watch import Watch, module_of
 from autodiff.drawing.nodes import Node
 
 CALLER = "autodiff.drawing.subject"  # the module that calls the function
 DEEPEST = 3  # containers and objects in each other that are looked into
 MOST_PARTS = 1000  # of what a variable holds
+_MRO, _DICT = (type.__dict__[name].__get__ for name in ("__mro__", "__dict__"))
 
 
 class Words(Watch):
@@ -61,8 +63,8 @@ def words_of(nodes: Sequence[Node]) -> dict[int, str]:
     """
     unnamed = [node.value for node in nodes if not node.name and (isinstance(node.value, Tensor) or _is_array(node))]
     frames = [frame for frame, is_users in frames_until("") if is_users]
-    packages = {"__main__", *map(_package, [frame.f_globals.get("__name__", "") for frame in frames[:1]])}
-    own = [(frame, True) for frame in frames if _package(frame.f_globals.get("__name__", "")) in packages]
+    packages = {"__main__", *(_package(module_of(frame)) for frame in frames[:1])}
+    own = [(frame, True) for frame in frames if _package(module_of(frame)) in packages]
     own.sort(key=lambda one: one[0].f_code.co_name.endswith(("comp>", "expr>")))
     taken = {node.name for node in nodes}
     names = {}
@@ -101,10 +103,21 @@ def _parts(name: str, thing: Any, packages: Collection[str]) -> Iterator[tuple[s
 def _held(thing: Any, packages: Collection[str]) -> Iterator[tuple[str, Any]]:
     """Give what a container or an object of the user's holds, and runs no code of the user's for that."""
     kind = type(thing)
-    if kind in (list, tuple):
+    if kind is list or kind is tuple:
         yield from ((f"[{position}]", item) for position, item in enumerate(thing))
     elif kind is dict:
-        yield from ((f"[{key!r}]", item) for key, item in tuple(thing.items()) if type(key) is str)
-    elif kind.__dictoffset__ and _package(kind.__module__) in packages:
-        attributes = object.__getattribute__(thing, "__dict__")
-        yield from ((f".{key}", item) for key, item in tuple(attributes.items()))
+        yield from ((f"[{key!r}]", item) for key, item in _first(thing) if type(key) is str)
+    elif type(module := _own(kind, "__module__")) is str and _package(module) in packages:
+        attributes = _own(kind, "__dict__")
+        if type(attributes) is GetSetDescriptorType:  # and no property of the user's
+            held = _first(attributes.__get__(thing))
+            yield from ((f".{key}", item) for key, item in held if type(key) is str and key.isidentifier())
+
+
+def _first(held: Mapping[Any, Any]) -> tuple[tuple[Any, Any], ...]:
+    return tuple(itertools.islice(held.items(), MOST_PARTS))
+
+
+def _own(kind: type, name: str) -> Any:
+    """Give an attribute of a class as it stands there, whatever a metaclass makes of it."""
+    return next((_DICT(base)[name] for base in _MRO(kind) if name in _DICT(base)), None)
