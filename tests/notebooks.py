@@ -64,7 +64,11 @@ def run_notebook(name: str, folder: Path, changes: Mapping[str, str] | None = No
             out += output.text
         else:
             assert output.output_type == "display_data"
-            shown.append(next(kind for kind in ("text/html", "image/png") if kind in output.data))
+            kind = next(kind for kind in ("text/html", "image/png", "text/plain") if kind in output.data)
+            if kind == "text/plain":  # a progress bar
+                out += output.data[kind]
+            else:
+                shown.append(kind)
     names = Names(pickle.loads((folder / "names.pickle").read_bytes()))
     (folder / "names.pickle").unlink()
     return Notebook(names, out, shown)
