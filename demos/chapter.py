@@ -169,7 +169,7 @@ def run(name: str, arguments: Sequence[str] = (), changes: Mapping[str, str] | N
     before = _running, sys.modules["__main__"]
     _running, sys.modules["__main__"] = Run(arguments), main
     try:
-        with _running.entered, contextlib.redirect_stdout(_running):  # type: ignore[type-var]
+        with _running.entered, contextlib.redirect_stdout(_running):
             for kind, line, text in cells(source):
                 if kind == "markdown":
                     _running.waiting.append(text)
