@@ -120,8 +120,8 @@ def written(x: Any, digits: int = 4) -> str:
     Example:
         >>> written(0.1), written(np.float32(0.1)), written(2.0), written(2 / 3), written(0.50000001)
         ('0.1', '0.1', '2', '0.6667', '0.5000')
-        >>> written(0.1 + 0.2), written(-1.5e-7), written(123456.7), written(1 - 0.5j), written(np.inf)
-        ('0.3', '−1.5e−7', '1.235e5', '1−0.5j', '∞')
+        >>> written(0.1 + 0.2), written(-1.5e-7), written(123456.7), written(1 - 0.5j), written(np.inf), written(-0.0)
+        ('0.3', '−1.5e−7', '1.235e5', '1−0.5j', '∞', '0')
     """
     if isinstance(x, complex | np.complexfloating):
         imaginary = written(x.imag, digits)
@@ -130,7 +130,7 @@ def written(x: Any, digits: int = 4) -> str:
         return str(int(x)).replace("-", "−")
     if not np.isfinite(x):
         return "NaN" if np.isnan(x) else "∞" if x > 0 else "−∞"
-    own = float(str(x))  # with the digits of its dtype
+    own = float(str(x)) + 0.0  # with the digits of its dtype, and a zero without its sign
     short, rounded = (f"{own:{form}.{digits}g}" for form in ("", "#"))
     text = short if abs(float(short) - own) <= 1e-12 * abs(own) else rounded
     if own.is_integer() and abs(own) < 1e7:

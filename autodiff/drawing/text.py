@@ -68,14 +68,16 @@ def is_here(value: Any) -> bool:
 def figures(number: Any, digits: int) -> str:
     """Write a number with so many digits, and of a complex one both parts, as far as they are not zero.
 
+    A zero has no sign: a learner would look for the meaning of -0.
+
     Example:
-        >>> figures(2 / 3, 4), figures(1j, 4), figures(2 / 3 - 1j, 2), figures(complex(1, -0.0), 4)
-        ('0.6667', '1j', '0.67-1j', '1+0j')
+        >>> figures(2 / 3, 4), figures(-0.0, 4), figures(1j, 4), figures(2 / 3 - 1j, 2), figures(complex(1, -0.0), 4)
+        ('0.6667', '0', '1j', '0.67-1j', '1+0j')
     """
     if not isinstance(number, complex | np.complexfloating):
-        return f"{number:.{digits}g}"
+        return f"{number + 0.0:.{digits}g}"
     real = f"{number.real:.{digits}g}" if number.real else ""
-    return f"{real}{number.imag + 0.0:{'+' * bool(real)}.{digits}g}j"  # without the sign of a zero
+    return f"{real}{number.imag + 0.0:{'+' * bool(real)}.{digits}g}j"
 
 
 def brief(value: Any) -> str:
