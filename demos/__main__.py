@@ -1,5 +1,8 @@
 """``python -m demos`` lists the chapters in the lecture's order: for each its title, read without running it."""
 
+import shutil
+import textwrap
+
 from demos import chapter
 
 ORDER = (
@@ -10,10 +13,13 @@ ORDER = (
 
 
 def main() -> None:
-    """Print one line a chapter."""
-    width = max(map(len, ORDER))
+    """Print a line a chapter; in a terminal, a long one is broken below its title."""
+    room = max(map(len, ORDER))
+    width = max(80, shutil.get_terminal_size((10_000, 24)).columns)
     for name in ORDER:
-        print(f"python -m demos.{name:{width}}  {chapter.title(name)}")
+        command = f"python -m demos.{name:{room}}  "
+        lines = textwrap.wrap(chapter.title(name), width - len(command), break_on_hyphens=False)
+        print(command + ("\n" + " " * len(command)).join(lines))
 
 
 if __name__ == "__main__":

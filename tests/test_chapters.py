@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import autodiff as ad
 import nn
 from demos import chapter, prose
 from demos.__main__ import ORDER
+from demos.__main__ import main as list_chapters
 from tests.notebooks import run_notebook
 
 ROOT = Path(__file__).parent.parent
@@ -217,8 +219,9 @@ def test_a_picture_that_cannot_be_written(tmp_path: Path, capsys: pytest.Capture
 
 def test_the_list_of_chapters() -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "utf8", "-m", "demos"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-    )
+        [sys.executable, "-X", "utf8", "-m", "demos"], cwd=ROOT, env=os.environ | {"COLUMNS": "1000"},
+        capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     listed = dict(re.findall(r"^python -m demos\.(\w+) +(\S.*)$", done.stdout, re.MULTILINE))
     assert tuple(listed) == ORDER
@@ -230,6 +233,14 @@ def test_the_list_of_chapters() -> None:
     }
     for name, title in listed.items():
         assert (ROOT / "demos" / f"{name}.py").read_text("utf-8").startswith(f"# %% [markdown]\n# # {title}\n#\n")
+
+
+def test_the_list_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    list_chapters()
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("python -m demos.") for line in lines) == len(ORDER) < len(lines)
 
 
 @pytest.mark.parametrize("width", [72, 80, 100])
