@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+import nn
 from autodiff.drawing import frames
 from tests.pictures import needs_graphviz
 
@@ -95,6 +96,15 @@ def test_an_image_each(tmp_path: Path) -> None:
             assert image.convert("RGB").getpixel((2, 2)) == (0x17, 0x19, 0x1C)
     with pytest.raises(FileNotFoundError, match=r"cannot write .*nowhere"):
         drawing.save(tmp_path / "nowhere" / "steps-*.png")
+
+
+def test_frames_have_the_colours_of_the_theme() -> None:
+    model = nn.MLP([2, 1], rng=0)
+    reel = frames._Reel([model(ad.Tensor(np.ones((1, 2), np.float32)))], "light")
+    theme = reel._theme
+    frame = next(iter(reel.frames())).convert("RGB")
+    most = {"#{:02X}{:02X}{:02X}".format(*colour) for count, colour in frame.getcolors(256) if count > 2_000}
+    assert {theme.ground, *theme.boxes, theme.fills["input"], theme.fills["parameter"]} <= most
 
 
 @pytest.mark.parametrize("name", ["a*.svg", "a*.gif", "a*b*.png", "f*/a.png", "f*/a*.png"])

@@ -113,7 +113,10 @@ class _Reel:
 
     def frames(self) -> Iterator[Any]:
         """Make one frame after the other, in 256 colours."""
-        palette = self._palette()
+        colours = self._palette()
+        # Pillow looks for the nearest colour with the last two bits of each part left out.
+        rounded = self._image.new("P", (1, 1))
+        rounded.putpalette([part & ~3 for part in colours])
         filled, captions = self._empty.copy(), self._caption_images()
         for at, (step, caption) in enumerate(zip(self._steps, captions), start=1):
             box = self._boxes[step.node.key]
@@ -128,15 +131,17 @@ class _Reel:
             for share, colour in ((1.0, self._theme.frame), (at / len(self._steps), self._accents[step.phase])):
                 right = round(self._width * share)
                 draw.rectangle((0, self._room, right - 1, self._room + line - 1), fill=colour)
-            yield frame.quantize(palette=palette, dither=0)
+            reduced = frame.quantize(palette=rounded, dither=0)
+            reduced.putpalette(colours)
+            yield reduced
 
     def __len__(self) -> int:
         return len(self._steps)
 
-    def _palette(self) -> Any:
-        """Give an image of the colours of the frames: those of the theme, and what is between them on its nodes."""
+    def _palette(self) -> list[int]:
+        """Give the colours of the frames: those of the theme, and what is between them on its nodes."""
         theme = self._theme
-        own = {theme.ground, theme.text, theme.frame, *theme.fills.values(), *theme.borders.values()}
+        own = {theme.ground, theme.text, theme.frame, *theme.boxes, *theme.fills.values(), *theme.borders.values()}
         colours = np.array([[*bytes.fromhex(colour[1:])] for colour in sorted(own | {*self._accents.values()})])
         sheets = [self._sheets["backward", False], *(self._sheets[phase, True] for phase in ("forward", "backward"))]
         all_of_them = self._image.new("RGB", (sheets[0].width, len(sheets) * sheets[0].height))
@@ -145,9 +150,7 @@ class _Reel:
         others = np.reshape(all_of_them.quantize(256 - len(colours)).getpalette(), (-1, 3))
         # What is nearly a colour of the theme is that colour.
         distances = np.abs(others[:, None] - colours).max(axis=2).min(axis=1)
-        palette = self._image.new("P", (1, 1))
-        palette.putpalette(np.concatenate([colours, others[distances > 6]]).ravel().tolist())
-        return palette
+        return np.concatenate([colours, others[distances > 6]]).ravel().tolist()
 
     def _pixels(self, points: float) -> int:
         return round(points * 4 / 3 * self._zoom)
