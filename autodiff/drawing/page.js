@@ -141,7 +141,7 @@ function summary(described) {
 
 // Rows of a large array: of a table as wide and as high as it needs, what is in sight is made
 
-const ROW = 22, COLUMN = 94;
+const ROW = 22, COLUMN = 104;  // wide enough for −0.00012345
 const TYPES = {
   f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, u8: BigUint64Array,
   i1: Int8Array, i2: Int16Array, i4: Int32Array, i8: BigInt64Array,
