@@ -200,8 +200,10 @@ class Reader:
         command = token[1:] if token.startswith("\\") else None
         if (command or token) in BINARY and not (command is None and len(token) > 1):
             sign = BINARY[command or token]
-            is_sign = sign in "+-±" and re.search(SIGN, before)
-            return sign if is_sign else f" {sign} "
+            if sign in "+-±" and re.search(SIGN, before):
+                self.skip()
+                return sign
+            return f" {sign} "
         if token == "{":
             text = self.sequence("}")
         elif token in "^_":
@@ -213,6 +215,8 @@ class Reader:
             text = token
         else:
             text = self.command(command)
+            if command.endswith("frac") and re.search(rf"[a-z]{NARROW} *$", before):
+                text = f"({clean(text)})"  # the logarithm of a fraction is no fraction
         if not scripts:
             return text
         text += self.scripts()
@@ -299,5 +303,5 @@ def over(above: str, below: str) -> str:
 def bracketed(text: str) -> str:
     """Put brackets around what is more than one letter or one number."""
     base = "".join(c for c in text.lstrip("∂∇") if c not in RAISED_OR_LOWERED and not unicodedata.combining(c))
-    is_one = len(base) <= 1 or base.isdigit() or re.fullmatch(r"d[a-zθ]|\([^()]*\)|‖[^‖]*‖|\|[^|]*\|", base)
+    is_one = len(base) <= 1 or base.isdigit() or re.fullmatch(r"d[a-zθ]|[A-Za-z]?\([^()]*\)|‖[^‖]*‖|\|[^|]*\|", base)
     return text if is_one else f"({text})"

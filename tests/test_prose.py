@@ -27,6 +27,7 @@ from demos.prose import formula, plain
         (r"\int_{-1}^1 f(x)\,dx = 2\,\mathrm{E}[f(x)]", "∫₋₁¹ f(x) dx = 2 E[f(x)]"),
         (r"-\log p(y)=\frac{n}{2}\log\det K", "-log p(y) = n/2 log det K"),
         (r"\exp\left(-\frac{(x-\mu)^2}{2}\right) \sqrt{2\pi}, \sqrt n", "exp(-(x - μ)²/2) √(2π), √n"),
+        (r"\log\frac{p}{1-p}, \frac{P(x, y)}{P(x)}, s = \pm 1", "log(p/(1 - p)), P(x, y)/P(x), s = ±1"),
         (r"e^{-x^2}, W_{\text{old}}, p_\theta, f'(z), \theta^*", "e^(-x²), W_old, p_θ, f'(z), θ*"),
         (r"\hat y = \arg\max_k z_k,\quad \bar x", "y\u0302 = arg maxₖ zₖ,    x\u0304"),
         (r"\mathrm{P}(y\mid x)\in[0,1]", "P(y | x) ∈ [0,1]"),
