@@ -24,7 +24,7 @@ X, W1, b1, W2, b2, Y = (rng.normal(size=shape) for shape in ((3, 2), (2, 3), (3,
 # %% [markdown]
 # ## By hand
 #
-# The chain rule goes from $L$ backward. Each line needs only the one above it, and values that were computed on the way
+# The chain rule goes from $L$ backward. Each line needs only lines above it, and values that were computed on the way
 # forward:
 #
 # $$\begin{aligned}

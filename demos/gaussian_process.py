@@ -178,9 +178,9 @@ print(f"of {CURVES} other curves, {inside:.1%} is within two standard deviations
 # %% [markdown]
 # ## Which inputs matter
 #
-# With a length scale for each input, the likelihood says which inputs matter: of those that do not, it grows. There are
-# more numbers to find then, and SciPy's optimizer, which without a gradient has to try each one, needs many times as
-# many likelihoods.
+# With a length scale for each input, the likelihood says which inputs matter: of one that does not, the length scale
+# grows until $f$ hardly changes with it. There are more numbers to find then, and SciPy's optimizer, which without a
+# gradient has to try each one, needs many times as many likelihoods.
 
 # %%
 INPUTS, MATTER, ROWS = 8, 2, 60

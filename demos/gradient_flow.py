@@ -54,10 +54,10 @@ def by_hand(W, activation):
 
 
 # %% [markdown]
-# How much one factor is can be told in advance. Let the $n$ weights into a unit be drawn alone, with mean zero and
-# variance $v$. Then $\partial L/\partial z_{l+1}\, W_{l+1}^\top$ has in the mean $n v$ times the squared length of
-# $\partial L/\partial z_{l+1}$, and $f'$ multiplies it by its own mean square. So the gradient's norm changes by
-# about
+# How much one factor is can be told in advance. Let the $n$ weights into a unit be drawn independently, with mean
+# zero and variance $v$. Then $\partial L/\partial z_{l+1}\, W_{l+1}^\top$ has in the mean $n v$ times the squared
+# length of $\partial L/\partial z_{l+1}$, and $f'$ multiplies it by its own mean square. So the gradient's norm
+# changes by about
 #
 # $$\sqrt{n v \cdot \text{mean of } f'(z)^2}$$
 #

@@ -104,10 +104,10 @@ print(
 # The derivative of $o_k$ by $x$ is $w_k$, at every $x$ the same: the column points to where the logit of its class
 # rises most. For two classes,
 #
-# $$\log \frac{p_j}{p_k} = o_j - o_k = x^\top (w_j - w_k) + b_j - b_k,$$
+# $$\log\frac{p_j}{p_k} = o_j - o_k = x^\top (w_j - w_k) + b_j - b_k,$$
 #
 # so they are equally probable where this is zero, which is a **straight line**, at right angles to $w_j - w_k$. The
-# engine agrees: the second derivatives of the left side by $x$ are zero.
+# engine agrees: the second derivatives of the left side by $x$ are zero, up to rounding.
 
 # %%
 here = X[100]
@@ -124,7 +124,7 @@ def ratio(x, j, k):
 
 
 borders = {}
-print("\nborder between                p on it, at three lengths       largest second derivative")
+print("\nborder between        p on it, at three lengths   largest second derivative")
 for j, k in itertools.combinations(range(3), 2):
     (length, width), shift = W[:, j] - W[:, k], b[j] - b[k]
     points = np.array([(t, -(shift + length * t) / width) for t in (1.0, 3.0, 5.0)])
@@ -132,7 +132,7 @@ for j, k in itertools.combinations(range(3), 2):
     p = softmax(points @ W + b)[:, [j, k]]
     borders[j, k] = points, p, bend
     both = "  ".join(f"{one:.4f} {other:.4f}" for one, other in p)
-    print(f"{kinds[j]:10} {kinds[k]:12} {both}   {bend:.1e}")
+    print(f"{kinds[j]:10} {kinds[k]:10} {both}   {bend:.1e}")
 
 # %% [markdown]
 # ## Columns as pictures
@@ -152,7 +152,7 @@ _, accuracy = nn.evaluate(model, test, test_labels)
 means = np.stack([train[train_labels == digit].mean(axis=0) for digit in range(10)])
 found = model(means).data.argmax(axis=1)
 print(f"{accuracy:.1%} of {len(test)} digits that were not trained on are recognized")
-print(f"the mean picture of each digit has its largest logit in column {found}")
+print(f"mean pictures of 0 to 9 have their largest logit in column {found}")
 
 # %% [markdown]
 # On the dotted lines two kinds are equally probable; where a third is more so, no border is seen.

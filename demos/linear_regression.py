@@ -86,7 +86,7 @@ def least_squares(X, y):
 #
 # A hundred points lie around the plane $y = 2 x_1 - x_2 + 0.5$, with noise. The two features go together, so that the
 # bowl is a valley and the walk, which steps across it more than along it, a zigzag. The gradient by hand is printed at
-# each step, and on its right the engine's.
+# each step, on its right the engine's, and how far they are apart.
 
 # %%
 rng = np.random.default_rng(options.seed)
@@ -99,7 +99,7 @@ lr, condition = best_rate(X)
 path, errors, by_hand, by_engine = descend(X, y, STEPS, lr)
 solution = least_squares(X, y)
 
-print("step    error    ∂E/∂w₁   ∂E/∂w₂   ∂E/∂b      ∂E/∂w₁   ∂E/∂w₂   ∂E/∂b       apart")
+print("step    error   ∂E/∂w₁   ∂E/∂w₂    ∂E/∂b     ∂E/∂w₁   ∂E/∂w₂    ∂E/∂b      apart")
 for step, (value, hand, engine) in enumerate(zip(errors, by_hand, by_engine)):
     columns = "   ".join(" ".join(f"{number:8.4f}" for number in gradient) for gradient in (hand, engine))
     print(f"{step:4} {value:8.5f} {columns}   {np.abs(hand - engine).max():8.1e}")

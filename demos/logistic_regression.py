@@ -31,7 +31,7 @@ x, x_test, y, y_test = train_test_split(radius, malignant, test_size=0.5, random
 # A line through the zeros and ones would leave the interval from 0 to 1. The *odds* $p / (1 - p)$ are any positive
 # number, their logarithm any number at all. Let that be linear, and solve for the probability:
 #
-# $$\log \frac{p}{1 - p} = z = w x + b, \quad p = P(y = 1 | x) = \sigma(z) = \frac{1}{1 + e^{-z}}.$$
+# $$\log\frac{p}{1 - p} = z = w x + b, \quad p = P(y = 1 | x) = \sigma(z) = \frac{1}{1 + e^{-z}}.$$
 #
 # It is the softmax of two classes, of which one has the logit zero. Here is what counting says, before any model: the
 # log-odds go up with the radius about evenly.
@@ -89,8 +89,9 @@ for name, value in ways.items():
 #
 # and by $w$ and $b$, for which $X$ has a column of radii and one of ones, it is $\frac{1}{n} X^\top (\sigma(z) - y)$.
 #
-# The second derivatives are $X^\top D X / n$ with $p_i (1 - p_i)$ on the diagonal of $D$, which is never negative: $L$
-# is a bowl with one lowest point, and descent cannot end elsewhere.
+# The second derivatives are $X^\top D X / n$ with $p_i (1 - p_i) > 0$ on the diagonal of $D$, so $L$ bends upward in
+# every direction. As no radius parts the two kinds of tumours, this bowl has a lowest point, and only one: descent ends
+# there.
 
 # %%
 gradient = ad.grad(loss)
@@ -114,7 +115,7 @@ print("{:.3f} and {:.3f}".format(*np.linalg.eigvalsh(by_engine)))
 #
 # The derivative of the log-odds by $x$ is $w$ everywhere, so each further unit of radius multiplies the odds by $e^w$.
 # At the radius where $z = 0$ both outcomes are equally probable. And where the gradient is zero, $\sum_i (p_i - y_i) =
-# 0$: the probabilities add up to as many tumours as there are.
+# 0$: the probabilities add up to the number of malignant tumours.
 
 # %%
 w, b = weights
@@ -178,6 +179,6 @@ line.set_title("Log-odds: a line", fontsize=11)
 calibration.plot([0, 1], [0, 1], "--", color=chapter.GREY, lw=1)
 calibration.errorbar(predicted, observed, errors, fmt="o", color=chapter.ORANGE, markersize=5, capsize=3)
 calibration.set(xlabel="predicted probability", ylabel="observed share")
-calibration.set_title("Calibration, on new tumours", fontsize=11)
+calibration.set_title("Calibration: new data", fontsize=11)
 line.legend(loc="upper left", fontsize=8)
 chapter.show(figure, "logistic_regression.png")

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Maximum likelihood: why its logarithm, and what descent along it finds
 #
-# The likelihood of parameters $\theta$ is the probability (or its density) of all observations, of which each is drawn
-# alone: a product. Its logarithm is a sum, and the negative mean of the terms is a loss:
+# The likelihood of parameters $\theta$ is the probability (or its density) of all observations, drawn
+# independently: a product. Its logarithm is a sum, and the negative mean of the terms is a loss:
 #
 # $$p(x_1, \ldots, x_N; \theta) = \prod_i p(x_i; \theta), \quad L(\theta) = -\frac{1}{N} \sum_i \log p(x_i; \theta).$$
 #
@@ -189,14 +189,14 @@ POPULATIONS = {  # how to draw from it, its mean and its variance
 }
 means, ratios, distances = {}, {}, {}
 print("the mean of N draws: its variance over σ²/N, and its distance from N(μ, σ²/N)")
-print("population  " + "".join(f"N = {n}".rjust(16) for n in SIZES))
+print("population " + "".join(f"N = {n}".rjust(13) for n in SIZES))
 steps = np.arange(MEANS + 1) / MEANS
 for name, (draw, mean, variance) in POPULATIONS.items():
     means[name] = np.array([draw((MEANS, n), rng).mean(axis=1) for n in SIZES])
     ratios[name] = means[name].var(axis=1) * SIZES / variance
     cdf = Normal(mean, np.sqrt(variance / SIZES)[:, None]).cdf(np.sort(means[name]))
     distances[name] = np.maximum(np.abs(steps[1:] - cdf), np.abs(steps[:-1] - cdf)).max(axis=1)
-    print(f"{name:12}" + "".join(f"{a:9.3f} {b:6.3f}" for a, b in zip(ratios[name], distances[name])))
+    print(f"{name:11}" + "".join(f"{a:7.3f} {b:5.3f}" for a, b in zip(ratios[name], distances[name])))
 
 # %% [markdown]
 # ## A classifier: the loss is a cross-entropy

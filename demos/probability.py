@@ -30,9 +30,9 @@ die = Categorical(probs=[0.1, 0.1, 0.1, 0.1, 0.1, 0.5])
 mass = np.exp(die.log_prob(np.arange(6)))
 shares = {n: np.bincount(die.sample(n, rng), minlength=6) / n for n in (10, 1_000, 100_000)}
 
-print("face              " + "".join(f"{face:9}" for face in range(1, 7)) + "      sum")
+print("face         " + "".join(f"{face:9}" for face in range(1, 7)) + "      sum")
 for name, row in {"mass": mass, **{f"{n} throws": row for n, row in shares.items()}}.items():
-    print(f"{name:18}" + "".join(f"{value:9.4f}" for value in row) + f"{row.sum():9.4f}")
+    print(f"{name:13}" + "".join(f"{value:9.4f}" for value in row) + f"{row.sum():9.4f}")
 
 # %% [markdown]
 # ## Continuous: the limit of probability per width
@@ -76,11 +76,12 @@ by_cdf = (height.cdf(x + widths) - height.cdf(x - widths)) / (2 * widths)
 curvature = ad.grad(ad.grad(density))(x)
 predicted = curvature * widths**2 / 6
 
-print("       h  draws within    P by F     P/2h: counted     by F   missing   p'' h²/6     the die, at six")
+print(f"{'P/2h,    P/2h,':>41}{'the die,':>33}")
+print("       h   draws   P by F counted    by F   missing  p'' h²/6  P/2h at six")
 for h, m, counted, exact, missing in zip(widths, counts, by_count, by_cdf, predicted):
-    columns = f"{h:8.6f} {m:13} {exact * 2 * h:9.6f} {counted:17.4f} {exact:8.4f}"
-    print(f"{columns} {exact - density(x):9.1e} {missing:10.1e} {mass[5] / (2 * h):19.1f}")
-print(f"{'the limit, p(x)':51}{density(x):8.4f}")
+    columns = f"{h:8.6f} {m:7} {exact * 2 * h:8.6f} {counted:7.4f} {exact:7.4f}"
+    print(f"{columns} {exact - density(x):9.1e} {missing:9.1e} {mass[5] / (2 * h):12.1f}")
+print(f"{'the limit, p(x)':33}{density(x):8.4f}")
 
 # %% [markdown]
 # ## A density may be larger than one
@@ -111,7 +112,7 @@ print(f"share of the draws between them   {np.mean(np.abs(draws - 1.70) < 0.1):.
 # In centimetres the same people have the density 0.057. If $y = g(x)$ goes up or down all the way, the people in a
 # small interval $dx$ are those in $dy$, so $p_Y(y)\,dy = p_X(x)\,dx$ and
 #
-# $$p_Y(y) = p_X(x(y)) \left| \frac{dx}{dy} \right|.$$
+# $$p_Y(y) = p_X(x(y)) \left|\frac{dx}{dy}\right|.$$
 #
 # For centimetres the factor is 1/100. For the body mass index of people who all weigh 70 kg, $y = 70 / x^2$ and $x =
 # \sqrt{70 / y}$, it is left to the engine. A mass has no such factor: its values only get other names.
@@ -127,15 +128,15 @@ def changed(name: str, y):
     return density(inverse(y)) * np.abs(ad.elementwise_grad(inverse)(y))
 
 
-print("                    at     density  its area   share within ±0.1: by density  of the draws")
+print(f"{'share within ±0.1:':>77}")
+print("                    at   density   its area           by density  of the draws")
 for name, y in (("centimetres", 170.0), ("body mass index", 24.0)):
     edges = np.linspace(*sorted(forward[name](np.array([1.2, 2.4]))), 100_001)
     width = edges[1] - edges[0]
     areas[name] = changed(name, edges[:-1] + width / 2).sum() * width
     share = np.mean(np.abs(forward[name](draws) - y) < 0.1)
-    print(
-        f"{name:16} {y:6.1f} {changed(name, y):10.4f} {areas[name]:10.6f} {changed(name, y) * 0.2:29.5f} {share:13.5f}"
-    )
+    columns = f"{changed(name, y):9.4f} {areas[name]:10.6f} {changed(name, y) * 0.2:20.5f} {share:13.5f}"
+    print(f"{name:15} {y:6.1f} {columns}")
 
 # %% [markdown]
 # Bars are shares of draws, masses and densities orange. Below on the left, the distance to the limit: by $F$ it falls
