@@ -282,21 +282,21 @@ for name, color in colors.items():
     left.plot([], [], "o", color=color, label=name)
 for method, line in lines.items():
     left.plot([], [], line, color="black", label=method)
-left.legend(fontsize=6, loc="lower left")
+left.legend(fontsize=8, loc="lower left")
 left.set(xlabel="passes over the data", title="Loss")
 left.set_xticks(range(1, PASSES + 1))
 
 names = ["data", "allowed", *(f"worker {k}" for k in range(1, len(peaks) + 1)), "this process"]
 amounts = np.array([X.nbytes, sum(limits), *peaks, own_peak]) / MIB
 bars = middle.barh(names, amounts, color=[chapter.GREY, chapter.GREY, *[chapter.BLUE] * (len(peaks) + 1)])
-middle.bar_label(bars, fmt="{:,.0f}", fontsize=7, padding=2)
+middle.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=2)
 middle.invert_yaxis()
 middle.margins(x=0.2)
 middle.set(xlabel="MiB", title="Peak memory")
 
 for name, numbers in counts.items():
     right.plot(COUNTED, numbers, "o-", color=colors[name], markersize=3, label=name)
-right.legend(fontsize=7)
+right.legend(fontsize=8)
 right.set(xlabel="chunks", title="Tasks of a step", xlim=0, ylim=0)
 for ax in (left, middle, right):
     ax.spines[["top", "right"]].set_visible(False)

@@ -133,7 +133,8 @@ def log_odds(radius):
 
 slopes = ad.elementwise_grad(log_odds)(np.array([10.0, 15.0, 20.0]))
 pair = softmax(np.stack([np.zeros(len(x)), X @ weights], axis=1))
-print(f"w = {w:.4f}; slope of the log-odds at 10, 15 and 20: {slopes.round(4)}; odds times {np.exp(w):.2f} a unit")
+print(f"w = {w:.4f}: the odds times {np.exp(w):.2f} a unit")
+print(f"slope of the log-odds at 10, 15 and 20: {slopes.round(4)}")
 print(f"P = 1/2 at a radius of {center - b / w:.2f}")
 print(f"malignant {y.sum()}, sum of the probabilities {p.sum():.4f}")
 print(f"softmax of 0 and z differs from σ(z) by {np.abs(pair[:, 1] - p).max():.1e}")
