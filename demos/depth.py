@@ -4,7 +4,7 @@
 # A layer bends its input, and the next one bends what is bent already. Take the tent map on $[0, 1]$, which goes up to
 # 1 and down again, two rectifiers:
 #
-# $$T(u) = 1 - \lvert 2 u - 1 \rvert = r(2 u) - 2 r(2 u - 1), \quad r(z) = \max(0, z).$$
+# $$T(u) = 1 - \lvert2 u - 1\rvert = r(2 u) - 2 r(2 u - 1), \quad r(z) = \max(0, z).$$
 #
 # Applied $k$ times, $T^k(u) = T(T(\dots T(u)))$, it is a sawtooth of $2^k$ straight pieces. It takes
 #
@@ -184,12 +184,12 @@ def trained(depth, width, foldings, seed):
 
 # %%
 grown = [trained(DEEPEST, 2, DEEPEST, seed) for seed in SEEDS]
-print("trained                        one layer,   errors at the start and at the end of the lesson,")
-print("layers   pieces   neurons   (constructed)   one for each seed")
+print(f"trained                        one layer,   {'errors at the start of':24}{'largest':>11}")
+print(f"layers   pieces   neurons   (constructed)   {'the lesson, by seed':24}{'at its end':>11}")
 for k, found in enumerate(zip(*grown), 1):
     starts, ends, _ = zip(*found)
-    each = " ".join(f"{error:.2f}" for error in starts) + "   " + " ".join(f"{error:.0e}" for error in ends)
-    print(f"{k:6} {2**k:8} {2 * k:9} {by_steps[k][0]:15}   {each}")
+    each = " ".join(f"{error:.2f}" for error in starts)
+    print(f"{k:6} {2**k:8} {2 * k:9} {by_steps[k][0]:15}   {each:24}{max(ends):11.0e}")
 
 # %% [markdown]
 # ### One function, fewer or more layers
