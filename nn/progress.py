@@ -25,8 +25,8 @@ def progress(done: int, total: int, quiet: bool) -> Iterator[Show]:
     It shows nothing if it is to be quiet, or where the variable TQDM_DISABLE of the environment is set.
     """
     display = notebook_display()
-    stream: Any = sys.stderr if display is None else _Below(display)
-    if quiet or os.environ.get("TQDM_DISABLE") or stream is None:
+    stream: Any = _Listening(sys.stderr) if display is None else _Below(display)
+    if quiet or os.environ.get("TQDM_DISABLE") or (display is None and sys.stderr is None):
         yield lambda numbers: None
     elif display is not None or stream.isatty():
         with warnings.catch_warnings():
@@ -66,6 +66,36 @@ def progress(done: int, total: int, quiet: bool) -> Iterator[Show]:
             yield note
         finally:
             write()
+
+
+class _Listening:
+    """A stream on which what cannot be written is lost: no training ends because nobody listens any more."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it writes there, by which tqdm knows what else is written beside a bar."""
+        return other is self or other is self._stream
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal, and open."""
+        with contextlib.suppress(AttributeError, ValueError):
+            return bool(self._stream.isatty())
+        return False
+
+    def write(self, text: str) -> None:
+        """Write a text, if that can be."""
+        with contextlib.suppress(OSError, ValueError):  # closed, or without such letters
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, if that can be."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class _Below:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,26 @@ def test_elsewhere_there_are_few_lines(capsys: Any, monkeypatch: pytest.MonkeyPa
     assert [text.partition(":")[0] for text in capsys.readouterr().err.splitlines()] == [
         "epoch 1/3", "epoch 2/3", "epoch 3/3",
     ]  # fmt: skip
+
+
+class Gone(io.StringIO):
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self.isatty = lambda: is_terminal  # type: ignore[method-assign]
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "nobody listens")
+
+
+@pytest.mark.parametrize(
+    "stream", [Gone(True), Gone(False), io.StringIO(), types.SimpleNamespace(write=len, flush=int), None]
+)
+def test_no_training_ends_because_nobody_listens(stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nn.progress.SECONDS", 0)
+    monkeypatch.setattr(sys, "stderr", stream)
+    if type(stream) is io.StringIO:
+        stream.close()
+    assert len(fitted(epochs=2).loss) == 2
 
 
 def test_it_is_silenced(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
