@@ -793,7 +793,8 @@ def _metrics(metrics: Any, loss: Loss) -> dict[str, Metric]:
         if isinstance(metric, str) and metric != "accuracy":
             raise ValueError(f"fit: unknown metric {metric!r}; known: accuracy, or a function")
         name = _name(metric) if callable(metric) else metric
-        if name in functions or name in ("epoch", "loss", "lr", "seconds") or (name == "accuracy" and callable(metric)):
+        is_own = name in ("epoch", "loss", "lr", "seconds") or name.startswith(("validation_", "validation "))
+        if name in functions or is_own or (name == "accuracy" and callable(metric)):
             raise ValueError(f"fit: there is something else called {name!r} in the history; give the metric a new name")
         functions[name] = metric if callable(metric) else partial(_accuracy_metric, loss)
     return functions

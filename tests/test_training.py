@@ -508,6 +508,8 @@ def named(name: str, function: Any) -> Any:
         (["accuracy", "accuracy"], ValueError, "something else called 'accuracy' in the history"),
         ([spread, spread], ValueError, "something else called 'spread'"),
         ([named("loss", lambda p, y: 0)], ValueError, "something else called 'loss'"),
+        ([named("validation_loss", lambda p, y: 0)], ValueError, "something else called 'validation_loss'"),
+        ([named("validation accuracy", lambda p, y: 0)], ValueError, "something else called 'validation accuracy'"),
         ([named("accuracy", lambda p, y: 0)], ValueError, "something else called 'accuracy'"),
     ],
 )
