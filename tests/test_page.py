@@ -268,6 +268,16 @@ def test_a_program_has_no_page(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_many_nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("autodiff.drawing.page.MOST_NODES", 3)
+    path = tmp_path / "page.html"
+    with pytest.raises(ValueError, match=r"save: a page of 5 nodes would open too slowly \(the most is 3\).*as \.dot"):
+        ad.draw(ad.Tensor(1.0) * 2 * ad.Tensor(1.0)).save(path)
+    with pytest.raises(TypeError, match="save: expected the path of a file, got 3"):
+        ad.draw(ad.Tensor(1.0) * 2).save(3)  # type: ignore[arg-type]
+    assert not path.exists()
+
+
 def test_the_page_is_one_file_that_runs_only_its_own_script() -> None:
     html = page_module.page([two_layers()[0]])
     assert len(html.encode()) < 200_000

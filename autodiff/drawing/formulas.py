@@ -101,7 +101,7 @@ def formulas(
     # The output is written as the call itself, if that is not too long.
     named = name if name and name not in names else None
     outs = [result] * (is_written_out or not named) + [Symbol(call._array, named or "out")]
-    g = _gradient(call, "g" if "g" not in {*names, *reserved} else "ḡ", gradient)
+    g = _gradient(call, "g" if "g" not in names and "g" not in reserved else "ḡ", gradient)
     derivations: list[tuple[Tensor, Formula]] = []
     for position, (rule, arg, symbol) in enumerate(zip(rules, arguments(call), args)):
         variables = list(_variables(arg, symbol, None))

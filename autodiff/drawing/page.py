@@ -30,6 +30,7 @@ from autodiff.drawing.nodes import Node, nodes_of
 from autodiff.drawing.steps import Flow, is_literal, loss_of, names_of, texts_of, title_of
 from autodiff.drawing.text import visible
 
+MOST_NODES = 50_000
 MOST_NUMBERS = 64  # an array of more is summarised, and its rows can be looked into
 MOST_BYTES = 8 << 20  # of such rows in a page, whose file is larger by a third of it
 MOST_ROWS = 200_000  # of an array
@@ -52,8 +53,14 @@ def page(outputs: Sequence[Tensor], words: Mapping[int, str] | None = None) -> s
 
     Raises:
         RuntimeError: a Tensor was changed in place since it was used.
+        ValueError: there are more than `MOST_NODES` nodes.
     """
     nodes = nodes_of(outputs, words)
+    if len(nodes) > MOST_NODES:
+        raise ValueError(
+            f"save: a page of {len(nodes):,} nodes would open too slowly (the most is {MOST_NODES:,}): draw a smaller "
+            "part, such as a Tensor computed earlier, or save it as .dot"
+        )
     parts = {ending: _text(f"graph.{ending}") + _text(f"page.{ending}") for ending in ("css", "js")}
     parts["digest"] = base64.b64encode(hashlib.sha256(parts["js"].encode()).digest()).decode()
     # Escaped, what a name says cannot end the element that the data stands in.
