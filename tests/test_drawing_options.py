@@ -355,6 +355,7 @@ def test_show_shows_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"theme": "blue"}, "theme='blue' is unknown; known are 'auto', 'light', 'dark'"),
         ({"color": "value"}, "color='value' is unknown; known are None, 'grad'"),
         ({"show": "shapes"}, "show='shapes' is unknown; known are 'shape', 'value', 'grad'"),
+        ({"theme": np.array(["dark", "light"])}, "theme=array"),
         ({"show": ("shape", 3)}, "show=3 is unknown; known are 'shape', 'value', 'grad'"),
         ({"depth": -1}, "depth must be None or a number of levels, .* got -1"),
         ({"depth": 1.0}, "depth must be None or a number of levels, .* got 1.0"),

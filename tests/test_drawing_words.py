@@ -61,6 +61,13 @@ def test_gradients_of_other_outputs_are_not_mixed() -> None:
     assert texts(draw(y * 3), "x")[-1] == "gradient = 12"
     assert draw(y * 3).source.count("gradient =") == 3
     assert "gradient of the sum of the outputs" in draw([y, y * 2]).source  # which is the same
+    both = y * 3
+    twice = draw([both, both], color="grad", show=["grad", "value"])
+    assert texts(twice, "x")[-1] == "gradient = 12"  # the sum has it once
+    half = ad.Tensor(np.float16(2.0), name="half")
+    square = half * half
+    square.backward(np.float16(1.02))  # by which nothing is multiplied here
+    assert "has left at the leaves" in draw(square).source
     y.retain_grad()
     x.grad = None
     y.backward()

@@ -35,7 +35,7 @@ from autodiff.notebook import notebook_display
 ENDINGS = ("svg", "png", "pdf", "dot", "html", "gif")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drawing:
     """A picture of a graph, as `draw` makes it. A notebook shows it as it is.
 
@@ -80,6 +80,7 @@ class Drawing:
             The path, with the ``*`` if there is one: ``path.parent.glob(path.name)`` finds the files.
 
         Raises:
+            TypeError: the path is none.
             ValueError: the ending is none of these, there is a ``*`` elsewhere, the graph takes too long to lay out, or
                 it has too many nodes or no numbers for its steps.
             RuntimeError: an image is wanted and there is no Graphviz; or steps are, and a Tensor was changed in place
@@ -94,6 +95,8 @@ class Drawing:
             >>> path.name
             'cube.dot'
         """
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"save: expected the path of a file, got {path!r}")
         path = Path(path)
         form = path.suffix.lower().removeprefix(".")
         if form not in ENDINGS:
@@ -283,6 +286,7 @@ def draw(
             "example inputs to see some"
         )
     outputs, names = outputs_of(what, args, kwargs, choices)
+    outputs = list(dict.fromkeys(outputs))  # one that is given twice counts once in the sum that gradients are of
     nodes = nodes_of(outputs, names)
     words = words_of(nodes)
     names |= words
@@ -339,7 +343,7 @@ def _check_options(
         *(("show", part, ("shape", "value", "grad")) for part in ([show] if isinstance(show, str) else show or ())),
     )
     for option, value, values in choices:
-        if value not in values:
+        if not isinstance(value, str | None) or value not in values:
             raise ValueError(f"draw: {option}={value!r} is unknown; known are {', '.join(map(repr, values))}")
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):
         raise ValueError(f"draw: depth must be None or a number of levels, 0, 1, 2 and so on, got {depth!r}")
