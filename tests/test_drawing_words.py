@@ -319,6 +319,22 @@ def test_a_function_names_what_its_variables_held_last() -> None:
     assert SCALE.name is None
 
 
+def rectified(z: Any) -> Any:
+    return np.maximum(z, 0.0)
+
+
+def through_a_helper(x: Any) -> Any:
+    h = x * 2.0
+    k = h * 3.0
+    h = rectified(h + k)
+    return h
+
+
+def test_a_variable_that_a_helper_has_filled_names_no_other() -> None:
+    drawing = draw(through_a_helper, 1.0)
+    assert [node.name for node in nodes_of(drawing.outputs) if node.kind == "call"] == [None, "k", "z", None]
+
+
 def test_names_stand_in_formulas_in_gradients_and_in_pages(tmp_path: Any) -> None:
     forward, backward, path = with_formulas(tmp_path)
     assert "∂product/∂a = b" in re.sub("<.*?>", "", forward.source.replace("label=<", ""))

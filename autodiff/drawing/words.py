@@ -24,24 +24,26 @@ class Words(Watch):
     """A watch that names the Tensors which a function computes by the variables that hold them."""
 
     def __init__(self) -> None:
-        self._lines: dict[Tensor, Line | None] = {}  # that made them
+        self._lines: dict[Tensor, list[Line]] = {}  # that made them, from the inside to the outside
         self._named: dict[str, Tensor] = {}  # the latest of each name
 
     def see_call(self, tensor: Any, function: Any, args: Any) -> None:
-        """Look for variables that hold the arguments, and note the line."""
+        """Look for variables that hold the arguments, and note the lines."""
         frames = list(frames_until(CALLER))
         unnamed = [arg for arg in args if isinstance(arg, Tensor) and arg in self._lines and arg.name is None]
         names = names_of(unnamed, frames, _itself) if unnamed else {}
         for arg in unnamed:
             self._name(arg, names.get(id(arg)))
-        self._lines[tensor] = next((Line.of(frame) for frame, is_users in frames if is_users), None)
+        self._lines[tensor] = [Line.of(frame) for frame, is_users in frames if is_users]
 
     def name(self, results: Sequence[Tensor], taken: Iterable[str]) -> None:
         """Name those that no later call has used, as they were assigned, and take from all the names of inputs."""
         for result in results:
-            line = self._lines.get(result)
-            if result.name is None and line is not None:
-                self._name(result, target_of(line))
+            inner, *outer = [*map(target_of, self._lines.get(result, [])), None]
+            if result.name is None:
+                self._name(result, inner)
+            # What a function of the user's gave is not named as it, but its variable holds no other any more.
+            taken = [*taken, *(name for name in outer if name and self._named.get(name) is not result)]
         for name in taken:
             if name in self._named:
                 self._named[name].name = None
