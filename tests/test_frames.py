@@ -129,3 +129,24 @@ def test_what_cannot_be_had_leaves_the_file(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ImportError, match=r"save: frames need Pillow, which is not installed: pip install"):
         drawing.save(path)
     assert path.read_bytes() == b"old"
+
+
+def test_a_series_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing = ad.draw(ad.Tensor(2.0) * 3)
+    for name in ("s-003.png", "s-004.png", "s-006.png", "s-old.png"):
+        (tmp_path / name).write_bytes(b"old")
+    before = sorted(tmp_path.iterdir())
+
+    def fail_late(path: Path, content: bytes) -> None:
+        if path.name == "s-002.png":
+            raise OSError(28, "the disk is full")
+        path.write_bytes(content)
+
+    monkeypatch.setattr("autodiff.drawing.picture.images", lambda *_: [b"1", b"2"])
+    with monkeypatch.context() as patch:
+        patch.setattr("autodiff.drawing.picture.write_atomically", fail_late)
+        with pytest.raises(OSError, match="full"):
+            drawing.save(tmp_path / "s-*.png")
+    assert sorted(tmp_path.iterdir()) == before
+    drawing.save(tmp_path / "s-*.png")  # also what followed in a longer series
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s-001.png", "s-002.png", "s-006.png", "s-old.png"]

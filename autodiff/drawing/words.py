@@ -43,7 +43,8 @@ class Words(Watch):
             if result.name is None:
                 self._name(result, inner)
             # What a function of the user's gave is not named as it, but its variable holds no other any more.
-            taken = [*taken, *(name for name in outer if name and self._named.get(name) is not result)]
+            stale = [name for name in outer if name is not None and self._named.get(name) is not result]
+            taken = [*taken, *stale]
         for name in taken:
             if name in self._named:
                 self._named[name].name = None
