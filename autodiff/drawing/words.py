@@ -39,11 +39,11 @@ class Words(Watch):
     def name(self, results: Sequence[Tensor], taken: Iterable[str]) -> None:
         """Name those that no later call has used, as they were assigned, and take from all the names of inputs."""
         for result in results:
-            inner, *outer = [*map(target_of, self._lines.get(result, [])), None]
-            if result.name is None:
-                self._name(result, inner)
+            inner_first = [target_of(line) for line in self._lines.get(result, [])]
+            if result.name is None and inner_first:
+                self._name(result, inner_first[0])
             # What a function of the user's gave is not named as it, but its variable holds no other any more.
-            stale = [name for name in outer if name is not None and self._named.get(name) is not result]
+            stale = [name for name in inner_first[1:] if name is not None and self._named.get(name) is not result]
             taken = [*taken, *stale]
         for name in taken:
             if name in self._named:
