@@ -133,7 +133,7 @@ def test_what_cannot_be_had_leaves_the_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_series_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawing = ad.draw(ad.Tensor(2.0) * 3)
-    for name in ("s-003.png", "s-004.png", "s-006.png", "s-old.png"):
+    for name in ("s-003.png", "s-old.png"):
         (tmp_path / name).write_bytes(b"old")
     before = sorted(tmp_path.iterdir())
 
@@ -148,5 +148,5 @@ def test_a_series_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(OSError, match="full"):
             drawing.save(tmp_path / "s-*.png")
     assert sorted(tmp_path.iterdir()) == before
-    drawing.save(tmp_path / "s-*.png")  # also what followed in a longer series
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["s-001.png", "s-002.png", "s-006.png", "s-old.png"]
+    drawing.save(tmp_path / "s-*.png")  # and nothing of others is lost
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "s-001.png", tmp_path / "s-002.png", *before])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import os
 import tempfile
 import webbrowser
@@ -72,14 +71,14 @@ class Drawing:
         rule, with all numbers: of each gradient, the local derivative and the product of the two. The gradients are
         computed anew; those of the Tensors stay as they are. A gif shows the same steps, of which there may be 300, one
         after the other, in words that can be read from afar. And in the name of a png a ``*`` stands for the number of
-        a step: ``steps-*.png`` becomes ``steps-001.png``, ``steps-002.png`` and so on, an image each; those that
-        follow, of a longer series before, are removed.
+        a step: ``steps-*.png`` becomes ``steps-001.png``, ``steps-002.png`` and so on, an image each, all or
+        none; what is left of a longer series before stays.
 
         Args:
             path: where to; its ending (svg, png, pdf, dot, html or gif) says in which format.
 
         Returns:
-            The path, with the ``*`` if there is one: ``path.parent.glob(path.name)`` finds the files.
+            The path, with the ``*`` if there is one.
 
         Raises:
             TypeError: the path is none.
@@ -122,18 +121,16 @@ class Drawing:
                 f"save: one * in the name of a .png stands for a step's number, as in steps-*.png; got {str(path)!r}"
             )
         contents = images(self._stepped("save"), self._frames_theme, self._names)
-        paths = (path.with_name(path.name.replace("*", f"{number:03}")) for number in itertools.count(1))
         made: list[Path] = []
         try:
-            for content, one in zip(contents, paths):
+            for number, content in enumerate(contents, start=1):
+                one = path.with_name(path.name.replace("*", f"{number:03}"))
                 made += [] if one.exists() else [one]
                 write_atomically(one, content)
         except BaseException:
             for one in made:
                 one.unlink(missing_ok=True)
             raise
-        for left in itertools.takewhile(Path.exists, paths):  # of a longer series before
-            left.unlink()
         return path
 
     def _repr_svg_(self) -> str | None:
