@@ -119,7 +119,7 @@ def _about_node(node: Node, style: Style, dtype: Any) -> list[_Line]:
     gradient = style.gradients.get(node.key)
     if "grad" in style.show and gradient is not None:
         g = data_of(gradient)
-        if "value" in style.show and is_number(g):
+        if is_number(g):
             lines.append(f"gradient = {number(g)}")
         else:
             lines.append(f"gradient {shape(g)}" if "shape" in style.show else "gradient")
