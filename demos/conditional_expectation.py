@@ -194,7 +194,7 @@ def difference(found, wanted):
 fresh_x, fresh_y = draw_pairs(500_000, rng)
 cells_of_points = np.repeat(np.arange(24), 20)
 mean_differences, distribution_differences, squared_errors, cross_entropies = [], [], [], []
-print("root mean square difference to the truth, and the losses on 500000 pairs not trained on")
+print("root mean square difference to the truth, and losses on 500000 other pairs")
 print("        E[y|x]               P(y|x)")
 print("pairs   counting  network    counting  network    squared error   cross-entropy")
 for n, (few_x, few_y) in samples.items():
