@@ -1,5 +1,6 @@
 """``python -m demos`` lists the chapters in the lecture's order: for each its title, read without running it."""
 
+import argparse
 import shutil
 import textwrap
 
@@ -14,6 +15,8 @@ ORDER = (
 
 def main() -> None:
     """Print a line a chapter; in a terminal, a long one is broken below its title."""
+    usage = "python -m demos, to list the chapters; python -m demos.NAME, to run one"
+    argparse.ArgumentParser("python -m demos", usage).parse_args()
     room = max(map(len, ORDER))
     width = max(80, shutil.get_terminal_size((10_000, 24)).columns)
     for name in ORDER:
