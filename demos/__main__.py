@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import textwrap
+from collections.abc import Sequence
 
 from demos import chapter
 
@@ -13,10 +14,10 @@ ORDER = (
 )  # fmt: skip
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line a chapter; in a terminal, a long one is broken below its title."""
     usage = "python -m demos, to list the chapters; python -m demos.NAME, to run one"
-    argparse.ArgumentParser("python -m demos", usage).parse_args()
+    argparse.ArgumentParser("python -m demos", usage).parse_args(arguments)
     room = max(map(len, ORDER))
     width = max(80, shutil.get_terminal_size((10_000, 24)).columns)
     for name in ORDER:

@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
             patch.delenv(folder, raising=False)
         home = tempfile.TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True)
         patch.setenv("HOME", home.name)
+        patch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(home.name, ".hypothesis"))
         config.add_cleanup(home.cleanup)
         config.add_cleanup(patch.undo)
 

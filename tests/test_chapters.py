@@ -237,7 +237,7 @@ def test_the_list_of_chapters() -> None:
 
 def test_the_list_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    list_chapters()
+    list_chapters([])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert sum(line.startswith("python -m demos.") for line in lines) == len(ORDER) < len(lines)

@@ -110,11 +110,14 @@ def measure(contender: str, seed: int, trainings: int) -> dict[str, Any]:
     Raises:
         WrongResultError: an accuracy is so low that something else was trained.
     """
-    from demos.digits import digits
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
-    X_train, X_test, y_train, y_test = digits(0)
     make, dtype = CONTENDERS[contender]
-    X_train, X_test = X_train.astype(dtype), X_test.astype(dtype)
+    X, y = load_digits(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(
+        (X / 16).astype(dtype), y, train_size=0.75, stratify=y, random_state=0
+    )
     seconds, accuracies = [], []
     for number in range(seed, seed + trainings):
         train = make(X_train, y_train, number)
