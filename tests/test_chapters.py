@@ -93,9 +93,8 @@ def test_linear_regression(seed: int, tmp_path: Path, capsys: pytest.CaptureFixt
     assert all(hand.split() == engine.split() for hand, engine in steps)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_activations(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, out = run("activations", tmp_path, capsys, seed)
+def test_activations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run("activations", tmp_path, capsys)
     assert result["difference"] < 1e-15
     z = np.array([-4.0, -1.0, 0.0, 1.0, 4.0])
     for name, value, derivative in (
@@ -164,9 +163,8 @@ def test_gradient_flow(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert graph.count(": Sigmoid()") == graph.count(": ReLU()") == 9
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_monte_carlo(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, out = run("monte_carlo", tmp_path, capsys, seed)
+def test_monte_carlo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run("monte_carlo", tmp_path, capsys)
     assert result["slope"] == pytest.approx(-0.5, abs=0.05)
     assert result["SIZES"][-1] / result["SIZES"][0] == 1e5
     assert pytest.approx(quad(lambda x: np.exp(-(x**2)), -1, 1)[0], rel=1e-12) == result["EXACT"]
@@ -345,9 +343,8 @@ def test_gaussian_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert f"{with_gradient} with the gradient, {without} without" in out
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_fourier(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, out = run("fourier", tmp_path, capsys, seed)
+def test_fourier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run("fourier", tmp_path, capsys)
     # The spectrum of the samples has one hump where there are two tones, and the search finds both.
     hump = np.abs(result["spectrum"](result["samples"]))[10:20]
     assert np.sum((hump[1:-1] > hump[:-2]) & (hump[1:-1] > hump[2:]) & (hump[1:-1] > 2)) == 1

@@ -16,9 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from tests.test_chapters import run
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_linear_model(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, out = run("linear_model", tmp_path, capsys, seed)
+def test_linear_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run("linear_model", tmp_path, capsys)
     for hand, engine in result["pairs"]:
         np.testing.assert_allclose(hand, engine, rtol=0, atol=1e-14)
         assert abs(engine.sum()) < 1e-14
@@ -91,9 +90,8 @@ def test_logistic_regression(seed: int, tmp_path: Path, capsys: pytest.CaptureFi
     assert f"malignant {y.sum()}, sum of the probabilities {p.sum():.4f}" in out
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_maximum_likelihood(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, out = run("maximum_likelihood", tmp_path, capsys, seed)
+def test_maximum_likelihood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run("maximum_likelihood", tmp_path, capsys)
     np.testing.assert_allclose(result["normal"], result["closed_normal"], rtol=1e-9)
     np.testing.assert_allclose(result["normal"], [2, 1.5**2], rtol=0.3)
     counts = result["counts"]
