@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.core.record import data_of
 from autodiff.drawing.collapse import Group, Item, View, is_leaf
-from autodiff.drawing.formulas import edge_formulas
+from autodiff.drawing.formulas import operand_formulas
 from autodiff.drawing.labels import Style, label
 from autodiff.drawing.modules import Box
 from autodiff.drawing.nodes import Node
@@ -153,9 +153,16 @@ class _DotWriter:
 
     def _formulas(self, item: Item) -> Mapping[int, Sequence[Run]]:
         """Give the local derivative of a call for each operand that takes a gradient, if they are asked for."""
-        if not self.style.formulas or isinstance(item, Group):
+        if not self.style.formulas or item.kind != "call" or isinstance(item, Group):
             return {}
-        return edge_formulas(item, self.view.nodes, lambda one: self.named.get(id(one)), self.names.values())
+        derived = operand_formulas(
+            item,
+            self.view.nodes,
+            lambda one: self.named.get(id(one)),
+            reserved=self.names.values(),
+            is_written_out=not item.name,
+        )
+        return {position: formula.runs for position, _, formula in derived}
 
     def add_legend(self) -> None:
         """Add a row with one sample of each kind of item that occurs, below the outputs, and say what is shown."""

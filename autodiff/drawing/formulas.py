@@ -7,7 +7,6 @@ remember the calls they were made by. What the rule gives for them is tidied up 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from autodiff.core.rule import Array, Function, facts_of, is_elementwise
 from autodiff.core.tape import Outputs, arguments
 from autodiff.core.tensor import Tensor, is_complex
 from autodiff.drawing.gradients import shown
-from autodiff.drawing.nodes import Node, are_axes, is_several
+from autodiff.drawing.nodes import Node, are_axes, is_several, parameter
 from autodiff.drawing.notation import Run, bracketed, plain, raised, runs_of, separated, subscript
 from autodiff.drawing.phrases import phrase
 from autodiff.drawing.symbols import OpaqueError, Symbol, call, symbols_in, values_of
@@ -133,24 +132,17 @@ def expression(call: Tensor, name_of: Callable[[Any], str | None]) -> tuple[Run,
     return runs if 0 < len(plain(runs)) <= LONGEST_FORMULA else ((f"{function_name(function)}(…)", ""),)
 
 
-def edge_formulas(
-    node: Node, nodes: Mapping[str, Node], name_of: Callable[[Any], str | None], reserved: Collection[str]
-) -> dict[int, tuple[Run, ...]]:
-    """Write the formula for each operand of a node that a gradient flows back to.
-
-    Args:
-        node: a node of a graph.
-        nodes: all nodes of the graph, by their keys.
-        name_of: gives what the value of each node is called, or None for a number that is written as itself.
-        reserved: the names of all nodes.
-
-    Returns:
-        The formula for each position of the operands, counted from one.
-    """
-    if node.kind != "call":
-        return {}
-    derived = formulas(node.value, name_of, reserved=reserved, is_written_out=not node.name)
-    return {position: formula.runs for position, (_, formula) in zip(variable_positions(node, nodes, derived), derived)}
+def operand_formulas(
+    node: Node,
+    nodes: Mapping[str, Node],
+    name_of: Callable[[Any], str | None],
+    gradient: Array = None,
+    reserved: Collection[str] = (),
+    is_written_out: bool = False,
+) -> list[tuple[int, Tensor, Formula]]:
+    """Derive what `formulas` does for a call of a graph, with the position of each operand, counted from one."""
+    derived = formulas(node.value, name_of, gradient, reserved, is_written_out)
+    return [(position, *one) for position, one in zip(variable_positions(node, nodes, derived), derived)]
 
 
 def variable_positions(node: Node, nodes: Mapping[str, Node], variables: Iterable[tuple[Tensor, Any]]) -> list[int]:
@@ -197,22 +189,13 @@ def _named(
     for position, arg in enumerate(arguments(call)):
         is_array = facts.broadcasts or facts.has_rule(position) or isinstance(arg, Tensor)
         is_none = arg is None or are_axes(function, arg)
-        args.append(named(arg, _parameter(function, position)) if is_array and not is_none else arg)
+        called = parameter(function, position) or f"x{subscript(position + 1)}"
+        args.append(named(arg, called) if is_array and not is_none else arg)
     names = [one.name for _, one in symbols]
     for number, one in symbols:
         if numbered and names.count(one.name) > 1:
             one.name += f"⁽{raised(str(number))}⁾"
     return tuple(args)
-
-
-def _parameter(function: Any, position: int) -> str:
-    """Name an argument as the function's rule does."""
-    for rule in filter(None, facts_of(function).rules):
-        parameters = list(inspect.signature(rule).parameters.values())[2:]
-        names = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-        if position < len(names):
-            return names[position]
-    return f"x{subscript(position + 1)}"
 
 
 def _gradient(call: Tensor, name: str, gradient: Array) -> Any:

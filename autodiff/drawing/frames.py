@@ -16,7 +16,7 @@ from autodiff.core.record import data_of
 from autodiff.core.tensor import Tensor, is_complex
 from autodiff.drawing.collapse import View
 from autodiff.drawing.dot import digraph
-from autodiff.drawing.formulas import Formula, expression, formulas, variable_positions
+from autodiff.drawing.formulas import Formula, expression, operand_formulas
 from autodiff.drawing.labels import Style
 from autodiff.drawing.modules import boxes_of
 from autodiff.drawing.nodes import Node, nodes_of
@@ -293,10 +293,10 @@ class _Said:
             if len(parts) > 1 and is_number(gradient):
                 return [f"{self._derivative(node.key)} = {' + '.join(map(_factor, parts))} {_size(gradient)}"]
             return [whole, f"the sum of what comes back from {len(parts)} uses"] if len(parts) > 1 else [whole]
-        derived = formulas(node.value, self._name_of, gradient, set(self._named.values()))
+        derived = operand_formulas(node, self._by_key, self._name_of, gradient, set(self._named.values()))
         lines = [
             self._edge(node, node.operands[position - 1], self._flow.contributions.get((node.key, position)), formula)
-            for position, (_, formula) in zip(variable_positions(node, self._by_key, derived), derived)
+            for position, _, formula in derived
         ]
         if len(lines) > _MOST_LINES:
             lines[_MOST_LINES - 1 :] = [f"… and {len(lines) - _MOST_LINES + 1} more"]

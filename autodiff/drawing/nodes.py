@@ -127,7 +127,7 @@ def _parts(tensor: Tensor) -> tuple[list[Any], list[str]]:
         elif isinstance(arg, Tensor) or (is_array and arg is not None):
             operands.append(arg)
         else:
-            settings.append((_parameter(function, position), arg))
+            settings.append((parameter(function, position), arg))
     if function in (operator.getitem, pick):
         return operands, [f"[{index(value)}]" for _, value in settings]
     telling = [
@@ -160,13 +160,13 @@ def _quoted(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else brief(value)
 
 
-def _parameter(function: Function, position: int) -> str:
-    """Name an argument as the function's derivative rule does, or the function itself, or not at all.
+def parameter(function: Function, position: int) -> str:
+    """Name an argument as one of the function's derivative rules does, or the function itself, or not at all.
 
     A rule takes ``g`` and ``out``, then the arguments.
     """
     rules = [rule for rule in facts_of(function).rules if rule is not None]
-    for one, before in (*((rule, 2) for rule in rules[:1]), (function, 0)):
+    for one, before in (*((rule, 2) for rule in rules), (function, 0)):
         try:
             parameters = list(inspect.signature(one).parameters.values())[before:]
         except (TypeError, ValueError):  # some functions written in C do not tell

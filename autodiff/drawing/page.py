@@ -23,12 +23,12 @@ from autodiff.core.tape import Outputs
 from autodiff.core.tensor import Tensor, is_complex
 from autodiff.drawing.collapse import with_runs
 from autodiff.drawing.dot import is_ordered
-from autodiff.drawing.formulas import Formula, expression, formulas, variable_positions
+from autodiff.drawing.formulas import Formula, expression, operand_formulas
 from autodiff.drawing.gradients import shown
 from autodiff.drawing.modules import Box, boxes_of
 from autodiff.drawing.nodes import Node, nodes_of
 from autodiff.drawing.steps import Flow, is_literal, loss_of, names_of, texts_of, title_of
-from autodiff.drawing.text import visible
+from autodiff.drawing.text import is_here, visible
 
 MOST_NODES = 50_000
 MOST_NUMBERS = 64  # an array of more is summarised, and its rows can be looked into
@@ -132,7 +132,7 @@ def _of_call(
     def name_of(one: Any) -> str | None:
         return named.get(id(one))
 
-    derived = formulas(node.value, name_of, flow.gradients.get(node.key), taken)
+    derived = operand_formulas(node, nodes, name_of, flow.gradients.get(node.key), taken)
     edges = [
         {
             "position": position,
@@ -140,7 +140,7 @@ def _of_call(
             "contribution": arrays.described(flow.contributions.get((node.key, position))),
             **_of_formula(formula, variable, arrays),
         }
-        for position, (variable, formula) in zip(variable_positions(node, nodes, derived), derived)
+        for position, variable, formula in derived
     ]
     return {"expression": expression(node.value, name_of), "edges": edges}
 
@@ -179,7 +179,7 @@ class _Arrays:
         facts: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
         if batches:
             facts["batches"] = batches  # which are its first axes
-        if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "fiubc":
+        if not is_here(array) or array.dtype.kind not in "fiubc":
             return facts
         is_table = array.size <= MOST_NUMBERS and array.ndim <= 3 and max(array.shape[-1:], default=0) <= _MOST_COLUMNS
         if is_table or not array.size:
