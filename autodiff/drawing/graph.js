@@ -228,7 +228,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     return `${text.slice(0, length)}…`;
   }
 
-  const counted = (count) => `${count.toLocaleString("en")} ${count === 1 ? "node" : "nodes"}`;
+  const counted = (number) => `${count(number)} ${number === 1 ? "node" : "nodes"}`;
 
   // Items: nodes, and boxes of items
 
@@ -269,9 +269,8 @@ function graphPane(element, { nodes, boxes = [] }) {
 
   function closedSize(item) {
     const title = shortened(item.box.title, TITLE, 240);
-    const details = [counted(item.count)];
-    const wide = Math.max(widthOf(title, TITLE) + 18, widthOf(details[0], TEXT));
-    return { title, details, closed: { w: wide + 24, h: 42 } };
+    const wide = Math.max(widthOf(title, TITLE) + 18, widthOf(counted(item.count), TEXT));
+    return { title, closed: { w: wide + 24, h: 42 } };
   }
 
   function openSome() {
@@ -526,7 +525,7 @@ function graphPane(element, { nodes, boxes = [] }) {
       svg("path", { d: `M${at1(x + 4)} ${open ? 14 : 17}h8${open ? "" : "m-4 -4v8"}`, class: "sign" }),
       svg("text", { x: at1(x + 18), y: open ? 18 : 21, class: "title" }, title),
     );
-    if (!open) button.append(svg("text", { x: w / 2, y: 35, "text-anchor": "middle" }, item.details[0]));
+    if (!open) button.append(svg("text", { x: w / 2, y: 35, "text-anchor": "middle" }, counted(item.count)));
     button.append(svg("title", {}, box.title));
     made.append(button);
     made.setAttribute("transform", `translate(${at1(item.left)} ${at1(item.top)})`);
@@ -776,7 +775,7 @@ function graphPane(element, { nodes, boxes = [] }) {
     if (hits.length === 0) return;
     at = (at + by + hits.length) % hits.length;
     found = hits[at];
-    say(`${(at + 1).toLocaleString("en")} of ${hits.length.toLocaleString("en")}`);
+    say(`${count(at + 1)} of ${count(hits.length)}`);
     let isHidden = false;
     for (let up = found.parent; up !== root; up = up.parent) {
       isHidden ||= !up.open;

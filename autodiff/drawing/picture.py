@@ -233,9 +233,10 @@ def draw(
     theirs. A function that gives one number is drawn with its gradients. Those of calls are computed for the picture,
     and nothing else is changed.
 
-    A graph of more nodes than the ``limit`` is shortened until it fits, and a note at the top says how: modules become
-    single nodes, what is repeated is drawn once, and the middle of what is still too long is left out. The page that
-    `Drawing.save` writes to a file ending with html has all of them, to zoom, to search, and to open module by module.
+    A graph of more nodes than the ``limit`` is shortened, where that can be until it fits, and a note at the top says
+    how: modules become single nodes, what is repeated is drawn once, and the middle of what is still too long is left
+    out. The page that `Drawing.save` writes to a file ending with html has all of them, to zoom, to search, and to open
+    module by module.
 
     Args:
         what: a Tensor that was computed from one that requires a gradient, a list or tuple of such Tensors, or a
@@ -248,16 +249,17 @@ def draw(
             come out, and what is repeated three times or more is drawn once, in a box that says how often; with
             ``color`` all are drawn.
         show: what is written into a node: by default the numbers of its value and its gradient, and where there are
-            more than 16, shape and Euclidean norms. Or which of "shape", "value" and "grad": then a value is a number,
-            a small table, or mean, standard deviation and a strip of colours, and a gradient is shown by its norm, and
-            with "value" also by its numbers. A dtype is shown where it is not the output's.
+            more than 16, or more than 8 beside or below each other, shape and Euclidean norms. Or which of "shape",
+            "value" and "grad": then a value is a number, a small table, or mean, standard deviation and a strip of
+            colours, and a gradient is shown by its norm, and with "value" also by its numbers. A dtype is shown where
+            it is not the output's.
         color: "grad" fills each node with a colour for the norm of the gradient of the outputs' sum by its value, on
             a logarithmic scale. It is computed for the picture, also before `Tensor.backward`.
         formulas: write on each edge the local derivative that the chain rule multiplies with there, such as
             ``∂(x·w)/∂w = x``, or what becomes of the gradient ``g``, such as ``g ↦ xᵀ g``. It is read off the rule of
             the call; where that cannot be, or would be too long, the edge says it in words, such as ``g to the
             largest``. Nodes that have no name get a letter, by which formulas call them.
-        theme: "light" or "dark"; by default a picture in a notebook is as its page is, and files are light.
+        theme: "light", "dark" or "auto", by which a picture in a notebook is as its page is, and files are light.
         limit: how many nodes are drawn before the picture is shortened, or None to draw all.
         kwargs: example inputs by keyword.
 

@@ -22,7 +22,7 @@ def render(source: str, form: str) -> bytes:
 
     Args:
         source: the graph in the DOT language.
-        form: "svg", "png" or "pdf".
+        form: as Graphviz calls it: "svg", "png", "pdf", or "json0" for the places of everything.
 
     Raises:
         RuntimeError: there is no Graphviz, or none that accepts the graph.

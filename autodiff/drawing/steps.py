@@ -23,7 +23,7 @@ from autodiff.drawing.formulas import variable_positions
 from autodiff.drawing.gradients import shown
 from autodiff.drawing.nodes import Node
 from autodiff.drawing.notation import raised, subscript
-from autodiff.drawing.text import brief, function_name, is_number, literal, norm, shape, visible
+from autodiff.drawing.text import brief, function_name, is_here, is_number, literal, norm, shape, visible
 
 _LETTERS = {"call": "v", "input": "x", "parameter": "w", "constant": "c", "gradient": "d"}  # of names that nobody gave
 _LONGEST_LIST = 20  # characters of an array that stands in its node
@@ -50,11 +50,7 @@ def steps_of(nodes: Sequence[Node], flow: Flow) -> list[Step]:
 
 def is_literal(node: Node) -> bool:
     """Whether a node is a number that is written as itself."""
-    return node.kind == "constant" and is_number(data_of(node.value)) and not _own_name(node)
-
-
-def _own_name(node: Node) -> str | None:
-    return node.name or getattr(node.value, "name", None)
+    return node.kind == "constant" and is_number(data_of(node.value)) and not node.name
 
 
 # Names
@@ -66,7 +62,7 @@ def names_of(nodes: Sequence[Node]) -> dict[str, str]:
     A letter for the kind of node, and a number, is the name of one that has none. It is a letter that no name of the
     user's is or begins with a number after it: v₁ beside the user's v or v1 would seem to be part of it.
     """
-    own = {node.key: visible(name) for node in nodes if (name := _own_name(node))}
+    own = {node.key: visible(node.name) for node in nodes if node.name}
     several = {name for name, count in Counter(own.values()).items() if count > 1}
     taken = {_plain(name) for name in own.values()}
     letters = {kind: _free_letter(letter, taken) for kind, letter in _LETTERS.items()}
@@ -143,7 +139,7 @@ def in_a_word(value: Any) -> str | None:
     if type(value) is Outputs:
         return None
     value = innermost(value)
-    if not isinstance(value, int | float | complex | np.ndarray | np.generic):
+    if not is_here(value):
         return None
     array = np.asarray(value)
     if not array.size:
@@ -186,7 +182,7 @@ def label(node: Node, name: str, texts: Mapping[str, str], colours: Mapping[str,
         texts: of its value and its gradient; each stands in a row of its own, which is the last.
         colours: of the title, of what is said besides, of "value" and of "gradient".
     """
-    is_titled = is_literal(node) or (node.kind != "call" and _own_name(node))
+    is_titled = is_literal(node) or (node.kind != "call" and node.name)
     data = data_of(node.value)
     rows = [("title", f"<b>{literal(name if is_titled else title_of(node))}</b>", 12)]
     if not is_titled:
