@@ -34,7 +34,6 @@ NAMES = (
     "argmax", "det", "tr", "diag", "sign", "Var", "Cov", "Pr",
 )  # fmt: skip
 BIG = {"sum": "Σ", "prod": "Π", "int": "∫"}
-LETTERS = {"mathbb": {"R": "ℝ", "N": "ℕ", "Z": "ℤ", "C": "ℂ", "1": "𝟙"}, "mathcal": {}, "mathrm": {}, "mathbf": {}}
 ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307", "widehat": "\u0302"}
 DROPPED = {"left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "bigg", "displaystyle", "limits"}
 SPACES = {",": " ", ";": " ", ":": " ", " ": " ", "!": "", "\\": "\n", "{": "{", "}": "}", "|": "‖", "%": "%"}
@@ -58,19 +57,14 @@ def plain(markdown: str, width: int) -> str:
 
 
 def block_of(text: str, width: int) -> str:
-    """Give a paragraph, a formula, a heading, a list, a table or lines of code."""
+    """Give a paragraph, a formula, a heading or a list."""
     if text.startswith("$$"):
         return display(text.strip("$"), width)
     if heading := re.match(r"(#+) (.*)", text):
         lines = textwrap.wrap(inline(heading[2]), width)
         return "\n".join([*lines, ("=" if heading[1] == "#" else "-") * max(map(len, lines))])
-    if text.startswith("```"):
-        return textwrap.indent("\n".join(text.splitlines()[1:-1]), "    ")
-    if text.startswith("|"):
-        return table(text)
-    if re.match(r"(-|\d+\.) ", text):
-        items = re.split(r"\n(?=(?:-|\d+\.) )", text)
-        return "\n".join(wrapped(inline(item), width, " " * (item.index(" ") + 1)) for item in items)
+    if text.startswith("- "):
+        return "\n".join(wrapped(inline(item), width, "  ") for item in re.split(r"\n(?=- )", text))
     return wrapped(inline(text), width, "")
 
 
@@ -78,12 +72,6 @@ def wrapped(text: str, width: int, indent: str) -> str:
     """Break lines at spaces, but not within short formulas, whose spaces are of another kind."""
     lines = textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines)
-
-
-def table(text: str) -> str:
-    """Put the columns of a table below each other."""
-    rows = [[inline(cell.strip()) + "  " for cell in line.strip("| ").split("|")] for line in text.splitlines()]
-    return "\n".join(columns([row for row in rows if not set("".join(row)) <= set("-: ")], 10**6))
 
 
 def columns(rows: list[list[str]], width: int) -> list[str]:
@@ -106,15 +94,13 @@ def inline(text: str) -> str:
     """Give running text without its marks."""
 
     def replaced(found: re.Match[str]) -> str:
-        _, tex, strong, words, address = found.groups()
+        tex, strong = found.groups()
         if tex is not None:
             shown = formula(tex)
             return shown.replace(" ", "\u00a0") if len(shown) <= 24 else shown
-        if words is not None:
-            return f"{words} ({address})" if "://" in address else words
         return strong or found[0]  # code keeps its marks
 
-    marks = r"`([^`]+)`|\$([^$]+)\$|\*{1,2}(?=\S)([^*]+?)\*{1,2}|\[([^\]]+)\]\(([^)]+)\)"
+    marks = r"`[^`]+`|\$([^$]+)\$|\*{1,2}(?=\S)([^*]+?)\*{1,2}"
     return " ".join(re.sub(marks, replaced, " ".join(text.split("\n"))).split(" "))
 
 
@@ -222,7 +208,7 @@ class Reader:
         text += self.scripts()
         if command in BIG:
             return NARROW + text + WIDE
-        return NARROW + text + NARROW if command in (*NAMES, "operatorname") else text
+        return NARROW + text + NARROW if command in NAMES else text
 
     def command(self, name: str) -> str:
         """Read the arguments of a command, and give what it means."""
@@ -234,10 +220,10 @@ class Reader:
             return BIG[name]
         if name in NAMES:
             return name
-        if name in ("text", "textbf", "operatorname"):
+        if name == "text":
             return self.raw()
-        if name in LETTERS:
-            return "".join(LETTERS[name].get(letter, letter) for letter in self.argument())
+        if name == "mathrm":
+            return self.argument()
         if name in ACCENTS:
             return self.argument() + ACCENTS[name]
         if name in ("frac", "tfrac", "dfrac"):
@@ -245,7 +231,7 @@ class Reader:
         if name == "sqrt":
             return "√" + bracketed(self.argument())
         if name == "begin":
-            return self.environment(self.raw())
+            return self.aligned()
         if name in DROPPED:
             if name in ("left", "right") and self.tokens[self.at : self.at + 1] == ["."]:
                 self.at += 1
@@ -254,9 +240,10 @@ class Reader:
             return SPACES[name]
         raise self.fail(rf"has the command \{name}, which is not known here")
 
-    def environment(self, name: str) -> str:
+    def aligned(self) -> str:
         """Read lines with columns, up to their end."""
-        if name not in ("aligned", "cases", "pmatrix"):
+        name = self.raw()
+        if name != "aligned":
             raise self.fail(f"has the environment {name}, which is not known here")
         text = ""
         while self.at < len(self.tokens) and self.tokens[self.at] != r"\end":
@@ -264,10 +251,7 @@ class Reader:
         self.at += 1
         if self.at > len(self.tokens) or self.raw() != name:
             raise self.fail(f"does not end its {name}")
-        if name == "aligned":
-            return text
-        rows = (" ".join(clean(cell) for cell in row.split("&")) for row in text.strip("\n ").split("\n"))
-        return ("{ %s }" if name == "cases" else "(%s)") % ";  ".join(rows)
+        return text
 
     def scripts(self) -> str:
         """Read what stands above and below on the right."""

@@ -31,8 +31,6 @@ from demos.prose import formula, plain
         (r"e^{-x^2}, W_{\text{old}}, p_\theta, f'(z), \theta^*", "e^(-x²), W_old, p_θ, f'(z), θ*"),
         (r"\hat y = \arg\max_k z_k,\quad \bar x", "y\u0302 = arg maxₖ zₖ,    x\u0304"),
         (r"\mathrm{P}(y\mid x)\in[0,1]", "P(y | x) ∈ [0,1]"),
-        (r"f(z)=\begin{cases} 1 & z>0 \\ 0 & z\le 0 \end{cases}", "f(z) = { 1 z > 0; 0 z ≤ 0 }"),
-        (r"\begin{pmatrix} 1 & 0 \\ 0 & 1 \end{pmatrix}", "(1 0; 0 1)"),
     ],
 )
 def test_formulas(tex: str, text: str) -> None:
@@ -44,8 +42,8 @@ def test_formulas(tex: str, text: str) -> None:
     [
         (r"\relu(x)", r"has the command \\relu, which is not known here: \\relu\(x\)"),
         (r"\begin{array}{l} x \end{array}", "has the environment array"),
-        (r"\begin{cases} x \end{aligned}", "does not end its cases"),
-        (r"\begin{cases} x", "does not end its cases"),
+        (r"\begin{aligned} x \end{array}", "does not end its aligned"),
+        (r"\begin{aligned} x", "does not end its aligned"),
         ("{a", "has brackets that do not match: {a"),
         ("a}", "has brackets that do not match"),
         (r"\frac{1}", "ends where something is missing"),
@@ -61,7 +59,7 @@ def test_formulas_that_are_not_understood(tex: str, why: str) -> None:
 MARKDOWN = r"""# The title
 
 A paragraph with *stress*, **more of it**, `code_1` and $x_1 + x_2$, which is
-wrapped; see [a page](https://example.org) and [a file](digits.py):
+wrapped:
 
 $$\begin{aligned}
 z &= X W \\
@@ -71,10 +69,6 @@ z &= X W \\
 - one
 - another one, which takes more than a line to say, I think
 
-| name | $\kappa^2$ |
-| ---- | ---------- |
-| long name | 3 |
-
     python -m demos
 """
 PLAIN = """\
@@ -82,8 +76,7 @@ The title
 =========
 
 A paragraph with stress, more of it, `code_1` and
-x₁ + x₂, which is wrapped; see a page
-(https://example.org) and a file:
+x₁ + x₂, which is wrapped:
 
     z    = X W
     σ(z) = 1/(1 + e⁻ᶻ)    which is between 0 and 1,
@@ -92,9 +85,6 @@ x₁ + x₂, which is wrapped; see a page
 - one
 - another one, which takes more than a line to say,
   I think
-
-name        κ²
-long name   3
 
     python -m demos"""
 
