@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import autodiff as ad
+from autodiff.extras import install
 from demos import prose
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def begin(name: str, *flags: tuple[str, dict[str, Any]]) -> argparse.Namespace:
 def flag(name: str, type: Callable[[str], Any] | None = None, **keywords: Any) -> tuple[str, dict[str, Any]]:
     """Describe a flag of a chapter, with the keywords of ``ArgumentParser.add_argument``."""
     if type is not None:
-        keywords |= {"type": type, "metavar": "N" if type is positive else None}
+        keywords |= {"type": type, "metavar": "N"}
     return name, keywords
 
 
@@ -214,7 +215,7 @@ def everybody() -> Any:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # it is not there, or MPI is not
-        refuse(f'argument --distributed: needs mpi4py and MPI: pip install -e ".[distributed]" ({error})')
+        refuse(f"argument --distributed: needs mpi4py and MPI: {install('distributed')} ({error})")
     if _running is not None:
         _running.is_quiet = MPI.COMM_WORLD.rank > 0
     return MPI.COMM_WORLD

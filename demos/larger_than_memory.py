@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 
 import autodiff as ad
 import nn
+from autodiff.extras import install
 from demos import chapter
 
 try:
@@ -30,7 +31,7 @@ try:
     from dask.distributed import Client, LocalCluster
     from distributed.comm import connect
 except ImportError:
-    raise ImportError('larger_than_memory needs Dask: pip install -e ".[demos,distributed]"') from None
+    raise ImportError(f"larger_than_memory needs Dask: {install('distributed')}") from None
 
 MIB = 2**20
 WORKERS, MEMORY, TIMES = 2, 320 * MIB, 4  # processes, what each may use, and the data as a multiple of that of all

@@ -141,5 +141,5 @@ def test_bad_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_dask_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
-    with pytest.raises(ImportError, match=r'pip install -e "\.\[demos,distributed\]"'):
+    with pytest.raises(ImportError, match=r'needs Dask: pip install -e "\.\[distributed\]"'):
         chapter.run("larger_than_memory")
