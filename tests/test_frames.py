@@ -68,7 +68,7 @@ def test_what_is_said_of_steps() -> None:
     assert captions["v₁", "backward"][1].endswith(" = [0.5, 1]")
 
 
-def test_a_large_graph_is_followed(tmp_path: Path) -> None:
+def test_a_large_graph_is_followed() -> None:
     y: Any = ad.Tensor(0.5, name="x")
     for _ in range(30):
         y = np.sin(y)

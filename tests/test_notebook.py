@@ -6,8 +6,6 @@ import base64
 import inspect
 import io
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,11 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
+from tests.test_page import browser, needs_chromium
+
+__all__ = ["browser"]  # a fixture
+
 ROOT = Path(__file__).parent.parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CELLS = {
     "start": """
         import importlib.util, os, shutil, warnings
@@ -98,7 +99,7 @@ def test_drawings(outputs: dict[str, list[Any]]) -> None:
     assert refused.data["text/plain"] == "Drawing(nodes=3, calls=2)"
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser")
+@needs_chromium
 @pytest.mark.parametrize("system", ["light", "dark"])
 @pytest.mark.parametrize("notebook", ["", "light", "dark"])
 def test_they_follow_the_theme(
@@ -118,14 +119,6 @@ def test_they_follow_the_theme(
     button = tab.frame_locator("iframe").locator("#theme")
     assert button.inner_text() == ("Dark" if (notebook or system) == "light" else "Light")  # what it would become
     tab.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 def test_each_colour_has_one_in_the_dark() -> None:
