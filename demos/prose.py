@@ -116,8 +116,8 @@ def formula(tex: str) -> str:
     Raises:
         ValueError: it has a command that is not known here, or a bracket too many or too few.
 
-    >>> formula(r"\frac{\partial E}{\partial w} = -\frac{2}{n} X^\top r, \quad \sum_{i=1}^n r_i^2")
-    '∂E/∂w = -2/n Xᵀ r,    Σᵢ₌₁ⁿ rᵢ²'
+    >>> formula(r"\frac{\partial E}{\partial w} = -\frac{2}{n} X^\top r, \sum_{i=1}^n r_i^2")
+    '∂E/∂w = -2/n Xᵀ r, Σᵢ₌₁ⁿ rᵢ²'
     """
     reader = Reader(tex)
     text = reader.sequence(None)
