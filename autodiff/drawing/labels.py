@@ -104,19 +104,19 @@ def _about_node(node: Node, style: Style, dtype: Any) -> list[_Line]:
     data = data_of(node.value)
     own = getattr(data, "dtype", None)
     other = "" if own is None or own == dtype else str(own)
-    is_title = node.kind == "constant" and is_number(data)
+    gradient = style.gradients.get(node.key)
+    is_literal = node.kind == "constant" and is_number(data)
+    is_title = is_literal and not node.name
     if style.show is None:
-        gradient = style.gradients.get(node.key)
-        if not is_title or node.name:
+        if not is_title:
             lines += _by_size(data, other, style.has_numbers)
         if gradient is not None and getattr(data, "size", 1) > 0:
             lines += _gradient_by_size(innermost(gradient))
         return lines
-    if "shape" in style.show and not is_title:
+    if "shape" in style.show and not is_literal:
         lines.append(f"{shape(data)} {other}".rstrip())
-    if "value" in style.show and not (is_title and not node.name):
+    if "value" in style.show and not is_title:
         lines.append(_Numbers(innermost(data)))
-    gradient = style.gradients.get(node.key)
     if "grad" in style.show and gradient is not None:
         g = data_of(gradient)
         if is_number(g):

@@ -251,8 +251,8 @@ def draw(
         show: what is written into a node: by default the numbers of its value and its gradient, and where there are
             more than 16, or more than 8 beside or below each other, shape and Euclidean norms. Or which of "shape",
             "value" and "grad": then a value is a number, a small table, or mean, standard deviation and a strip of
-            colours, and a gradient is shown by its norm, and with "value" also by its numbers. A dtype is shown where
-            it is not the output's.
+            colours, and a gradient is a number or shown by its norm, and with "value" also by its numbers. A dtype is
+            shown where it is not the output's.
         color: "grad" fills each node with a colour for the norm of the gradient of the outputs' sum by its value, on
             a logarithmic scale. It is computed for the picture, also before `Tensor.backward`.
         formulas: write on each edge the local derivative that the chain rule multiplies with there, such as
