@@ -270,6 +270,7 @@ def draw(
         TypeError: what was given cannot be drawn, or the function does not take the inputs.
         ValueError: nothing was recorded, the list is empty, an option is unknown, or it asks for numbers of a compiled
             step, which has none.
+        RuntimeError: ``color`` or ``graph="backward"`` asks for gradients, and a Tensor was changed since it was used.
 
     Example:
         >>> x, w = ad.Tensor([1.0, 2.0], name="x"), ad.Tensor([3.0, 4.0], name="w")
