@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import types
 import webbrowser
 from dataclasses import dataclass
@@ -324,8 +325,9 @@ def test_a_notebook_gets_html_that_scrolls() -> None:
 
 
 @needs_graphviz
-def test_show_opens_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_opens_a_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     opened: list[str] = []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
     draw(ad.Tensor(1.0) * 2).show()
     assert Path(opened[0].removeprefix("file://")).read_text("utf-8").startswith("<?xml")

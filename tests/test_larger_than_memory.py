@@ -131,8 +131,9 @@ def test_a_step_without_any_worker_is_an_error_that_says_so(client: Any) -> None
 
 def test_bad_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for address in ("tcp://127.0.0.1:1", "nowhere", "smoke://signals:1"):
+        flags = ["--output", str(tmp_path), "--address", address]
         with pytest.raises(SystemExit) as caught:
-            chapter.run("larger_than_memory", ["--output", str(tmp_path), "--address", address])
+            chapter.run("larger_than_memory", flags, {"timeout=5": "timeout=1"})
         assert caught.value.code == 2
         err = capsys.readouterr().err
         words = f"argument --address: no scheduler answers at {re.escape(address)}: "
