@@ -1,7 +1,8 @@
-"""Runs a chapter as a notebook, in a kernel of its own, and hands out what its cells printed, showed and defined."""
+"""Runs a chapter as a notebook, and hands out what its cells printed, showed and defined."""
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,17 @@ from typing import Any, NamedTuple
 
 import jupytext
 from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_notebook
 
 from demos import chapter
 
 ROOT = Path(__file__).parent.parent
+# A process has one kernel for all its chapters, which is gone when the process is: packages that one has imported are
+# there for the next, and nothing else.
+CLEAN = """
+%reset -f
+%cd -q {folder}
+"""
 # A name that cannot be written to a file, such as a module's, is left out.
 HAND_OUT = """
 import cloudpickle as _cloudpickle
@@ -49,16 +56,27 @@ class Names(dict[str, Any]):
         return value
 
 
-def run_notebook(name: str, folder: Path, changes: Mapping[str, str] | None = None) -> Notebook:
-    """Run a chapter as jupytext opens it, in a folder, with other texts in it; it must say nothing on stderr."""
+@functools.cache
+def client() -> NotebookClient:
+    """Give what runs notebooks in this process."""
+    return NotebookClient(new_notebook(), timeout=300)
+
+
+def run_notebook(name: str, folder: Path, changes: Mapping[str, str] | None = None, afresh: bool = False) -> Notebook:
+    """Run a chapter as jupytext opens it, in a folder, with other texts in it; it must say nothing on stderr.
+
+    Where it matters what a process has in its environment, its memory and its modules, one is started afresh.
+    """
     source = chapter.changed((ROOT / "demos" / f"{name}.py").read_text("utf-8"), changes or {})
     notebook = jupytext.reads(source, fmt="py:percent")
-    cells = len(notebook.cells)
-    notebook.cells.append(new_code_cell(HAND_OUT))
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
     assert notebook.cells[0].cell_type == "markdown"
+    chapters_cells = list(notebook.cells)
+    notebook.cells = [new_code_cell(CLEAN.format(folder=folder)), *chapters_cells, new_code_cell(HAND_OUT)]
+    runner = NotebookClient(notebook, timeout=300) if afresh else client()
+    runner.nb = notebook
+    runner.execute(cleanup_kc=afresh)
     out, shown = "", []
-    for output in (output for cell in notebook.cells[:cells] for output in cell.get("outputs", [])):
+    for output in (output for cell in chapters_cells for output in cell.get("outputs", [])):
         if output.output_type == "stream":
             assert output.name == "stdout", output.text
             out += output.text

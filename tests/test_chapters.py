@@ -57,10 +57,11 @@ def run(
     capsys: pytest.CaptureFixture[str],
     seed: int = 0,
     changes: Mapping[str, str] | None = None,
+    afresh: bool = False,
 ) -> tuple[Any, str]:
     """Run a chapter, with its first seed as a notebook; give its names after the last cell, and what it printed."""
     if seed == 0:
-        names, out, shown = run_notebook(name, folder, changes)
+        names, out, shown = run_notebook(name, folder, changes, afresh)
         assert len(shown) == len(PICTURES[name]) - (name == "backpropagation")  # once, not in two formats
         assert "wrote" not in out
         assert not list(folder.iterdir())

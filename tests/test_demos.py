@@ -54,7 +54,7 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_digits_are_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
-    names, out, shown = run_notebook("digits", tmp_path)
+    names, out, shown = run_notebook("digits", tmp_path, afresh=True)
     accuracy = names["accuracy"]
     assert accuracy >= 0.975
     assert f"test accuracy  {accuracy:.4f}" in out.splitlines()
