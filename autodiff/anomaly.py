@@ -45,20 +45,10 @@ class _AnomalyWatch(Watch):
 
     def __init__(self) -> None:
         self._lines: dict[int, traceback.FrameSummary] = {}
-        self._walks = 0
-
-    @contextlib.contextmanager
-    def walking(self) -> Iterator[None]:
-        """Leave the calls alone that a backward pass makes: it looks at their result by itself."""
-        self._walks += 1
-        try:
-            yield
-        finally:
-            self._walks -= 1
 
     def see_call(self, tensor: Entry, function: Any, args: Any) -> None:
         """Refuse a result that is not finite."""
-        if self._walks or function is pack:
+        if self.walks or function is pack:  # of the calls of a backward pass, the pass looks at the results
             return
         frame = self._lines[tensor._age] = user_frame()
         found = _first_not_finite(tensor._array)

@@ -25,14 +25,20 @@ class Watch:
 
     Attributes:
         needs_walks: whether derivatives in forward mode are to be found by walks back too, whose gradients it sees.
+        walks: how many backward passes are under way, of which each but the first is within a rule of the one before.
     """
 
     needs_walks = True
+    walks = 0
 
     @contextlib.contextmanager
     def walking(self) -> Iterator[None]:
         """Enclose a backward pass."""
-        yield
+        self.walks += 1
+        try:
+            yield
+        finally:
+            self.walks -= 1
 
     def see_call(self, tensor: Entry, function: Any, args: Any) -> None:
         """Look at what a call gave, and at what it was given: Tensors among it, as the tape keeps them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,21 +137,11 @@ class _GradientWatch(Watch):
     def __init__(self) -> None:
         self.gradients: dict[int, Any] = {}
         self.origins: list[tuple[int, int]] = []
-        self._walks = 0  # within each other
-
-    @contextlib.contextmanager
-    def walking(self) -> Iterator[None]:
-        """Count the walks: one within a rule makes what that rule gives."""
-        self._walks += 1
-        try:
-            yield
-        finally:
-            self._walks -= 1
 
     def see_gradient(self, node: Entry, argument: Entry, gradient: Array) -> None:
         """Keep what a call contributes to the gradient of one of its arguments."""
         self.origins.append((tick(), node._age))
-        if self._walks == 1:
+        if self.walks == 1:  # a walk within a rule makes what that rule gives
             self.add(argument, gradient)
 
     def see_hooked(self, node: Entry, gradient: Array) -> None:
